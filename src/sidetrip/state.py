@@ -1,0 +1,121 @@
+"""The complete training state, and arithmetic on it.
+
+Continue from a `TrainState` at the same rate on the same stream and the run is on its main
+trajectory bit for bit.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class TrainState:
+    """Weights, BatchNorm buffers, momentum buffers and step of a run.
+
+    Attributes
+    ----------
+    step : int
+        Optimizer steps taken since initialisation.
+    weights, buffers, momentum : dict of str to Tensor
+        By the names of `nn.Module.named_parameters` and `named_buffers`; `momentum` has the names
+        of `weights`. The tensors belong to the state alone: nothing else writes to them.
+    """
+
+    step: int
+    weights: Tensors
+    buffers: Tensors
+    momentum: Tensors
+
+
+def initial_state(model: nn.Module) -> TrainState:
+    """State of `model` before its first step: momentum zero, which is what PyTorch's SGD starts from."""
+    return capture(model, {name: torch.zeros_like(p) for name, p in model.named_parameters()}, step=0)
+
+
+def capture(model: nn.Module, momentum: Tensors, step: int) -> TrainState:
+    """Copy the present state of `model` and its momentum buffers out."""
+    return TrainState(
+        step=step,
+        weights={name: p.detach().clone() for name, p in model.named_parameters()},
+        buffers={name: b.clone() for name, b in model.named_buffers()},
+        momentum={name: m.clone() for name, m in momentum.items()},
+    )
+
+
+@torch.no_grad()
+def restore(state: TrainState, model: nn.Module) -> None:
+    """Copy weights and buffers of `state` into `model`.
+
+    Raises
+    ------
+    ValueError
+        If the state belongs to another architecture.
+    """
+    targets = dict(model.named_parameters()) | dict(model.named_buffers())
+    values = state.weights | state.buffers
+    if targets.keys() != values.keys():
+        odd = sorted(targets.keys() ^ values.keys())
+        raise ValueError(f"the state is of another architecture: {len(odd)} names differ, first {odd[0]!r}")
+    for name, target in targets.items():
+        if target.shape != values[name].shape:
+            raise ValueError(f"the state is of another architecture: {name!r} has shape {tuple(values[name].shape)}, "
+                             f"the model {tuple(target.shape)}")
+        target.copy_(values[name])
+
+
+def with_weights(state: TrainState, weights: Tensors) -> TrainState:
+    """`state` with other weights (its buffers then need recalibration)."""
+    return replace(state, weights=weights)
+
+
+def lerp(start: TrainState, end: TrainState, alpha: float) -> TrainState:
+    """Weights (1 - α) start + α end, exact at both ends; buffers, momentum and step are those of `start`."""
+    weights = {name: (1.0 - alpha) * w + alpha * end.weights[name] for name, w in start.weights.items()}
+    return with_weights(start, weights)
+
+
+def distance(a: TrainState, b: TrainState) -> float:
+    """Euclidean distance of the weights, accumulated in float64."""
+    squares = [(w.double() - b.weights[name].double()).square().sum() for name, w in a.weights.items()]
+    return float(torch.stack(squares).sum().sqrt())
+
+
+def save_state(state: TrainState, path: Path) -> None:
+    """Write the state as safetensors, atomically; the bytes depend on the values alone."""
+    groups = {"weights": state.weights, "buffers": state.buffers, "momentum": state.momentum}
+    tensors = {f"{group}/{name}": t.cpu().contiguous() for group, named in groups.items() for name, t in named.items()}
+    tensors["step"] = torch.tensor(state.step)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    save_file(tensors, temporary)
+    os.replace(temporary, path)
+
+
+def load_state(path: Path, device: torch.device | str = "cpu") -> TrainState:
+    """Read a state written by `save_state`."""
+    tensors = load_file(path, device=str(device))
+    groups: dict[str, Tensors] = {"weights": {}, "buffers": {}, "momentum": {}}
+    step = int(tensors.pop("step"))
+    for name, tensor in tensors.items():
+        group, _, inner = name.partition("/")
+        groups[group][inner] = tensor
+    return TrainState(step, **groups)
+
+
+def state_path(folder: Path, step: int) -> Path:
+    """Where the state of a step lies in a folder of states."""
+    return folder / f"step_{step:06d}.safetensors"
+
+
+def saved_steps(folder: Path) -> list[int]:
+    """Steps whose states lie in a folder, ascending."""
+    return sorted(int(path.stem.removeprefix("step_")) for path in folder.glob("step_*.safetensors"))
