@@ -1,0 +1,1 @@
+"""Pictures: sources, packed arrays, batch streams."""

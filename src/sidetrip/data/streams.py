@@ -1,0 +1,155 @@
+"""Batch streams: randomness without memory.
+
+Which samples a batch holds, and how each is augmented, is a pure function of (seed, stream name,
+step). Any step can be replayed alone, by any worker, with nothing saved. Every epoch of a stream
+visits each sample once, in a new order; an epoch's last samples that fill no batch are left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sidetrip.data.packed import Pictures
+
+
+def generator(*key: object) -> np.random.Generator:
+    """Counter-based generator that depends on `key` alone."""
+    digest = hashlib.sha256("/".join(map(str, key)).encode()).digest()
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
+
+
+@lru_cache(maxsize=8)
+def order(seed: int, name: str, epoch: int, samples: int) -> np.ndarray:
+    """Order in which an epoch of a stream visits the samples, shape (samples,)."""
+    return generator(seed, name, "order", epoch).permutation(samples)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Moves by up to `shift` pixels each way (black comes in), mirror images with probability 1/2."""
+
+    shift: int = 0
+    flip: bool = False
+
+
+class Loader:
+    """Pictures on a device, normalised and augmented there in batch.
+
+    Parameters
+    ----------
+    split : Pictures
+        The data.
+    mean, deviation : list of float
+        Of each channel, in units of the full scale.
+    margin : int
+        Largest shift that will be asked for.
+    device : torch.device
+        Where the uint8 pictures live and the batches are made.
+    """
+
+    def __init__(
+        self, split: Pictures, mean: list[float], deviation: list[float], margin: int, device: torch.device | str
+    ) -> None:
+        self.device = torch.device(device)
+        self._margin = margin
+        padded = torch.nn.functional.pad(split.pictures, (margin,) * 4) if margin else split.pictures
+        # Channels last in memory: one gather moves whole pixels.
+        self._pixels = padded.permute(0, 2, 3, 1).contiguous().to(self.device)
+        self.labels = split.labels.to(self.device)
+        self.side = split.pictures.shape[-1]
+        self._scale = 1.0 / (255.0 * torch.tensor(deviation, device=self.device, dtype=torch.float32))
+        self._offset = -torch.tensor(mean, device=self.device) / torch.tensor(deviation, device=self.device)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(
+        self, indices: np.ndarray, shifts: np.ndarray | None = None, flips: np.ndarray | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Pictures float32 [n, channels, side, side] in channels_last memory, and labels [n].
+
+        `shifts` int [n, 2] (down, right) and `flips` bool [n] say how each sample is augmented.
+        """
+        n = len(indices)
+        rows = np.arange(self.side)[None, :] + self._margin
+        columns = np.repeat(rows, n, axis=0)
+        rows = np.repeat(rows, n, axis=0)
+        if shifts is not None:
+            rows = rows - shifts[:, :1]
+            columns = columns - shifts[:, 1:]
+        if flips is not None:
+            columns = np.where(flips[:, None], columns[:, ::-1], columns)
+        which = torch.from_numpy(np.ascontiguousarray(indices)).to(self.device)
+        row = torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
+        column = torch.from_numpy(np.ascontiguousarray(columns)).to(self.device)
+        pixels = self._pixels[which[:, None, None], row[:, :, None], column[:, None, :]]
+        return (pixels.float() * self._scale + self._offset).permute(0, 3, 1, 2), self.labels[which]
+
+
+@dataclass(frozen=True)
+class TrainingStream:
+    """The batch of any step of a named stream; step t + 1 of a run takes batch t + 1, the first is 1.
+
+    Parameters
+    ----------
+    loader : Loader
+        The training pictures.
+    seed : int
+        Seed of the run.
+    name : str
+        "train" for the main trajectory; any other name is another, independent sequence.
+    batch_size : int
+        Samples a batch.
+    augmentation : Augmentation
+        Drawn anew for each sample of each step.
+    """
+
+    loader: Loader
+    seed: int
+    name: str
+    batch_size: int
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def indices(self, step: int) -> np.ndarray:
+        """Which samples the batch of a step holds, shape (batch_size,)."""
+        epoch, position = divmod(step - 1, len(self.loader) // self.batch_size)
+        visited = order(self.seed, self.name, epoch, len(self.loader))
+        return visited[position * self.batch_size : (position + 1) * self.batch_size]
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Pictures and labels of a step."""
+        random = generator(self.seed, self.name, "augmentation", step)
+        shift = self.augmentation.shift
+        shifts = random.integers(-shift, shift + 1, size=(self.batch_size, 2)) if shift else None
+        flips = random.random(self.batch_size) < 0.5 if self.augmentation.flip else None
+        return self.loader.batch(self.indices(step), shifts, flips)
+
+
+class FixedBatches:
+    """A part of a split in batches, without augmentation; the same at every pass.
+
+    Parameters
+    ----------
+    loader : Loader
+        The split.
+    indices : ndarray
+        Which samples.
+    batch_size : int
+        Samples a batch; the last holds the rest.
+    """
+
+    def __init__(self, loader: Loader, indices: np.ndarray, batch_size: int) -> None:
+        # Normalised once: a split is gone through many times in an experiment.
+        self._batches = [loader.batch(indices[i : i + batch_size]) for i in range(0, len(indices), batch_size)]
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(self._batches)
+
+    def __len__(self) -> int:
+        return len(self._batches)

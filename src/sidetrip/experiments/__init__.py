@@ -1,0 +1,1 @@
+"""One module an experiment: (branch point, settings) to a tidy table."""

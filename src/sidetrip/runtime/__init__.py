@@ -1,0 +1,1 @@
+"""Where and how the work runs: devices, determinism, workers, progress. Never changes a result."""
