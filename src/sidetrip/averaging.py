@@ -65,8 +65,10 @@ class RunningAverage:
             If the run has not passed through the whole window.
         """
         if self._seen != self.kernel.steps + 1:
-            raise RuntimeError(f"the average over steps {self.start}..{self.end} has seen {self._seen} of "
-                               f"{self.kernel.steps + 1} iterates; advance the run through the window first")
+            raise RuntimeError(
+                f"the average over steps {self.start}..{self.end} has seen {self._seen} of "
+                f"{self.kernel.steps + 1} iterates; advance the run through the window first"
+            )
         finished, self._sum, self._seen = self._sum, {}, 0
         return finished
 
@@ -82,7 +84,9 @@ class AverageBank:
         Of (position, average), once for each average, at its last step.
     """
 
-    def __init__(self, averages: Iterable[RunningAverage], finished: Callable[[Position, RunningAverage], None]) -> None:
+    def __init__(
+        self, averages: Iterable[RunningAverage], finished: Callable[[Position, RunningAverage], None]
+    ) -> None:
         self._averages = list(averages)
         self._finished = finished
 

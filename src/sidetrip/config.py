@@ -169,19 +169,22 @@ def resolve(params: DictConfig, variant: str) -> Config:
     """
     if not re.fullmatch(r"[a-z0-9_]+", variant):
         raise ConfigError(f"variant name {variant!r}: use lower-case letters, digits and underscores only")
-    for key in params:
+    for key in map(str, params):
         if key not in ("active", "base", "variants"):
             raise ConfigError(f"{key}: unknown key in params.yaml; allowed are active, base, variants")
     variants = params.get("variants") or {}
     if variant not in variants:
         raise ConfigError(f"variants.{variant}: not in params.yaml; there are {', '.join(map(str, variants))}")
     merged = OmegaConf.structured(Config)
-    for where, values in ((f"variants.{variant}", {"variant": variant}), ("base", params.get("base") or {}),
-                          (f"variants.{variant}", variants[variant] or {})):
+    for where, values in (
+        (f"variants.{variant}", {"variant": variant}),
+        ("base", params.get("base") or {}),
+        (f"variants.{variant}", variants[variant] or {}),
+    ):
         try:
             merged = OmegaConf.merge(merged, values)
         except (ConfigKeyError, ConfigAttributeError) as error:
-            raise ConfigError(_unknown_key(where, str(error.full_key), merged)) from error
+            raise ConfigError(_unknown_key(where, str(error.full_key or ""), merged)) from error
         except (ValidationError, OmegaConfBaseException) as error:
             reason = str(error).splitlines()[0].rstrip(".")
             raise ConfigError(f"{where}.{error.full_key}: {reason}") from error
@@ -229,8 +232,12 @@ def check(config: Config) -> None:
         _choice("data.name", data.name, DATASETS)
     if data.source == "folder":
         _require(bool(data.root), "data.root", repr(data.root), "name the folder that holds the splits")
-        _require(data.train_split != data.validation_split, "data.validation_split", data.validation_split,
-                 "training and validation need different folders")
+        _require(
+            data.train_split != data.validation_split,
+            "data.validation_split",
+            data.validation_split,
+            "training and validation need different folders",
+        )
     _require(4 <= data.size <= 1024, "data.size", data.size, "use 4 to 1024 pixels")
     _require(0 <= data.shift < data.size, "data.shift", data.shift, f"use 0 to {data.size - 1} pixels")
 
@@ -249,20 +256,32 @@ def check(config: Config) -> None:
 
     points = config.branch.points
     _require(len(points) > 0, "branch.points", points, "give at least one step")
-    _require(sorted(set(points)) == list(points), "branch.points", points, "list the steps in ascending order, each once")
+    _require(
+        sorted(set(points)) == list(points), "branch.points", points, "list the steps in ascending order, each once"
+    )
     _require(points[0] >= 0, "branch.points", points[0], "a branch point is a step of the burn-in, from 0")
-    _require(points[-1] <= burn_in.steps, "branch.points", points[-1],
-             f"beyond the burn-in of {burn_in.steps} steps; lower it or raise burn_in.steps")
+    _require(
+        points[-1] <= burn_in.steps,
+        "branch.points",
+        points[-1],
+        f"beyond the burn-in of {burn_in.steps} steps; lower it or raise burn_in.steps",
+    )
 
     windows = trips.windows
     _require(len(windows) > 0, "side_trips.windows", windows, "give at least one window in steps")
-    _require(sorted(set(windows)) == list(windows), "side_trips.windows", windows, "list them in ascending order, each once")
+    _require(
+        sorted(set(windows)) == list(windows), "side_trips.windows", windows, "list them in ascending order, each once"
+    )
     _require(windows[0] >= 1, "side_trips.windows", windows[0], "a window is at least 1 step")
     room = burn_in.steps - points[-1]
     for key, window in (("side_trips.windows", windows[-1]), ("side_trips.ema_steps", trips.ema_steps)):
-        _require(window <= room, key, window,
-                 f"longer than the {room} steps between the last branch point ({points[-1]}) and the end of the run "
-                 f"({burn_in.steps}); shorten it, branch earlier or raise burn_in.steps")
+        _require(
+            window <= room,
+            key,
+            window,
+            f"longer than the {room} steps between the last branch point ({points[-1]}) and the end of the run "
+            f"({burn_in.steps}); shorten it, branch earlier or raise burn_in.steps",
+        )
     _require(trips.ema_steps >= 1, "side_trips.ema_steps", trips.ema_steps, "use at least 1 step")
     _require(0 < trips.ema_newest <= 1, "side_trips.ema_newest", trips.ema_newest, "use more than 0 and at most 1")
     _require(trips.every >= 1, "side_trips.every", trips.every, "use at least 1 step")
@@ -273,20 +292,30 @@ def check(config: Config) -> None:
 
     sizes = single_step.batch_sizes
     _require(len(sizes) > 0, "single_step.batch_sizes", sizes, "give at least one batch size")
-    _require(sorted(set(sizes)) == list(sizes), "single_step.batch_sizes", sizes, "list them in ascending order, each once")
+    _require(
+        sorted(set(sizes)) == list(sizes), "single_step.batch_sizes", sizes, "list them in ascending order, each once"
+    )
     _require(sizes[0] >= 2, "single_step.batch_sizes", sizes[0], "BatchNorm needs at least 2 samples")
     held_out = single_step.held_out_batches
     _require(held_out >= 10, "single_step.held_out_batches", held_out, "use at least 10")
     _require(single_step.points >= 5, "single_step.points", single_step.points, "use at least 5 step sizes")
     _require(single_step.zoom > 0, "single_step.zoom", single_step.zoom, "use a step size above 0")
-    _require(single_step.zoom < single_step.widest, "single_step.zoom", single_step.zoom,
-             f"must be below single_step.widest ({single_step.widest:g})")
+    _require(
+        single_step.zoom < single_step.widest,
+        "single_step.zoom",
+        single_step.zoom,
+        f"must be below single_step.widest ({single_step.widest:g})",
+    )
 
     _require(claims.bootstrap_samples >= 100, "claims.bootstrap_samples", claims.bootstrap_samples, "use at least 100")
     _require(0 < claims.confidence < 1, "claims.confidence", claims.confidence, "use a share between 0 and 1")
 
-    _require(bool(re.fullmatch(r"auto|cpu|cuda(:\d+)?", config.runtime.device)), "runtime.device",
-             config.runtime.device, "use auto, cpu, cuda or cuda:N")
+    _require(
+        bool(re.fullmatch(r"auto|cpu|cuda(:\d+)?", config.runtime.device)),
+        "runtime.device",
+        config.runtime.device,
+        "use auto, cpu, cuda or cuda:N",
+    )
     _require(config.runtime.workers >= 0, "runtime.workers", config.runtime.workers, "use 0 for all, or a number")
     if config.runtime.device == "cpu":
         _require(model.precision != "tf32", "model.precision", "tf32", "a CPU has none; use fp32 or bf16")
@@ -306,8 +335,12 @@ def check_samples(config: Config, training_pictures: int) -> None:
         _require(value <= training_pictures, key, value, remedy)
     held_out = config.single_step.held_out_batches
     for size in config.single_step.batch_sizes:
-        _require(size * held_out <= training_pictures, "single_step.batch_sizes", size,
-                 f"{held_out} held-out batches of it exceed the {training_pictures} training pictures; lower one")
+        _require(
+            size * (held_out + 1) <= training_pictures,
+            "single_step.batch_sizes",
+            size,
+            f"{held_out} held-out batches and the own one exceed the {training_pictures} training pictures; lower one",
+        )
 
 
 def save_config(config: Config, path: Path) -> None:

@@ -144,7 +144,7 @@ class Kernel:
         """
         contraction = 1.0 - np.asarray(x, dtype=np.float64)
         coefficients = np.r_[self.autocorrelation[:1], 2.0 * self.autocorrelation[1:]]
-        return np.polynomial.polynomial.polyval(contraction, coefficients)
+        return np.asarray(np.polynomial.polynomial.polyval(contraction, coefficients), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -67,8 +67,10 @@ def restore(state: TrainState, model: nn.Module) -> None:
         raise ValueError(f"the state is of another architecture: {len(odd)} names differ, first {odd[0]!r}")
     for name, target in targets.items():
         if target.shape != values[name].shape:
-            raise ValueError(f"the state is of another architecture: {name!r} has shape {tuple(values[name].shape)}, "
-                             f"the model {tuple(target.shape)}")
+            raise ValueError(
+                f"the state is of another architecture: {name!r} has shape {tuple(values[name].shape)}, "
+                f"the model {tuple(target.shape)}"
+            )
         target.copy_(values[name])
 
 

@@ -48,8 +48,9 @@ class DivergedError(RuntimeError):
 
     def __init__(self, step: int, rate: float, last_finite_loss: float | None) -> None:
         last = "none" if last_finite_loss is None else f"{last_finite_loss:.6g}"
-        super().__init__(f"the loss is not finite at step {step} (rate {rate:g}, last finite loss {last}); "
-                         "lower the learning rate")
+        super().__init__(
+            f"the loss is not finite at step {step} (rate {rate:g}, last finite loss {last}); lower the learning rate"
+        )
         self.step, self.rate, self.last_finite_loss = step, rate, last_finite_loss
 
     def __reduce__(self) -> tuple[type[DivergedError], tuple[int, float, float | None]]:

@@ -29,8 +29,11 @@ def save_pictures(split: Pictures, path: Path) -> None:
     """Write a split, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file({"pictures": split.pictures.contiguous(), "labels": split.labels}, temporary,
-              metadata={"classes": json.dumps(split.classes)})
+    save_file(
+        {"pictures": split.pictures.contiguous(), "labels": split.labels},
+        temporary,
+        metadata={"classes": json.dumps(split.classes)},
+    )
     os.replace(temporary, path)
 
 

@@ -17,7 +17,18 @@ from sidetrip.config import Config, ConfigError, Data
 from sidetrip.data.packed import Pictures
 
 EMBEDDED = Path("datasets/fashion_mnist_14")
-FASHION_CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+FASHION_CLASSES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
 SUFFIXES = (".png", ".jpg", ".jpeg")
 NAMED = 5  # how many unreadable files a message names
 TORCHVISION = {
@@ -44,7 +55,9 @@ def load_source(config: Config) -> tuple[Pictures, Pictures]:
         train, validation = folder(data, data.train_split), folder(data, data.validation_split)
     if train.classes != validation.classes:
         odd = sorted(set(train.classes) ^ set(validation.classes))
-        raise ConfigError(f"data.root = {data.root}: the splits' classes differ ({', '.join(odd[:NAMED])}); make them equal")
+        raise ConfigError(
+            f"data.root = {data.root}: the splits' classes differ ({', '.join(odd[:NAMED])}); make them equal"
+        )
     return train, validation
 
 
@@ -64,8 +77,10 @@ def downloaded(data: Data, train: bool) -> Pictures:
         dataset = kind(data.root, train=train, download=True)
     except (OSError, RuntimeError) as error:
         where = f"{data.root}/FashionMNIST/raw" if data.name == "fashion_mnist" else data.root
-        raise ConfigError(f"data.name = {data.name}: download failed ({str(error).splitlines()[0]}); put the original "
-                          f"archives into {where} by hand") from error
+        raise ConfigError(
+            f"data.name = {data.name}: download failed ({str(error).splitlines()[0]}); put the original "
+            f"archives into {where} by hand"
+        ) from error
     pixels = torch.as_tensor(np.asarray(dataset.data))
     pictures = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
     labels = torch.as_tensor(np.asarray(dataset.targets), dtype=torch.int64)
@@ -76,7 +91,9 @@ def resized(pictures: Tensor, size: int) -> Tensor:
     """Pictures uint8 [n, c, h, w] at [n, c, size, size], antialiased."""
     if pictures.shape[-2:] == (size, size):
         return pictures.contiguous()
-    parts = [torchvision.transforms.functional.resize(part, [size, size], antialias=True) for part in pictures.split(2048)]
+    parts = [
+        torchvision.transforms.functional.resize(part, [size, size], antialias=True) for part in pictures.split(2048)
+    ]
     return torch.cat(parts)
 
 
@@ -92,13 +109,22 @@ def folder(data: Data, split: str) -> Pictures:
     for label, name in enumerate(classes):
         found = sorted(path for path in (where / name).rglob("*") if path.suffix.lower() in SUFFIXES)
         if not found:
-            raise ConfigError(f"data.root = {data.root}: {where / name} holds no {', '.join(SUFFIXES)} file; fill or remove it")
+            raise ConfigError(
+                f"data.root = {data.root}: {where / name} holds no {', '.join(SUFFIXES)} file; fill or remove it"
+            )
         files += found
         labels += [label] * len(found)
     # Pillow decodes outside the interpreter lock, so threads use all cores.
     with ThreadPoolExecutor() as pool:
-        decoded = list(tqdm(pool.map(lambda path: _decode(path, data.size), files), total=len(files), desc=f"decode {split}",
-                            unit="picture", mininterval=1))
+        decoded = list(
+            tqdm(
+                pool.map(lambda path: _decode(path, data.size), files),
+                total=len(files),
+                desc=f"decode {split}",
+                unit="picture",
+                mininterval=1,
+            )
+        )
     _refuse_unreadable(files, decoded, data.root)
     pictures = torch.from_numpy(np.stack([pixels for pixels in decoded if pixels is not None]))
     return Pictures(pictures.permute(0, 3, 1, 2).contiguous(), torch.tensor(labels), tuple(classes))
@@ -108,8 +134,10 @@ def _refuse_unreadable(files: list[Path], decoded: list[np.ndarray | None], root
     bad = [path for path, pixels in zip(files, decoded, strict=True) if pixels is None]
     if bad:
         more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
-        raise ConfigError(f"data.root = {root}: {len(bad)} unreadable picture(s): "
-                          f"{', '.join(map(str, bad[:NAMED]))}{more}; mend or remove them")
+        raise ConfigError(
+            f"data.root = {root}: {len(bad)} unreadable picture(s): "
+            f"{', '.join(map(str, bad[:NAMED]))}{more}; mend or remove them"
+        )
 
 
 def _decode(path: Path, size: int) -> np.ndarray | None:
@@ -122,8 +150,12 @@ def _decode(path: Path, size: int) -> np.ndarray | None:
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     if picture.size != (size, size):
-        picture = picture.resize((size, size), Image.Resampling.BOX if side % size == 0 else Image.Resampling.BICUBIC,
-                                 box=(left, top, left + side, top + side), reducing_gap=3.0)
+        picture = picture.resize(
+            (size, size),
+            Image.Resampling.BOX if side % size == 0 else Image.Resampling.BICUBIC,
+            box=(left, top, left + side, top + side),
+            reducing_gap=3.0,
+        )
     return np.asarray(picture)
 
 

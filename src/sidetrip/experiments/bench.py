@@ -51,8 +51,14 @@ class Bench:
     def model(self, seed: int = 0) -> nn.Module:
         """A network with weights drawn from `seed`, on the device."""
         settings = self.config.model
-        network = build_model(settings.name, width=settings.width, stem=settings.stem, channels=self._facts["channels"],
-                              classes=self._facts["classes"], seed=seed)
+        network = build_model(
+            settings.name,
+            width=settings.width,
+            stem=settings.stem,
+            channels=self._facts["channels"],
+            classes=self._facts["classes"],
+            seed=seed,
+        )
         network.to(self.device)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network
@@ -60,8 +66,9 @@ class Bench:
     def stream(self, seed: int, name: str = "train", batch_size: int | None = None) -> TrainingStream:
         """A batch sequence over the training pictures; "train" is that of the main trajectory."""
         data = self.config.data
-        return TrainingStream(self.train, seed, name, batch_size or self.config.burn_in.batch_size,
-                              Augmentation(data.shift, data.flip))
+        return TrainingStream(
+            self.train, seed, name, batch_size or self.config.burn_in.batch_size, Augmentation(data.shift, data.flip)
+        )
 
     @cached_property
     def rates(self) -> np.ndarray:

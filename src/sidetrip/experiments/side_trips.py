@@ -75,10 +75,19 @@ class _Scores:
         scores = {s: (v.loss, v.accuracy) for s, v in self._bench.evaluate(weights)} if weights is not None else {}
         for split in SPLITS:
             loss, accuracy = scores.get(split, (math.nan, math.nan))
-            self.rows.append({
-                "seed": self._seed, "branch": self._branch, "kernel": case, "window_steps": window, "model": model,
-                "split": split, "loss": loss, "accuracy": accuracy, "diverged": weights is None or not math.isfinite(loss),
-            })
+            self.rows.append(
+                {
+                    "seed": self._seed,
+                    "branch": self._branch,
+                    "kernel": case,
+                    "window_steps": window,
+                    "model": model,
+                    "split": split,
+                    "loss": loss,
+                    "accuracy": accuracy,
+                    "diverged": weights is None or not math.isfinite(loss),
+                }
+            )
 
 
 def side_trips(bench: Bench, start: TrainState, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -126,12 +135,27 @@ def side_trips(bench: Bench, start: TrainState, seed: int) -> tuple[pd.DataFrame
                 return
             scores.add(case.name, case.window, TRIP, position.weights)
             average, here = averages[case.name, case.window], with_weights(start, position.weights)
-            distances.append((seed, start.step, case.name, case.window, distance(average, here),
-                              distance(average, start), distance(here, start)))
+            distances.append(
+                (
+                    seed,
+                    start.step,
+                    case.name,
+                    case.window,
+                    distance(average, here),
+                    distance(average, start),
+                    distance(here, start),
+                )
+            )
 
         try:
-            advance(model, start, stream, (rates[: schedule.steps] * schedule.multipliers).tolist(), bench.optimizer,
-                    [arrived, _tick])
+            advance(
+                model,
+                start,
+                stream,
+                (rates[: schedule.steps] * schedule.multipliers).tolist(),
+                bench.optimizer,
+                [arrived, _tick],
+            )
         except DivergedError:
             for case in ends.values():
                 scores.add(case.name, case.window, TRIP, None)
@@ -154,8 +178,17 @@ def running_averages(bench: Bench, seed: int) -> pd.DataFrame:
 
     def add(position: Position, kernel: str, window: int, weights: Tensors) -> None:
         for split, value in bench.evaluate(weights):
-            rows.append({"seed": seed, "step": position.step, "kernel": kernel, "window_steps": window, "split": split,
-                         "loss": value.loss, "accuracy": value.accuracy})
+            rows.append(
+                {
+                    "seed": seed,
+                    "step": position.step,
+                    "kernel": kernel,
+                    "window_steps": window,
+                    "split": split,
+                    "loss": value.loss,
+                    "accuracy": value.accuracy,
+                }
+            )
 
     names = {id(case.kernel): name for name, case in widest.items()}
 
@@ -166,8 +199,15 @@ def running_averages(bench: Bench, seed: int) -> pd.DataFrame:
         if position.step in stops:
             add(position, "none", 0, position.weights)
 
-    bank = AverageBank([RunningAverage(case.kernel, stop - case.window) for case in widest.values() for stop in stops
-                        if stop >= case.window], finished)
+    bank = AverageBank(
+        [
+            RunningAverage(case.kernel, stop - case.window)
+            for case in widest.values()
+            for stop in stops
+            if stop >= case.window
+        ],
+        finished,
+    )
     model = bench.model(seed)
     observers: list[Observer] = [bank, momentary, _tick]
     advance(model, initial_state(model), bench.stream(seed), bench.rates.tolist(), bench.optimizer, observers)

@@ -21,8 +21,9 @@ def resolve_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"runtime.device = {name}: this machine has {torch.cuda.device_count()} CUDA device(s); "
-                          "use auto or cpu")
+        raise ConfigError(
+            f"runtime.device = {name}: this machine has {torch.cuda.device_count()} CUDA device(s); use auto or cpu"
+        )
     return device
 
 

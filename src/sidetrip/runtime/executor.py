@@ -88,7 +88,9 @@ def run_units(
     for device in devices:
         names.put(device)
     pool = ProcessPoolExecutor(len(devices), context, _start_worker, (queue, precision, names))
-    with tqdm(total=round(sum(costs)), desc=description, unit="step", mininterval=1 if sys.stderr.isatty() else 10) as bar:
+    with tqdm(
+        total=round(sum(costs)), desc=description, unit="step", mininterval=1 if sys.stderr.isatty() else 10
+    ) as bar:
         watcher = threading.Thread(target=_watch, args=(queue, bar), daemon=True)
         watcher.start()
         try:

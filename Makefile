@@ -1,0 +1,26 @@
+# `make repro` regenerates every result, `make test` runs the tests; each sets itself up first.
+.PHONY: repro test setup clean-venv
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# Queued DVC experiments run in a copy of the tree: they must import the copy's library, not this one's.
+export PYTHONPATH := src
+
+repro: setup
+	dvc repro
+
+test: setup
+	ruff check src stages tests datasets
+	mypy
+	pytest
+
+setup: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sidetrip needs Python 3.11 or newer; use make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean-venv:
+	rm -rf $(VENV)

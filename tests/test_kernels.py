@@ -1,0 +1,148 @@
+"""Kernels and schedules convert into each other exactly, and averages land where trips do."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from sidetrip.averaging import RunningAverage
+from sidetrip.kernels import Kernel, Schedule
+from sidetrip.quadratic import stationary_covariance
+from sidetrip.state import initial_state
+from sidetrip.training import Optimizer, advance
+
+values = st.floats(-3.0, 3.0)
+windows = st.integers(1, 40)
+
+
+@st.composite
+def kernels(draw, least=2, most=25):
+    """Random weights, negative ones too, that sum to 1."""
+    free = draw(st.lists(values, min_size=least - 1, max_size=most - 1))
+    return Kernel([1.0 - float(np.sum(free)), *free])
+
+
+@given(kernels())
+def test_schedule_is_tail_sums(kernel):
+    slow = [sum(kernel.weights[i:]) for i in range(1, kernel.steps + 1)]
+    np.testing.assert_allclose(kernel.schedule().multipliers, slow, atol=1e-12)
+
+
+@given(kernels())
+def test_kernel_to_schedule_and_back(kernel):
+    np.testing.assert_allclose(kernel.schedule().kernel().weights, kernel.weights, atol=1e-12)
+
+
+@given(st.lists(values, min_size=1, max_size=25))
+def test_schedule_to_kernel_and_back(multipliers):
+    schedule = Schedule(multipliers)
+    np.testing.assert_allclose(schedule.kernel().schedule().multipliers, schedule.multipliers, atol=1e-12)
+
+
+@given(windows)
+def test_linear_decay_is_swa(k):
+    np.testing.assert_allclose(Schedule.linear(k).kernel().weights, Kernel.swa(k).weights, atol=1e-12)
+
+
+@given(windows, st.floats(1e-5, 1.0))
+def test_table_1(k, newest):
+    i = np.arange(1, k + 1)
+    np.testing.assert_allclose(Kernel.swa(k).schedule().multipliers, (k + 1 - i) / k, atol=1e-12)
+    np.testing.assert_allclose(Kernel.two_point(k).schedule().multipliers, np.full(k, 0.5), atol=1e-12)
+    ema = Kernel.ema(k, newest=newest)
+    np.testing.assert_allclose(ema.schedule().multipliers, 1 - (1 - newest) ** (k + 1 - i), atol=1e-12)
+    assert ema.weights[0] == pytest.approx((1 - newest) ** k)
+
+
+@given(windows)
+def test_non_increasing_schedules_are_non_negative_kernels(k):
+    for schedule in (Schedule.linear(k), Schedule.cosine(k), Schedule.one_minus_sqrt(k), Schedule.constant(k, 0.3)):
+        assert (schedule.kernel().weights >= -1e-12).all()
+
+
+def test_identity_changes_nothing():
+    np.testing.assert_array_equal(Kernel.identity(4).schedule().multipliers, np.ones(4))
+    assert Kernel.identity(0).steps == 0
+
+
+@given(kernels(), st.floats(0.0, 1.9))
+def test_rate_factor_is_written_out_eq_19(kernel, x):
+    w = kernel.weights
+    slow = sum(w[i] * w[j] * (1 - x) ** abs(i - j) for i in range(len(w)) for j in range(len(w)))
+    assert float(kernel.rate_factor(x)) == pytest.approx(slow, rel=1e-9, abs=1e-9 * np.square(w).sum() * len(w))
+
+
+@given(st.integers(1, 30), st.floats(0.01, 1.9))
+def test_rate_factor_of_two_points_is_eq_20(k, x):
+    assert float(Kernel.two_point(k).rate_factor(x)) == pytest.approx((1 + (1 - x) ** k) / 2, abs=1e-12)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@given(kernel=kernels(), seed=st.integers(0, 2**31))
+def test_average_equals_trip_on_a_linear_loss(momentum, kernel, seed):
+    """NOTES' test with no tolerance to hide in: constant gradients, float64, 1e-12, momentum carried over."""
+    random = torch.Generator().manual_seed(seed)
+    slopes = torch.randn(kernel.steps + 5, 3, generator=random, dtype=torch.float64)
+
+    class Slopes:
+        def batch(self, step):
+            return slopes[step - 1], torch.zeros(())
+
+    def linear(model, batch, precision):
+        return (model.weight * batch[0]).sum()
+
+    model = nn.Linear(3, 1, bias=False, dtype=torch.float64)
+    optimizer, rate = Optimizer(momentum, 0.0), 0.1
+    start = advance(model, initial_state(model), Slopes(), [rate] * 5, optimizer, loss=linear)
+    average = RunningAverage(kernel, start.step)
+    advance(model, start, Slopes(), [rate] * kernel.steps, optimizer, [average], loss=linear)
+    rates = rate * kernel.schedule().multipliers
+    trip = advance(model, start, Slopes(), rates.tolist(), optimizer, loss=linear)
+    scale = max(1.0, np.abs(kernel.weights).sum())
+    assert (average.weights()["weight"] - trip.weights["weight"]).abs().max() < 1e-12 * scale
+
+
+@given(kernel=kernels(), seed=st.integers(0, 2**31))
+def test_stationary_covariance_of_any_stable_omega(kernel, seed):
+    """Against the sum written out; omega is not symmetric."""
+    random = np.random.default_rng(seed)
+    omega = np.diag(random.uniform(0.3, 1.5, 3)) + 0.2 * random.normal(size=(3, 3))
+    gamma = np.eye(3) - 0.5 * omega
+    if np.abs(np.linalg.eigvals(gamma)).max() > 0.95:
+        return
+    sigma, power = np.zeros((3, 3)), np.eye(3)
+    for _ in range(2000):
+        sigma, power = sigma + 0.25 * power @ power.T, gamma @ power
+    powers = [np.linalg.matrix_power(gamma, d) for d in range(kernel.steps + 1)]
+    w = kernel.weights
+    slow = sum(
+        w[i] * w[j] * (powers[i - j] @ sigma if i >= j else sigma @ powers[j - i].T)
+        for i in range(len(w))
+        for j in range(len(w))
+    )
+    found = stationary_covariance(omega, 0.5, kernel)
+    np.testing.assert_allclose(found, slow, atol=1e-9 * (1 + np.abs(w).sum() ** 2) * np.abs(sigma).max())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Kernel([0.5, 0.4]), "must sum to 1"),
+        (lambda: Kernel([[1.0]]), "must be a vector"),
+        (lambda: Kernel([np.nan, 1.0]), "must be finite"),
+        (lambda: Kernel.swa(0), "at least 1, got 0"),
+        (lambda: Kernel.swa(2.5), "whole number"),
+        (lambda: Kernel.ema(3, newest=0.0), "must lie in"),
+        (lambda: Schedule([]), "at least 1 number"),
+        (lambda: Schedule.linear(-1), "at least 1, got -1"),
+        (lambda: Kernel.identity(0).schedule(), "at least 1 number"),
+        (lambda: stationary_covariance(np.eye(2), 2.5, Kernel.swa(2)), "spectral radius 1.5"),
+        (lambda: stationary_covariance(np.ones((2, 3)), 0.1, Kernel.swa(2)), "square"),
+    ],
+)
+def test_bad_input_is_refused_with_one_line(make, message):
+    with pytest.raises(ValueError, match=message) as error:
+        make()
+    assert "\n" not in str(error.value)
