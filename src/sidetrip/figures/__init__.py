@@ -1,0 +1,1 @@
+"""One module a figure: tables to a matplotlib figure, without torch."""
