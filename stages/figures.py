@@ -1,4 +1,4 @@
-"""Draw the figures and judge the claims: tables in runs/ to reports/<variant>/{tables,figures,claims.json,metrics.json}."""
+"""Draw the figures and judge the claims: tables of runs/<variant> to reports/<variant>."""
 
 import json
 import shutil

@@ -7,6 +7,7 @@ bootstraps over the (seed, branch point) pairs.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -280,7 +281,12 @@ def _single_step_claims(tables: dict[str, Table], config: Config) -> dict[str, M
     }
     if smallest < largest:
         drops = _wide(best, "relative_drop")
-        ratios = np.log10((drops["own"] / drops["held_out"]).unstack("batch_size"))
+        ratios = np.log10(
+            (drops["own"] / drops["held_out"])
+            .rename("ratio")
+            .reset_index()
+            .pivot_table(index=PAIR, columns="batch_size", values="ratio")
+        )
         change = (ratios[largest] - ratios[smallest]).to_numpy()
         if np.isfinite(change).all():
             detail = (
@@ -302,7 +308,9 @@ def compared(side_trips: Table, kernel: str) -> Table:
 
 def _average_is_schedule(side_trips: Table, kernel: str, claims: Claims) -> Measured:
     limit, parts = claims.average_is_schedule, {}
-    for (metric, split), rows in compared(side_trips, kernel).groupby(["metric", "split"]):
+    table = compared(side_trips, kernel)
+    for metric, split in itertools.product(("accuracy", "loss"), ("train", "validation")):
+        rows = table.loc[metric, split]
         kept = rows.dropna()  # a trip that diverged has no score
         columns = ((kept["average"] - kept["trip"]).to_numpy(), (kept["average"] - kept["momentary"]).to_numpy())
         parts[metric, split] = (*interval(_ratio_of_means, columns, claims), len(kept), len(rows))

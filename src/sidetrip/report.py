@@ -77,15 +77,15 @@ def _average_facts(config: Config, tables: dict[str, pd.DataFrame]) -> dict[str,
 
 def _meaning_step(verdicts: dict[str, str]) -> str:
     floor = {
-        "reproduced": "One step is enough to take a batch below the loss that the best averaged model of the run reaches",
-        "not reproduced": "One step does not take a batch below the loss that the best averaged model of the run reaches",
+        "reproduced": "One step takes a batch below the loss that the best averaged model of the run reaches",
+        "not reproduced": "One step does not take a batch below the loss that the run's best averaged model reaches",
     }.get(
         verdicts["single_step_floor"],
         "Whether one step takes a batch below the best averaged model's loss is undecided",
     )
     gap = {
-        "reproduced": "and hardly any of it carries over to other batches: the gradient of one batch is mostly that batch's own.",
-        "not reproduced": "but a good part of it carries over to other batches: at this scale batches agree more than in the paper.",
+        "reproduced": "and hardly any of it carries over to other batches: a batch's gradient is mostly its own.",
+        "not reproduced": "but more of it carries over to other batches than the criterion allows.",
     }.get(verdicts["single_step_gap"], "and how much of it carries over to other batches is undecided.")
     return f"{floor}, {gap}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -32,8 +33,8 @@ def draw(
     windows = trips.loc[trips["kernel"] == kernel, "window_steps"].unique()
     widest = windows.max()
     for branch, rows in here[here["window_steps"].isin(windows)].groupby("branch"):
-        ends = rows.assign(x=branch + rows["window_steps"], y=scale * rows[metric])
-        start = momentary.loc[(momentary["step"] - branch).abs().idxmin(), metric] * scale
+        ends = rows.assign(x=rows["branch"] + rows["window_steps"], y=scale * rows[metric])
+        start = scale * np.interp(float(branch), momentary["step"], momentary[metric])  # type: ignore[arg-type]
         trip, points = ends[ends["model"] == "trip"], ends[ends["model"] == "average"]
         path = trip.sort_values("x")
         axes.plot([branch, *path["x"]], [start, *path["y"]], color=style.TRIP, ls=":", lw=1.2)

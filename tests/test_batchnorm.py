@@ -1,0 +1,57 @@
+"""Recalibrated statistics are those of all samples in one batch, however they are split."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from sidetrip.batchnorm import recalibrate
+from sidetrip.models import build_model
+
+
+def deep() -> nn.Module:
+    return build_model("resnet8", width=3, stem="cifar", channels=2, classes=4, seed=1).double()
+
+
+def statistics(model: nn.Module) -> list[torch.Tensor]:
+    return [b.clone() for name, b in model.named_buffers() if "running" in name]
+
+
+@given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=5).filter(lambda s: sum(s) > 1), seed=st.integers(0, 99))
+def test_any_split_equals_one_batch(sizes, seed):
+    x = torch.randn(sum(sizes), 2, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) * 3 + 1
+    one = statistics(recalibrate(deep(), [x]))
+    split = statistics(recalibrate(deep(), x.split(sizes)))
+    for a, b in zip(one, split, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_pooled_moments_written_out():
+    """Mean of means, within plus between variance; the two batches differ in size and mean."""
+    a, b = torch.tensor([[0.0], [2.0], [4.0]]).double(), torch.tensor([[10.0]]).double()
+    layer = recalibrate(nn.Sequential(nn.BatchNorm1d(1)).double(), [(a, None), (b, None)])[0]
+    mean = (3 * 2.0 + 10.0) / 4
+    variance = (sum((v - mean) ** 2 for v in (0, 2, 4)) + (10 - mean) ** 2) / 3
+    assert float(layer.running_mean) == pytest.approx(mean, abs=1e-12)
+    assert float(layer.running_var) == pytest.approx(variance, abs=1e-12)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.1, None])
+def test_only_the_statistics_change(momentum):
+    model = nn.Sequential(nn.BatchNorm1d(3, momentum=momentum), nn.Dropout(0.5), nn.BatchNorm1d(3)).train()
+    model[2].eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    x = torch.randn(50, 3) + 5
+    assert recalibrate(model, [x]) is model
+    assert [m.training for m in model] == [True, True, False]
+    assert [m.momentum for m in (model[0], model[2])] == [momentum, 0.1]
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]) != ("running" in name), name
+    # Dropout was off: the second layer saw the normalised input itself, of variance n/n up to ε.
+    assert model[2].running_mean.abs().max() < 1e-6
+
+
+def test_no_sample_is_refused():
+    with pytest.raises(ValueError, match="at least one sample"):
+        recalibrate(nn.BatchNorm1d(2), [])

@@ -1,0 +1,286 @@
+"""Branching is exact: every way to reach a step ends in the same bits."""
+
+import copy
+
+import pytest
+import torch
+from helpers import random_bench, smoke_config
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from sidetrip.averaging import RunningAverage
+from sidetrip.experiments import side_trips as trips
+from sidetrip.experiments import single_step as steps
+from sidetrip.experiments.main_trajectory import burn_in, replay
+from sidetrip.kernels import Kernel
+from sidetrip.runtime.devices import make_deterministic
+from sidetrip.state import (
+    TrainState,
+    distance,
+    initial_state,
+    lerp,
+    load_state,
+    restore,
+    save_state,
+    saved_steps,
+    state_path,
+    with_weights,
+)
+from sidetrip.training import DivergedError, Optimizer, advance
+
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _deterministic():
+    make_deterministic("fp32")
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    return random_bench(tmp_path_factory.mktemp("data"), smoke_config())
+
+
+@pytest.fixture(scope="module")
+def snapshots(bench, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("snapshots")
+    burn_in(bench, 0, folder)
+    return folder
+
+
+def assert_same_bits(a: TrainState, b: TrainState) -> None:
+    assert a.step == b.step
+    for group in ("weights", "buffers", "momentum"):
+        x, y = getattr(a, group), getattr(b, group)
+        assert x.keys() == y.keys()
+        for name in x:
+            assert torch.equal(x[name], y[name]), f"{group}/{name}"
+
+
+def run(bench, start, steps_taken, observers=(), rates=None, seed=0):
+    rates = bench.rates[start.step : start.step + steps_taken] if rates is None else rates
+    return advance(bench.model(), start, bench.stream(seed), list(rates), bench.optimizer, observers)
+
+
+def test_constant_trip_is_the_main_trajectory(bench, snapshots):
+    """From every snapshot, in a fresh model, to the end of the run."""
+    end = load_state(state_path(snapshots, bench.config.burn_in.steps))
+    for step in saved_steps(snapshots)[:-1]:
+        start = load_state(state_path(snapshots, step))
+        assert_same_bits(run(bench, start, bench.config.burn_in.steps - step), end)
+
+
+def test_replayed_branch_point_is_that_passed_on_the_way(bench, snapshots):
+    points = [3, 15, 22, 40]
+    passed = {}
+
+    def keep(position):
+        if position.step in points:
+            passed[position.step] = position.state()
+
+    model = bench.model(0)
+    run(bench, initial_state(model), 40, [keep])
+    for state in replay(bench, 0, snapshots, points):
+        assert_same_bits(state, passed[state.step])
+
+
+def test_observers_and_measurements_leave_the_run_alone(bench, snapshots):
+    start = load_state(state_path(snapshots, 15))
+    before = copy.deepcopy(start)
+    scores = []
+    run(bench, start, 5, [lambda p: scores.extend(bench.evaluate(p.weights))])
+    steps.single_step(bench, start, 0)
+    trips.side_trips(bench, start, 0)
+    assert_same_bits(start, before)
+    assert_same_bits(run(bench, start, 15), load_state(state_path(snapshots, 30)))
+
+
+def test_state_survives_the_disk(bench, snapshots, tmp_path):
+    state = run(bench, load_state(state_path(snapshots, 15)), 3)
+    save_state(state, tmp_path / "a.safetensors")
+    save_state(load_state(tmp_path / "a.safetensors"), tmp_path / "b.safetensors")
+    assert_same_bits(state, load_state(tmp_path / "a.safetensors"))
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+
+
+def test_advance_is_plain_sgd(bench):
+    """Against torch.optim.SGD on a model of its own, written out."""
+    model = bench.model(0)
+    reference = copy.deepcopy(model).train()
+    sgd = torch.optim.SGD(reference.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
+    stream = bench.stream(0)
+    for step in range(1, 7):
+        x, y = stream.batch(step)
+        sgd.zero_grad()
+        nn.functional.cross_entropy(reference(x), y).backward()
+        sgd.step()
+    end = run(bench, initial_state(model), 6)
+    for name, weight in reference.named_parameters():
+        assert torch.equal(weight, end.weights[name])
+
+
+def test_swa_equals_averaged_model(bench, snapshots):
+    start, k = load_state(state_path(snapshots, 15)), 9
+    ours, theirs, live = RunningAverage(Kernel.swa(k), 15), None, bench.model()
+
+    def feed(position):
+        nonlocal theirs
+        restore(with_weights(start, position.weights), live)
+        if position.step == 16:
+            theirs = AveragedModel(live)
+        if position.step >= 16:
+            theirs.update_parameters(live)
+
+    run(bench, start, k, [ours, feed])
+    average = ours.weights()
+    for name, weight in theirs.module.named_parameters():
+        torch.testing.assert_close(average[name], weight, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("newest", [0.3, 1e-5])
+def test_ema_equals_averaged_model_fed_the_branch_point_first(bench, snapshots, newest):
+    start, k = load_state(state_path(snapshots, 15)), 12
+    ours, live = RunningAverage(Kernel.ema(k, newest=newest), 15), bench.model()
+    restore(start, live)
+    theirs = AveragedModel(live, multi_avg_fn=get_ema_multi_avg_fn(1 - newest))
+
+    def feed(position):
+        restore(with_weights(start, position.weights), live)
+        theirs.update_parameters(live)
+
+    run(bench, start, k, [ours, feed])
+    average = ours.weights()
+    for name, weight in theirs.module.named_parameters():
+        torch.testing.assert_close(average[name], weight, rtol=1e-5, atol=1e-6)
+
+
+def test_average_of_half_precision_weights_still_moves():
+    kernel = Kernel.ema(3, newest=1e-5)
+    average = RunningAverage(kernel, 0)
+    for step, value in enumerate((1.0, 2.0, 2.0, 2.0)):
+        average(_position(step, torch.full((1,), value, dtype=torch.bfloat16)))
+    weight = average.weights()["w"]
+    assert weight.dtype == torch.float32
+    assert float(weight) == pytest.approx(1 + 3e-5, abs=1e-7)
+
+
+def test_average_refuses_half_a_window():
+    average = RunningAverage(Kernel.swa(4), 0)
+    average(_position(0, torch.zeros(1)))
+    with pytest.raises(RuntimeError, match=r"has seen 1 of 5 iterates; advance"):
+        average.weights()
+
+
+def _position(step, weight):
+    from sidetrip.training import Position
+
+    return Position(step, {"w": weight}, None, lambda: None)
+
+
+def test_lerp_and_distance_by_hand():
+    zero = torch.zeros(2)
+    a = TrainState(1, {"w": torch.tensor([0.0, 1.0])}, {}, {"w": zero})
+    b = TrainState(2, {"w": torch.tensor([3.0, 5.0])}, {}, {"w": zero})
+    assert distance(a, b) == 5.0
+    assert lerp(a, b, 0.25).weights["w"].tolist() == [0.75, 2.0]
+    assert torch.equal(lerp(a, b, 1.0).weights["w"], b.weights["w"])
+
+
+def test_state_of_another_architecture_is_refused(bench):
+    with pytest.raises(ValueError, match="another architecture"):
+        restore(initial_state(nn.Linear(2, 2)), bench.model())
+
+
+def test_trips_share_a_run_where_one_schedule_begins_another():
+    cases = [trips.Case("two_point", Kernel.two_point(k)) for k in (1, 4, 9)]
+    cases += [trips.Case("swa", Kernel.swa(k)) for k in (4, 9)]
+    shared = trips.shared_trips(cases)
+    assert sorted((s.steps, sorted(c.window for c in riders)) for s, riders in shared) == [
+        (4, [4]),
+        (9, [1, 4, 9]),
+        (9, [9]),
+    ]
+
+
+def test_side_trip_tables(bench, snapshots):
+    """Each row against the experiment written out with one trip at a time."""
+    start = load_state(state_path(snapshots, 15))
+    scores, distances = trips.side_trips(bench, start, 0)
+    for case in trips.cases(bench.config):
+        average = RunningAverage(case.kernel, 15)
+        end = run(bench, start, case.window, [average])
+        rates = bench.rates[15 : 15 + case.window] * case.kernel.schedule().multipliers
+        trip = run(bench, start, case.window, rates=rates)
+        mean = with_weights(start, average.weights())
+        row = distances.query("kernel == @case.name and window_steps == @case.window").iloc[0]
+        assert row["average_to_trip"] == pytest.approx(distance(mean, trip), rel=1e-6)
+        assert row["trip_to_start"] == pytest.approx(distance(trip, start), rel=1e-6)
+        for kernel, model, state in (
+            ("none", "momentary", end),
+            (case.name, "average", mean),
+            (case.name, "trip", trip),
+        ):
+            found = scores.query("kernel == @kernel and window_steps == @case.window and model == @model")
+            expected = {split: value.loss for split, value in bench.evaluate(state.weights)}
+            assert found.set_index("split")["loss"].to_dict() == pytest.approx(expected, rel=1e-5)
+
+
+def test_running_averages_meet_the_side_trip_averages(bench, snapshots):
+    """The average that ends at step 30 along the run is that over the window branched at 20."""
+    along = trips.running_averages(bench, 0)
+    start = next(iter(replay(bench, 0, snapshots, [20])))
+    branched, _ = trips.side_trips(bench, start, 0)
+    for kernel in ("swa", "two_point", "ema"):
+        a = along.query("kernel == @kernel and step == 30").set_index("split")["loss"]
+        b = branched.query("kernel == @kernel and model == 'average' and window_steps == 10").set_index("split")["loss"]
+        assert a.to_dict() == b.to_dict()
+
+
+def test_diverging_trip_is_a_row_that_says_so(bench, snapshots):
+    wild = copy.copy(bench)
+    wild.__dict__["rates"] = bench.rates.copy()
+    wild.rates[:] = 1e30
+    start = load_state(state_path(snapshots, 15))
+    with pytest.raises(DivergedError, match=r"not finite at step 1[67] \(rate 1e\+30, last finite loss .*lower"):
+        trips.side_trips(wild, start, 0)
+
+
+def test_single_step_starts_at_the_batch_loss_and_descends(bench, snapshots):
+    table = steps.single_step(bench, load_state(state_path(snapshots, 15)), 0)
+    start = table.query("step_size == 0").groupby(["batch_size", "batch", "index"])["loss"].nunique()
+    assert (start == 1).all()
+    own = table.query("batch == 'own' and range == 'zoom' and batch_size == 16")["loss"].to_numpy()
+    assert own[1] < own[0]
+    assert table.groupby(["batch_size", "batch"])["index"].nunique().to_dict() == {
+        (16, "held_out"): 10,
+        (16, "own"): 1,
+        (32, "held_out"): 10,
+        (32, "own"): 1,
+    }
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_plain_gradient_against_finite_differences(bench, device):
+    """Directional derivative in float64; no momentum, no weight decay in it."""
+    model = bench.model().to(device).double().train()
+    x, y = bench.stream(0).batch(1)
+    batch = (x.to(device).double(), y.to(device))
+    gradient = steps.plain_gradient(model, batch, "fp32")
+    step = 1e-6
+    values = []
+    for sign in (1, -1):
+        with torch.no_grad():
+            for p, g in zip(model.parameters(), gradient, strict=True):
+                p.add_(g, alpha=sign * step)
+            values.append(float(steps.batch_loss(model, batch)))
+            for p, g in zip(model.parameters(), gradient, strict=True):
+                p.add_(g, alpha=-sign * step)
+    squared = float(sum(g.square().sum() for g in gradient))
+    assert (values[0] - values[1]) / (2 * step) == pytest.approx(squared, rel=1e-4)
+
+
+def test_diverging_burn_in_says_where(tmp_path):
+    wild = random_bench(tmp_path, smoke_config(**{"burn_in.rate": 99.0}))
+    wild.optimizer = Optimizer(0.99, 0.9)
+    with pytest.raises(DivergedError, match=r"not finite at step \d+ \(rate 99, last finite loss [\d.e+]+\); lower"):
+        burn_in(wild, 0, tmp_path / "out")
