@@ -310,7 +310,7 @@ def _average_is_schedule(side_trips: Table, kernel: str, claims: Claims) -> Meas
     limit, parts = claims.average_is_schedule, {}
     table = compared(side_trips, kernel)
     for metric, split in itertools.product(("accuracy", "loss"), ("train", "validation")):
-        rows = table.loc[metric, split]
+        rows = table.xs((metric, split), level=("metric", "split"))
         kept = rows.dropna()  # a trip that diverged has no score
         columns = ((kept["average"] - kept["trip"]).to_numpy(), (kept["average"] - kept["momentary"]).to_numpy())
         parts[metric, split] = (*interval(_ratio_of_means, columns, claims), len(kept), len(rows))
@@ -327,7 +327,7 @@ def _average_is_schedule(side_trips: Table, kernel: str, claims: Claims) -> Meas
 def _averaging_helps(side_trips: Table, claims: Claims) -> Measured:
     parts = {}
     for kernel in ("swa", "two_point", "ema"):
-        rows = compared(side_trips, kernel).loc["loss", "validation"]
+        rows = compared(side_trips, kernel).xs(("loss", "validation"), level=("metric", "split"))
         parts[kernel] = _judge_mean((rows["momentary"] - rows["average"]).to_numpy(), claims, above=0.0)
     worst = min(parts.values(), key=lambda p: p.value)
     verdicts = {p.verdict for p in parts.values()}
