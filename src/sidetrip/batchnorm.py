@@ -55,6 +55,7 @@ def recalibrate(model: nn.Module, batches: Iterable[Any]) -> nn.Module:
         model.eval()  # dropout and the like stay off
         for layer in layers:
             layer.train()
+            layer.reset_running_stats()  # 0 × a statistic that is not finite would not be 0
             layer.momentum = 1.0  # the running statistics become those of the one batch
         model(torch.cat(inputs))
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -157,9 +156,3 @@ def _decode(path: Path, size: int) -> np.ndarray | None:
             reducing_gap=3.0,
         )
     return np.asarray(picture)
-
-
-def iterate_splits(train: Pictures, validation: Pictures) -> Iterator[tuple[str, Pictures]]:
-    """Yield (name, split) for both."""
-    yield "train", train
-    yield "validation", validation

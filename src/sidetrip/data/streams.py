@@ -8,6 +8,7 @@ visits each sample once, in a new order; an epoch's last samples that fill no ba
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -148,7 +149,7 @@ class FixedBatches:
         # Normalised once: a split is gone through many times in an experiment.
         self._batches = [loader.batch(indices[i : i + batch_size]) for i in range(0, len(indices), batch_size)]
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         return iter(self._batches)
 
     def __len__(self) -> int:

@@ -37,27 +37,19 @@ def figure_2(single_step: pd.DataFrame, seed: int, branch: int, batch_size: int)
 
 
 def _label(axes: Axes, own: pd.DataFrame, held_out: pd.DataFrame) -> None:
-    """Name the two curves beside them, three quarters along."""
-    x = held_out.index[len(held_out) * 3 // 4]
-    y = own.loc[own["step_size"] == x, "loss"].iloc[0]
-    axes.annotate(
-        "batch of the step", (x, y), (0, -5), textcoords="offset points", color=style.OWN, ha="center", va="top"
-    )
-    limit = held_out["mean"].iloc[0] * 3
-    near = (
-        held_out.index[(held_out["mean"] < limit).to_numpy().nonzero()[0].max()] if label_fits(held_out, limit) else x
-    )
-    axes.annotate(
-        "held-out batches",
-        (min(near, x), held_out["mean"].loc[min(near, x)]),
-        (6, 12),
-        textcoords="offset points",
-        color=style.HELD_OUT,
-        ha="left",
-        va="bottom",
-    )
-
-
-def label_fits(held_out: pd.DataFrame, limit: float) -> bool:
-    """Whether any of the held-out curve lies below `limit`."""
-    return bool((held_out["mean"] < limit).any())
+    """Name the two curves at their middle, the own one below it, the held-out one above."""
+    own_losses = own.set_index("step_size")["loss"]
+    middle = own_losses.index[len(own_losses) // 2]
+    for losses, text, colour, side in (
+        (own_losses, "batch of the step", style.OWN, -1),
+        (held_out["mean"], "held-out batches", style.HELD_OUT, 1),
+    ):
+        axes.annotate(
+            text,
+            (float(middle), float(losses.loc[middle])),
+            (0, 7 * side),
+            textcoords="offset points",
+            color=colour,
+            ha="center",
+            va="bottom" if side > 0 else "top",
+        )

@@ -8,7 +8,6 @@ from pathlib import Path
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 MOMENTARY, AVERAGE, TRIP = "#5b6b7b", "#0b72b5", "#d1431f"
@@ -45,8 +44,3 @@ def save_figure(figure: Figure, path: Path) -> None:
     figure.savefig(temporary, metadata={"Software": None})
     os.replace(temporary, path)
     plt.close(figure)
-
-
-def label_last(axes: Axes, x: float, y: float, text: str, colour: str, dy: float = 0.0) -> None:
-    """Write a label to the right of a line's end; `dy` in points keeps neighbours apart."""
-    axes.annotate(text, (x, y), (4, dy), textcoords="offset points", color=colour, va="center", fontsize="small")
