@@ -39,19 +39,29 @@ def test_pooled_moments_written_out():
 
 @pytest.mark.parametrize("momentum", [0.0, 0.1, None])
 def test_only_the_statistics_change(momentum):
-    model = nn.Sequential(nn.BatchNorm1d(3, momentum=momentum), nn.Dropout(0.5), nn.BatchNorm1d(3)).train()
+    model = nn.Sequential(nn.BatchNorm1d(3, momentum=momentum), nn.Dropout(0.5), nn.BatchNorm1d(3)).double().train()
     model[2].eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    x = torch.randn(50, 3) + 5
+    x = torch.randn(50, 3, dtype=torch.float64) + 5
     assert recalibrate(model, [x]) is model
     assert [m.training for m in model] == [True, True, False]
     assert [m.momentum for m in (model[0], model[2])] == [momentum, 0.1]
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]) != ("running" in name), name
-    # Dropout was off: the second layer saw the normalised input itself, of variance n/n up to ε.
-    assert model[2].running_mean.abs().max() < 1e-6
+    # Dropout was off: the second layer saw the normalised input itself.
+    assert model[2].running_mean.abs().max() < 1e-12
 
 
 def test_no_sample_is_refused():
     with pytest.raises(ValueError, match="at least one sample"):
         recalibrate(nn.BatchNorm1d(2), [])
+
+
+def test_statistics_that_are_not_finite_leave_no_trace():
+    model = nn.Sequential(nn.BatchNorm1d(2)).double()
+    model[0].running_mean.fill_(float("nan"))
+    model[0].running_var.fill_(float("inf"))
+    x = torch.randn(20, 2, dtype=torch.float64)
+    recalibrate(model, [x])
+    torch.testing.assert_close(model[0].running_mean, x.mean(dim=0))
+    torch.testing.assert_close(model[0].running_var, x.var(dim=0))
