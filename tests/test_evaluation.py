@@ -1,0 +1,39 @@
+"""Every sample counts once, whatever the batches; every model is scored with statistics of its own."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from sidetrip.evaluation import Evaluator, score
+
+
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=6), st.integers(0, 99))
+def test_partial_batches_count_by_their_samples(sizes, seed):
+    random = torch.Generator().manual_seed(seed)
+    model = nn.Linear(3, 4)
+    x, y = torch.randn(sum(sizes), 3, generator=random), torch.randint(0, 4, (sum(sizes),), generator=random)
+    found = score(model, zip(x.split(sizes), y.split(sizes), strict=True))
+    logits = model(x).detach()
+    assert found.loss == pytest.approx(float(nn.functional.cross_entropy(logits, y)), rel=1e-5)
+    assert found.accuracy == float((logits.argmax(1) == y).double().mean())
+
+
+def test_training_mode_is_put_back():
+    model = nn.Linear(2, 2).train()
+    score(model, [(torch.zeros(1, 2), torch.zeros(1, dtype=torch.int64))])
+    assert model.training
+
+
+def test_scores_do_not_depend_on_what_was_scored_before():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5), nn.Linear(5, 2))
+    x, y = torch.randn(40, 3), torch.randint(0, 2, (40,))
+    evaluate = Evaluator(model, [x[:25], x[25:]], {"all": [(x, y)]}, "fp32")
+    weights = {name: p.detach().clone() for name, p in model.named_parameters()}
+    others = {name: torch.randn_like(p) * 50 for name, p in weights.items()}
+    first = dict(evaluate(weights))
+    for spoiled in (others, {name: p * float("inf") for name, p in weights.items()}):
+        list(evaluate(spoiled))
+        assert dict(evaluate(weights)) == first
