@@ -23,6 +23,10 @@ def main(variant: str, target: Path) -> None:
             raise ConfigError(
                 f"data.root = {config.data.root}: no such folder; put <split>/<class>/ folders of pictures there"
             )
+        if config.runtime.device.startswith("cuda"):
+            from sidetrip.runtime.devices import resolve_device  # loads torch, which "auto" and "cpu" can do without
+
+            resolve_device(config.runtime.device)
     except (ConfigError, YAMLError, OmegaConfBaseException) as error:
         sys.exit(f"sidetrip: {' '.join(str(error).split())}")
     save_config(config, target)

@@ -109,3 +109,14 @@ def test_a_mistake_stops_before_anything_is_computed(tmp_path):
     assert "variants.smoke.side_trips.ema_newset: unknown key; allowed in side_trips are windows" in lines[0]
     assert not (folder / "runs").exists()
     assert not (folder / "reports").exists()
+
+
+def test_a_device_that_is_not_there_stops_before_anything_is_computed(tmp_path):
+    folder = clone(tmp_path, ("device: auto ", "device: cuda:99 "))
+    result = dvc(folder, "repro")
+    assert result.returncode != 0
+    lines = [line for line in result.stderr.splitlines() if line.startswith("sidetrip:")]
+    assert len(lines) == 1
+    assert "runtime.device = cuda:99: this machine has" in lines[0]
+    assert not (folder / "runs").exists()
+    assert not (folder / "reports").exists()
