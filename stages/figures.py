@@ -6,15 +6,25 @@ from pathlib import Path
 
 import pandas as pd
 
-from sidetrip.claims import measure
+from sidetrip.claims.measure import measure
+from sidetrip.claims.quadratic import covariance_ratios
 from sidetrip.config import Config
-from sidetrip.figures import averages, single_step, style
+from sidetrip.figures import averages, quadratic, single_step, style
 from sidetrip.runtime.stage import output_folder, stage
 
 TABLES = {
     "single_step": ("single_step",),
     "side_trips": ("side_trips", "distances", "running_averages"),
     "burn_in": ("batch_losses",),
+    "quadratic": (
+        "lemma_1",
+        "lemma_2",
+        "drag_and_drift",
+        "midpoint_ratios",
+        "stationary_points",
+        "two_scales",
+        "appendix_a",
+    ),
 }
 
 
@@ -39,6 +49,11 @@ def main(config: Config) -> None:
         "figure_5_validation_loss": averages.figure_5(running, trips, seed, "validation", "loss"),
         "figure_5_train_accuracy": averages.figure_5(running, trips, seed, "train", "accuracy"),
         "figure_5_train_loss": averages.figure_5(running, trips, seed, "train", "loss"),
+        "figure_4": quadratic.figure_4(tables["stationary_points"]),
+        "figure_9": quadratic.figure_9(tables["two_scales"]),
+        "figure_11": quadratic.figure_11(tables["two_scales"]),
+        "lemma_1": quadratic.lemma_1(tables["lemma_1"]),
+        "appendix_a": quadratic.appendix_a(covariance_ratios(tables["appendix_a"], config.claims.confidence)),
     }
     for name, figure in figures.items():
         style.save_figure(figure, target / "figures" / f"{name}.png")

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 from helpers import smoke_config
 
-from sidetrip.claims import best_steps, measure, parabola_fit, verdict
+from sidetrip.claims.measure import measure
+from sidetrip.claims.single_step import best_steps, parabola_fit
+from sidetrip.claims.statistics import verdict
 
 
 @pytest.mark.parametrize(

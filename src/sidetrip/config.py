@@ -97,6 +97,27 @@ class SideTrips:
 
 
 @dataclass
+class Quadratic:
+    """The analytic model; no data."""
+
+    replicas: int = MISSING  # independent trajectories, simulated at once
+    groups: int = MISSING  # equal parts of them, whose spread gives the intervals
+    dimension: int = MISSING  # Lemma 1, drag and drift
+    rates: list[float] = MISSING  # Lemma 1
+    kernels: int = MISSING  # random kernels of Lemma 2
+    window: int = MISSING  # longest kernel of Lemma 2; Appendix A
+    covariance_rate: float = MISSING  # Appendix A
+    fast: float = MISSING  # curvatures of the two-scale system
+    slow: float = MISSING
+    large_rate: float = MISSING
+    small_rate: float = MISSING
+    ema_steps: int = MISSING  # one over the newest iterate's weight
+    start: float = MISSING  # both coordinates at step 0
+    steps: int = MISSING
+    every: int = MISSING  # steps between rows of the table
+
+
+@dataclass
 class Claims:
     """Thresholds of the verdicts and the bootstrap behind their intervals."""
 
@@ -106,7 +127,19 @@ class Claims:
     single_step_gap: float = MISSING
     single_step_rate: float = MISSING
     quadratic_own: float = MISSING
+    fixed_batch_floor: float = MISSING
+    fixed_batch_basin: float = MISSING
     average_is_schedule: float = MISSING
+    midpoint_tracks_half_rate: float = MISSING
+    midpoint_distance: float = MISSING
+    gradient_smoothing_steps: int = MISSING
+    fixed_gradient_norm: float = MISSING
+    fixed_gradient_cosine: float = MISSING
+    fixed_gradient_direction: float = MISSING
+    batch_gradients_orthogonal: float = MISSING
+    distance_rank: float = MISSING
+    distance_saturates: float = MISSING
+    identity_error: float = MISSING
 
 
 @dataclass
@@ -130,6 +163,7 @@ class Config:
     evaluation: Evaluation = field(default_factory=Evaluation)
     single_step: SingleStep = field(default_factory=SingleStep)
     side_trips: SideTrips = field(default_factory=SideTrips)
+    quadratic: Quadratic = field(default_factory=Quadratic)
     claims: Claims = field(default_factory=Claims)
     runtime: Runtime = field(default_factory=Runtime)
 
@@ -307,6 +341,7 @@ def check(config: Config) -> None:
         f"must be below single_step.widest ({single_step.widest:g})",
     )
 
+    _check_quadratic(config.quadratic)
     _require(claims.bootstrap_samples >= 100, "claims.bootstrap_samples", claims.bootstrap_samples, "use at least 100")
     _require(0 < claims.confidence < 1, "claims.confidence", claims.confidence, "use a share between 0 and 1")
 
@@ -321,6 +356,41 @@ def check(config: Config) -> None:
         _require(model.precision != "tf32", "model.precision", "tf32", "a CPU has none; use fp32 or bf16")
     if data.source != "folder":
         check_samples(config, TRAINING_PICTURES[data.name])
+
+
+def _check_quadratic(model: Quadratic) -> None:
+    _require(model.groups >= 2, "quadratic.groups", model.groups, "an interval needs at least 2")
+    _require(
+        model.replicas >= model.groups and model.replicas % model.groups == 0,
+        "quadratic.replicas",
+        model.replicas,
+        f"use a multiple of quadratic.groups ({model.groups})",
+    )
+    for key in ("dimension", "kernels", "window", "ema_steps", "steps", "every"):
+        _require(getattr(model, key) >= 1, f"quadratic.{key}", getattr(model, key), "use at least 1")
+    _require(model.window >= 4, "quadratic.window", model.window, "use at least 4 steps")
+    _require(len(set(model.rates)) >= 2, "quadratic.rates", model.rates, "a slope needs at least two different rates")
+    _require(min(model.rates) > 0, "quadratic.rates", min(model.rates), "use rates above 0")
+    _require(
+        max(model.rates) < 0.5, "quadratic.rates", max(model.rates), "use rates below 0.5: the model must be stable"
+    )
+    _require(
+        0 < model.covariance_rate < 1, "quadratic.covariance_rate", model.covariance_rate, "use a rate between 0 and 1"
+    )
+    _require(0 < model.slow < model.fast, "quadratic.slow", model.slow, f"must lie between 0 and fast ({model.fast:g})")
+    _require(
+        0 < model.small_rate < model.large_rate,
+        "quadratic.small_rate",
+        model.small_rate,
+        f"must lie between 0 and quadratic.large_rate ({model.large_rate:g})",
+    )
+    _require(
+        model.large_rate * model.fast < 2,
+        "quadratic.large_rate",
+        model.large_rate,
+        f"unstable: times quadratic.fast ({model.fast:g}) it must be below 2",
+    )
+    _require(model.start > 0, "quadratic.start", model.start, "start above 0")
 
 
 def check_samples(config: Config, training_pictures: int) -> None:

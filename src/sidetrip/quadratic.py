@@ -1,6 +1,9 @@
-"""The analytic model of the paper's Appendix A, solved exactly."""
+"""The analytic model of the paper's §4 and Appendix A: solved exactly, and simulated."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -47,3 +50,109 @@ def stationary_covariance(omega: ArrayLike, rate: float, kernel: Kernel) -> NDAr
     for correlation in kernel.autocorrelation[:0:-1]:
         lagged = gamma @ (correlation * iterates + lagged)
     return kernel.autocorrelation[0] * iterates + lagged + lagged.T
+
+
+def equation_19(omega: ArrayLike, rate: float, kernel: Kernel) -> NDArray[np.float64]:
+    """The paper's closed form λ(2Ω - λΩ²)⁻¹ (C_0 + 2 Σ_{d>=1} C_d Γ^d): exact only where Ω is symmetric.
+
+    Parameters and result as in `stationary_covariance`; its special cases are eq. 20 (two-point) and
+    eq. 21 (n-point).
+    """
+    matrix = np.asarray(omega, dtype=np.float64)
+    gamma = np.eye(len(matrix)) - rate * matrix
+    total = np.zeros_like(gamma)
+    for correlation in kernel.autocorrelation[:0:-1]:
+        total = gamma @ (2.0 * correlation * np.eye(len(matrix)) + total)
+    total += kernel.autocorrelation[0] * np.eye(len(matrix))
+    return np.asarray(rate * np.linalg.solve(2.0 * matrix - rate * matrix @ matrix, total), dtype=np.float64)
+
+
+def simulate(
+    omega: ArrayLike,
+    rate: float,
+    kernels: Sequence[Kernel],
+    replicas: int,
+    warm_up: int,
+    random: np.random.Generator,
+) -> list[NDArray[np.float64]]:
+    """Averages of the iterates of u_{t+1} = (I - λΩ) u_t + λ ξ_t (eq. 14), for many replicas at once.
+
+    Parameters
+    ----------
+    omega : array_like, shape (d, d)
+        Ω.
+    rate : float
+        λ.
+    kernels : sequence of Kernel
+        All end at the last step of the same trajectories.
+    replicas : int
+        Independent trajectories, all from u = 0.
+    warm_up : int
+        Steps before the longest kernel's window begins.
+    random : Generator
+        Source of ξ ~ N(0, I).
+
+    Returns
+    -------
+    list of ndarray, shape (replicas, d)
+        û of each kernel.
+    """
+    matrix = np.asarray(omega, dtype=np.float64)
+    gamma = np.eye(len(matrix)) - rate * matrix
+    u = np.zeros((replicas, len(matrix)))
+    averages = [np.zeros_like(u) for _ in kernels]
+    window = max(kernel.steps for kernel in kernels)
+    for step in range(1, warm_up + window + 1):
+        u = u @ gamma.T + rate * random.standard_normal(u.shape)
+        for kernel, average in zip(kernels, averages, strict=True):
+            index = step - warm_up - window + kernel.steps
+            if index >= 0:
+                average += kernel.weights[index] * u
+    return averages
+
+
+def stochastic_step(
+    theta: NDArray[np.float64], rate: float, a: NDArray[np.float64] | None, c: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """One step θ - λ Aᵀ(Aθ + c) on the loss ‖Aθ + c‖²/2 of one sample (eq. 5).
+
+    Parameters
+    ----------
+    theta, c : ndarray, shape (replicas, d)
+        Weights, and each replica's sample.
+    rate : float
+        λ.
+    a : ndarray, shape (replicas, d, d), or None
+        Each replica's A_x; None for the identity.
+    """
+    if a is None:
+        return theta - rate * (theta + c)
+    residual = np.einsum("rij,rj->ri", a, theta) + c
+    return theta - rate * np.einsum("rij,ri->rj", a, residual)
+
+
+@dataclass(frozen=True)
+class DragAndDrift:
+    """A step's gradient split along and across θ: g = γ θ + ξ with ξ ⟂ θ (eq. 6, 7)."""
+
+    gamma: NDArray[np.float64]  # (replicas,)
+    drift: NDArray[np.float64]  # ξ, (replicas, d)
+
+    def change(self, theta: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
+        """Change in squared norm that eq. 8 gives: -λγ(2 - λγ)‖θ‖² + λ²‖ξ‖², shape (replicas,)."""
+        shrink = rate * self.gamma
+        return -shrink * (2.0 - shrink) * _squared_norm(theta) + rate**2 * _squared_norm(self.drift)
+
+
+def drag_and_drift(theta: NDArray[np.float64], gradient: NDArray[np.float64]) -> DragAndDrift:
+    """Split gradients, shape (replicas, d), into drag along θ and drift across it.
+
+    γ is that of the whole gradient. The paper takes it from A_x alone and assumes the rest orthogonal to
+    θ, which holds only in the mean; with the whole gradient eq. 8 is exact step by step.
+    """
+    gamma = (theta * gradient).sum(axis=1) / _squared_norm(theta)
+    return DragAndDrift(gamma, gradient - gamma[:, None] * theta)
+
+
+def _squared_norm(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.square(vectors).sum(axis=1)

@@ -9,7 +9,9 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from sidetrip.claims import PAIR, best_steps, compared
+from sidetrip.claims.averages import compared
+from sidetrip.claims.single_step import best_steps
+from sidetrip.claims.statistics import PAIR
 from sidetrip.config import Config
 from sidetrip.figures.style import KERNEL_TITLES
 

@@ -1,0 +1,234 @@
+"""The analytic model measured: Lemma 1, Lemma 2, Fig. 4, 9, 11 and Appendix A. No data.
+
+Everything random comes in `groups` of equally many replicas; tables hold one row a group, so that an
+interval needs nothing but the spread over groups.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from sidetrip.averaging import RunningAverage
+from sidetrip.config import Quadratic
+from sidetrip.data.streams import generator
+from sidetrip.kernels import Kernel
+from sidetrip.quadratic import drag_and_drift, equation_19, simulate, stationary_covariance, stochastic_step
+from sidetrip.state import initial_state
+from sidetrip.training import Optimizer, advance
+
+LARGE, SMALL, EMA = "large_rate", "small_rate", "ema"
+
+
+def lemma_1(settings: Quadratic) -> pd.DataFrame:
+    """Stationary radius at each rate, for A_x = I and for Gaussian A_x with E[AᵀA] = I; c ~ N(0, I).
+
+    Returns
+    -------
+    DataFrame
+        model (identity, random), rate, group, mean_square_radius, exact (λ/(2 - λ)·E‖c‖² for the
+        identity, else empty).
+    """
+    rows = []
+    size, d = settings.replicas // settings.groups, settings.dimension
+    for model in ("identity", "random"):
+        random = generator("quadratic", "lemma_1", model)
+        for rate in settings.rates:
+            theta = np.zeros((settings.replicas, d))
+            # What is left of the start, (1 - λ)^2n of the squared radius, is far below the Monte-Carlo error.
+            for _ in range(math.ceil(math.log(1e-5) / (2 * math.log1p(-rate)))):
+                a = random.standard_normal((settings.replicas, d, d)) / math.sqrt(d) if model == "random" else None
+                theta = stochastic_step(theta, rate, a, random.standard_normal(theta.shape))
+            exact = rate / (2.0 - rate) * d if model == "identity" else math.nan
+            means = np.square(theta).sum(axis=1).reshape(settings.groups, size).mean(axis=1)
+            rows += [(model, rate, group, mean, exact) for group, mean in enumerate(means)]
+    return pd.DataFrame(rows, columns=["model", "rate", "group", "mean_square_radius", "exact"])
+
+
+class _LinearLoss:
+    """A stream whose batch of a step is that step's constant gradient."""
+
+    def __init__(self, key: int, size: int) -> None:
+        self._key, self._size = key, size
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        gradient = generator("quadratic", "lemma_2", self._key, step).standard_normal(self._size)
+        return torch.from_numpy(gradient), torch.empty(0)
+
+
+def _inner_product(model: nn.Module, batch: tuple[Tensor, Tensor], precision: str) -> Tensor:
+    return (torch.cat([p.flatten() for p in model.parameters()]) * batch[0]).sum()
+
+
+def lemma_2(settings: Quadratic) -> pd.DataFrame:
+    """Average and trip on a linear loss, in float64, for random kernels (negative weights too).
+
+    The run is advanced by the pipeline's own `advance` and averaged by its own `RunningAverage`, from
+    a branch point whose momentum buffers are not zero.
+
+    Returns
+    -------
+    DataFrame
+        momentum, kernel (index), steps, smallest_weight, largest_difference: over the weights.
+    """
+    rows = []
+    for momentum in (0.0, 0.9):
+        optimizer = Optimizer(momentum, weight_decay=0.0)
+        for index in range(settings.kernels):
+            random = generator("quadratic", "lemma_2", "kernel", index)
+            weights = random.standard_normal(random.integers(2, settings.window + 2))
+            kernel = Kernel(weights + (1.0 - weights.sum()) / len(weights))
+            model = nn.Linear(4, 3).double()
+            for parameter in model.parameters():
+                nn.init.constant_(parameter, 0.3)
+            stream = _LinearLoss(index, sum(p.numel() for p in model.parameters()))
+
+            def run(start, rates, observers=(), model=model, stream=stream, optimizer=optimizer):  # type: ignore[no-untyped-def]
+                return advance(model, start, stream, rates, optimizer, observers, _inner_product)
+
+            branch = run(initial_state(model), [0.1] * 5)
+            average = RunningAverage(kernel, branch.step)
+            run(branch, [0.1] * kernel.steps, [average])
+            trip = run(branch, (0.1 * kernel.schedule().multipliers).tolist())
+            apart = max(float((w - trip.weights[name]).abs().max()) for name, w in average.weights().items())
+            rows.append((momentum, index, kernel.steps, float(kernel.weights.min()), apart))
+    return pd.DataFrame(rows, columns=["momentum", "kernel", "steps", "smallest_weight", "largest_difference"])
+
+
+def drag_and_drift_steps(settings: Quadratic, steps: int = 100) -> pd.DataFrame:
+    """Both sides of eq. 8, step by step, with random A_x and c_x.
+
+    Returns
+    -------
+    DataFrame
+        step, relative_difference: largest over the replicas, relative to ‖θ‖²; mean_cross_term and its
+        standard_error: 2λ(1 - λγ_x)θᵀb_x ÷ ‖θ‖², which the paper's γ_x (from A_x alone) leaves out.
+    """
+    random, d, rate = generator("quadratic", "drag_and_drift"), settings.dimension, max(settings.rates)
+    theta = random.standard_normal((settings.replicas, d))
+    rows = []
+    for step in range(1, steps + 1):
+        a = random.standard_normal((settings.replicas, d, d)) / math.sqrt(d)
+        c = random.standard_normal(theta.shape)
+        after = stochastic_step(theta, rate, a, c)
+        squared = np.square(theta).sum(axis=1)
+        change = np.square(after).sum(axis=1) - squared
+        predicted = drag_and_drift(theta, (theta - after) / rate).change(theta, rate)
+        curvature = np.square(np.einsum("rij,rj->ri", a, theta)).sum(axis=1) / squared
+        cross = -2.0 * rate * (1.0 - rate * curvature) * np.einsum("rij,ri,rj->r", a, c, theta) / squared
+        error = cross.std(ddof=1) / math.sqrt(len(cross))
+        rows.append((step, float((np.abs(change - predicted) / squared).max()), cross.mean(), error))
+        theta = after
+    return pd.DataFrame(rows, columns=["step", "relative_difference", "mean_cross_term", "standard_error"])
+
+
+def midpoints(settings: Quadratic) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Two independent points of a stationary ellipsoid in the plane, and their midpoint.
+
+    Returns
+    -------
+    ratios : DataFrame
+        group, ratio: root mean square norm of the midpoints over that of the points.
+    points : DataFrame
+        first_x, first_y, second_x, second_y of up to 300 pairs, to draw.
+    """
+    omega, rate = np.diag([1.0, 0.25]), max(settings.rates)
+    warm_up = math.ceil(math.log(1e-5) / (2 * math.log1p(-0.25 * rate)))
+    first, second = (
+        simulate(omega, rate, [Kernel.identity(1)], settings.replicas, warm_up, generator("quadratic", name))[0]
+        for name in ("first", "second")
+    )
+    inside = np.square((first + second) / 2).sum(axis=1)
+    outside = (np.square(first).sum(axis=1) + np.square(second).sum(axis=1)) / 2
+    means = [x.reshape(settings.groups, -1).mean(axis=1) for x in (inside, outside)]
+    ratios = pd.DataFrame({"group": range(settings.groups), "ratio": np.sqrt(means[0] / means[1])})
+    points = pd.DataFrame(np.hstack([first, second])[:300], columns=["first_x", "first_y", "second_x", "second_y"])
+    return ratios, points
+
+
+def two_scales(settings: Quadratic) -> pd.DataFrame:
+    """Loss by degree of freedom of a fast and a slow one, at two rates and for an EMA at the larger (Fig. 9, 11).
+
+    The EMA starts at the first iterate; its newest weight is 1 over `ema_steps`.
+
+    Returns
+    -------
+    DataFrame
+        step, run (large_rate, small_rate, ema), coordinate (fast, slow), group, loss (κu²/2).
+    """
+    curvature = np.array([settings.fast, settings.slow])
+    size = settings.replicas // settings.groups
+    rows: list[tuple[object, ...]] = []
+
+    def record(step: int, run: str, u: np.ndarray) -> None:
+        loss = (0.5 * curvature * np.square(u)).reshape(settings.groups, size, 2).mean(axis=1)
+        for index, coordinate in enumerate(("fast", "slow")):
+            rows.extend((step, run, coordinate, group, value) for group, value in enumerate(loss[:, index]))
+
+    for run, rate in ((LARGE, settings.large_rate), (SMALL, settings.small_rate)):
+        random = generator("quadratic", "two_scales", run)
+        u = np.full((settings.replicas, 2), settings.start)
+        average = u.copy()
+        for step in range(settings.steps + 1):
+            if step % settings.every == 0:
+                record(step, run, u)
+                if run == LARGE:
+                    record(step, EMA, average)
+            u = (1.0 - rate * curvature) * u + rate * random.standard_normal(u.shape)
+            average += (u - average) / settings.ema_steps
+    return pd.DataFrame(rows, columns=["step", "run", "coordinate", "group", "loss"])
+
+
+def appendix_a_systems() -> Mapping[str, np.ndarray]:
+    """Ω of the comparison: a symmetric one, and one that does not commute with its transpose."""
+    return {
+        "symmetric": np.array([[1.0, 0.3, 0.0], [0.3, 0.6, 0.1], [0.0, 0.1, 0.3]]),
+        "non_symmetric": np.array([[1.0, 2.0, 0.0], [0.0, 0.6, 2.0], [0.0, 0.0, 0.3]]),
+    }
+
+
+def appendix_a(settings: Quadratic) -> pd.DataFrame:
+    """Simulated covariance of an average over its closed form, tr(F⁻¹F̂)/d.
+
+    Returns
+    -------
+    DataFrame
+        omega (symmetric, non_symmetric), kernel, formula (exact, eq_19), group, ratio.
+    """
+    kernels = {
+        "two-point": Kernel.two_point(settings.window),
+        "n-point": Kernel.swa(settings.window),
+        "EMA": Kernel.ema(settings.window, newest=4.0 / settings.window),
+    }
+    size, rows, rate = settings.replicas // settings.groups, [], settings.covariance_rate
+    for name, omega in appendix_a_systems().items():
+        slowest = np.abs(np.linalg.eigvals(np.eye(3) - rate * omega)).max()
+        warm_up = math.ceil(math.log(1e-6) / math.log(slowest))
+        random = generator("quadratic", "appendix_a", name)
+        averages = simulate(omega, rate, list(kernels.values()), settings.replicas, warm_up, random)
+        for (label, kernel), average in zip(kernels.items(), averages, strict=True):
+            for formula, closed in (("exact", stationary_covariance), ("eq_19", equation_19)):
+                inverse = np.linalg.inv(closed(omega, rate, kernel))
+                distances = np.einsum("ri,ij,rj->r", average, inverse, average) / len(omega)
+                means = distances.reshape(settings.groups, size).mean(axis=1)
+                rows += [(name, label, formula, group, ratio) for group, ratio in enumerate(means)]
+    return pd.DataFrame(rows, columns=["omega", "kernel", "formula", "group", "ratio"])
+
+
+def measure(settings: Quadratic) -> dict[str, pd.DataFrame]:
+    """All tables of the analytic model, by name."""
+    ratios, points = midpoints(settings)
+    return {
+        "lemma_1": lemma_1(settings),
+        "lemma_2": lemma_2(settings),
+        "drag_and_drift": drag_and_drift_steps(settings),
+        "midpoint_ratios": ratios,
+        "stationary_points": points,
+        "two_scales": two_scales(settings),
+        "appendix_a": appendix_a(settings),
+    }
