@@ -13,7 +13,17 @@ import pytest
 from sidetrip.claims import STATEMENTS
 
 ROOT = Path(__file__).parents[2]
-STAGES = ["configure", "prepare_data", "burn_in", "branch", "single_step", "side_trips", "figures", "report"]
+STAGES = [
+    "configure",
+    "prepare_data",
+    "burn_in",
+    "branch",
+    "single_step",
+    "side_trips",
+    "quadratic",
+    "figures",
+    "report",
+]
 
 
 def environment() -> dict[str, str]:

@@ -1,0 +1,180 @@
+"""The analytic model: closed forms against slow references and against simulation."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import smoke_config
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+from sidetrip.claims.quadratic import _two_scales, judge, monte_carlo, radius_slopes, steps_to_half
+from sidetrip.experiments import analytic_model
+from sidetrip.kernels import Kernel
+from sidetrip.quadratic import drag_and_drift, equation_19, simulate, stationary_covariance, stochastic_step
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def random_omega(random, d: int, symmetric: bool) -> np.ndarray:
+    """Eigenvalues between 0.2 and 1.5; not normal unless symmetric."""
+    basis = np.linalg.qr(random.standard_normal((d, d)))[0]
+    triangle = np.diag(random.uniform(0.2, 1.5, d))
+    if not symmetric:
+        triangle = triangle + np.triu(random.standard_normal((d, d)), 1)
+    return basis @ triangle @ basis.T
+
+
+def random_kernel(random, k: int) -> Kernel:
+    weights = random.standard_normal(k + 1)
+    return Kernel(weights + (1 - weights.sum()) / (k + 1))
+
+
+def slow_covariance(omega: np.ndarray, rate: float, kernel: Kernel) -> np.ndarray:
+    """Every pair of iterates by itself: powers of Γ between them, a long sum for the iterates' own covariance."""
+    gamma = np.eye(len(omega)) - rate * omega
+    iterates, power = np.zeros_like(gamma), np.eye(len(omega))
+    for _ in range(3000):
+        iterates += rate**2 * power @ power.T
+        power = gamma @ power
+    total = np.zeros_like(gamma)
+    for i, wi in enumerate(kernel.weights):
+        for j, wj in enumerate(kernel.weights):
+            later = np.linalg.matrix_power(gamma, abs(i - j)) @ iterates
+            total += wi * wj * (later if i >= j else later.T)
+    return total
+
+
+@given(SEEDS, st.booleans(), st.integers(1, 4), st.integers(1, 6), st.floats(0.05, 0.9))
+@settings(max_examples=30, deadline=None)
+def test_closed_form_is_the_slow_double_sum(seed, symmetric, d, k, rate):
+    random = np.random.default_rng(seed)
+    omega, kernel = random_omega(random, d, symmetric), random_kernel(random, k)
+    expected = slow_covariance(omega, rate, kernel)
+    found = stationary_covariance(omega, rate, kernel)
+    assert np.allclose(found, expected, rtol=1e-8, atol=1e-10 * np.abs(expected).max())
+    if symmetric:
+        assert np.allclose(equation_19(omega, rate, kernel), expected, rtol=1e-8, atol=1e-10 * np.abs(expected).max())
+
+
+@given(SEEDS, st.booleans(), st.integers(1, 3), st.integers(1, 20), st.floats(0.1, 0.9))
+@settings(max_examples=15, deadline=None)
+def test_simulation_agrees_within_its_monte_carlo_interval(seed, symmetric, d, k, rate):
+    random = np.random.default_rng(seed)
+    omega, kernel, replicas = random_omega(random, d, symmetric), random_kernel(random, k), 4000
+    gamma = np.eye(d) - rate * omega
+    warm_up = math.ceil(math.log(1e-5) / math.log(np.abs(np.linalg.eigvals(gamma)).max())) + 30
+    average = simulate(omega, rate, [kernel], replicas, warm_up, random)[0]
+    exact = stationary_covariance(omega, rate, kernel)
+    # Each entry's product has variance F_ii F_jj + F_ij²; 1e-7 two-sided keeps chance failures out of reach.
+    spread = np.sqrt((np.outer(np.diag(exact), np.diag(exact)) + exact**2) / replicas)
+    assert (np.abs(average.T @ average / replicas - exact) <= norm.isf(5e-8) * spread).all()
+
+
+def test_simulate_is_the_loop_written_out():
+    omega, rate = np.array([[0.5, 0.3], [0.0, 0.8]]), 0.3
+    kernels = [Kernel([0.2, 0.3, 0.5]), Kernel.two_point(4)]
+    found = simulate(omega, rate, kernels, replicas=5, warm_up=3, random=np.random.default_rng(7))
+    random, u, path = np.random.default_rng(7), np.zeros((5, 2)), []
+    for _ in range(7):
+        noise = random.standard_normal((5, 2))
+        u = np.array([row - rate * omega @ row + rate * xi for row, xi in zip(u, noise, strict=True)])
+        path.append(u)
+    for kernel, average in zip(kernels, found, strict=True):
+        points = path[-len(kernel.weights) :]
+        assert np.allclose(average, sum(w * p for w, p in zip(kernel.weights, points, strict=True)), rtol=1e-12)
+
+
+@given(st.floats(0.01, 1.9), st.integers(1, 40), st.floats(0.01, 0.9))
+@settings(max_examples=50, deadline=None)
+def test_special_cases(x, k, newest):
+    """λκ = x: two-point (eq. 20), n-point over the last k (eq. 21 summed out), EMA without its start (NOTES: factor)."""
+    factor = lambda kernel: float(equation_19([[x]], 1.0, kernel)[0, 0] * (2 * x - x * x))  # noqa: E731
+    assert factor(Kernel.two_point(k)) == pytest.approx((1 + (1 - x) ** k) / 2, abs=1e-9)
+    correlations = [(1 - x) ** abs(i - j) for i in range(k) for j in range(k)]
+    assert factor(Kernel.swa(k)) == pytest.approx(sum(correlations) / k**2, abs=1e-9)
+    long = math.ceil(math.log(1e-14) / math.log(1 - newest))
+    r = (1 - newest) * (1 - x)
+    assert factor(Kernel.ema(long, newest)) == pytest.approx(newest / (2 - newest) * (1 + r) / (1 - r), rel=1e-6)
+
+
+@pytest.mark.parametrize("omega", [[[-0.1]], [[2.5]], [[0.0]]])
+def test_what_has_no_stationary_state_is_refused(omega):
+    with pytest.raises(ValueError, match="no stationary distribution"):
+        stationary_covariance(omega, 1.0, Kernel.two_point(3))
+
+
+@given(SEEDS, st.integers(1, 5), st.floats(0.01, 0.9))
+@settings(max_examples=30, deadline=None)
+def test_a_step_is_that_of_the_gradient_and_eq_8_is_exact(seed, d, rate):
+    random = np.random.default_rng(seed)
+    theta, c, a = random.standard_normal((4, d)), random.standard_normal((4, d)), random.standard_normal((4, d, d))
+    after = stochastic_step(theta, rate, a, c)
+    for i in range(4):
+        assert np.allclose(after[i], theta[i] - rate * a[i].T @ (a[i] @ theta[i] + c[i]))
+    assert np.allclose(
+        stochastic_step(theta, rate, None, c), stochastic_step(theta, rate, np.eye(d)[None].repeat(4, 0), c)
+    )
+    split = drag_and_drift(theta, (theta - after) / rate)
+    assert np.allclose((split.drift * theta).sum(axis=1), 0, atol=1e-10 * np.abs(split.drift).max())
+    change = np.square(after).sum(axis=1) - np.square(theta).sum(axis=1)
+    scale = np.square(after).sum(axis=1) + np.square(theta).sum(axis=1)
+    assert (np.abs(split.change(theta, rate) - change) <= 1e-12 * scale).all()
+
+
+@given(SEEDS)
+@settings(max_examples=20, deadline=None)
+def test_monte_carlo_interval_is_students(seed):
+    values = np.random.default_rng(seed).standard_normal(8) + 3
+    mean, low, high = monte_carlo(values, 0.95)
+    assert mean == pytest.approx(values.mean())
+    assert (high - low) / 2 == pytest.approx(2.364624 * values.std(ddof=1) / math.sqrt(8), rel=1e-5)
+    wider = monte_carlo(values, 0.95, together=4)
+    assert wider[2] - wider[1] > high - low
+
+
+def test_steps_to_half():
+    assert steps_to_half(pd.Series([8.0, 6.0, 2.0], index=[0, 10, 20])) == pytest.approx(15.0)
+    assert steps_to_half(pd.Series([8.0, 7.0], index=[0, 10])) == math.inf
+
+
+def test_slope_of_an_exact_square_root():
+    rates = [0.01, 0.02, 0.04]
+    table = pd.DataFrame(
+        [("identity", rate, group, (1 + group) * rate) for rate in rates for group in range(3)],
+        columns=["model", "rate", "group", "mean_square_radius"],
+    )
+    assert radius_slopes(table)["slope"].to_numpy() == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("lag", "fast", "expected"), [(0, 0.5, "reproduced"), (6, 0.5, "not reproduced"), (0, 2, "not reproduced")]
+)
+def test_two_scales_by_hand(lag, fast, expected):
+    """The slow loss halves every 10 steps, the EMA's `lag` later; the EMA's last fast loss is `fast` × the small rate's."""
+    rows = []
+    for group in range(4):
+        noise = 0.001 * (-1) ** group
+        for step in range(0, 41):
+            for run, late, scale, level in (("large_rate", 0, 1, 3), ("small_rate", 0, 3, 1), ("ema", lag, 1, fast)):
+                slow = 1.0 if step <= late else 0.5 ** ((step - late) / (10 * scale))
+                rows += [(step, run, "slow", group, slow), (step, run, "fast", group, level + noise * level)]
+    table = pd.DataFrame(rows, columns=["step", "run", "coordinate", "group", "loss"])
+    assert _two_scales(table, 0.95).verdict == expected
+
+
+def test_a_small_model_is_measured_from_end_to_end():
+    config = smoke_config()
+    tables = analytic_model.measure(config.quadratic)
+    again = analytic_model.measure(config.quadratic)
+    for name, table in tables.items():
+        pd.testing.assert_frame_equal(table, again[name])
+    found = judge(tables, config)
+    assert tables["lemma_2"]["smallest_weight"].min() < 0
+    assert set(tables["lemma_2"]["momentum"]) == {0.0, 0.9}
+    for name in ("averaging_equals_schedule", "drag_and_drift"):
+        assert found[name].verdict == "reproduced"
+    broken = {**tables, "lemma_2": tables["lemma_2"].assign(largest_difference=1e-6)}
+    assert judge(broken, config)["averaging_equals_schedule"].verdict == "not reproduced"
