@@ -1,6 +1,7 @@
 """Verdicts follow from the numbers, on tables whose answer is known by hand."""
 
 import math
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from helpers import smoke_config
 from sidetrip.claims.measure import measure
 from sidetrip.claims.single_step import best_steps, parabola_fit
 from sidetrip.claims.statistics import verdict
+from sidetrip.experiments import analytic_model
 
 
 @pytest.mark.parametrize(
@@ -58,8 +60,13 @@ def side_trips_table(average: float, trip: float, momentary: float = 1.0) -> pd.
     return pd.DataFrame(rows, columns=columns)
 
 
+@cache
+def analytic_tables() -> dict[str, pd.DataFrame]:
+    return analytic_model.measure(smoke_config().quadratic)
+
+
 def judged(single_step: pd.DataFrame, side_trips: pd.DataFrame) -> dict:
-    rows = measure({"single_step": single_step, "side_trips": side_trips}, smoke_config())
+    rows = measure({"single_step": single_step, "side_trips": side_trips, **analytic_tables()}, smoke_config())
     return {row["id"]: row for row in rows}
 
 
@@ -117,4 +124,4 @@ def test_a_diverged_trip_is_not_equivalent():
 def test_what_is_not_measured_says_why():
     rows = judged(single_step_table(0.3), side_trips_table(0.8, 0.8))
     assert {row["verdict"] == "not measured" for row in rows.values() if "reason" in row} == {True}
-    assert rows["stationary_radius"]["value"] is None
+    assert rows["fixed_batch_floor"]["value"] is None

@@ -90,7 +90,7 @@ def test_simulate_is_the_loop_written_out():
 @given(st.floats(0.01, 1.9), st.integers(1, 40), st.floats(0.01, 0.9))
 @settings(max_examples=50, deadline=None)
 def test_special_cases(x, k, newest):
-    """λκ = x: two-point (eq. 20), n-point over the last k (eq. 21 summed out), EMA without its start (NOTES: factor)."""
+    """λκ = x: two-point (eq. 20), n-point over the last k (eq. 21 summed out), EMA whose start is forgotten."""
     factor = lambda kernel: float(equation_19([[x]], 1.0, kernel)[0, 0] * (2 * x - x * x))  # noqa: E731
     assert factor(Kernel.two_point(k)) == pytest.approx((1 + (1 - x) ** k) / 2, abs=1e-9)
     correlations = [(1 - x) ** abs(i - j) for i in range(k) for j in range(k)]
@@ -118,7 +118,7 @@ def test_a_step_is_that_of_the_gradient_and_eq_8_is_exact(seed, d, rate):
         stochastic_step(theta, rate, None, c), stochastic_step(theta, rate, np.eye(d)[None].repeat(4, 0), c)
     )
     split = drag_and_drift(theta, (theta - after) / rate)
-    assert np.allclose((split.drift * theta).sum(axis=1), 0, atol=1e-10 * np.abs(split.drift).max())
+    assert np.allclose((split.drift * theta).sum(axis=1), 0, atol=1e-10 * np.abs(after - theta).max() / rate)
     change = np.square(after).sum(axis=1) - np.square(theta).sum(axis=1)
     scale = np.square(after).sum(axis=1) + np.square(theta).sum(axis=1)
     assert (np.abs(split.change(theta, rate) - change) <= 1e-12 * scale).all()
@@ -153,7 +153,7 @@ def test_slope_of_an_exact_square_root():
     ("lag", "fast", "expected"), [(0, 0.5, "reproduced"), (6, 0.5, "not reproduced"), (0, 2, "not reproduced")]
 )
 def test_two_scales_by_hand(lag, fast, expected):
-    """The slow loss halves every 10 steps, the EMA's `lag` later; the EMA's last fast loss is `fast` × the small rate's."""
+    """The slow loss halves every 10 steps, the EMA's `lag` later; its last fast loss is `fast` × the small rate's."""
     rows = []
     for group in range(4):
         noise = 0.001 * (-1) ** group

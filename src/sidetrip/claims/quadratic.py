@@ -96,7 +96,8 @@ def _two_scales(table: Table, confidence: float) -> Measured:
     detail = (
         f"shown: steps to half of the slow loss, EMA - large rate ({means['ema']:.0f} against "
         f"{means['large_rate']:.0f}; small rate {means['small_rate']:.0f}); "
-        f"last fast loss: EMA {fast['ema'].mean():.2g}, small rate {fast['small_rate'].mean():.2g}, large rate {fast['large_rate'].mean():.2g}"
+        f"last fast loss: EMA {fast['ema'].mean():.2g}, small rate {fast['small_rate'].mean():.2g}, "
+        f"large rate {fast['large_rate'].mean():.2g}"
     )
     return Measured(*quick, len(fast), _verdict(good), detail)
 
