@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sidetrip.claims import STATEMENTS
+from sidetrip.claims.statements import STATEMENTS
 
 ROOT = Path(__file__).parents[2]
 STAGES = [
