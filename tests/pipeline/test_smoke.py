@@ -13,17 +13,6 @@ import pytest
 from sidetrip.claims.statements import STATEMENTS
 
 ROOT = Path(__file__).parents[2]
-STAGES = [
-    "configure",
-    "prepare_data",
-    "burn_in",
-    "branch",
-    "single_step",
-    "side_trips",
-    "quadratic",
-    "figures",
-    "report",
-]
 
 
 def environment() -> dict[str, str]:
@@ -110,23 +99,23 @@ def test_one_edit_reruns_just_what_it_touches(done):
     assert dvc(done, "repro").returncode == 0
 
 
-def test_a_mistake_stops_before_anything_is_computed(tmp_path):
-    folder = clone(tmp_path, ("ema_newest: 0.2,", "ema_newset: 0.2,"))
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "ema_newest: 0.2,",
+            "ema_newset: 0.2,",
+            "variants.smoke.side_trips.ema_newset: unknown key; allowed in side_trips are windows",
+        ),
+        ("device: auto ", "device: cuda:99 ", "runtime.device = cuda:99: this machine has"),
+    ],
+)
+def test_a_mistake_stops_before_anything_is_computed(tmp_path, old, new, message):
+    folder = clone(tmp_path, (old, new))
     result = dvc(folder, "repro")
     assert result.returncode != 0
     lines = [line for line in result.stderr.splitlines() if line.startswith("sidetrip:")]
     assert len(lines) == 1
-    assert "variants.smoke.side_trips.ema_newset: unknown key; allowed in side_trips are windows" in lines[0]
-    assert not (folder / "runs").exists()
-    assert not (folder / "reports").exists()
-
-
-def test_a_device_that_is_not_there_stops_before_anything_is_computed(tmp_path):
-    folder = clone(tmp_path, ("device: auto ", "device: cuda:99 "))
-    result = dvc(folder, "repro")
-    assert result.returncode != 0
-    lines = [line for line in result.stderr.splitlines() if line.startswith("sidetrip:")]
-    assert len(lines) == 1
-    assert "runtime.device = cuda:99: this machine has" in lines[0]
+    assert message in lines[0]
     assert not (folder / "runs").exists()
     assert not (folder / "reports").exists()
