@@ -3,7 +3,8 @@
 from sidetrip.config import Config
 from sidetrip.experiments import analytic_model
 from sidetrip.runtime.devices import make_deterministic
-from sidetrip.runtime.stage import output_folder, stage, write_table
+from sidetrip.runtime.stage import output_folder, stage
+from sidetrip.runtime.tables import write_table
 
 
 @stage

@@ -2,19 +2,18 @@
 
 from functools import partial
 
-import pandas as pd
-
 from sidetrip.config import Config
 from sidetrip.experiments import side_trips
 from sidetrip.experiments.bench import open_bench
-from sidetrip.runtime.executor import run_units, worker_device
-from sidetrip.runtime.stage import output_folder, stage, write_table
+from sidetrip.runtime.executor import worker_device
+from sidetrip.runtime.stage import output_folder, stage
+from sidetrip.runtime.tables import Tables, tabulate
 from sidetrip.state import load_state, state_path
 
 Unit = tuple[int, int | None]  # seed, and branch point; None: the whole main trajectory
 
 
-def unit(config: Config, which: Unit) -> dict[str, pd.DataFrame]:
+def unit(config: Config, which: Unit) -> Tables:
     seed, point = which
     bench = open_bench(config, output_folder(config, "prepare_data"), worker_device())
     if point is None:
@@ -29,10 +28,7 @@ def main(config: Config) -> None:
     points: list[int | None] = [None, *config.branch.points]
     units: list[Unit] = [(seed, point) for seed in config.seeds for point in points]
     costs = [config.burn_in.steps if point is None else side_trips.trip_steps(config) for _, point in units]
-    results = run_units(partial(unit, config), units, costs, config.runtime, config.model.precision, "side_trips")
-    for name in ("running_averages", "side_trips", "distances"):
-        table = pd.concat([tables[name] for tables in results if name in tables])
-        write_table(table, output_folder(config, "side_trips") / f"{name}.csv")
+    tabulate(config, "side_trips", partial(unit, config), units, costs)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import torch
 from omegaconf import OmegaConf
 
@@ -36,3 +37,51 @@ def random_bench(folder, config: Config) -> Bench:
     facts = {"channels": 1, "classes": 10, "mean": mean, "deviation": deviation}
     (folder / "facts.json").write_text(json.dumps(facts))
     return Bench(config, folder, torch.device("cpu"))
+
+
+def line_table(curve, steps=9):
+    """Both batches the same: start loss 1 at both ends, `curve` after the last step."""
+    alphas = np.linspace(0, 1, len(curve))
+    rows = []
+    for seed, branch in ((0, 20), (0, 30), (1, 20)):
+        for batch in ("own", "held_out"):
+            for step in range(steps + 1):
+                losses = curve if step == steps else np.full(len(curve), 1.0 if step < 3 else 0.05)
+                rows += [(seed, branch, step, a, batch, x) for a, x in zip(alphas, losses, strict=True)]
+    return pd.DataFrame(rows, columns=["seed", "branch", "steps", "alpha", "batch", "loss"])
+
+
+def along_table(norms, cosines):
+    rows = [
+        (seed, branch, trip, 5 * i, c, 0.1, n, 1.0, 1.0, 1.0)
+        for seed, branch in ((0, 20), (0, 30), (1, 20))
+        for trip in ("constant", "linear")
+        for i, (n, c) in enumerate(zip(norms, cosines, strict=True))
+    ]
+    measured = [
+        "fixed_cosine",
+        "different_batches_cosine",
+        "fixed_norm",
+        "training_norm",
+        "fixed_loss",
+        "training_loss",
+    ]
+    return pd.DataFrame(rows, columns=["seed", "branch", "trip", "trip_step", *measured])
+
+
+def divergence_tables() -> dict[str, pd.DataFrame]:
+    """Three pairs whose midpoint follows the λ/2 trip, and whose distances fall and then stay."""
+    losses, distances, along = [], [], []
+    for seed, branch in ((0, 20), (0, 30), (1, 20)):
+        for step, gain in ((0, 0.0), (5, 0.2), (10, 0.4)):
+            for model, loss in (("trip", 1.0), ("midpoint", 1.0 - gain), ("half_rate", 0.98 - gain)):
+                losses.append((seed, branch, step, model, "validation", loss if step else 1.0))
+            distances.append((seed, branch, step, 0.2 * step, 0.3 * step))
+        along += [(seed, branch, step, 10.0 - 0.1 * min(step, branch)) for step in range(0, 41, 5)]
+    return {
+        "trip_losses": pd.DataFrame(losses, columns=["seed", "branch", "trip_step", "model", "split", "loss"]),
+        "trip_distances": pd.DataFrame(
+            distances, columns=["seed", "branch", "trip_step", "midpoint_to_half_rate", "trip_to_independent"]
+        ),
+        "to_independent_end": pd.DataFrame(along, columns=["seed", "branch", "step", "distance"]),
+    }

@@ -1,15 +1,17 @@
 """Verdicts follow from the numbers, on tables whose answer is known by hand."""
 
+import itertools
 import math
 from functools import cache
 
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import smoke_config
+from helpers import along_table, divergence_tables, line_table, smoke_config
 
+from sidetrip.claims.averages import average_is_schedule
 from sidetrip.claims.measure import measure
-from sidetrip.claims.single_step import best_steps, parabola_fit
+from sidetrip.claims.single_step import best_steps, parabolas
 from sidetrip.claims.statistics import verdict
 from sidetrip.experiments import analytic_model
 
@@ -35,15 +37,23 @@ def test_verdict(low, high, limits, expected):
 def single_step_table(held_out_best: float, own_best: float = 1.0) -> pd.DataFrame:
     """Exact parabolas: own loss 1 → 0.2 at its best step, held-out 1 → 0.99 at its own."""
     rows = []
-    for seed in (0, 1):
-        for branch in (20, 30):
-            for size in (16, 32):
-                for x in np.linspace(0, 2, 21):
-                    own = 0.2 + 0.8 * (x / own_best - 1) ** 2
-                    held = 0.99 + 0.01 * (x / held_out_best - 1) ** 2
-                    rows.append((seed, branch, size, "wide", x, "own", 0, own))
-                    rows += [(seed, branch, size, "wide", x, "held_out", i, held + d) for i, d in ((1, -0.1), (2, 0.1))]
-    return pd.DataFrame(rows, columns=["seed", "branch", "batch_size", "range", "step_size", "batch", "index", "loss"])
+    for seed, branch, size in itertools.product((0, 1), (20, 30), (16, 64)):
+        key = (seed, branch, size, "gradient", "batch")
+        for x in np.linspace(0, 2, 21):
+            own = 0.2 + 0.8 * (x / own_best - 1) ** 2
+            held = 0.99 + 0.01 * (x / held_out_best - 1) ** 2
+            rows.append((*key, x, "own", 0, own))
+            rows += [(*key, x, "held_out", i, held + d) for i, d in ((1, -0.1), (2, 0.1))]
+    keys = ["seed", "branch", "batch_size", "direction", "batchnorm"]
+    return pd.DataFrame(rows, columns=[*keys, "step_size", "batch", "index", "loss"])
+
+
+def curvature_table(curvature: float = 1.6) -> pd.DataFrame:
+    """Slope and curvature of the own curves of `single_step_table`."""
+    pairs = itertools.product((0, 1), (20, 30), (16, 64))
+    rows = [(seed, branch, size, "gradient", "batch", 1.0, -1.6, curvature) for seed, branch, size in pairs]
+    keys = ["seed", "branch", "batch_size", "direction", "batchnorm"]
+    return pd.DataFrame(rows, columns=[*keys, "loss", "slope", "curvature"])
 
 
 def side_trips_table(average: float, trip: float, momentary: float = 1.0) -> pd.DataFrame:
@@ -61,13 +71,20 @@ def side_trips_table(average: float, trip: float, momentary: float = 1.0) -> pd.
 
 
 @cache
-def analytic_tables() -> dict[str, pd.DataFrame]:
-    return analytic_model.measure(smoke_config().quadratic)
+def other_tables() -> dict[str, pd.DataFrame]:
+    """Everything that the rows under test do not rest on."""
+    return {
+        **divergence_tables(),
+        **analytic_model.measure(smoke_config().quadratic),
+        "fixed_batch": line_table(np.full(11, 0.02)),
+        "alignment": along_table(np.full(30, 2.0), np.full(30, 0.8)),
+        "curvature": curvature_table(),
+    }
 
 
-def judged(single_step: pd.DataFrame, side_trips: pd.DataFrame) -> dict:
-    rows = measure({"single_step": single_step, "side_trips": side_trips, **analytic_tables()}, smoke_config())
-    return {row["id"]: row for row in rows}
+def judged(single_step: pd.DataFrame, side_trips: pd.DataFrame, **changes: object) -> dict:
+    tables = {**other_tables(), "single_step": single_step, "side_trips": side_trips}
+    return {row["id"]: row for row in measure(tables, smoke_config(**changes))}
 
 
 def test_best_steps_by_hand():
@@ -78,8 +95,12 @@ def test_best_steps_by_hand():
 
 
 def test_a_parabola_fits_itself():
-    table = single_step_table(0.3)
-    assert parabola_fit(table, best_steps(table))["r_squared"].min() == pytest.approx(1.0)
+    found = parabolas(single_step_table(0.3), curvature_table())
+    assert found["r_squared"].min() == pytest.approx(1.0)
+    assert set(found["lowest_degree"]) == {2}
+    assert set(found["valid_to"]) == {2.0}
+    # With twice the curvature the parabola is 0.8 x² too high: 5 % off 0.2 + 0.8 (x - 1)² between 0.2 and 0.3.
+    assert parabolas(single_step_table(0.3), curvature_table(3.2))["valid_to"].unique() == pytest.approx([0.2])
 
 
 def test_claims_on_the_paper_s_side():
@@ -124,4 +145,27 @@ def test_a_diverged_trip_is_not_equivalent():
 def test_what_is_not_measured_says_why():
     rows = judged(single_step_table(0.3), side_trips_table(0.8, 0.8))
     assert {row["verdict"] == "not measured" for row in rows.values() if "reason" in row} == {True}
-    assert rows["fixed_batch_floor"]["value"] is None
+    assert rows["cosine_run"]["value"] is None
+    assert [name for name, row in rows.items() if row["verdict"] == "not measured"] == ["cosine_run"]
+
+
+def test_a_cosine_run_carries_its_row():
+    rows = judged(single_step_table(0.3), side_trips_table(0.8, 0.81), **{"burn_in.schedule": "cosine"})
+    assert rows["cosine_run"]["verdict"] == "reproduced"
+
+
+def test_a_wrong_kernel_is_not_equivalent():
+    table = side_trips_table(average=0.8, trip=0.8)
+    wrong = table[(table["kernel"] == "ema") & (table["model"] == "average")].assign(kernel="ema_reversed")
+    table = pd.concat([table, wrong.assign(loss=wrong["loss"] + 0.15, accuracy=wrong["accuracy"] - 0.15)])
+    claims = smoke_config().claims
+    assert average_is_schedule(table, "ema", claims).verdict == "reproduced"
+    assert average_is_schedule(table, "ema", claims, "ema_reversed").verdict == "not reproduced"
+
+
+def test_statements_about_trips_by_hand():
+    rows = judged(single_step_table(0.3), side_trips_table(0.8, 0.8))
+    assert rows["midpoint_tracks_half_rate"]["value"] == pytest.approx(0.02 / 0.3, rel=1e-4)
+    assert rows["midpoint_distance"]["value"] == pytest.approx(2 / 3, rel=1e-4)
+    for name in ("midpoint_tracks_half_rate", "midpoint_distance", "distance_saturates", "fixed_batch_basin"):
+        assert rows[name]["verdict"] == "reproduced", name

@@ -43,7 +43,7 @@ def test_every_variant_is_valid(variant):
         ("model.stem", "vgg", "model.stem = vgg: use one of cifar, imagenet"),
         ("model.precision", "fp8", "model.precision = fp8: use one of fp32, tf32, bf16"),
         ("single_step.held_out_batches", 3, "single_step.held_out_batches = 3: use at least 10"),
-        ("single_step.batch_sizes", [16, 6000], "single_step.batch_sizes = 6000: 10 held-out batches"),
+        ("single_step.batch_sizes", [16, 64000], "single_step.batch_sizes = 64000: 10 held-out batches"),
         ("single_step.zoom", 5.0, "single_step.zoom = 5.0: must be below single_step.widest"),
         ("seeds", [1, 1], "seeds = [1, 1]: each seed once"),
         ("claims.confidence", 95, "claims.confidence = 95.0: use a share between 0 and 1"),

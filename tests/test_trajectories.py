@@ -251,18 +251,48 @@ def test_diverging_trip_is_a_row_that_says_so(bench, snapshots, monkeypatch):
     assert list(distances["kernel"]) == ["swa"]
 
 
+def test_controls_are_held_against_the_true_trip(bench, snapshots):
+    start = load_state(state_path(snapshots, 15))
+    scores, distances = trips.side_trips(bench, start, 0)
+    apart = distances.set_index("kernel")
+    for control in ("ema_reversed", "ema_shuffled"):
+        assert list(scores[scores["kernel"] == control]["model"].unique()) == ["average"]
+        assert apart.loc[control, "trip_to_start"] == apart.loc["ema", "trip_to_start"]
+        assert apart.loc[control, "average_to_trip"] > 2 * apart.loc["ema", "average_to_trip"]
+
+
 def test_single_step_starts_at_the_batch_loss_and_descends(bench, snapshots):
-    table = steps.single_step(bench, load_state(state_path(snapshots, 15)), 0)
-    start = table.query("step_size == 0").groupby(["batch_size", "batch", "index"])["loss"].nunique()
-    assert (start == 1).all()
-    own = table.query("batch == 'own' and range == 'zoom' and batch_size == 16")["loss"].to_numpy()
-    assert own[1] < own[0]
-    assert table.groupby(["batch_size", "batch"])["index"].nunique().to_dict() == {
-        (16, "held_out"): 10,
-        (16, "own"): 1,
-        (32, "held_out"): 10,
-        (32, "own"): 1,
-    }
+    table, _ = steps.single_step(bench, load_state(state_path(snapshots, 15)), 0)
+    setting = ["batch_size", "direction", "batchnorm", "batch"]
+    assert not table.duplicated([*setting, "index", "step_size"]).any()
+    own = table.query("batch == 'own' and batchnorm == 'batch' and batch_size == 16").set_index("step_size")["loss"]
+    assert (own.loc[0.0] == own.loc[0.0].iloc[0]).all()  # both directions start at the same loss
+    first = sorted(set(own.index))[1]
+    assert (own.loc[first] < own.loc[0.0].iloc[0]).all()
+    held_out = table[table["batch"] == "held_out"].groupby(setting)["index"].unique()
+    assert all(sorted(found) == list(range(1, 11)) for found in held_out)
+    assert set(table[table["batch"] == "own"]["index"]) == {0}
+    measured = table[["batch_size", "direction", "batchnorm"]].drop_duplicates().to_numpy().tolist()
+    assert measured == [
+        [16, "gradient", "batch"],
+        [16, "gradient", "frozen"],
+        [16, "momentum", "batch"],
+        [64, "gradient", "batch"],
+    ]
+
+
+def test_the_momentum_direction_is_what_the_optimizer_takes(bench, snapshots):
+    """One step of the run, from its branch point, in the direction that the measurement steps along."""
+    start = load_state(state_path(snapshots, 15))
+    after = run(bench, start, 1)
+    model = bench.model()
+    restore(start, model)
+    gradient = steps.mean_gradient(model.train(), [bench.stream(0).batch(16)], "fp32")
+    names = [name for name, _ in model.named_parameters()]
+    direction = steps.applied_direction(gradient, start, names, bench.optimizer)
+    for name, d in zip(names, direction, strict=True):
+        expected = start.weights[name] - float(bench.rates[15]) * d
+        assert torch.allclose(after.weights[name], expected, rtol=1e-5, atol=1e-6), name
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -271,7 +301,7 @@ def test_plain_gradient_against_finite_differences(bench, device):
     model = bench.model().to(device).double().train()
     x, y = bench.stream(0).batch(1)
     batch = (x.to(device).double(), y.to(device))
-    gradient = steps.plain_gradient(model, batch, "fp32")
+    gradient = steps.mean_gradient(model, [batch], "fp32")
     step = 1e-6
     values = []
     for sign in (1, -1):

@@ -81,6 +81,7 @@ class SingleStep:
 
     batch_sizes: list[int] = MISSING
     held_out_batches: int = MISSING
+    chunk: int = MISSING  # most samples that go through the network at once; larger batches accumulate
     points: int = MISSING  # step sizes on each of the two ranges
     widest: float = MISSING  # largest step size of the wide range
     zoom: float = MISSING  # largest step size of the zoomed range
@@ -115,6 +116,31 @@ class Quadratic:
     start: float = MISSING  # both coordinates at step 0
     steps: int = MISSING
     every: int = MISSING  # steps between rows of the table
+
+
+@dataclass
+class FixedBatch:
+    """Steps on one fixed batch from two points of the main trajectory."""
+
+    steps: int = MISSING
+    points: int = MISSING  # on each line between the two runs, its ends included
+    rate: float = MISSING  # step size; 0: half the best one of the single-step sweep at each branch point
+
+
+@dataclass
+class Alignment:
+    """Gradients of a fixed batch along side trips."""
+
+    steps: int = MISSING
+    every: int = MISSING  # steps between looks
+
+
+@dataclass
+class Divergence:
+    """Distances in weight space along side trips."""
+
+    steps: int = MISSING
+    every: int = MISSING  # steps between looks
 
 
 @dataclass
@@ -164,6 +190,9 @@ class Config:
     single_step: SingleStep = field(default_factory=SingleStep)
     side_trips: SideTrips = field(default_factory=SideTrips)
     quadratic: Quadratic = field(default_factory=Quadratic)
+    fixed_batch: FixedBatch = field(default_factory=FixedBatch)
+    divergence: Divergence = field(default_factory=Divergence)
+    alignment: Alignment = field(default_factory=Alignment)
     claims: Claims = field(default_factory=Claims)
     runtime: Runtime = field(default_factory=Runtime)
 
@@ -308,7 +337,12 @@ def check(config: Config) -> None:
     )
     _require(windows[0] >= 1, "side_trips.windows", windows[0], "a window is at least 1 step")
     room = burn_in.steps - points[-1]
-    for key, window in (("side_trips.windows", windows[-1]), ("side_trips.ema_steps", trips.ema_steps)):
+    for key, window in (
+        ("side_trips.windows", windows[-1]),
+        ("side_trips.ema_steps", trips.ema_steps),
+        ("divergence.steps", config.divergence.steps),
+        ("alignment.steps", config.alignment.steps),
+    ):
         _require(
             window <= room,
             key,
@@ -319,6 +353,13 @@ def check(config: Config) -> None:
     _require(trips.ema_steps >= 1, "side_trips.ema_steps", trips.ema_steps, "use at least 1 step")
     _require(0 < trips.ema_newest <= 1, "side_trips.ema_newest", trips.ema_newest, "use more than 0 and at most 1")
     _require(trips.every >= 1, "side_trips.every", trips.every, "use at least 1 step")
+    for name, section in (("divergence", config.divergence), ("alignment", config.alignment)):
+        _require(section.steps >= 1, f"{name}.steps", section.steps, "use at least 1 step")
+        _require(1 <= section.every <= section.steps, f"{name}.every", section.every, f"use 1 to {section.steps} steps")
+    fixed = config.fixed_batch
+    _require(fixed.steps >= 3, "fixed_batch.steps", fixed.steps, "use at least 3: the third step is judged")
+    _require(fixed.points >= 3, "fixed_batch.points", fixed.points, "use at least 3: the ends and one between")
+    _require(0 <= fixed.rate < 100, "fixed_batch.rate", fixed.rate, "use a step size, or 0 for the default")
 
     _require(evaluation.batch_size >= 1, "evaluation.batch_size", evaluation.batch_size, "use at least 1")
     for key in ("train_samples", "recalibration_samples"):
@@ -332,6 +373,14 @@ def check(config: Config) -> None:
     _require(sizes[0] >= 2, "single_step.batch_sizes", sizes[0], "BatchNorm needs at least 2 samples")
     held_out = single_step.held_out_batches
     _require(held_out >= 10, "single_step.held_out_batches", held_out, "use at least 10")
+    _require(single_step.chunk >= 2, "single_step.chunk", single_step.chunk, "BatchNorm needs at least 2 samples")
+    for size in sizes:
+        _require(
+            size <= single_step.chunk or size % single_step.chunk == 0,
+            "single_step.batch_sizes",
+            size,
+            f"sizes above single_step.chunk ({single_step.chunk}) must be multiples of it",
+        )
     _require(single_step.points >= 5, "single_step.points", single_step.points, "use at least 5 step sizes")
     _require(single_step.zoom > 0, "single_step.zoom", single_step.zoom, "use a step size above 0")
     _require(
@@ -406,7 +455,7 @@ def check_samples(config: Config, training_pictures: int) -> None:
     held_out = config.single_step.held_out_batches
     for size in config.single_step.batch_sizes:
         _require(
-            size * (held_out + 1) <= training_pictures,
+            size + held_out * min(size, config.single_step.chunk) <= training_pictures,
             "single_step.batch_sizes",
             size,
             f"{held_out} held-out batches and the own one exceed the {training_pictures} training pictures; lower one",

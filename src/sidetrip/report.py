@@ -9,9 +9,9 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from sidetrip.claims.averages import compared
-from sidetrip.claims.single_step import best_steps
-from sidetrip.claims.statistics import PAIR
+from sidetrip.claims.averages import CONTROLS, average_is_schedule, compared
+from sidetrip.claims.single_step import best_steps, paper_setting
+from sidetrip.claims.statistics import PAIR, judge_mean
 from sidetrip.config import Config
 from sidetrip.figures.style import KERNEL_TITLES
 
@@ -35,6 +35,8 @@ def render(config: Config, facts: dict[str, Any], tables: dict[str, pd.DataFrame
         config=config,
         facts=facts,
         claims=claims,
+        rows={row["id"]: row for row in claims},
+        controls=_controls(config, tables),
         origin=ORIGINS[config.data.source],
         step=_step_facts(config, tables["single_step"]),
         averages=_average_facts(config, tables),
@@ -45,7 +47,7 @@ def render(config: Config, facts: dict[str, Any], tables: dict[str, pd.DataFrame
 
 def _step_facts(config: Config, single_step: pd.DataFrame) -> dict[str, Any]:
     size = min(config.single_step.batch_sizes)
-    best = best_steps(single_step).query("batch_size == @size")
+    best = best_steps(paper_setting(single_step)).query("batch_size == @size")
     own, held = (best[best["batch"] == kind].set_index(PAIR) for kind in ("own", "held_out"))
     return {
         "n": len(own),
@@ -72,9 +74,29 @@ def _average_facts(config: Config, tables: dict[str, pd.DataFrame]) -> dict[str,
         }
         window = scores.loc[scores["kernel"] == kernel, "window_steps"].max()
         relative = (widest["average_to_trip"] / widest["trip_to_start"]).mean()
+        row |= _accuracy_gap(scores, kernel, config)
         rows.append(row | {"title": f"{title}, {window} steps", "relative_distance": relative})
     diverged = int(scores.query("model == 'trip' and split == 'validation'")["diverged"].sum())
     return {"rows": rows, "n": len(config.seeds) * len(config.branch.points), "diverged": diverged}
+
+
+def _controls(config: Config, tables: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
+    """Averages with a wrong kernel against the trip of the true one, beside the true kernel itself."""
+    scores, distances = tables["side_trips"], tables["distances"]
+    found = []
+    for kernel, true in ({true: true for true in CONTROLS.values()} | CONTROLS).items():
+        apart = distances[distances["kernel"] == kernel]
+        judged = average_is_schedule(scores, true, config.claims, kernel)
+        relative = (apart["average_to_trip"] / apart["trip_to_start"]).mean()
+        found.append({"kernel": kernel.replace("_", ", "), "relative_distance": relative, "judged": judged})
+    return found
+
+
+def _accuracy_gap(scores: pd.DataFrame, kernel: str, config: Config) -> dict[str, float]:
+    """Average - trip in validation accuracy, with its interval."""
+    rows = compared(scores, kernel).xs(("accuracy", "validation"), level=("metric", "split")).dropna()
+    found = judge_mean((rows["average"] - rows["trip"]).to_numpy(), config.claims)
+    return {"gap": found.value, "gap_low": found.low, "gap_high": found.high}
 
 
 def _meaning_step(verdicts: dict[str, str]) -> str:
@@ -122,8 +144,14 @@ def render_index(reports: Path) -> str:
     for row in next(iter(found.values()), []):
         cells = [_cell(by_id[name].get(row["id"])) for name in names]
         lines.append(f"| {row['statement']} | {row['source']} | {' | '.join(cells)} |")
+    pictures = [
+        f"### {name}\n\n![Two-point averages and side trips, {name}]({name}/figures/figure_10.png)\n"
+        for name in names
+        if (reports / name / "figures" / "figure_10.png").exists()
+    ]
+    gallery = ["", "## Two-point averaging across the variants (Fig. 10)", "", *pictures] if pictures else []
     return "\n".join(
-        [*lines, "", "Cells: reproduced (yes, no, undecided) and the measured value; – is not measured.", ""]
+        [*lines, "", "Cells: reproduced (yes, no, undecided) and the measured value; – is not measured.", *gallery, ""]
     )
 
 

@@ -28,7 +28,7 @@ def clone(folder: Path, *changes: tuple[str, str]) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
     params = (folder / "params.yaml").read_text()
-    for old, new in (("active: [fashion_mnist]", "active: [smoke]"), *changes):
+    for old, new in (("active: [fashion_mnist, fashion_mnist_cosine]", "active: [smoke]"), *changes):
         assert old in params
         params = params.replace(old, new)
     (folder / "params.yaml").write_text(params)

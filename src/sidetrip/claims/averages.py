@@ -3,66 +3,62 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
-from sidetrip.claims.statistics import (
-    NOT_REPRODUCED,
-    PAIR,
-    REPRODUCED,
-    UNDECIDED,
-    Measured,
-    Table,
-    Tables,
-    interval,
-    judge_mean,
-    ratio_of_means,
-    verdict,
-)
+from sidetrip.claims.statistics import NOT_REPRODUCED, PAIR, Measured, Table, Tables, both, judge_mean, judge_ratio
 from sidetrip.config import Claims, Config
 
+KERNELS = ("swa", "two_point", "ema")
+CONTROLS = {"ema_reversed": "ema", "ema_shuffled": "ema"}  # kernel to the one whose trip it is held against
 
-def compared(side_trips: Table, kernel: str) -> Table:
-    """Momentary, average and trip side by side at the widest window of a kernel; one row a pair, metric and split."""
-    rows = side_trips[side_trips["kernel"].isin([kernel, "none"])]
+
+def compared(side_trips: Table, kernel: str, average: str | None = None) -> Table:
+    """Momentary, average and trip side by side at the widest window of a kernel; one row a pair, metric and split.
+
+    With `average`, the average is that of another kernel, of the same window.
+    """
     window = side_trips.loc[side_trips["kernel"] == kernel, "window_steps"].max()
-    rows = rows[rows["window_steps"] == window]
+    source = {"momentary": "none", "average": average or kernel, "trip": kernel}
+    rows = side_trips[
+        (side_trips["kernel"] == side_trips["model"].map(source)) & (side_trips["window_steps"] == window)
+    ]
     long = rows.melt([*PAIR, "model", "split"], ["loss", "accuracy"], var_name="metric", value_name="score")
     return long.pivot_table(index=["metric", "split", *PAIR], columns="model", values="score", dropna=False)
 
 
-def _average_is_schedule(side_trips: Table, kernel: str, claims: Claims) -> Measured:
-    limit, parts = claims.average_is_schedule, {}
-    table = compared(side_trips, kernel)
+def average_is_schedule(side_trips: Table, kernel: str, claims: Claims, average: str | None = None) -> Measured:
+    """Judge (average - trip) ÷ (average - momentary) at the widest window: loss and accuracy, train and validation.
+
+    `average` puts another kernel's average in the place of the true one (negative controls). A trip that
+    diverged is not equivalent to anything.
+    """
+    limit, parts, lost = claims.average_is_schedule, {}, False
+    true, table = compared(side_trips, kernel), compared(side_trips, kernel, average)
     for metric, split in itertools.product(("accuracy", "loss"), ("train", "validation")):
-        rows = table.xs((metric, split), level=("metric", "split"))
-        kept = rows.dropna()  # a trip that diverged has no score
-        columns = ((kept["average"] - kept["trip"]).to_numpy(), (kept["average"] - kept["momentary"]).to_numpy())
-        parts[metric, split] = (*interval(ratio_of_means, columns, claims), len(kept), len(rows))
-    judged = {key: verdict(low, high, below=limit, above=-limit) for key, (_, low, high, _, _) in parts.items()}
-    overall = REPRODUCED if set(judged.values()) == {REPRODUCED} else UNDECIDED
-    if NOT_REPRODUCED in judged.values() or any(n < of for *_, n, of in parts.values()):
-        overall = NOT_REPRODUCED
-    worst = max(parts, key=lambda key: abs(parts[key][0]))
-    value, low, high, n, _ = parts[worst]
-    detail = "; ".join(f"{split} {metric} {parts[metric, split][0]:+.2f}" for metric, split in parts)
-    return Measured(value, low, high, n, overall, f"shown: {worst[1]} {worst[0]}; {detail}")
+        here, reference = (t.xs((metric, split), level=("metric", "split")) for t in (table, true))
+        gap, gain = here["average"] - here["trip"], reference["average"] - reference["momentary"]
+        kept = gap.notna() & gain.notna()
+        lost |= not kept.all()
+        columns = gap[kept].to_numpy(), gain[kept].to_numpy()
+        parts[f"{split} {metric}"] = judge_ratio(*columns, claims, below=limit, above=-limit)
+    found = both(parts)
+    return replace(found, verdict=NOT_REPRODUCED, pairs_needed=None) if lost else found
 
 
 def _averaging_helps(side_trips: Table, claims: Claims) -> Measured:
     parts = {}
-    for kernel in ("swa", "two_point", "ema"):
+    for kernel in KERNELS:
         rows = compared(side_trips, kernel).xs(("loss", "validation"), level=("metric", "split"))
         parts[kernel] = judge_mean((rows["momentary"] - rows["average"]).to_numpy(), claims, above=0.0)
-    worst = min(parts.values(), key=lambda p: p.value)
-    verdicts = {p.verdict for p in parts.values()}
-    overall = next(v for v in (NOT_REPRODUCED, UNDECIDED, REPRODUCED) if v in verdicts)
-    detail = "; ".join(f"{name} {p.value:+.4f}" for name, p in parts.items())
-    return Measured(worst.value, worst.low, worst.high, worst.n, overall, f"shown: the smallest; {detail}")
+    return both(parts)
 
 
 def judge(tables: Tables, config: Config) -> dict[str, Measured]:
-    """Judge the rows average_is_schedule_* and averaging_helps."""
-    found = {
-        f"average_is_schedule_{kernel}": _average_is_schedule(tables["side_trips"], kernel, config.claims)
-        for kernel in ("swa", "two_point", "ema")
-    }
-    return found | {"averaging_helps": _averaging_helps(tables["side_trips"], config.claims)}
+    """Judge the rows average_is_schedule_*, averaging_helps and, if the main schedule is a cosine, cosine_run."""
+    side_trips, claims = tables["side_trips"], config.claims
+    each = {kernel: average_is_schedule(side_trips, kernel, claims) for kernel in KERNELS}
+    results = {f"average_is_schedule_{kernel}": found for kernel, found in each.items()}
+    results["averaging_helps"] = _averaging_helps(side_trips, claims)
+    if config.burn_in.schedule == "cosine":
+        results["cosine_run"] = both(each)
+    return results

@@ -6,12 +6,19 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from sidetrip.claims import averages, quadratic, single_step
+from sidetrip.claims import alignment, averages, divergence, fixed_batch, quadratic, single_step
 from sidetrip.claims.statements import STATEMENTS
-from sidetrip.claims.statistics import NOT_MEASURED, Tables
+from sidetrip.claims.statistics import NOT_MEASURED, UNDECIDED, Measured, Tables
 from sidetrip.config import Config
 
-UNMEASURED = "no stage of this pipeline measures it yet"
+EXPERIMENTS = (single_step, fixed_batch, averages, divergence, alignment, quadratic)
+REASONS = {
+    "cosine_run": "the main schedule of this variant is not a cosine; fashion_mnist_cosine measures it",
+    "fixed_batch_floor": "it takes two branch points of a seed; add one to branch.points",
+    "fixed_batch_basin": "it takes two branch points of a seed; add one to branch.points",
+    "batch_size_gap": "no step lowers the held-out loss at some batch size, or there is only one batch size",
+}
+OTHERWISE = "the number is not finite: a drop or a gain is zero, or every trip diverged"
 
 
 def measure(tables: Tables, config: Config) -> list[dict[str, Any]]:
@@ -24,18 +31,22 @@ def measure(tables: Tables, config: Config) -> list[dict[str, Any]]:
     config : Config
         Thresholds and settings.
     """
-    found = single_step.judge(tables, config) | averages.judge(tables, config) | quadratic.judge(tables, config)
+    found: dict[str, Measured] = {}
+    for experiment in EXPERIMENTS:
+        found |= experiment.judge(tables, config)
     rows = []
     for statement in STATEMENTS:
         row: dict[str, Any] = asdict(statement)
         row["criterion"] = statement.criterion.format(**asdict(config.claims))
         measured = found.get(statement.id)
         if measured is None or not math.isfinite(measured.value):
-            reason = UNMEASURED if measured is None else "the number is not finite: a drop or a gain is zero"
+            reason = REASONS.get(statement.id, OTHERWISE)
             row |= {"value": None, "low": None, "high": None, "n": 0, "verdict": NOT_MEASURED, "reason": reason}
         else:
             values = {key: _json_number(getattr(measured, key)) for key in ("value", "low", "high")}
             row |= values | {"n": measured.n, "verdict": measured.verdict, "detail": measured.detail}
+            if measured.verdict == UNDECIDED:
+                row["pairs_needed"] = measured.pairs_needed
         rows.append(row)
     return rows
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import pandas as pd
 
 from sidetrip.averaging import AverageBank, RunningAverage
 from sidetrip.config import Config
+from sidetrip.data.streams import generator
 from sidetrip.experiments.bench import SPLITS, Bench
 from sidetrip.kernels import Kernel, Schedule
 from sidetrip.runtime.executor import report_progress
@@ -41,6 +43,19 @@ def cases(config: Config) -> list[Case]:
         *(Case("two_point", Kernel.two_point(k)) for k in trips.windows),
         Case("ema", Kernel.ema(trips.ema_steps, newest=trips.ema_newest)),
     ]
+
+
+def controls(config: Config) -> list[tuple[Case, Case]]:
+    """Kernels that are not equivalent to the trip of the case beside them: negative controls.
+
+    Only a kernel that is not symmetric in time can be told from its reverse, and only one that is not
+    flat from its shuffled self: EMA.
+    """
+    trips = config.side_trips
+    true = Kernel.ema(trips.ema_steps, newest=trips.ema_newest)
+    shuffled = generator("side_trips", "shuffled").permutation(true.weights)
+    ema = Case("ema", true)
+    return [(Case("ema_reversed", Kernel(true.weights[::-1])), ema), (Case("ema_shuffled", Kernel(shuffled)), ema)]
 
 
 def shared_trips(compared: Iterable[Case]) -> list[tuple[Schedule, list[Case]]]:
@@ -100,15 +115,19 @@ def side_trips(bench: Bench, start: TrainState, seed: int) -> tuple[pd.DataFrame
     -------
     scores : DataFrame
         seed, branch, kernel, window_steps, model (momentary, average, trip), split, loss, accuracy,
-        diverged. Momentary rows have the kernel "none".
+        diverged. Momentary rows have the kernel "none"; negative controls have an average alone.
     distances : DataFrame
         seed, branch, kernel, window_steps, average_to_trip, average_to_start, trip_to_start:
-        Euclidean, over the weights.
+        Euclidean, over the weights; a negative control's trip is that of the true kernel.
     """
     compared = cases(bench.config)
+    false: dict[tuple[str, int], list[Case]] = {(true.name, true.window): [] for _, true in controls(bench.config)}
+    for control, true in controls(bench.config):
+        false[true.name, true.window].append(control)
+    averaged = [*compared, *itertools.chain(*false.values())]
     scores = _Scores(bench, seed, start.step)
     averages: dict[tuple[str, int], TrainState] = {}
-    names = {id(case.kernel): case for case in compared}
+    names = {id(case.kernel): case for case in averaged}
     windows = {case.window for case in compared}
 
     def finished(position: Position, average: RunningAverage) -> None:
@@ -120,7 +139,7 @@ def side_trips(bench: Bench, start: TrainState, seed: int) -> tuple[pd.DataFrame
         if position.step - start.step in windows:
             scores.add("none", position.step - start.step, MOMENTARY, position.weights)
 
-    bank = AverageBank([RunningAverage(case.kernel, start.step) for case in compared], finished)
+    bank = AverageBank([RunningAverage(case.kernel, start.step) for case in averaged], finished)
     model, stream, longest = bench.model(), bench.stream(seed), max(windows)
     rates = bench.rates[start.step : start.step + longest]
     advance(model, start, stream, rates.tolist(), bench.optimizer, [bank, momentary, _tick])
@@ -134,18 +153,11 @@ def side_trips(bench: Bench, start: TrainState, seed: int) -> tuple[pd.DataFrame
             if case is None:
                 return
             scores.add(case.name, case.window, TRIP, position.weights)
-            average, here = averages[case.name, case.window], with_weights(start, position.weights)
-            distances.append(
-                (
-                    seed,
-                    start.step,
-                    case.name,
-                    case.window,
-                    distance(average, here),
-                    distance(average, start),
-                    distance(here, start),
-                )
-            )
+            here = with_weights(start, position.weights)
+            for kind in (case, *false.get((case.name, case.window), [])):
+                average = averages[kind.name, kind.window]
+                apart = distance(average, here), distance(average, start), distance(here, start)
+                distances.append((seed, start.step, kind.name, kind.window, *apart))
 
         try:
             advance(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -9,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sidetrip.figures import style
+from sidetrip.kernels import Kernel
 
 SCORES = {"accuracy": ("accuracy (%)", 100.0), "loss": ("loss (nats)", 1.0)}
 
@@ -84,4 +87,45 @@ def figure_5(
         _zoom(axes, running, trips, seed, split, metric)
     panels[0][0].set(ylabel=f"{style.SPLIT_TITLES[split]} {SCORES[metric][0]}")
     _legend(figure, panels[0][0])
+    return figure
+
+
+def figure_14(running: pd.DataFrame, trips: pd.DataFrame, seed: int) -> Figure:
+    """Fig. 5 as accuracy and loss, validation and training: one row each, one column an averaging method."""
+    kernels = [kernel for kernel in style.KERNEL_TITLES if kernel in set(trips["kernel"])]
+    rows = [(split, metric) for split in ("validation", "train") for metric in ("accuracy", "loss")]
+    figure, panels = plt.subplots(
+        len(rows), len(kernels), figsize=(10.2, 11.0), sharex=True, sharey="row", squeeze=False
+    )
+    for i, (split, metric) in enumerate(rows):
+        for j, kernel in enumerate(kernels):
+            axes = panels[i][j]
+            draw(axes, running, trips, kernel, seed, split, metric)
+            _zoom(axes, running, trips, seed, split, metric)
+            axes.set(title=axes.get_title() if i == 0 else "", xlabel="step" if i == len(rows) - 1 else "")
+        panels[i][0].set(ylabel=f"{style.SPLIT_TITLES[split]} {SCORES[metric][0]}")
+    _legend(figure, panels[0][0])
+    return figure
+
+
+def figure_10(running: pd.DataFrame, trips: pd.DataFrame, seed: int) -> Figure:
+    """Two-point averaging and its trips: validation accuracy and loss."""
+    figure, panels = plt.subplots(1, 2, figsize=(9.0, 3.8))
+    for axes, metric in zip(panels, ("accuracy", "loss"), strict=True):
+        draw(axes, running, trips, "two_point", seed, "validation", metric)
+        _zoom(axes, running, trips, seed, "validation", metric)
+        axes.set(ylabel=f"validation {SCORES[metric][0]}")
+    _legend(figure, panels[0])
+    return figure
+
+
+def rate_factors(kernels: Mapping[str, Kernel]) -> Figure:
+    """What the quadratic model predicts of each average: effective over actual rate by degree of freedom (App. A)."""
+    figure, axes = plt.subplots(figsize=(6.6, 3.8))
+    x = np.logspace(-4, np.log10(1.9), 300)
+    for (title, kernel), colour in zip(kernels.items(), (style.AVERAGE, style.TRIP, style.OWN), strict=False):
+        axes.plot(x, kernel.rate_factor(x), color=colour, lw=1.8, label=title)
+    axes.set(xscale="log", ylim=(0, 1.05), xlabel="λκ: slow degrees of freedom left, fast ones right")
+    axes.set(ylabel="effective ÷ actual learning rate")
+    axes.legend()
     return figure

@@ -1,20 +1,16 @@
-"""What every stage script shares: Hydra, one-line errors, tables as CSV."""
+"""What every stage script shares: Hydra, one-line errors, where outputs go."""
 
 from __future__ import annotations
 
 import functools
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import hydra
-import pandas as pd
 from omegaconf import DictConfig
 
 from sidetrip.config import Config, ConfigError, typed
-
-FLOAT_FORMAT = "%.9g"  # every float32 and the meaningful part of a float64
 
 
 def stage(function: Callable[[Config], None]) -> Callable[[], None]:
@@ -35,11 +31,3 @@ def stage(function: Callable[[Config], None]) -> Callable[[], None]:
 def output_folder(config: Config, name: str) -> Path:
     """runs/<variant>/<stage>."""
     return Path("runs") / config.variant / name
-
-
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a tidy table, atomically, the same bytes for the same values."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    table.to_csv(temporary, index=False, float_format=FLOAT_FORMAT, lineterminator="\n")
-    os.replace(temporary, path)

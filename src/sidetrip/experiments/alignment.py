@@ -1,0 +1,129 @@
+"""Gradients of a fixed batch along side trips (Fig. 7)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from sidetrip.experiments.bench import Bench
+from sidetrip.kernels import Schedule
+from sidetrip.runtime.executor import report_progress
+from sidetrip.state import TrainState
+from sidetrip.training import DivergedError, Position, advance, batch_loss
+
+CONSTANT, LINEAR = "constant", "linear"
+
+Gradient = list[Tensor]
+
+
+@dataclass(frozen=True)
+class Look:
+    """Loss and gradient of the fixed batch and of the training batch at one point of a trip."""
+
+    fixed_loss: float
+    fixed: Gradient
+    training_loss: float
+    training: Gradient
+
+
+def loss_and_gradient(model: nn.Module, batch: tuple[Tensor, Tensor], precision: str) -> tuple[float, Gradient]:
+    """Mean loss of a batch and its gradient, in the order of the parameters, kept in main memory."""
+    loss = batch_loss(model, batch, precision)
+    return float(loss.detach()), [g.cpu() for g in torch.autograd.grad(loss, list(model.parameters()))]
+
+
+def norm(gradient: Gradient) -> float:
+    """Euclidean norm, accumulated in float64."""
+    return math.sqrt(sum(float(g.double().square().sum()) for g in gradient))
+
+
+def cosine(a: Gradient, b: Gradient) -> float:
+    """Cosine of the angle between two gradients, accumulated in float64."""
+    product = sum(float((x.double() * y.double()).sum()) for x, y in zip(a, b, strict=True))
+    return product / (norm(a) * norm(b))
+
+
+def look_along(bench: Bench, start: TrainState, seed: int, rates: Sequence[float]) -> dict[int, Look]:
+    """Advance on the main trajectory's batches and look every so often, by steps after the branch point.
+
+    The training batch is the one that the next step takes. The trip itself is not touched: gradients
+    are taken on another copy of the model.
+    """
+    settings, precision = bench.config.alignment, bench.optimizer.precision
+    stream = bench.stream(seed)
+    fixed, copy = bench.stream(seed, f"alignment/{start.step}").batch(1), bench.model()
+    copy.train()
+    parameters, looks = dict(copy.named_parameters()), {}
+
+    def look(position: Position) -> None:
+        if position.loss is not None:
+            report_progress()
+        step = position.step - start.step
+        if step % settings.every:
+            return
+        with torch.no_grad():
+            for name, weight in position.weights.items():
+                parameters[name].copy_(weight)
+        now = loss_and_gradient(copy, fixed, precision)
+        looks[step] = Look(*now, *loss_and_gradient(copy, stream.batch(position.step + 1), precision))
+        report_progress(2)
+
+    with suppress(DivergedError):
+        advance(bench.model(), start, stream, rates, bench.optimizer, [look])
+    return looks
+
+
+def alignment(bench: Bench, start: TrainState, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Follow a constant and a linearly decaying trip from one branch point.
+
+    Returns
+    -------
+    along : DataFrame
+        seed, branch, trip (constant, linear), trip_step, fixed_cosine (of the fixed batch's gradient with
+        its first value), different_batches_cosine (fixed with training batch, same weights), fixed_norm,
+        training_norm, fixed_loss, training_loss. A trip that diverges has fewer rows.
+    between : DataFrame
+        seed, branch, trip_step, fixed_cosine, training_cosine: between the two trips at equal step.
+    """
+    steps = bench.config.alignment.steps
+    rates = bench.rates[start.step : start.step + steps]
+    linear = rates * Schedule.linear(steps).multipliers
+    trips = {name: look_along(bench, start, seed, r.tolist()) for name, r in ((CONSTANT, rates), (LINEAR, linear))}
+    along = [
+        (
+            seed,
+            start.step,
+            trip,
+            step,
+            cosine(look.fixed, looks[0].fixed),
+            cosine(look.fixed, look.training),
+            norm(look.fixed),
+            norm(look.training),
+            look.fixed_loss,
+            look.training_loss,
+        )
+        for trip, looks in trips.items()
+        for step, look in looks.items()
+    ]
+    pairs = [(step, look, trips[LINEAR][step]) for step, look in trips[CONSTANT].items() if step in trips[LINEAR]]
+    between = [
+        (seed, start.step, step, cosine(a.fixed, b.fixed), cosine(a.training, b.training)) for step, a, b in pairs
+    ]
+    measured = [
+        "fixed_cosine",
+        "different_batches_cosine",
+        "fixed_norm",
+        "training_norm",
+        "fixed_loss",
+        "training_loss",
+    ]
+    return (
+        pd.DataFrame(along, columns=["seed", "branch", "trip", "trip_step", *measured]),
+        pd.DataFrame(between, columns=["seed", "branch", "trip_step", "fixed_cosine", "training_cosine"]),
+    )

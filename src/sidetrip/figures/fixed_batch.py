@@ -1,0 +1,52 @@
+"""Fig. 3: losses on the lines between two runs on one fixed batch."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+
+from sidetrip.figures import style
+
+
+def _process(axes: Axes) -> None:
+    """Sketch: two runs leave the main trajectory, lines join them after each number of steps."""
+    x = np.linspace(0, 1, 60)
+    axes.plot(3 * x, 0.25 * np.sin(5 * x), color=style.MOMENTARY, lw=2)
+    steps = np.linspace(0, 1, 5)
+    colours = style.sequence(len(steps))
+    left = np.stack([0.5 + 0.75 * steps, 0.185 + 1.5 * steps], axis=1)
+    right = np.stack([2.6 - 0.75 * steps, -0.23 + 1.9 * steps], axis=1)
+    for a, b, colour in zip(left, right, colours, strict=True):
+        axes.plot(*np.stack([a, b]).T, color=colour, lw=1.6)
+    for run in (left, right):
+        axes.plot(*run.T, "o-", color="black", ms=4, lw=1)
+    axes.annotate("θ$_t$", left[0], (-6, -14), textcoords="offset points", ha="center")
+    axes.annotate("θ$_{t+Δ}$", right[0], (10, -14), textcoords="offset points", ha="center")
+    axes.annotate(
+        "main trajectory", (1.5, -0.02), (0, -34), textcoords="offset points", color=style.MOMENTARY, ha="center"
+    )
+    axes.annotate("steps on one batch", (1.55, 1.68), (0, 10), textcoords="offset points", ha="center")
+    axes.set(xlim=(-0.2, 3.2), ylim=(-0.75, 2.1), title="the process")
+    axes.axis("off")
+
+
+def figure_3(table: pd.DataFrame, seed: int) -> Figure:
+    """Draw the process, and mean losses over the seed's pairs of branch points on its lines."""
+    figure, (sketch, own, held_out) = plt.subplots(1, 3, figsize=(10.4, 3.7), width_ratios=(0.8, 1, 1))
+    _process(sketch)
+    steps = sorted(table["steps"].unique())
+    colours = style.sequence(len(steps))
+    for axes, batch, title in ((own, "own", "the fixed batch"), (held_out, "held_out", "a held-out batch")):
+        rows = table[(table["batch"] == batch) & (table["seed"] == seed)]
+        for step, colour in zip(steps, colours, strict=True):
+            line = rows[rows["steps"] == step].groupby("alpha")["loss"].mean()
+            axes.plot(line.index, line, color=colour, lw=1.6)
+        axes.set(xlabel="α, from the run of θ$_t$ to that of θ$_{t+Δ}$", title=title, ylim=(0, None))
+    own.set(ylabel="loss (nats)")
+    scale = plt.cm.ScalarMappable(plt.Normalize(-0.5, len(steps) - 0.5), ListedColormap(colours))
+    figure.colorbar(scale, ax=held_out, ticks=range(len(steps)), label="steps on the fixed batch")
+    return figure

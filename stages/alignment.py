@@ -1,0 +1,33 @@
+"""Compare gradients of a fixed batch along two side trips from every branch point of every seed."""
+
+from functools import partial
+
+from sidetrip.config import Config
+from sidetrip.experiments import alignment
+from sidetrip.experiments.bench import open_bench
+from sidetrip.runtime.executor import worker_device
+from sidetrip.runtime.stage import output_folder, stage
+from sidetrip.runtime.tables import Tables, tabulate
+from sidetrip.state import load_state, state_path
+
+Pair = tuple[int, int]
+
+
+def unit(config: Config, pair: Pair) -> Tables:
+    seed, point = pair
+    bench = open_bench(config, output_folder(config, "prepare_data"), worker_device())
+    start = load_state(state_path(output_folder(config, "branch") / f"seed_{seed}", point), bench.device)
+    along, between = alignment.alignment(bench, start, seed)
+    return {"alignment": along, "between_trips": between}
+
+
+@stage
+def main(config: Config) -> None:
+    settings = config.alignment
+    pairs = [(seed, point) for seed in config.seeds for point in config.branch.points]
+    cost = 2 * (settings.steps + 2 * (settings.steps // settings.every + 1))
+    tabulate(config, "alignment", partial(unit, config), pairs, [cost] * len(pairs))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""Follow three side trips from every branch point of every seed through weight space."""
+
+from functools import partial
+
+from sidetrip.config import Config
+from sidetrip.experiments import divergence
+from sidetrip.experiments.bench import open_bench
+from sidetrip.runtime.executor import worker_device
+from sidetrip.runtime.stage import output_folder, stage
+from sidetrip.runtime.tables import Tables, tabulate
+from sidetrip.state import load_state, state_path
+
+Pair = tuple[int, int]
+
+
+def unit(config: Config, pair: Pair) -> Tables:
+    seed, point = pair
+    bench = open_bench(config, output_folder(config, "prepare_data"), worker_device())
+    start = load_state(state_path(output_folder(config, "branch") / f"seed_{seed}", point), bench.device)
+    snapshots = output_folder(config, "burn_in") / f"seed_{seed}"
+    distances, losses, along = divergence.divergence(bench, start, seed, snapshots)
+    return {"trip_distances": distances, "trip_losses": losses, "to_independent_end": along}
+
+
+@stage
+def main(config: Config) -> None:
+    pairs = [(seed, point) for seed in config.seeds for point in config.branch.points]
+    tabulate(config, "divergence", partial(unit, config), pairs, [3 * config.divergence.steps] * len(pairs))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,264 @@
+"""Distances, lines and gradients on states whose answer is known by hand."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from helpers import along_table, line_table, random_bench, smoke_config
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sidetrip.claims import alignment as alignment_claims
+from sidetrip.claims import divergence as divergence_claims
+from sidetrip.claims import fixed_batch as fixed_batch_claims
+from sidetrip.claims.statistics import both, judged, pairs_needed
+from sidetrip.experiments import alignment, divergence, fixed_batch, single_step
+from sidetrip.experiments.main_trajectory import burn_in, replay
+from sidetrip.runtime.devices import make_deterministic
+from sidetrip.state import distance, lerp, load_state, state_path
+from sidetrip.training import batch_loss
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _deterministic():
+    make_deterministic("fp32")
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    return random_bench(tmp_path_factory.mktemp("data"), smoke_config())
+
+
+@pytest.fixture(scope="module")
+def snapshots(bench, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("snapshots")
+    burn_in(bench, 0, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def points(bench, snapshots):
+    return list(replay(bench, 0, snapshots, [20, 30]))
+
+
+GROUPS = ("weights", "buffers", "momentum")
+
+
+def copies(state):
+    return {group: {name: t.clone() for name, t in getattr(state, group).items()} for group in GROUPS}
+
+
+def assert_untouched(state, before):
+    for group, tensors in before.items():
+        for name, tensor in tensors.items():
+            assert torch.equal(getattr(state, group)[name], tensor), f"{group}/{name}"
+
+
+def test_measuring_leaves_the_branch_point_alone(bench, snapshots, points):
+    before = [copies(point) for point in points]
+    divergence.divergence(bench, points[0], 0, snapshots)
+    alignment.alignment(bench, points[0], 0)
+    fixed_batch.fixed_batch(bench, (points[0], points[1]), (0.1, 0.1), 0)
+    single_step.single_step(bench, points[0], 0)
+    for point, copy in zip(points, before, strict=True):
+        assert_untouched(point, copy)
+
+
+def test_distances_along_trips(bench, snapshots, points):
+    distances, losses, along = divergence.divergence(bench, points[0], 0, snapshots)
+    last = distances.set_index("trip_step").loc[bench.config.divergence.steps]
+    end = next(iter(replay(bench, 0, snapshots, [30])))  # the λ trip is the main trajectory
+    assert last["trip_to_start"] == distance(end, points[0])
+    assert last["midpoint_to_start"] == pytest.approx(0.5 * last["trip_to_start"], rel=1e-5)
+    assert (distances.set_index("trip_step").loc[0, list(divergence.DISTANCES)] == 0).all()
+    start = losses[losses["trip_step"] == 0].groupby("split")["loss"].agg(["min", "max"])
+    assert (start["min"] == start["max"]).all()  # all three models are the branch point there
+    scores = dict(bench.evaluate(lerp(points[0], end, 0.5).weights))
+    row = losses.query("trip_step == 10 and model == 'midpoint' and split == 'validation'").iloc[0]
+    assert row["loss"] == scores["validation"].loss
+    assert along["step"].tolist() == [0, 15, 30, 40]
+
+
+def test_a_trip_that_diverges_is_said_to(tmp_path, snapshots):
+    hot = random_bench(tmp_path, smoke_config())
+    hot.rates = hot.rates * 1e30
+    start = load_state(state_path(snapshots, 15))
+    distances, losses, along = divergence.divergence(hot, start, 0, snapshots)
+    late = losses[losses["trip_step"] == hot.config.divergence.steps]
+    assert late["diverged"].all()
+    assert late["loss"].isna().all()
+    assert distances.set_index("trip_step").loc[hot.config.divergence.steps, "trip_to_start"] != 0
+    assert along.empty
+    table = fixed_batch.fixed_batch(hot, (start, start), (1e30, 0.1), 0)
+    assert table.loc[table["steps"] == hot.config.fixed_batch.steps, "loss"].isna().all()
+
+
+def test_lines_between_two_runs(bench, points):
+    table = fixed_batch.fixed_batch(bench, (points[0], points[1]), (0.1, 0.2), 0)
+    own = bench.stream(0, "fixed_batch/20").batch(1)
+    model = bench.model()
+    parameters = list(model.parameters())
+    for alpha, point, rate in ((0.0, points[0], 0.1), (1.0, points[1], 0.2)):
+        with torch.no_grad():
+            for name, p in model.named_parameters():
+                p.copy_(point.weights[name])
+        model.train()
+        for steps in range(4):
+            loss = batch_loss(model, own)
+            row = table[(table["steps"] == steps) & (table["alpha"] == alpha) & (table["batch"] == "own")].iloc[0]
+            assert row["loss"] == pytest.approx(float(loss.detach()), rel=1e-5)
+            gradient = torch.autograd.grad(loss, parameters)
+            with torch.no_grad():
+                for p, g in zip(parameters, gradient, strict=True):
+                    p -= rate * g
+
+
+def test_default_rate_is_half_the_best_own_step():
+    rows = [
+        (0, 20, size, "gradient", "batch", x, batch, (x - best) ** 2)
+        for size, best, batch in ((16, 0.6, "own"), (16, 0.2, "held_out"), (64, 0.4, "own"))
+        for x in (0.0, 0.2, 0.4, 0.6, 0.8)
+    ]
+    columns = ["seed", "branch", "batch_size", "direction", "batchnorm", "step_size", "batch", "loss"]
+    assert fixed_batch.default_rate(pd.DataFrame(rows, columns=columns), 0, 20) == 0.3
+
+
+def test_gradients_and_cosines_written_out(bench, points):
+    along, between = alignment.alignment(bench, points[0], 0)
+    fixed, training = bench.stream(0, "alignment/20").batch(1), bench.stream(0).batch(21)
+    model = bench.model()
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            p.copy_(points[0].weights[name])
+    model.train()
+    flat = []
+    for batch in (fixed, training):
+        model.zero_grad()
+        batch_loss(model, batch).backward()
+        flat.append(torch.cat([p.grad.flatten() for p in model.parameters()]).double())
+    row = along.query("trip_step == 0 and trip == 'constant'").iloc[0]
+    assert row["fixed_cosine"] == pytest.approx(1.0, abs=1e-12)
+    assert row["fixed_norm"] == pytest.approx(float(flat[0].norm()), rel=1e-6)
+    assert row["training_norm"] == pytest.approx(float(flat[1].norm()), rel=1e-6)
+    expected = float(torch.nn.functional.cosine_similarity(flat[0], flat[1], dim=0))
+    assert row["different_batches_cosine"] == pytest.approx(expected, abs=1e-6)
+    # Until the first step is taken the two trips are one; the linear decay's first step is at the full rate.
+    assert between.set_index("trip_step").loc[0, "fixed_cosine"] == pytest.approx(1.0, abs=1e-12)
+
+
+def test_curvature_is_that_of_finite_differences():
+    """In float64, on a small network with BatchNorm: slope and curvature of the loss along the step."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 3, 3), torch.nn.BatchNorm2d(3), torch.nn.Tanh(), torch.nn.Flatten(), torch.nn.Linear(12, 4)
+    ).double()
+    model.train()
+    parts = [(torch.randn(6, 1, 4, 4, dtype=torch.float64), torch.randint(0, 4, (6,))) for _ in range(3)]
+    gradient = single_step.mean_gradient(model, parts, "fp32")
+    found = single_step.expand(model, parts, gradient, "fp32")
+    start = [p.detach().clone() for p in model.parameters()]
+
+    def loss_at(step: float) -> float:
+        with torch.no_grad():
+            for p, w, g in zip(model.parameters(), start, gradient, strict=True):
+                p.copy_(w - step * g)
+        return single_step.mean_loss(model, parts, "fp32")
+
+    h = 1e-4
+    assert found.loss == pytest.approx(loss_at(0.0), rel=1e-12)
+    assert found.slope == pytest.approx((loss_at(h) - loss_at(-h)) / (2 * h), rel=1e-6)
+    assert found.slope == pytest.approx(-sum(float(g.square().sum()) for g in gradient), rel=1e-9)
+    assert found.curvature == pytest.approx((loss_at(h) - 2 * loss_at(0.0) + loss_at(-h)) / h**2, rel=1e-5)
+
+
+def test_chunks_are_the_mean_of_their_parts(bench, points):
+    curves, _ = single_step.single_step(bench, points[0], 0)
+    stream = bench.stream(0, "single_step/20", 32)
+    model = bench.model()
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            p.copy_(points[0].weights[name])
+    model.train()
+    with torch.no_grad():
+        expected = np.mean([float(batch_loss(model, stream.batch(i))) for i in (1, 2)])
+    start = curves.query("batch_size == 64 and batch == 'own' and step_size == 0")["loss"].iloc[0]
+    assert start == pytest.approx(expected, rel=1e-6)
+
+
+@given(st.lists(st.floats(0, 5), min_size=2, max_size=2), st.floats(0, 3), st.floats(0.01, 2))
+@settings(max_examples=30, deadline=None)
+def test_barriers(ends, sag, bump):
+    alphas = np.linspace(0, 1, 11)
+    line = (1 - alphas) * ends[0] + alphas * ends[1]
+    convex = line - sag * alphas * (1 - alphas)
+    assert fixed_batch_claims.barriers(line_table(convex))["barrier"].to_numpy() == pytest.approx(0.0, abs=1e-9)
+    hill = line.copy()
+    hill[5] += bump
+    assert fixed_batch_claims.barriers(line_table(hill))["barrier"].to_numpy() == pytest.approx(bump)
+
+
+def test_fixed_batch_verdicts():
+    config = smoke_config()
+    found = fixed_batch_claims.judge({"fixed_batch": line_table(np.full(11, 0.02))}, config)
+    assert found["fixed_batch_floor"].value == pytest.approx(0.05)
+    assert {m.verdict for m in found.values()} == {"reproduced"}
+    hill = np.r_[np.zeros(5), 1.0, np.zeros(5)]
+    assert (
+        fixed_batch_claims.judge({"fixed_batch": line_table(hill)}, config)["fixed_batch_basin"].verdict
+        == "not reproduced"
+    )
+    assert fixed_batch_claims.judge({"fixed_batch": pd.DataFrame(columns=["seed"])}, config) == {}
+
+
+def test_gradient_verdicts():
+    config = smoke_config()
+    calm = alignment_claims.judge({"alignment": along_table(np.full(30, 2.0), np.full(30, 0.8))}, config)
+    assert {m.verdict for m in calm.values()} == {"reproduced"}
+    wild = alignment_claims.judge({"alignment": along_table(np.linspace(1, 2, 30), np.r_[1, np.full(29, 0.4)])}, config)
+    assert wild["fixed_gradient_norm"].verdict == "not reproduced"
+    assert wild["fixed_gradient_direction"].verdict == "not reproduced"
+    # Windows of 50 steps are 10 looks: means 1 + (i + 4.5)/29 of a straight rise.
+    change = alignment_claims.norm_changes(along_table(np.linspace(1, 2, 30), np.ones(30)), 50)["change"]
+    assert change.to_numpy() == pytest.approx((1 + 24.5 / 29) / (1 + 4.5 / 29) - 1)
+
+
+def test_saturation_by_hand():
+    steps = np.arange(0, 101, 10)
+    falling = np.where(steps <= 50, 10 - 0.1 * steps, 5.2)
+    table = pd.DataFrame({"seed": 0, "branch": 50, "step": steps, "distance": falling})
+    found = divergence_claims.saturation(table).iloc[0]
+    assert found["rank"] == pytest.approx(-1.0)
+    assert found["change"] == pytest.approx(0.2 / 5)
+    rising = table.assign(distance=10 + steps)
+    assert divergence_claims.saturation(rising).iloc[0]["change"] == math.inf
+
+
+def test_tracking_by_hand():
+    rows = [
+        (0, 20, step, model, "validation", loss)
+        for step, losses in ((0, (1, 1, 1)), (5, (1.0, 0.8, 0.75)), (10, (1.0, 0.6, 0.65)))
+        for model, loss in zip(("trip", "midpoint", "half_rate"), losses, strict=True)
+    ]
+    table = pd.DataFrame(rows, columns=["seed", "branch", "trip_step", "model", "split", "loss"])
+    found = divergence_claims.tracking(table).iloc[0]
+    assert found["gap"] == pytest.approx(0.05)
+    assert found["gain"] == pytest.approx(0.3)
+
+
+def test_pairs_needed():
+    assert pairs_needed(0.2, 0.1, 0.3, 8, below=0.25) == 32  # reach 0.1, margin 0.05: twice as narrow
+    assert pairs_needed(0.3, 0.1, 0.5, 8, below=0.25) == 128  # "not reproduced" would take as narrow on the other side
+    assert pairs_needed(0.25, 0.1, 0.5, 8, below=0.25) is None
+    assert pairs_needed(0.0, -math.inf, math.inf, 1, below=0.25) is None
+    assert judged(0.1, 0.05, 0.15, 8, below=0.25).pairs_needed is None
+
+
+def test_both_takes_the_worst():
+    good, unsure, bad = (judged(v, v - 0.1, v + 0.1, 8, below=0.5) for v in (0.1, 0.45, 0.9))
+    assert both({"a": good, "b": good}).verdict == "reproduced"
+    assert both({"a": good, "b": unsure}).verdict == "undecided"
+    assert both({"a": good, "b": unsure}).pairs_needed == unsure.pairs_needed
+    assert both({"a": bad, "b": unsure}).verdict == "not reproduced"
+    assert both({"a": bad, "b": unsure}).value == 0.9
