@@ -5,15 +5,14 @@ from functools import partial
 from sidetrip.config import Config
 from sidetrip.experiments import alignment
 from sidetrip.experiments.bench import open_bench
-from sidetrip.runtime.executor import worker_device
-from sidetrip.runtime.stage import output_folder, stage
-from sidetrip.runtime.tables import Tables, tabulate
+from sidetrip.runtime.executor import Workplace, worker_device
+from sidetrip.runtime.stage import Tables, output_folder, run_stage, stage
 from sidetrip.state import load_state, state_path
 
 Pair = tuple[int, int]
 
 
-def unit(config: Config, pair: Pair) -> Tables:
+def unit(config: Config, pair: Pair, place: Workplace) -> Tables:
     seed, point = pair
     bench = open_bench(config, output_folder(config, "prepare_data"), worker_device())
     start = load_state(state_path(output_folder(config, "branch") / f"seed_{seed}", point), bench.device)
@@ -26,7 +25,7 @@ def main(config: Config) -> None:
     settings = config.alignment
     pairs = [(seed, point) for seed in config.seeds for point in config.branch.points]
     cost = 2 * (settings.steps + 2 * (settings.steps // settings.every + 1))
-    tabulate(config, "alignment", partial(unit, config), pairs, [cost] * len(pairs))
+    run_stage(config, "alignment", partial(unit, config), pairs, [cost] * len(pairs))
 
 
 if __name__ == "__main__":

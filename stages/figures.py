@@ -1,19 +1,15 @@
 """Draw the figures and judge the claims: tables of runs/<variant> to reports/<variant>."""
 
-import json
-import shutil
 from pathlib import Path
-
-import pandas as pd
 
 from sidetrip.claims.measure import measure
 from sidetrip.claims.quadratic import covariance_ratios
 from sidetrip.claims.single_step import best_steps, parabolas
 from sidetrip.config import Config
 from sidetrip.figures import alignment, averages, divergence, fixed_batch, quadratic, single_step, style
+from sidetrip.files import files_in, read_bytes, read_table, seal, write_bytes, write_json, write_table
 from sidetrip.kernels import Kernel
 from sidetrip.runtime.stage import output_folder, stage
-from sidetrip.runtime.tables import write_table
 
 TABLES = {
     "burn_in": ("batch_losses",),
@@ -49,12 +45,11 @@ def widest_kernels(config: Config) -> dict[str, Kernel]:
 def main(config: Config) -> None:
     target = Path("reports") / config.variant
     tables = {}
-    (target / "tables").mkdir(parents=True, exist_ok=True)
     for source, names in TABLES.items():
         for name in names:
             path = output_folder(config, source) / f"{name}.csv"
-            tables[name] = pd.read_csv(path)
-            shutil.copyfile(path, target / "tables" / path.name)
+            tables[name] = read_table(path)
+            write_bytes(target / "tables" / path.name, read_bytes(path))
     best = best_steps(tables["single_step"])
     write_table(best, target / "tables" / "best_steps.csv")
     write_table(parabolas(tables["single_step"], tables["curvature"]), target / "tables" / "parabolas.csv")
@@ -87,9 +82,17 @@ def main(config: Config) -> None:
         style.save_figure(figure, target / "figures" / f"{name}.png")
 
     claims = measure(tables, config)
-    (target / "claims.json").write_text(json.dumps(claims, indent=2, ensure_ascii=False) + "\n")
+    write_json(target / "claims.json", claims)
     metrics = {row["id"]: row["value"] for row in claims if row["value"] is not None}
-    (target / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    write_json(target / "metrics.json", metrics)
+    # What the report is made from, and what a reader may check: `sha256sum --check SHA256SUMS`.
+    made = [
+        *files_in(target / "tables"),
+        *files_in(target / "figures"),
+        target / "claims.json",
+        target / "metrics.json",
+    ]
+    seal(target, made)
 
 
 if __name__ == "__main__":

@@ -3,25 +3,23 @@
 from functools import partial
 from itertools import pairwise
 
-import pandas as pd
-
 from sidetrip.config import Config
 from sidetrip.experiments import fixed_batch
 from sidetrip.experiments.bench import open_bench
-from sidetrip.runtime.executor import worker_device
-from sidetrip.runtime.stage import output_folder, stage
-from sidetrip.runtime.tables import Tables, tabulate
+from sidetrip.files import read_table
+from sidetrip.runtime.executor import Workplace, worker_device
+from sidetrip.runtime.stage import Tables, output_folder, run_stage, stage
 from sidetrip.state import load_state, state_path
 
 Unit = tuple[int, tuple[int, int]]
 
 
-def unit(config: Config, which: Unit) -> Tables:
+def unit(config: Config, which: Unit, place: Workplace) -> Tables:
     seed, points = which
     bench = open_bench(config, output_folder(config, "prepare_data"), worker_device())
     folder = output_folder(config, "branch") / f"seed_{seed}"
     first, second = (load_state(state_path(folder, point), bench.device) for point in points)
-    sweep = pd.read_csv(output_folder(config, "single_step") / "single_step.csv")
+    sweep = read_table(output_folder(config, "single_step") / "single_step.csv")
     rate, later_rate = (config.fixed_batch.rate or fixed_batch.default_rate(sweep, seed, point) for point in points)
     return {"fixed_batch": fixed_batch.fixed_batch(bench, (first, second), (rate, later_rate), seed)}
 
@@ -29,7 +27,7 @@ def unit(config: Config, which: Unit) -> Tables:
 @stage
 def main(config: Config) -> None:
     units = [(seed, points) for seed in config.seeds for points in pairwise(config.branch.points)]
-    tabulate(config, "fixed_batch", partial(unit, config), units, [2 * (config.fixed_batch.steps + 1)] * len(units))
+    run_stage(config, "fixed_batch", partial(unit, config), units, [2 * (config.fixed_batch.steps + 1)] * len(units))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,19 @@
 """Read the pictures and pack them into arrays."""
 
-import json
+from functools import partial
 
 import torch
 
 from sidetrip.config import Config, ConfigError, check_samples
 from sidetrip.data.packed import moments, save_pictures
 from sidetrip.data.sources import load_source
+from sidetrip.files import write_json
 from sidetrip.models import build_model
-from sidetrip.runtime.stage import output_folder, stage
+from sidetrip.runtime.executor import Workplace, report_progress
+from sidetrip.runtime.stage import Tables, run_stage, stage
 
 
-@stage
-def main(config: Config) -> None:
+def unit(config: Config, _: None, place: Workplace) -> Tables:
     train, validation = load_source(config)
     check_samples(config, len(train))
     channels, classes = train.pictures.shape[1], len(train.classes)
@@ -28,9 +29,8 @@ def main(config: Config) -> None:
             )
     except ValueError as error:
         raise ConfigError(f"model.name = {config.model.name}: {error}") from error
-    folder = output_folder(config, "prepare_data")
-    save_pictures(train, folder / "train.safetensors")
-    save_pictures(validation, folder / "validation.safetensors")
+    save_pictures(train, place.result / "train.safetensors")
+    save_pictures(validation, place.result / "validation.safetensors")
     mean, deviation = moments(train)
     facts = {
         "channels": channels,
@@ -40,7 +40,14 @@ def main(config: Config) -> None:
         "mean": mean,
         "deviation": deviation,
     }
-    (folder / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
+    write_json(place.result / "facts.json", facts)
+    report_progress()
+    return {}
+
+
+@stage
+def main(config: Config) -> None:
+    run_stage(config, "prepare_data", partial(unit, config), [None], [1])
 
 
 if __name__ == "__main__":

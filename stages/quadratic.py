@@ -1,17 +1,22 @@
 """Solve and simulate the analytic model."""
 
+from functools import partial
+
 from sidetrip.config import Config
-from sidetrip.experiments import analytic_model
-from sidetrip.runtime.devices import make_deterministic
-from sidetrip.runtime.stage import output_folder, stage
-from sidetrip.runtime.tables import write_table
+from sidetrip.experiments.analytic_model import PARTS
+from sidetrip.runtime.executor import Workplace, report_progress, worker_device
+from sidetrip.runtime.stage import Tables, run_stage, stage
+
+
+def unit(config: Config, part: str, place: Workplace) -> Tables:
+    tables = PARTS[part](config.quadratic, worker_device())
+    report_progress()
+    return tables
 
 
 @stage
 def main(config: Config) -> None:
-    make_deterministic("fp32")
-    for name, table in analytic_model.measure(config.quadratic).items():
-        write_table(table, output_folder(config, "quadratic") / f"{name}.csv")
+    run_stage(config, "quadratic", partial(unit, config), list(PARTS), [1] * len(PARTS))
 
 
 if __name__ == "__main__":

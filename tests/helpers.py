@@ -1,6 +1,6 @@
 """A small working place of random pictures, so that training tests take no data from disk."""
 
-import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,9 @@ from omegaconf import OmegaConf
 from sidetrip.config import Config, resolve
 from sidetrip.data.packed import Pictures, moments, save_pictures
 from sidetrip.experiments.bench import Bench
+from sidetrip.experiments.main_trajectory import burn_in
+from sidetrip.files import sealing, write_json
+from sidetrip.runtime.executor import Workplace
 
 
 def smoke_config(**changes) -> Config:
@@ -31,12 +34,19 @@ def random_pictures(n: int, seed: int, side: int = 14) -> Pictures:
 def random_bench(folder, config: Config) -> Bench:
     """A bench on packed random pictures in `folder`."""
     train, validation = random_pictures(600, 0), random_pictures(130, 1)
-    save_pictures(train, folder / "train.safetensors")
-    save_pictures(validation, folder / "validation.safetensors")
     mean, deviation = moments(train)
-    facts = {"channels": 1, "classes": 10, "mean": mean, "deviation": deviation}
-    (folder / "facts.json").write_text(json.dumps(facts))
-    return Bench(config, folder, torch.device("cpu"))
+    with sealing(folder / "packed") as packed:
+        save_pictures(train, packed / "train.safetensors")
+        save_pictures(validation, packed / "validation.safetensors")
+        write_json(packed / "facts.json", {"channels": 1, "classes": 10, "mean": mean, "deviation": deviation})
+    return Bench(config, folder / "packed", torch.device("cpu"))
+
+
+def burnt_in(bench: Bench, folder: Path, seed: int = 0) -> Path:
+    """Folder of the snapshots of a main trajectory, sealed as a stage would."""
+    with sealing(folder / "result") as result:
+        burn_in(bench, seed, Workplace(result, folder / "progress"))
+    return folder / "result" / f"seed_{seed}"
 
 
 def line_table(curve, steps=9):

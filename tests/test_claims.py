@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from helpers import along_table, divergence_tables, line_table, smoke_config
 
 from sidetrip.claims.averages import average_is_schedule
@@ -75,7 +76,7 @@ def other_tables() -> dict[str, pd.DataFrame]:
     """Everything that the rows under test do not rest on."""
     return {
         **divergence_tables(),
-        **analytic_model.measure(smoke_config().quadratic),
+        **analytic_model.measure(smoke_config().quadratic, torch.device("cpu")),
         "fixed_batch": line_table(np.full(11, 0.02)),
         "alignment": along_table(np.full(30, 2.0), np.full(30, 0.8)),
         "curvature": curvature_table(),

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import along_table, line_table, random_bench, smoke_config
+from helpers import along_table, burnt_in, line_table, random_bench, smoke_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +15,7 @@ from sidetrip.claims import divergence as divergence_claims
 from sidetrip.claims import fixed_batch as fixed_batch_claims
 from sidetrip.claims.statistics import both, judged, pairs_needed
 from sidetrip.experiments import alignment, divergence, fixed_batch, single_step
-from sidetrip.experiments.main_trajectory import burn_in, replay
+from sidetrip.experiments.main_trajectory import replay
 from sidetrip.runtime.devices import make_deterministic
 from sidetrip.state import distance, lerp, load_state, state_path
 from sidetrip.training import batch_loss
@@ -33,9 +33,7 @@ def bench(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def snapshots(bench, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("snapshots")
-    burn_in(bench, 0, folder)
-    return folder
+    return burnt_in(bench, tmp_path_factory.mktemp("snapshots"))
 
 
 @pytest.fixture(scope="module")

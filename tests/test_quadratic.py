@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from helpers import smoke_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,14 @@ from scipy.stats import norm
 from sidetrip.claims.quadratic import _two_scales, judge, monte_carlo, radius_slopes, steps_to_half
 from sidetrip.experiments import analytic_model
 from sidetrip.kernels import Kernel
-from sidetrip.quadratic import drag_and_drift, equation_19, simulate, stationary_covariance, stochastic_step
+from sidetrip.quadratic import (
+    drag_and_drift,
+    equation_19,
+    simulate,
+    standard_normal,
+    stationary_covariance,
+    stochastic_step,
+)
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -66,7 +74,7 @@ def test_simulation_agrees_within_its_monte_carlo_interval(seed, symmetric, d, k
     omega, kernel, replicas = random_omega(random, d, symmetric), random_kernel(random, k), 4000
     gamma = np.eye(d) - rate * omega
     warm_up = math.ceil(math.log(1e-5) / math.log(np.abs(np.linalg.eigvals(gamma)).max())) + 30
-    average = simulate(omega, rate, [kernel], replicas, warm_up, random)[0]
+    average = simulate(omega, rate, [kernel], replicas, warm_up, torch.Generator().manual_seed(seed))[0].numpy()
     exact = stationary_covariance(omega, rate, kernel)
     # Each entry's product has variance F_ii F_jj + F_ij²; 1e-7 two-sided keeps chance failures out of reach.
     spread = np.sqrt((np.outer(np.diag(exact), np.diag(exact)) + exact**2) / replicas)
@@ -76,10 +84,10 @@ def test_simulation_agrees_within_its_monte_carlo_interval(seed, symmetric, d, k
 def test_simulate_is_the_loop_written_out():
     omega, rate = np.array([[0.5, 0.3], [0.0, 0.8]]), 0.3
     kernels = [Kernel([0.2, 0.3, 0.5]), Kernel.two_point(4)]
-    found = simulate(omega, rate, kernels, replicas=5, warm_up=3, random=np.random.default_rng(7))
-    random, u, path = np.random.default_rng(7), np.zeros((5, 2)), []
+    found = simulate(omega, rate, kernels, replicas=5, warm_up=3, random=torch.Generator().manual_seed(7))
+    random, u, path = torch.Generator().manual_seed(7), np.zeros((5, 2)), []
     for _ in range(7):
-        noise = random.standard_normal((5, 2))
+        noise = standard_normal((5, 2), random).numpy()
         u = np.array([row - rate * omega @ row + rate * xi for row, xi in zip(u, noise, strict=True)])
         path.append(u)
     for kernel, average in zip(kernels, found, strict=True):
@@ -110,18 +118,18 @@ def test_what_has_no_stationary_state_is_refused(omega):
 @settings(max_examples=30, deadline=None)
 def test_a_step_is_that_of_the_gradient_and_eq_8_is_exact(seed, d, rate):
     random = np.random.default_rng(seed)
-    theta, c, a = random.standard_normal((4, d)), random.standard_normal((4, d)), random.standard_normal((4, d, d))
+    theta, c, a = (torch.from_numpy(random.standard_normal(shape)) for shape in ((4, d), (4, d), (4, d, d)))
     after = stochastic_step(theta, rate, a, c)
     for i in range(4):
-        assert np.allclose(after[i], theta[i] - rate * a[i].T @ (a[i] @ theta[i] + c[i]))
-    assert np.allclose(
-        stochastic_step(theta, rate, None, c), stochastic_step(theta, rate, np.eye(d)[None].repeat(4, 0), c)
-    )
+        assert torch.allclose(after[i], theta[i] - rate * a[i].T @ (a[i] @ theta[i] + c[i]))
+    identity = torch.eye(d, dtype=torch.float64).expand(4, d, d)
+    assert torch.allclose(stochastic_step(theta, rate, None, c), stochastic_step(theta, rate, identity, c))
     split = drag_and_drift(theta, (theta - after) / rate)
-    assert np.allclose((split.drift * theta).sum(axis=1), 0, atol=1e-10 * np.abs(after - theta).max() / rate)
-    change = np.square(after).sum(axis=1) - np.square(theta).sum(axis=1)
-    scale = np.square(after).sum(axis=1) + np.square(theta).sum(axis=1)
-    assert (np.abs(split.change(theta, rate) - change) <= 1e-12 * scale).all()
+    across = (split.drift * theta).sum(dim=1).abs()
+    assert float(across.max()) <= 1e-10 * float((after - theta).abs().max()) / rate
+    change = after.square().sum(dim=1) - theta.square().sum(dim=1)
+    scale = after.square().sum(dim=1) + theta.square().sum(dim=1)
+    assert bool(((split.change(theta, rate) - change).abs() <= 1e-12 * scale).all())
 
 
 @given(SEEDS)
@@ -167,8 +175,8 @@ def test_two_scales_by_hand(lag, fast, expected):
 
 def test_a_small_model_is_measured_from_end_to_end():
     config = smoke_config()
-    tables = analytic_model.measure(config.quadratic)
-    again = analytic_model.measure(config.quadratic)
+    tables = analytic_model.measure(config.quadratic, torch.device("cpu"))
+    again = analytic_model.measure(config.quadratic, torch.device("cpu"))
     for name, table in tables.items():
         pd.testing.assert_frame_equal(table, again[name])
     found = judge(tables, config)
@@ -178,3 +186,14 @@ def test_a_small_model_is_measured_from_end_to_end():
         assert found[name].verdict == "reproduced"
     broken = {**tables, "lemma_2": tables["lemma_2"].assign(largest_difference=1e-6)}
     assert judge(broken, config)["averaging_equals_schedule"].verdict == "not reproduced"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_simulates_the_same_distribution():
+    omega, rate, kernel, replicas = np.array([[1.0, 2.0], [0.0, 0.4]]), 0.2, Kernel.swa(8), 20_000
+    average = simulate(omega, rate, [kernel], replicas, 400, torch.Generator("cuda").manual_seed(1))[0]
+    assert average.device.type == "cuda"
+    exact = stationary_covariance(omega, rate, kernel)
+    spread = np.sqrt((np.outer(np.diag(exact), np.diag(exact)) + exact**2) / replicas)
+    found = (average.T @ average / replicas).cpu().numpy()
+    assert (np.abs(found - exact) <= norm.isf(5e-8) * spread).all()

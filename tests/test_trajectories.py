@@ -4,14 +4,15 @@ import copy
 
 import pytest
 import torch
-from helpers import random_bench, smoke_config
+from helpers import burnt_in, random_bench, smoke_config
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sidetrip.averaging import RunningAverage
 from sidetrip.experiments import side_trips as trips
 from sidetrip.experiments import single_step as steps
-from sidetrip.experiments.main_trajectory import burn_in, replay
+from sidetrip.experiments.main_trajectory import replay
+from sidetrip.files import sealing
 from sidetrip.kernels import Kernel
 from sidetrip.runtime.devices import make_deterministic
 from sidetrip.state import (
@@ -43,9 +44,7 @@ def bench(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def snapshots(bench, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("snapshots")
-    burn_in(bench, 0, folder)
-    return folder
+    return burnt_in(bench, tmp_path_factory.mktemp("snapshots"))
 
 
 def assert_same_bits(a: TrainState, b: TrainState) -> None:
@@ -97,10 +96,12 @@ def test_observers_and_measurements_leave_the_run_alone(bench, snapshots):
 
 def test_state_survives_the_disk(bench, snapshots, tmp_path):
     state = run(bench, load_state(state_path(snapshots, 15)), 3)
-    save_state(state, tmp_path / "a.safetensors")
-    save_state(load_state(tmp_path / "a.safetensors"), tmp_path / "b.safetensors")
-    assert_same_bits(state, load_state(tmp_path / "a.safetensors"))
-    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    with sealing(tmp_path / "a") as folder:
+        save_state(state, folder / "state.safetensors")
+    found = load_state(tmp_path / "a" / "state.safetensors")
+    assert_same_bits(state, found)
+    save_state(found, tmp_path / "again.safetensors")
+    assert (tmp_path / "a" / "state.safetensors").read_bytes() == (tmp_path / "again.safetensors").read_bytes()
 
 
 def test_advance_is_plain_sgd(bench):
@@ -319,4 +320,4 @@ def test_diverging_burn_in_says_where(tmp_path):
     wild = random_bench(tmp_path, smoke_config(**{"burn_in.rate": 99.0}))
     wild.optimizer = Optimizer(0.99, 0.9)
     with pytest.raises(DivergedError, match=r"not finite at step \d+ \(rate 99, last finite loss [\d.e+]+\); lower"):
-        burn_in(wild, 0, tmp_path / "out")
+        burnt_in(wild, tmp_path)

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_discrete_lyapunov
+from torch import Tensor
 
 from sidetrip.kernels import Kernel
 
@@ -73,8 +75,8 @@ def simulate(
     kernels: Sequence[Kernel],
     replicas: int,
     warm_up: int,
-    random: np.random.Generator,
-) -> list[NDArray[np.float64]]:
+    random: torch.Generator,
+) -> list[Tensor]:
     """Averages of the iterates of u_{t+1} = (I - λΩ) u_t + λ ξ_t (eq. 14), for many replicas at once.
 
     Parameters
@@ -89,70 +91,74 @@ def simulate(
         Independent trajectories, all from u = 0.
     warm_up : int
         Steps before the longest kernel's window begins.
-    random : Generator
-        Source of ξ ~ N(0, I).
+    random : torch.Generator
+        Source of ξ ~ N(0, I); the simulation runs on its device.
 
     Returns
     -------
-    list of ndarray, shape (replicas, d)
+    list of Tensor, float64 [replicas, d]
         û of each kernel.
     """
-    matrix = np.asarray(omega, dtype=np.float64)
-    gamma = np.eye(len(matrix)) - rate * matrix
-    u = np.zeros((replicas, len(matrix)))
-    averages = [np.zeros_like(u) for _ in kernels]
+    matrix = torch.as_tensor(np.asarray(omega, dtype=np.float64), device=random.device)
+    contraction = (torch.eye(len(matrix), dtype=torch.float64, device=random.device) - rate * matrix).T
+    u = torch.zeros(replicas, len(matrix), dtype=torch.float64, device=random.device)
+    averages = [torch.zeros_like(u) for _ in kernels]
     window = max(kernel.steps for kernel in kernels)
     for step in range(1, warm_up + window + 1):
-        u = u @ gamma.T + rate * random.standard_normal(u.shape)
+        u = u @ contraction + rate * standard_normal(u.shape, random)
         for kernel, average in zip(kernels, averages, strict=True):
             index = step - warm_up - window + kernel.steps
             if index >= 0:
-                average += kernel.weights[index] * u
+                average.add_(u, alpha=float(kernel.weights[index]))
     return averages
 
 
-def stochastic_step(
-    theta: NDArray[np.float64], rate: float, a: NDArray[np.float64] | None, c: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def standard_normal(shape: Sequence[int], random: torch.Generator) -> Tensor:
+    """Draws from N(0, I) in float64, on the generator's device."""
+    return torch.randn(tuple(shape), generator=random, dtype=torch.float64, device=random.device)
+
+
+def stochastic_step(theta: Tensor, rate: float, a: Tensor | None, c: Tensor) -> Tensor:
     """One step θ - λ Aᵀ(Aθ + c) on the loss ‖Aθ + c‖²/2 of one sample (eq. 5).
 
     Parameters
     ----------
-    theta, c : ndarray, shape (replicas, d)
+    theta, c : Tensor [replicas, d]
         Weights, and each replica's sample.
     rate : float
         λ.
-    a : ndarray, shape (replicas, d, d), or None
+    a : Tensor [replicas, d, d], or None
         Each replica's A_x; None for the identity.
     """
     if a is None:
         return theta - rate * (theta + c)
-    residual = np.einsum("rij,rj->ri", a, theta) + c
-    return theta - rate * np.einsum("rij,ri->rj", a, residual)
+    residual = (a * theta[:, None, :]).sum(dim=2) + c
+    return theta - rate * (a * residual[:, :, None]).sum(dim=1)
 
 
 @dataclass(frozen=True)
 class DragAndDrift:
     """A step's gradient split along and across θ: g = γ θ + ξ with ξ ⟂ θ (eq. 6, 7)."""
 
-    gamma: NDArray[np.float64]  # (replicas,)
-    drift: NDArray[np.float64]  # ξ, (replicas, d)
+    gamma: Tensor  # [replicas]
+    drift: Tensor  # ξ, [replicas, d]
 
-    def change(self, theta: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
-        """Change in squared norm that eq. 8 gives: -λγ(2 - λγ)‖θ‖² + λ²‖ξ‖², shape (replicas,)."""
+    def change(self, theta: Tensor, rate: float) -> Tensor:
+        """Change in squared norm that eq. 8 gives: -λγ(2 - λγ)‖θ‖² + λ²‖ξ‖², [replicas]."""
         shrink = rate * self.gamma
-        return -shrink * (2.0 - shrink) * _squared_norm(theta) + rate**2 * _squared_norm(self.drift)
+        return -shrink * (2.0 - shrink) * squared_norm(theta) + rate**2 * squared_norm(self.drift)
 
 
-def drag_and_drift(theta: NDArray[np.float64], gradient: NDArray[np.float64]) -> DragAndDrift:
-    """Split gradients, shape (replicas, d), into drag along θ and drift across it.
+def drag_and_drift(theta: Tensor, gradient: Tensor) -> DragAndDrift:
+    """Split gradients [replicas, d] into drag along θ and drift across it.
 
     γ is that of the whole gradient. The paper takes it from A_x alone and assumes the rest orthogonal to
     θ, which holds only in the mean; with the whole gradient eq. 8 is exact step by step.
     """
-    gamma = (theta * gradient).sum(axis=1) / _squared_norm(theta)
+    gamma = (theta * gradient).sum(dim=1) / squared_norm(theta)
     return DragAndDrift(gamma, gradient - gamma[:, None] * theta)
 
 
-def _squared_norm(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.square(vectors).sum(axis=1)
+def squared_norm(vectors: Tensor) -> Tensor:
+    """Squared Euclidean norm of each row."""
+    return vectors.square().sum(dim=1)

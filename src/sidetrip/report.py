@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ import pandas as pd
 
 from sidetrip.claims.averages import CONTROLS, average_is_schedule, compared
 from sidetrip.claims.single_step import best_steps, paper_setting
-from sidetrip.claims.statistics import PAIR, judge_mean
+from sidetrip.claims.statements import MEANINGS
+from sidetrip.claims.statistics import NOT_REPRODUCED, PAIR, REPRODUCED, UNDECIDED, judge_mean
 from sidetrip.config import Config
 from sidetrip.figures.style import KERNEL_TITLES
 
@@ -20,28 +23,34 @@ ORIGINS = {
     "torchvision": "downloaded by torchvision",
     "folder": "a folder of picture files that is not part of this repository",
 }
+DECIDED = (REPRODUCED, NOT_REPRODUCED)
 MARKS = {"reproduced": "yes", "not reproduced": "**no**", "undecided": "undecided", "not measured": "–"}
 
 Claims = list[dict[str, Any]]
 
 
-def render(config: Config, facts: dict[str, Any], tables: dict[str, pd.DataFrame], claims: Claims) -> str:
+def render(
+    config: Config,
+    facts: dict[str, Any],
+    tables: dict[str, pd.DataFrame],
+    claims: Claims,
+    provenance: dict[str, Any],
+) -> str:
     """Markdown of one variant's report."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("sidetrip", "."), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
-    verdicts = {row["id"]: row["verdict"] for row in claims}
     return environment.get_template("report.md.j2").render(
         config=config,
         facts=facts,
+        provenance=provenance,
         claims=claims,
         rows={row["id"]: row for row in claims},
         controls=_controls(config, tables),
         origin=ORIGINS[config.data.source],
         step=_step_facts(config, tables["single_step"]),
         averages=_average_facts(config, tables),
-        meaning_step=_meaning_step(verdicts),
-        meaning_average=_meaning_average(verdicts),
+        meaning=partial(meaning, claims),
     )
 
 
@@ -99,33 +108,14 @@ def _accuracy_gap(scores: pd.DataFrame, kernel: str, config: Config) -> dict[str
     return {"gap": found.value, "gap_low": found.low, "gap_high": found.high}
 
 
-def _meaning_step(verdicts: dict[str, str]) -> str:
-    floor = {
-        "reproduced": "One step takes a batch below the loss that the best averaged model of the run reaches",
-        "not reproduced": "One step does not take a batch below the loss that the run's best averaged model reaches",
-    }.get(
-        verdicts["single_step_floor"],
-        "Whether one step takes a batch below the best averaged model's loss is undecided",
-    )
-    gap = {
-        "reproduced": "and hardly any of it carries over to other batches: a batch's gradient is mostly its own.",
-        "not reproduced": "but more of it carries over to other batches than the criterion allows.",
-    }.get(verdicts["single_step_gap"], "and how much of it carries over to other batches is undecided.")
-    return f"{floor}, {gap}"
-
-
-def _meaning_average(verdicts: dict[str, str]) -> str:
-    groups: dict[str, list[str]] = {}
-    for kernel, title in KERNEL_TITLES.items():
-        groups.setdefault(verdicts[f"average_is_schedule_{kernel}"], []).append(title)
-    texts = {
-        "reproduced": "land where their schedule's trip lands, within the criterion on all four scores",
-        "not reproduced": "differ from their schedule's trip by more than the criterion allows on at least one score",
-        "undecided": "cannot be told from, nor shown equal to, their schedule's trip with this many pairs",
-    }
-    parts = [f"{' and '.join(groups[v])} {text}" for v, text in texts.items() if v in groups]
-    helps = {"reproduced": "Averaging helps in every form.", "not reproduced": "Not every average helps."}
-    return f"{helps.get(verdicts['averaging_helps'], 'Whether every average helps is undecided.')} {'; '.join(parts)}."
+def meaning(claims: Claims, ids: Sequence[str]) -> str:
+    """What the verdicts on some statements mean, a sentence each; what is undecided at the end."""
+    verdicts = {row["id"]: row["verdict"] for row in claims}
+    sentences = [MEANINGS[name][verdicts[name] == NOT_REPRODUCED] for name in ids if verdicts[name] in DECIDED]
+    unsure = [row["statement"] for row in claims if row["id"] in ids and row["verdict"] == UNDECIDED]
+    if unsure:
+        sentences.append(f"Undecided with this many pairs: {'; '.join(unsure)}.")
+    return " ".join(sentences)
 
 
 def render_index(reports: Path) -> str:

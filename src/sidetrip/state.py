@@ -6,13 +6,14 @@ trajectory bit for bit.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from torch import Tensor, nn
+
+from sidetrip.files import read_bytes, write_bytes
 
 Tensors = dict[str, Tensor]
 
@@ -96,20 +97,23 @@ def save_state(state: TrainState, path: Path) -> None:
     groups = {"weights": state.weights, "buffers": state.buffers, "momentum": state.momentum}
     tensors = {f"{group}/{name}": t.cpu().contiguous() for group, named in groups.items() for name, t in named.items()}
     tensors["step"] = torch.tensor(state.step)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(tensors, temporary)
-    os.replace(temporary, path)
+    write_bytes(path, save(tensors))
 
 
 def load_state(path: Path, device: torch.device | str = "cpu") -> TrainState:
-    """Read a state written by `save_state`."""
-    tensors = load_file(path, device=str(device))
+    """Read a state written by `save_state` into a sealed folder.
+
+    Raises
+    ------
+    FileError
+        If the file is missing or damaged.
+    """
+    tensors = load(read_bytes(path))
     groups: dict[str, Tensors] = {"weights": {}, "buffers": {}, "momentum": {}}
     step = int(tensors.pop("step"))
     for name, tensor in tensors.items():
         group, _, inner = name.partition("/")
-        groups[group][inner] = tensor
+        groups[group][inner] = tensor.to(device)
     return TrainState(step, **groups)
 
 

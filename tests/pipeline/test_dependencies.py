@@ -39,7 +39,7 @@ def transitive(path: Path) -> set[Path]:
 def test_declared_deps_name_all_that_is_imported(stage):
     script = Path("stages") / f"{stage}.py"
     declared = [Path(dep) for dep in PIPELINE[stage]["deps"]]
-    assert script in declared
+    assert any(script == dep or dep in script.parents for dep in declared)
     exempt = {SOURCE / "sidetrip" / "__init__.py", SOURCE / "sidetrip" / "config.py"}
     missing = {
         path for path in transitive(script) - exempt if not any(path == dep or dep in path.parents for dep in declared)

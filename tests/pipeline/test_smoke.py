@@ -1,45 +1,12 @@
 """The smoke variant through real `dvc repro`: complete, idle the second time, the same bytes elsewhere."""
 
-import hashlib
 import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from smoke import clone, digests, dvc
 
 from sidetrip.claims.statements import STATEMENTS
-
-ROOT = Path(__file__).parents[2]
-
-
-def environment() -> dict[str, str]:
-    here = str(Path(sys.executable).parent)
-    return {**os.environ, "PATH": f"{here}:{os.environ['PATH']}", "PYTHONPATH": "src", "DVC_NO_ANALYTICS": "1"}
-
-
-def clone(folder: Path, *changes: tuple[str, str]) -> Path:
-    """Copy what git would take into a repository of its own, with params.yaml changed."""
-    listed = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, text=True)
-    for name in listed.splitlines():
-        if (ROOT / name).is_file() and not name.startswith("reports/") and name != "dvc.lock":
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    params = (folder / "params.yaml").read_text()
-    for old, new in (("active: [fashion_mnist, fashion_mnist_cosine]", "active: [smoke]"), *changes):
-        assert old in params
-        params = params.replace(old, new)
-    (folder / "params.yaml").write_text(params)
-    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
-    return folder
-
-
-def dvc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["dvc", *arguments], cwd=folder, env=environment(), capture_output=True, text=True, check=False
-    )
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +17,8 @@ def done(tmp_path_factory) -> Path:
     return folder
 
 
-def digests(folder: Path) -> dict[str, str]:
-    files = [folder / "dvc.lock", *sorted(path for path in (folder / "reports").rglob("*") if path.is_file())]
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+def published(folder: Path) -> dict[str, str]:
+    return digests(folder, "dvc.lock", "reports")
 
 
 def test_everything_is_there(done):
@@ -70,18 +36,18 @@ def test_everything_is_there(done):
 
 
 def test_a_second_repro_does_nothing(done):
-    before = digests(done)
+    before = published(done)
     result = dvc(done, "repro")
     assert result.returncode == 0
     assert "Running stage" not in result.stdout
-    assert digests(done) == before
+    assert published(done) == before
 
 
 def test_another_folder_and_number_of_workers_give_the_same_bytes(done, tmp_path):
     other = clone(tmp_path, ("workers: 0 ", "workers: 1 "))
     result = dvc(other, "repro")
     assert result.returncode == 0, result.stderr[-2000:]
-    mine, theirs = digests(done), digests(other)
+    mine, theirs = published(done), published(other)
     # The number of workers is a setting of its own: it stands in the resolved configuration, and nowhere else.
     for each in (mine, theirs):
         del each["reports/smoke/config.yaml"], each["dvc.lock"]

@@ -15,6 +15,107 @@ class Statement:
     criterion: str
 
 
+# What it means that a statement holds, and that it does not.
+MEANINGS = {
+    "single_step_floor": (
+        "One step takes a batch below the loss that the run's best averaged model reaches on training data.",
+        "One step does not take a batch below the loss of the run's best averaged model.",
+    ),
+    "single_step_gap": (
+        "Hardly any of that carries over to other batches: a batch's gradient is mostly its own.",
+        "More of it carries over to other batches than the criterion allows.",
+    ),
+    "single_step_rate": (
+        "The step that is best for a batch is far too long for the others.",
+        "The best step for other batches is not much shorter than for the batch itself.",
+    ),
+    "quadratic_own": (
+        "Along its own gradient a batch's loss is close to a parabola, as the paper's model assumes.",
+        "Along its own gradient a batch's loss is not close enough to a parabola.",
+    ),
+    "batch_size_gap": (
+        "Larger batches have more in common with the rest of the data.",
+        "The gap between a batch and the others does not shrink with its size.",
+    ),
+    "fixed_batch_floor": (
+        "Three steps all but erase one batch's loss.",
+        "Three steps leave more of the batch's loss than the criterion allows.",
+    ),
+    "fixed_batch_basin": (
+        "Wherever on the run it is started, training on the batch ends in one basin.",
+        "A ridge lies between what the two starting points lead to.",
+    ),
+    "average_is_schedule_swa": (
+        "SWA lands where a linear decay of the rate would have landed.",
+        "SWA differs from its trip on at least one score by more than the criterion allows.",
+    ),
+    "average_is_schedule_two_point": (
+        "The midpoint of two iterates lands where half the rate would have landed.",
+        "The two-point average differs from its trip on at least one score by more than the criterion allows.",
+    ),
+    "average_is_schedule_ema": (
+        "The EMA lands where its decay of the rate would have landed.",
+        "The EMA differs from its trip on at least one score by more than the criterion allows.",
+    ),
+    "averaging_helps": (
+        "Averaging helps in every form.",
+        "Not every average helps.",
+    ),
+    "midpoint_tracks_half_rate": (
+        "All along the trip the midpoint is as good as a trip at half the rate.",
+        "The midpoint and the trip at half the rate part in loss.",
+    ),
+    "midpoint_distance": (
+        "The two are different points all the same, though nearer to each other than independent trips are.",
+        "The two are not near each other in the sense of the criterion.",
+    ),
+    "fixed_gradient_norm": (
+        "The size of a fixed batch's gradient hardly changes along the trip.",
+        "The size of a fixed batch's gradient changes along the trip by more than the paper saw.",
+    ),
+    "fixed_gradient_direction": (
+        "Its direction stays, so that a batch pulls the same way on both runs, as Lemma 2 assumes.",
+        "Its direction does not stay as Lemma 2 assumes: averages and trips that agree, agree in loss, not in path.",
+    ),
+    "batch_gradients_orthogonal": (
+        "Different batches pull in unrelated directions.",
+        "Different batches pull in related directions.",
+    ),
+    "distance_saturates": (
+        "Independent runs from one point settle at a fixed distance from each other, as on a shell.",
+        "The distance between independent runs does not fall and then stay within the limits of the criterion.",
+    ),
+    "ema_two_scales": (
+        "An EMA has the low noise of the small rate and the speed of the large one.",
+        "An EMA does not have both at once in the sense of the criterion: it lags behind the run that it averages.",
+    ),
+    "stationary_radius": (
+        "At a constant rate a run settles at a radius that grows with the square root of the rate.",
+        "The stationary radius does not follow the square root of the rate within its interval.",
+    ),
+    "averaging_equals_schedule": (
+        "Where gradients do not change, average and trip are the same point, to rounding.",
+        "Average and trip differ where they must not: look for a defect.",
+    ),
+    "midpoint_inside": (
+        "Midpoints lie inside the shell that the run moves on.",
+        "Midpoints do not have the radius that independence implies.",
+    ),
+    "drag_and_drift": (
+        "What a step adds to the norm and what it takes away add up exactly.",
+        "Drag and drift do not add up: look for a defect.",
+    ),
+    "stationary_covariance": (
+        "The closed form gives the spread of any average, in every direction.",
+        "The closed form and the simulation differ by more than chance.",
+    ),
+    "cosine_run": (
+        "The equivalence needs no constant rate.",
+        "On a run with a cosine schedule at least one average differs from its trip by more than the criterion allows.",
+    ),
+}
+
+
 STATEMENTS = [
     Statement(
         "single_step_floor",

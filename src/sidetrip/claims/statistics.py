@@ -8,6 +8,7 @@ bootstraps over the (seed, branch point) pairs.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -45,20 +46,24 @@ def interval(
     statistic: Callable[..., NDArray[np.float64]], columns: tuple[NDArray[np.float64], ...], claims: Claims
 ) -> tuple[float, float, float]:
     """Value of a statistic of paired columns, with its bootstrap interval (fixed seed)."""
-    value = float(statistic(*columns, axis=-1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = float(statistic(*columns, axis=-1))
     if len(columns[0]) < 2:
         return value, -math.inf, math.inf
-    found = bootstrap(
-        columns,
-        statistic,
-        paired=True,
-        vectorized=True,
-        method="percentile",
-        n_resamples=claims.bootstrap_samples,
-        confidence_level=claims.confidence,
-        rng=np.random.default_rng(0),
-        batch=500,
-    ).confidence_interval
+    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
+        # A resample without any gain has no finite ratio; the interval then has no finite end, which says it.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        found = bootstrap(
+            columns,
+            statistic,
+            paired=True,
+            vectorized=True,
+            method="percentile",
+            n_resamples=claims.bootstrap_samples,
+            confidence_level=claims.confidence,
+            rng=np.random.default_rng(0),
+            batch=500,
+        ).confidence_interval
     return value, float(found.low), float(found.high)
 
 

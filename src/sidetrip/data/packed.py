@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from sidetrip.files import check, replacing
 
 
 @dataclass(frozen=True)
@@ -27,18 +28,23 @@ class Pictures:
 
 def save_pictures(split: Pictures, path: Path) -> None:
     """Write a split, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(
-        {"pictures": split.pictures.contiguous(), "labels": split.labels},
-        temporary,
-        metadata={"classes": json.dumps(split.classes)},
-    )
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        save_file(
+            {"pictures": split.pictures.contiguous(), "labels": split.labels},
+            temporary,
+            metadata={"classes": json.dumps(split.classes)},
+        )
 
 
 def load_pictures(path: Path, device: torch.device | str = "cpu") -> Pictures:
-    """Read a split; on a CPU the file is mapped, so worker processes share its memory."""
+    """Read a split of a sealed folder; on a CPU the file is mapped, so worker processes share its memory.
+
+    Raises
+    ------
+    FileError
+        If the file is missing or damaged.
+    """
+    check(path)
     with safe_open(path, framework="pt") as file:
         classes = tuple(json.loads(file.metadata()["classes"]))
     tensors = load_file(path, device=str(device))

@@ -25,6 +25,11 @@ def generator(*key: object) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
 
 
+def torch_generator(device: torch.device, *key: object) -> torch.Generator:
+    """The same for torch, whose draws are made on the device."""
+    return torch.Generator(device).manual_seed(int(generator(*key).integers(2**63)))
+
+
 @lru_cache(maxsize=8)
 def order(seed: int, name: str, epoch: int, samples: int) -> np.ndarray:
     """Order in which an epoch of a stream visits the samples, shape (samples,)."""

@@ -7,7 +7,7 @@ interval needs nothing but the spread over groups.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -16,16 +16,31 @@ from torch import Tensor, nn
 
 from sidetrip.averaging import RunningAverage
 from sidetrip.config import Quadratic
-from sidetrip.data.streams import generator
+from sidetrip.data.streams import generator, torch_generator
 from sidetrip.kernels import Kernel
-from sidetrip.quadratic import drag_and_drift, equation_19, simulate, stationary_covariance, stochastic_step
+from sidetrip.quadratic import (
+    drag_and_drift,
+    equation_19,
+    simulate,
+    squared_norm,
+    standard_normal,
+    stationary_covariance,
+    stochastic_step,
+)
 from sidetrip.state import initial_state
 from sidetrip.training import Optimizer, advance
 
+Tables = dict[str, pd.DataFrame]
 LARGE, SMALL, EMA = "large_rate", "small_rate", "ema"
 
 
-def lemma_1(settings: Quadratic) -> pd.DataFrame:
+def group_means(values: Tensor, settings: Quadratic) -> list[float]:
+    """Mean over the replicas of each group, from one value a replica."""
+    means: list[float] = values.reshape(settings.groups, -1).mean(dim=1).tolist()
+    return means
+
+
+def lemma_1(settings: Quadratic, device: torch.device) -> pd.DataFrame:
     """Stationary radius at each rate, for A_x = I and for Gaussian A_x with E[AᵀA] = I; c ~ N(0, I).
 
     Lemma 1 is about small rates: eq. 12 has a relative correction of order λ, which adds to the log-log
@@ -38,18 +53,18 @@ def lemma_1(settings: Quadratic) -> pd.DataFrame:
         identity, else empty).
     """
     rows = []
-    size, d = settings.replicas // settings.groups, settings.dimension
+    n, d = settings.replicas, settings.dimension
     for model in ("identity", "random"):
-        random = generator("quadratic", "lemma_1", model)
+        random = torch_generator(device, "quadratic", "lemma_1", model)
         for rate in settings.rates:
-            theta = np.zeros((settings.replicas, d))
+            theta = torch.zeros(n, d, dtype=torch.float64, device=device)
             # What is missing from the squared radius, a share (1 - λ)^2n, is the same at each rate and far below
             # the Monte-Carlo error.
             for _ in range(math.ceil(math.log(1e-3) / (2 * math.log1p(-rate)))):
-                a = random.standard_normal((settings.replicas, d, d)) / math.sqrt(d) if model == "random" else None
-                theta = stochastic_step(theta, rate, a, random.standard_normal(theta.shape))
+                a = standard_normal((n, d, d), random) / math.sqrt(d) if model == "random" else None
+                theta = stochastic_step(theta, rate, a, standard_normal((n, d), random))
             exact = rate / (2.0 - rate) * d if model == "identity" else math.nan
-            means = np.square(theta).sum(axis=1).reshape(settings.groups, size).mean(axis=1)
+            means = group_means(squared_norm(theta), settings)
             rows += [(model, rate, group, mean, exact) for group, mean in enumerate(means)]
     return pd.DataFrame(rows, columns=["model", "rate", "group", "mean_square_radius", "exact"])
 
@@ -104,7 +119,7 @@ def lemma_2(settings: Quadratic) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["momentum", "kernel", "steps", "smallest_weight", "largest_difference"])
 
 
-def drag_and_drift_steps(settings: Quadratic, steps: int = 100) -> pd.DataFrame:
+def drag_and_drift_steps(settings: Quadratic, device: torch.device, steps: int = 100) -> pd.DataFrame:
     """Both sides of eq. 8, step by step, with random A_x and c_x.
 
     Returns
@@ -113,25 +128,30 @@ def drag_and_drift_steps(settings: Quadratic, steps: int = 100) -> pd.DataFrame:
         step, relative_difference: largest over the replicas, relative to ‖θ‖²; mean_cross_term and its
         standard_error: 2λ(1 - λγ_x)θᵀb_x ÷ ‖θ‖², which the paper's γ_x (from A_x alone) leaves out.
     """
-    random, d, rate = generator("quadratic", "drag_and_drift"), settings.dimension, max(settings.rates)
-    theta = random.standard_normal((settings.replicas, d))
+    random, n, d, rate = (
+        torch_generator(device, "quadratic", "drag_and_drift"),
+        settings.replicas,
+        settings.dimension,
+        max(settings.rates),
+    )
+    theta = standard_normal((n, d), random)
     rows = []
     for step in range(1, steps + 1):
-        a = random.standard_normal((settings.replicas, d, d)) / math.sqrt(d)
-        c = random.standard_normal(theta.shape)
+        a = standard_normal((n, d, d), random) / math.sqrt(d)
+        c = standard_normal((n, d), random)
         after = stochastic_step(theta, rate, a, c)
-        squared = np.square(theta).sum(axis=1)
-        change = np.square(after).sum(axis=1) - squared
+        squared = squared_norm(theta)
+        change = squared_norm(after) - squared
         predicted = drag_and_drift(theta, (theta - after) / rate).change(theta, rate)
-        curvature = np.square(np.einsum("rij,rj->ri", a, theta)).sum(axis=1) / squared
-        cross = -2.0 * rate * (1.0 - rate * curvature) * np.einsum("rij,ri,rj->r", a, c, theta) / squared
-        error = cross.std(ddof=1) / math.sqrt(len(cross))
-        rows.append((step, float((np.abs(change - predicted) / squared).max()), cross.mean(), error))
+        along = (a * theta[:, None, :]).sum(dim=2)  # A_x θ
+        cross = -2.0 * rate * (1.0 - rate * squared_norm(along) / squared) * (along * c).sum(dim=1) / squared
+        error = float(cross.std()) / math.sqrt(n)
+        rows.append((step, float(((change - predicted).abs() / squared).max()), float(cross.mean()), error))
         theta = after
     return pd.DataFrame(rows, columns=["step", "relative_difference", "mean_cross_term", "standard_error"])
 
 
-def midpoints(settings: Quadratic) -> tuple[pd.DataFrame, pd.DataFrame]:
+def midpoints(settings: Quadratic, device: torch.device) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Two independent points of a stationary ellipsoid in the plane, and their midpoint.
 
     Returns
@@ -144,18 +164,24 @@ def midpoints(settings: Quadratic) -> tuple[pd.DataFrame, pd.DataFrame]:
     omega, rate = np.diag([1.0, 0.25]), max(settings.rates)
     warm_up = math.ceil(math.log(1e-5) / (2 * math.log1p(-0.25 * rate)))
     first, second = (
-        simulate(omega, rate, [Kernel.identity(1)], settings.replicas, warm_up, generator("quadratic", name))[0]
+        simulate(
+            omega,
+            rate,
+            [Kernel.identity(1)],
+            settings.replicas,
+            warm_up,
+            torch_generator(device, "quadratic", name),
+        )[0]
         for name in ("first", "second")
     )
-    inside = np.square((first + second) / 2).sum(axis=1)
-    outside = (np.square(first).sum(axis=1) + np.square(second).sum(axis=1)) / 2
-    means = [x.reshape(settings.groups, -1).mean(axis=1) for x in (inside, outside)]
-    ratios = pd.DataFrame({"group": range(settings.groups), "ratio": np.sqrt(means[0] / means[1])})
-    points = pd.DataFrame(np.hstack([first, second])[:300], columns=["first_x", "first_y", "second_x", "second_y"])
-    return ratios, points
+    inside = group_means(squared_norm((first + second) / 2), settings)
+    outside = group_means((squared_norm(first) + squared_norm(second)) / 2, settings)
+    ratios = pd.DataFrame({"group": range(settings.groups), "ratio": np.sqrt(np.divide(inside, outside))})
+    pairs = torch.hstack([first, second])[:300].cpu().numpy()
+    return ratios, pd.DataFrame(pairs, columns=["first_x", "first_y", "second_x", "second_y"])
 
 
-def two_scales(settings: Quadratic) -> pd.DataFrame:
+def two_scales(settings: Quadratic, device: torch.device) -> pd.DataFrame:
     """Loss by degree of freedom of a fast and a slow one, at two rates and for an EMA at the larger (Fig. 9, 11).
 
     The EMA starts at the first iterate; its newest weight is 1 over `ema_steps`.
@@ -165,26 +191,25 @@ def two_scales(settings: Quadratic) -> pd.DataFrame:
     DataFrame
         step, run (large_rate, small_rate, ema), coordinate (fast, slow), group, loss (κu²/2).
     """
-    curvature = np.array([settings.fast, settings.slow])
-    size = settings.replicas // settings.groups
+    curvature = torch.tensor([settings.fast, settings.slow], dtype=torch.float64, device=device)
     rows: list[tuple[object, ...]] = []
 
-    def record(step: int, run: str, u: np.ndarray) -> None:
-        loss = (0.5 * curvature * np.square(u)).reshape(settings.groups, size, 2).mean(axis=1)
-        for index, coordinate in enumerate(("fast", "slow")):
-            rows.extend((step, run, coordinate, group, value) for group, value in enumerate(loss[:, index]))
+    def record(step: int, run: str, u: Tensor) -> None:
+        for coordinate, losses in zip(("fast", "slow"), (0.5 * curvature * u.square()).T, strict=True):
+            means = group_means(losses, settings)
+            rows.extend((step, run, coordinate, group, value) for group, value in enumerate(means))
 
     for run, rate in ((LARGE, settings.large_rate), (SMALL, settings.small_rate)):
-        random = generator("quadratic", "two_scales", run)
-        u = np.full((settings.replicas, 2), settings.start)
-        average = u.copy()
+        random = torch_generator(device, "quadratic", "two_scales", run)
+        u = torch.full((settings.replicas, 2), settings.start, dtype=torch.float64, device=device)
+        average = u.clone()
         for step in range(settings.steps + 1):
             if step % settings.every == 0:
                 record(step, run, u)
                 if run == LARGE:
                     record(step, EMA, average)
-            u = (1.0 - rate * curvature) * u + rate * random.standard_normal(u.shape)
-            average += (u - average) / settings.ema_steps
+            u = (1.0 - rate * curvature) * u + rate * standard_normal(u.shape, random)
+            average.lerp_(u, 1.0 / settings.ema_steps)
     return pd.DataFrame(rows, columns=["step", "run", "coordinate", "group", "loss"])
 
 
@@ -196,7 +221,7 @@ def appendix_a_systems() -> Mapping[str, np.ndarray]:
     }
 
 
-def appendix_a(settings: Quadratic) -> pd.DataFrame:
+def appendix_a(settings: Quadratic, device: torch.device) -> pd.DataFrame:
     """Simulated covariance of an average over its closed form, tr(F⁻¹F̂)/d.
 
     Returns
@@ -209,30 +234,36 @@ def appendix_a(settings: Quadratic) -> pd.DataFrame:
         "n-point": Kernel.swa(settings.window),
         "EMA": Kernel.ema(settings.window, newest=4.0 / settings.window),
     }
-    size, rows, rate = settings.replicas // settings.groups, [], settings.covariance_rate
+    rows, rate = [], settings.covariance_rate
     for name, omega in appendix_a_systems().items():
         slowest = np.abs(np.linalg.eigvals(np.eye(3) - rate * omega)).max()
         warm_up = math.ceil(math.log(1e-6) / math.log(slowest))
-        random = generator("quadratic", "appendix_a", name)
+        random = torch_generator(device, "quadratic", "appendix_a", name)
         averages = simulate(omega, rate, list(kernels.values()), settings.replicas, warm_up, random)
         for (label, kernel), average in zip(kernels.items(), averages, strict=True):
             for formula, closed in (("exact", stationary_covariance), ("eq_19", equation_19)):
-                inverse = np.linalg.inv(closed(omega, rate, kernel))
-                distances = np.einsum("ri,ij,rj->r", average, inverse, average) / len(omega)
-                means = distances.reshape(settings.groups, size).mean(axis=1)
+                inverse = torch.as_tensor(np.linalg.inv(closed(omega, rate, kernel)), device=device)
+                means = group_means(((average @ inverse) * average).sum(dim=1) / len(omega), settings)
                 rows += [(name, label, formula, group, ratio) for group, ratio in enumerate(means)]
     return pd.DataFrame(rows, columns=["omega", "kernel", "formula", "group", "ratio"])
 
 
-def measure(settings: Quadratic) -> dict[str, pd.DataFrame]:
+def _midpoint_tables(settings: Quadratic, device: torch.device) -> Tables:
+    ratios, points = midpoints(settings, device)
+    return {"midpoint_ratios": ratios, "stationary_points": points}
+
+
+# Independent of one another; each returns tables by name.
+PARTS: dict[str, Callable[[Quadratic, torch.device], Tables]] = {
+    "lemma_1": lambda settings, device: {"lemma_1": lemma_1(settings, device)},
+    "two_scales": lambda settings, device: {"two_scales": two_scales(settings, device)},
+    "appendix_a": lambda settings, device: {"appendix_a": appendix_a(settings, device)},
+    "midpoints": _midpoint_tables,
+    "drag_and_drift": lambda settings, device: {"drag_and_drift": drag_and_drift_steps(settings, device)},
+    "lemma_2": lambda settings, _: {"lemma_2": lemma_2(settings)},
+}
+
+
+def measure(settings: Quadratic, device: torch.device) -> Tables:
     """All tables of the analytic model, by name."""
-    ratios, points = midpoints(settings)
-    return {
-        "lemma_1": lemma_1(settings),
-        "lemma_2": lemma_2(settings),
-        "drag_and_drift": drag_and_drift_steps(settings),
-        "midpoint_ratios": ratios,
-        "stationary_points": points,
-        "two_scales": two_scales(settings),
-        "appendix_a": appendix_a(settings),
-    }
+    return {name: table for part in PARTS.values() for name, table in part(settings, device).items()}

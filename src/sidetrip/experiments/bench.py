@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from sidetrip.config import Config
 from sidetrip.data.packed import load_pictures
 from sidetrip.data.streams import Augmentation, FixedBatches, Loader, TrainingStream, generator
 from sidetrip.evaluation import Evaluator
+from sidetrip.files import read_json
 from sidetrip.kernels import Schedule
 from sidetrip.models import build_model
 from sidetrip.training import Optimizer
@@ -36,7 +36,7 @@ class Bench:
 
     def __init__(self, config: Config, folder: Path, device: torch.device) -> None:
         self.config, self.device, self._folder = config, device, folder
-        self._facts = json.loads((folder / "facts.json").read_text())
+        self._facts = read_json(folder / "facts.json")
         self.optimizer = Optimizer(config.burn_in.momentum, config.burn_in.weight_decay, config.model.precision)
 
     def _loader(self, split: str, margin: int) -> Loader:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,8 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from sidetrip.files import replacing
 
 MOMENTARY, AVERAGE, TRIP = "#5b6b7b", "#0b72b5", "#d1431f"
 OWN, HELD_OUT = "#7a3e9d", "#2b8a5c"
@@ -63,8 +64,6 @@ def label_ends(axes: Axes, ends: Mapping[str, tuple[float, str]], x: float | Non
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a PNG, atomically, without a version stamp: the same figure has the same bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.png")
-    figure.savefig(temporary, metadata={"Software": None})
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, metadata={"Software": None})
     plt.close(figure)

@@ -4,28 +4,64 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import queue
+import shutil
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import pandas as pd
 import torch
 from tqdm import tqdm
 
-from sidetrip.config import Runtime
+from sidetrip.config import Config, ConfigError, Runtime
+from sidetrip.files import is_whole, sealing, write_table
 from sidetrip.runtime.devices import make_deterministic, resolve_device
 
+if TYPE_CHECKING:
+    from sidetrip.runtime.scratch import Scratch
+
 Unit = TypeVar("Unit")
-Result = TypeVar("Result")
+ATTEMPTS = 3  # pools in a row that die before any unit is finished
 _progress: Any = None  # the worker's end of the progress queue
 _device = torch.device("cpu")  # the worker's device
 
 
-def _start_worker(queue: Any, precision: str, devices: Any) -> None:
+@dataclass(frozen=True)
+class Workplace:
+    """Where a unit writes.
+
+    Attributes
+    ----------
+    result : Path
+        Empty folder for files of the unit's result other than its tables.
+    progress : Path
+        Folder for what a unit that is killed can go on from; gone when the unit is finished.
+    """
+
+    result: Path
+    progress: Path
+
+
+def _start_worker(progress: Any, precision: str, devices: Any) -> None:
     global _progress, _device
-    _progress, _device = queue, torch.device(devices.get())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _progress, _device = progress, torch.device(devices.get())
     make_deterministic(precision)
+
+
+def _end_with_parent() -> None:
+    """End this worker when the stage is gone, however it went: nobody would take its results."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def report_progress(amount: float = 1) -> None:
@@ -55,15 +91,23 @@ def worker_devices(runtime: Runtime, units: int) -> list[str]:
     return [f"cuda:{i}" for i in range(min(torch.cuda.device_count(), runtime.workers or 2**30, units))]
 
 
+def run_unit(function: Callable[[Unit, Workplace], Mapping[str, pd.DataFrame]], unit: Unit, place: Workplace) -> None:
+    """Run one unit and seal its result: there is all of it, or nothing."""
+    with sealing(place.result) as folder:
+        for name, table in function(unit, Workplace(folder, place.progress)).items():
+            write_table(table, folder / f"{name}.csv")
+    shutil.rmtree(place.progress, ignore_errors=True)
+
+
 def run_units(
-    function: Callable[[Unit], Result],
+    function: Callable[[Unit, Workplace], Mapping[str, pd.DataFrame]],
     units: Sequence[Unit],
     costs: Sequence[float],
-    runtime: Runtime,
-    precision: str,
+    config: Config,
     description: str,
-) -> list[Result]:
-    """Run `function` on each unit and return the results in the order of the units.
+    scratch: Scratch,
+) -> None:
+    """Run `function` on each unit that is not finished yet; the results lie in `scratch`.
 
     A unit is a pure function of its inputs, so neither the number of workers nor the order in which
     they finish changes a result. The costliest units start first, so that the workers end together.
@@ -71,48 +115,84 @@ def run_units(
     Parameters
     ----------
     function : callable
-        Importable by name in a fresh process.
+        Of a unit and its workplace; returns tables by name. Importable by name in a fresh process.
     units, costs : sequences of equal length
         What to do, and about how many `report_progress` amounts each will report.
-    runtime : Runtime
-        Device and number of workers.
-    precision : str
-        fp32 | tf32 | bf16.
+    config : Config
+        Device, number of workers, precision.
     description : str
         For the progress bar.
+    scratch : Scratch
+        Of the stage.
+
+    Raises
+    ------
+    ConfigError
+        If worker processes keep dying before any unit is finished.
     """
-    devices = worker_devices(runtime, len(units))
+    failures, missing = 0, _missing(scratch, len(units))
+    with tqdm(
+        total=round(sum(costs)),
+        initial=round(sum(costs) - sum(costs[i] for i in missing)),
+        desc=description,
+        unit="step",
+        mininterval=1 if sys.stderr.isatty() else 10,
+    ) as bar:
+        while missing:
+            longest_first = sorted(missing, key=lambda i: -costs[i])
+            tasks = [(function, units[i], Workplace(scratch.result(i), scratch.progress(i))) for i in longest_first]
+            try:
+                _on_processes(tasks, config, bar)
+            except BrokenProcessPool as error:
+                before, missing = len(missing), _missing(scratch, len(units))
+                failures = failures + 1 if len(missing) == before else 0
+                if failures == ATTEMPTS:
+                    raise ConfigError(
+                        f"runtime.workers = {config.runtime.workers}: worker processes were killed {ATTEMPTS} times "
+                        "before a unit was finished, perhaps for memory; use fewer workers or smaller batches"
+                    ) from error
+                sys.stderr.write("sidetrip: a worker process was killed; going on from what is finished\n")
+            else:
+                return
+
+
+def _missing(scratch: Scratch, units: int) -> list[int]:
+    return [i for i in range(units) if not is_whole(scratch.result(i))]
+
+
+def _on_processes(tasks: Sequence[tuple[Any, ...]], config: Config, bar: Any) -> None:
+    """Run tasks on a fresh pool of processes."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers inherit it before they load torch
+    devices = worker_devices(config.runtime, len(tasks))
     context = multiprocessing.get_context("spawn")
-    queue, names = context.Queue(), context.Queue()
+    progress, names = context.Queue(), context.Queue()
     for device in devices:
         names.put(device)
-    pool = ProcessPoolExecutor(len(devices), context, _start_worker, (queue, precision, names))
-    with tqdm(
-        total=round(sum(costs)), desc=description, unit="step", mininterval=1 if sys.stderr.isatty() else 10
-    ) as bar:
-        watcher = threading.Thread(target=_watch, args=(queue, bar), daemon=True)
-        watcher.start()
-        try:
-            with pool:
-                return _gather(pool, function, units, costs)
-        finally:
-            queue.put(None)
-            watcher.join()
-
-
-def _gather(
-    executor: Executor, function: Callable[[Unit], Result], units: Sequence[Unit], costs: Sequence[float]
-) -> list[Result]:
-    longest_first = sorted(range(len(units)), key=lambda i: -costs[i])
-    futures = {i: executor.submit(function, units[i]) for i in longest_first}
+    ended = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(progress, bar, ended), daemon=True)
+    watcher.start()
     try:
-        return [futures[i].result() for i in range(len(units))]
+        with ProcessPoolExecutor(
+            len(devices), context, _start_worker, (progress, config.model.precision, names)
+        ) as executor:
+            _gather(executor, tasks)
+    finally:
+        ended.set()
+        watcher.join(1.0)  # a worker killed while it wrote to the queue leaves the reader waiting
+
+
+def _gather(executor: Executor, tasks: Sequence[tuple[Any, ...]]) -> None:
+    """Hand tasks to any executor in their order; the first that fails ends it."""
+    futures = [executor.submit(run_unit, *task) for task in tasks]
+    try:
+        for future in as_completed(futures):
+            future.result()
     except BaseException:
         executor.shutdown(wait=False, cancel_futures=True)
         raise
 
 
-def _watch(queue: Any, bar: Any) -> None:
-    while (amount := queue.get()) is not None:
-        bar.update(amount)
+def _watch(source: Any, bar: Any, ended: threading.Event) -> None:
+    while not ended.is_set():
+        with suppress(queue.Empty):
+            bar.update(source.get(timeout=0.2))

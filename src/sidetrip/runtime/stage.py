@@ -1,26 +1,39 @@
-"""What every stage script shares: Hydra, one-line errors, where outputs go."""
+"""What every stage script shares: Hydra, one-line errors, units on workers, results put together."""
 
 from __future__ import annotations
 
 import functools
+import os
+import shutil
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import hydra
+import pandas as pd
 from omegaconf import DictConfig
 
 from sidetrip.config import Config, ConfigError, typed
+from sidetrip.files import SUMS, FileError, check, files_in, read_bytes, sealing, write_bytes, write_json
+from sidetrip.runtime.executor import Workplace, run_units
+from sidetrip.runtime.scratch import Scratch, open_scratch
+
+Unit = TypeVar("Unit")
+Tables = dict[str, pd.DataFrame]
 
 
 def stage(function: Callable[[Config], None]) -> Callable[[], None]:
-    """Make a stage's function the Hydra app of its script; a ConfigError is one line and exit status 2."""
+    """Make a stage's function the Hydra app of its script; what goes wrong outside is one line and exit status 2."""
 
     @functools.wraps(function)
     def main(cfg: DictConfig) -> None:
+        _end_with_dvc()
         try:
             function(typed(cfg))
-        except ConfigError as error:
+        except (ConfigError, FileError) as error:
             sys.stderr.write(f"sidetrip: {error}\n")
             sys.exit(2)
 
@@ -28,6 +41,91 @@ def stage(function: Callable[[Config], None]) -> Callable[[], None]:
     return hydra.main(version_base="1.3", config_path=None, config_name="config")(main)
 
 
+def _end_with_dvc() -> None:
+    """End this process when the dvc that started it is gone: the next one must not meet a second writer."""
+    if "DVC_STAGE" not in os.environ:
+        return
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def output_folder(config: Config, name: str) -> Path:
     """runs/<variant>/<stage>."""
     return Path("runs") / config.variant / name
+
+
+def run_stage(
+    config: Config,
+    name: str,
+    function: Callable[[Unit, Workplace], Tables],
+    units: Sequence[Unit],
+    costs: Sequence[float],
+) -> None:
+    """Run `function` on each unit and publish what it returns and writes as runs/<variant>/<stage>.
+
+    Tables of the same name are joined in the order of the units; other files keep their places. Units that
+    an earlier, killed run has finished are not run again.
+
+    Parameters
+    ----------
+    config : Config
+        The resolved configuration.
+    name : str
+        Of the stage.
+    function : callable
+        Of a unit and its workplace; returns tables by name. Importable by name in a fresh process.
+    units, costs : sequences of equal length
+        What to do, and about how many `report_progress` amounts each will report.
+
+    Raises
+    ------
+    FileError
+        If a file cannot be read or written, or the code changed meanwhile.
+    """
+    with open_scratch(config, name) as scratch:
+        run_units(function, units, costs, config, name, scratch)
+        publish(config, name, scratch, len(units))
+
+
+def publish(config: Config, name: str, scratch: Scratch, units: int) -> None:
+    """Put finished units together as the output of the stage, and drop the scratch."""
+    scratch.check_code()
+    with sealing(output_folder(config, name)) as target:
+        tables: dict[Path, list[bytes]] = {}
+        for index in range(units):
+            folder = scratch.result(index)
+            for path in files_in(folder):
+                place = target / path.relative_to(folder)
+                if path.suffix == ".csv":
+                    tables.setdefault(place, []).append(read_bytes(path))
+                elif path.name != SUMS:
+                    _move(check(path), place)
+        for place, parts in tables.items():
+            write_bytes(place, _joined(parts))
+        write_json(target / "provenance.json", scratch.provenance.software)
+    scratch.remove()
+
+
+def _move(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)  # the scratch is removed at the end
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _joined(parts: Sequence[bytes]) -> bytes:
+    """CSV files with the same header one after another."""
+    header, _, _ = parts[0].partition(b"\n")
+    bodies = []
+    for part in parts:
+        here, _, body = part.partition(b"\n")
+        assert here == header, "units of a stage make tables with the same columns"
+        bodies.append(body)
+    return header + b"\n" + b"".join(bodies)

@@ -1,0 +1,220 @@
+"""Files that are whole or not there: atomic writes, and folders sealed with the digests of what they hold.
+
+A sealed folder has a SHA256SUMS in the format of `sha256sum`, so anyone can check it with
+`sha256sum --check`. Whatever a later stage reads is checked against it first and never half-used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from safetensors import SafetensorError
+
+SUMS = "SHA256SUMS"
+FLOAT_FORMAT = "%.9g"  # every float32 and the meaningful part of a float64
+
+
+class FileError(RuntimeError):
+    """A file that cannot be read or written; the message is one line with the path and what to do."""
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def listing(paths: Iterable[Path], root: Path) -> str:
+    """What `sha256sum` prints for the files, with paths relative to `root`, sorted."""
+    return "".join(
+        f"{digest(path)}  {path.relative_to(root).as_posix()}\n" for path in sorted(paths, key=Path.as_posix)
+    )
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Every file of a folder and its subfolders, sorted; hidden ones, which a write was killed in, aside."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def telling(path: Path) -> Iterator[None]:
+    """Turn what the system says about a failed write into one line."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise FileError(
+            f"{path}: not written ({reason}); free space or mend the folder and run again, what is finished is kept"
+        ) from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a path to write to, which takes the place of `path` when all of it is on disk, or never.
+
+    Raises
+    ------
+    FileError
+        If the file system refuses.
+    """
+    # Same folder, so that the rename is atomic; same suffix, which matplotlib goes by.
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    with telling(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            _flush(temporary)
+            os.replace(temporary, path)
+            _flush(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file, atomically."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON, atomically, the same bytes for the same values."""
+    write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a tidy table as CSV, atomically, the same bytes for the same values."""
+    text = table.to_csv(index=False, float_format=FLOAT_FORMAT, lineterminator="\n")
+    write_bytes(path, text.encode())
+
+
+def seal(folder: Path, paths: Iterable[Path]) -> None:
+    """Write SHA256SUMS over `paths`, all inside `folder`."""
+    write_bytes(folder / SUMS, listing(paths, folder).encode())
+
+
+@contextmanager
+def sealing(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder to fill; sealed and on disk, it takes the place of `folder` at the end, or never."""
+    temporary = folder.with_name(f".{os.getpid()}.{folder.name}")
+    with telling(folder):
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            yield temporary
+            for path in files_in(temporary):
+                _flush(path)
+            seal(temporary, files_in(temporary))
+            if folder.exists():  # a rename takes the place of an empty folder only
+                former = folder.with_name(f".{os.getpid()}.former.{folder.name}")
+                folder.rename(former)
+                temporary.rename(folder)
+                shutil.rmtree(former)
+            else:
+                temporary.rename(folder)
+            _flush(folder.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@lru_cache(maxsize=256)
+def _sums(path: Path, changed: int) -> dict[str, str]:
+    lines = (line.partition("  ") for line in path.read_bytes().decode(errors="replace").splitlines())
+    return {name: found for found, _, name in lines}
+
+
+def _expected(path: Path) -> tuple[Path, str]:
+    """The SHA256SUMS that covers a file, and the digest that stands there for it."""
+    for folder in path.parents:
+        sums = folder / SUMS
+        if sums.is_file():
+            found = _sums(sums, sums.stat().st_mtime_ns).get(path.relative_to(folder).as_posix())
+            if found is None:
+                raise FileError(f"{path}: not listed in {sums}, one of the two is damaged; {_remedy(path)}")
+            return sums, found
+    raise FileError(f"{path}: no {SUMS} beside it says what it must hold; {_remedy(path)}")
+
+
+def _remedy(path: Path) -> str:
+    return f"remove {path.parent} and run `dvc repro`, which makes it anew"
+
+
+def check(path: Path) -> Path:
+    """Return `path` if its bytes are those that its folder was sealed with.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, is damaged, or lies in no sealed folder.
+    """
+    sums, expected = _expected(path)
+    try:
+        found = digest(path)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror}); {_remedy(path)}") from error
+    if found != expected:
+        raise FileError(f"{path}: damaged, its digest is not that in {sums}; {_remedy(path)}")
+    return path
+
+
+def read_bytes(path: Path) -> bytes:
+    """Contents of a file of a sealed folder, checked.
+
+    Raises
+    ------
+    FileError
+        As `check`.
+    """
+    sums, expected = _expected(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror}); {_remedy(path)}") from error
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise FileError(f"{path}: damaged, its digest is not that in {sums}; {_remedy(path)}")
+    return content
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table of a sealed folder, checked."""
+    return pd.read_csv(BytesIO(read_bytes(path)))
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON of a sealed folder, checked."""
+    return json.loads(read_bytes(path))
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a sealed folder is there and undamaged; says so on standard error where it is damaged."""
+    if not folder.exists():
+        return False
+    sums = folder / SUMS
+    try:
+        names = _sums(sums, sums.stat().st_mtime_ns)
+        for name in names:
+            check(folder / name)
+        if files_in(folder) != sorted([sums, *(folder / name for name in names)]):
+            raise FileError(f"{folder}: holds other files than {sums} lists")
+    except (OSError, FileError) as error:
+        sys.stderr.write(f"sidetrip: {error}. It is only scratch: it is computed again.\n")
+        return False
+    return True

@@ -1,0 +1,138 @@
+"""What a stage's results depend on: code, settings, inputs, software, hardware."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from sidetrip.config import Config
+from sidetrip.files import SUMS, FileError, digest, files_in, listing
+from sidetrip.runtime.devices import resolve_device
+
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "pillow")
+COMPUTED = ("runs", "reports")  # folders of what stages write
+
+
+@cache
+def pipeline() -> dict[str, Any]:
+    """Stages of dvc.yaml by name."""
+    path = Path("dvc.yaml")
+    if not path.is_file():
+        raise FileError(f"{path}: not there; run stages from the root of the repository")
+    stages: dict[str, Any] = yaml.safe_load(path.read_text())["stages"]
+    return stages
+
+
+def _for_variant(stage: str, field: str, variant: str) -> list[str]:
+    text = json.dumps(pipeline()[stage].get(field, []))
+    found: list[Any] = json.loads(text.replace("${item.variant}", variant))
+    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in found]
+
+
+def producer(path: str, variant: str) -> str | None:
+    """Stage whose output a path is, or lies in."""
+    for stage in pipeline():
+        for field in ("outs", "metrics", "plots"):
+            for out in _for_variant(stage, field, variant):
+                if path == out or path.startswith(f"{out}/"):
+                    return stage
+    return None
+
+
+def code_listing(paths: Iterable[str]) -> str:
+    """What `sha256sum` prints for the sources among files and folders."""
+    sources: set[Path] = set()
+    for path in map(Path, paths):
+        if not path.exists():
+            raise FileError(f"{path}: not there; restore it with `git checkout {path}`")
+        sources |= {file for file in files_in(path) if _is_source(file)} if path.is_dir() else {path}
+    return listing(sources, Path())
+
+
+def _is_source(path: Path) -> bool:
+    return not any(part == "__pycache__" or part.endswith(".egg-info") for part in path.parts)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def code_digest(paths: Iterable[str]) -> str:
+    """Digest of `code_listing`: what `sha256sum FILES | sha256sum` prints for the sorted files."""
+    return _digest(code_listing(paths))
+
+
+def software(config: Config) -> dict[str, str]:
+    """Versions of what computes, and the kind of hardware; nothing that names a machine."""
+    device = resolve_device(config.runtime.device)
+    if device.type == "cuda":
+        hardware = torch.cuda.get_device_name(device)
+    else:
+        hardware = f"CPU, {platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
+    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES} | {"hardware": hardware}
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Digests and versions that a stage's results follow from."""
+
+    code: str
+    settings: str
+    inputs: str
+    software: dict[str, str]
+
+    @property
+    def digest(self) -> str:
+        """One digest of all of it."""
+        return _digest(json.dumps(asdict(self), sort_keys=True))
+
+
+def sources(stage: str, variant: str) -> list[str]:
+    """Declared dependencies of a stage that no stage writes."""
+    return [dep for dep in _for_variant(stage, "deps", variant) if not dep.startswith(COMPUTED)]
+
+
+def _input_digest(dep: str, variant: str) -> str:
+    path = Path(dep)
+    if not path.exists():
+        stage = producer(dep, variant)
+        raise FileError(f"{path}: not there; run `dvc repro {stage}@{variant}`, which makes it")
+    if path.is_dir() and (path / SUMS).is_file():
+        return digest(path / SUMS)
+    return digest(path) if path.is_file() else _digest(listing(files_in(path), path))
+
+
+def provenance(config: Config, stage: str) -> Provenance:
+    """What the results of a stage follow from, by its declaration in dvc.yaml.
+
+    Raises
+    ------
+    FileError
+        If an input is missing; the message names the stage that makes it.
+    """
+    variant = config.variant
+    inputs = [dep for dep in _for_variant(stage, "deps", variant) if dep.startswith(COMPUTED)]
+    sections = [
+        section
+        for entry in pipeline()[stage].get("params", [])
+        if isinstance(entry, dict)
+        for sections in entry.values()
+        for section in sections
+    ]
+    values = asdict(config)
+    return Provenance(
+        code=code_digest(sources(stage, variant)),
+        settings=_digest(json.dumps({section: values[section] for section in sections}, sort_keys=True)),
+        inputs=_digest("".join(f"{dep} {_input_digest(dep, variant)}\n" for dep in inputs)),
+        software=software(config),
+    )
