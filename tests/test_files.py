@@ -1,0 +1,207 @@
+"""What is on disk is whole or refused: every kind of file that a later stage reads."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from helpers import random_pictures
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sidetrip.data.packed import load_pictures, save_pictures
+from sidetrip.files import (
+    SUMS,
+    FileError,
+    check,
+    is_whole,
+    read_bytes,
+    read_json,
+    read_table,
+    replacing,
+    seal,
+    sealing,
+    write_bytes,
+    write_json,
+    write_table,
+)
+from sidetrip.state import TrainState, load_state, save_state
+
+FLIPS = 50  # of every kind of file
+
+
+def state() -> TrainState:
+    random = torch.Generator().manual_seed(0)
+    weights, momentum = (
+        {"a": torch.randn(3, 5, generator=random), "b": torch.randn(7, generator=random)} for _ in range(2)
+    )
+    return TrainState(12, weights, {"count": torch.tensor(4), "mean": torch.zeros(3)}, momentum)
+
+
+def fill(folder: Path) -> None:
+    """One file of every kind."""
+    save_state(state(), folder / "seed_0" / "step_000012.safetensors")
+    save_pictures(random_pictures(20, 0), folder / "train.safetensors")
+    write_table(pd.DataFrame({"seed": [0, 1], "loss": [0.5, np.nan], "kernel": ["swa", "ema"]}), folder / "table.csv")
+    write_json(folder / "facts.json", {"mean": [0.25], "classes": 10})
+
+
+READERS = {
+    "seed_0/step_000012.safetensors": lambda path: load_state(path).weights["a"].tolist(),
+    "train.safetensors": lambda path: load_pictures(path).pictures.tolist(),
+    "table.csv": lambda path: read_table(path).to_csv(),
+    "facts.json": read_json,
+}
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory) -> Path:
+    with sealing(tmp_path_factory.mktemp("sealed") / "out") as folder:
+        fill(folder)
+    return next(iter(tmp_path_factory.getbasetemp().glob("sealed*/out")))
+
+
+def test_what_was_written_is_read(sealed):
+    assert load_state(sealed / "seed_0" / "step_000012.safetensors").step == 12
+    assert read_table(sealed / "table.csv")["kernel"].tolist() == ["swa", "ema"]
+    assert read_json(sealed / "facts.json") == {"mean": [0.25], "classes": 10}
+    assert is_whole(sealed)
+
+
+def test_sha256sum_agrees(sealed):
+    subprocess.run(["sha256sum", "--quiet", "--strict", "--check", SUMS], cwd=sealed, check=True)
+
+
+@pytest.mark.parametrize("name", [*READERS, SUMS])
+def test_a_flipped_bit_is_found_or_harmless(sealed, name):
+    """At random places: every reader either refuses, naming a file and what to do, or returns what was written."""
+    expected = {file: read(sealed / file) for file, read in READERS.items()}
+    path = sealed / name
+    content = path.read_bytes()
+    random = np.random.default_rng()
+    refused = 0
+    for bit in random.integers(0, 8 * len(content), FLIPS):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << (bit % 8)
+        path.write_bytes(damaged)
+        for file, read in READERS.items():
+            try:
+                found = read(sealed / file)
+            except FileError as error:
+                refused += 1
+                assert str(sealed / file) in str(error)
+                assert "which makes it anew" in str(error)
+            else:
+                assert file != name, f"bit {bit} of {name} went unseen"
+                assert found == expected[file]
+        os.utime(path, ns=(0, 0))  # the listing is read anew although its clock may not have ticked
+    path.write_bytes(content)
+    assert refused >= FLIPS
+    assert is_whole(sealed)
+
+
+@pytest.mark.parametrize("name", READERS)
+@given(share=st.floats(0, 1, exclude_max=True))
+@settings(max_examples=10)
+def test_a_truncated_file_is_refused(sealed, name, share):
+    path = sealed / name
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    try:
+        with pytest.raises(FileError, match="damaged, its digest is not that in"):
+            READERS[name](path)
+    finally:
+        path.write_bytes(content)
+
+
+def test_what_is_not_there_or_not_listed_is_named(sealed, tmp_path):
+    with pytest.raises(FileError, match=r"nothing\.csv: not listed in .*SHA256SUMS, one of the two is damaged; remove"):
+        read_bytes(sealed / "nothing.csv")
+    write_bytes(tmp_path / "alone.csv", b"a\n")
+    with pytest.raises(FileError, match=r"alone\.csv: no SHA256SUMS beside it says what it must hold; remove"):
+        check(tmp_path / "alone.csv")
+
+
+def test_a_listed_file_that_is_gone_is_named(tmp_path):
+    write_bytes(tmp_path / "a.csv", b"a\n")
+    seal(tmp_path, [tmp_path / "a.csv"])
+    (tmp_path / "a.csv").unlink()
+    with pytest.raises(FileError, match=r"a\.csv: cannot be read \(No such file or directory\); remove .* `dvc repro`"):
+        read_bytes(tmp_path / "a.csv")
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path):
+    path = tmp_path / "kept.txt"
+    write_bytes(path, b"before")
+    with pytest.raises(KeyError), replacing(path) as temporary:
+        temporary.write_bytes(b"half")
+        raise KeyError
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_sealed_folder_takes_the_place_of_the_former_whole_or_not_at_all(tmp_path):
+    for content in (b"one", b"two"):
+        with sealing(tmp_path / "out") as folder:
+            write_bytes(folder / f"{content.decode()}.txt", content)
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.name != SUMS] == ["two.txt"]
+    with pytest.raises(KeyError), sealing(tmp_path / "out") as folder:
+        write_bytes(folder / "three.txt", b"three")
+        raise KeyError
+    assert read_bytes(tmp_path / "out" / "two.txt") == b"two"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_damaged_scratch_is_said_and_not_used(tmp_path, capsys):
+    with sealing(tmp_path / "unit") as folder:
+        write_bytes(folder / "a.csv", b"a\n")
+    assert is_whole(tmp_path / "unit")
+    (tmp_path / "unit" / "extra.csv").write_bytes(b"b\n")
+    assert not is_whole(tmp_path / "unit")
+    assert "holds other files than" in capsys.readouterr().err
+    (tmp_path / "unit" / "extra.csv").unlink()
+    (tmp_path / "unit" / "a.csv").write_bytes(b"b\n")
+    assert not is_whole(tmp_path / "unit")
+    assert "a.csv: damaged" in capsys.readouterr().err
+    assert not is_whole(tmp_path / "nothing")
+
+
+FULL = """
+import sys
+from pathlib import Path
+import pandas as pd, torch
+from sidetrip.files import FileError, sealing, write_bytes
+from sidetrip.data.packed import save_pictures
+sys.path.insert(0, "tests")
+from helpers import random_pictures
+kind, folder = sys.argv[1], Path(sys.argv[2])
+try:
+    with sealing(folder / "out") as out:
+        if kind == "bytes":
+            write_bytes(out / "large.bin", bytes(100_000))
+        else:
+            save_pictures(random_pictures(1000, 0), out / "large.safetensors")
+except FileError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("kind", ["bytes", "pictures"])
+def test_a_full_disk_is_one_line(tmp_path, kind):
+    """By a limit on the size of files, which the system reports like a full disk."""
+    result = subprocess.run(
+        [sys.executable, "-c", FULL, kind, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+    )
+    assert len(result.stdout.splitlines()) == 1, result.stdout + result.stderr
+    assert "File too large" in result.stdout
+    assert "free space or mend the folder and run again, what is finished is kept" in result.stdout
+    assert list(tmp_path.iterdir()) == []
