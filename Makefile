@@ -7,6 +7,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONPATH := src
 
 repro: setup
+	python stages/configure.py  # checks `active`, of which DVC would take an empty list for nothing to do
 	dvc repro
 
 test: setup

@@ -1,46 +1,69 @@
 """Read the pictures and pack them into arrays."""
 
 import json
+import warnings
+from pathlib import Path
 
 import torch
 
-from sidetrip.config import Config, ConfigError, check_samples
-from sidetrip.data.packed import moments, save_pictures
+from sidetrip.config import Config, ConfigError, check_samples, writing
+from sidetrip.data.packed import Pictures, moments, save_pictures
 from sidetrip.data.sources import load_source
 from sidetrip.models import build_model
 from sidetrip.runtime.stage import output_folder, stage
 
 
-@stage
-def main(config: Config) -> None:
-    train, validation = load_source(config)
-    check_samples(config, len(train))
-    channels, classes = train.pictures.shape[1], len(train.classes)
+def check_model(config: Config, train: Pictures) -> None:
+    """Refuse a model that does not take these pictures; shapes alone, nothing is computed."""
+    settings, classes = config.model, len(train.classes)
     try:
-        with torch.device("meta"):
-            build_model(
-                config.model.name,
-                width=config.model.width,
-                stem=config.model.stem,
-                channels=channels,
+        with torch.device("meta"), warnings.catch_warnings(action="ignore"):
+            model = build_model(
+                settings.name,
+                width=settings.width,
+                stem=settings.stem,
+                channels=train.pictures.shape[1],
                 classes=classes,
                 seed=0,
             )
+            logits = model(torch.empty(2, *train.pictures.shape[1:]))
     except ValueError as error:
-        raise ConfigError(f"model.name = {config.model.name}: {error}") from error
-    folder = output_folder(config, "prepare_data")
+        raise ConfigError(f"model.name = {settings.name}: {error}") from error
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"model.name = {settings.name}: does not take pictures of {config.data.size} × {config.data.size} "
+            f"pixels ({str(error).splitlines()[0]}); use another model or raise data.size"
+        ) from error
+    if not isinstance(logits, torch.Tensor) or logits.shape != (2, classes):
+        raise ConfigError(
+            f"model.name = {settings.name}: gives more than the logits of {classes} classes; use another model"
+        )
+
+
+def pack(train: Pictures, validation: Pictures, folder: Path) -> None:
+    """Write both splits, and what later stages have to know of them."""
     save_pictures(train, folder / "train.safetensors")
     save_pictures(validation, folder / "validation.safetensors")
     mean, deviation = moments(train)
     facts = {
-        "channels": channels,
-        "classes": classes,
+        "channels": train.pictures.shape[1],
+        "classes": len(train.classes),
         "train_samples": len(train),
         "validation_samples": len(validation),
         "mean": mean,
         "deviation": deviation,
     }
     (folder / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+
+@stage
+def main(config: Config) -> None:
+    train, validation = load_source(config)
+    check_samples(config, len(train))
+    check_model(config, train)
+    folder = output_folder(config, "prepare_data")
+    with writing(folder):
+        pack(train, validation, folder)
 
 
 if __name__ == "__main__":

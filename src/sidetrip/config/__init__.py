@@ -6,7 +6,7 @@ that names the key, the value and what is allowed, before anything is computed.
 """
 
 from sidetrip.config.checks import check_samples
-from sidetrip.config.errors import ConfigError
+from sidetrip.config.errors import ConfigError, shown, writing
 from sidetrip.config.resolve import active_variants, load_params, resolve, save_config, typed
 from sidetrip.config.schema import Claims, Config, Data, Quadratic, Runtime, SingleStep
 
@@ -23,5 +23,7 @@ __all__ = [
     "load_params",
     "resolve",
     "save_config",
+    "shown",
     "typed",
+    "writing",
 ]

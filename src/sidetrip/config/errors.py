@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 LONGEST = 80  # characters of a value that a message shows
 
 
@@ -19,3 +23,12 @@ def require(good: bool, key: str, value: object, remedy: str) -> None:
     """Refuse the value of a key unless it is good."""
     if not good:
         raise ConfigError(f"{key} = {shown(value)}: {remedy}")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a place that cannot be written to (read-only, full, a file where a folder has to be) into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror}); make room or set its permissions") from error

@@ -13,7 +13,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
 from sidetrip.config.checks import check
-from sidetrip.config.errors import ConfigError, require, shown
+from sidetrip.config.errors import ConfigError, require, shown, writing
 from sidetrip.config.schema import Config
 
 ConfigStore.instance().store(name="schema", node=Config)
@@ -165,11 +165,9 @@ def save_config(config: Config, path: Path) -> None:
     ConfigError
         If the file cannot be written.
     """
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         OmegaConf.save({**HYDRA, **OmegaConf.to_container(OmegaConf.structured(config))}, path)  # type: ignore[dict-item]
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror}); free the place or its permissions") from error
 
 
 def typed(cfg: DictConfig) -> Config:
