@@ -59,8 +59,8 @@ def pack(train: Pictures, validation: Pictures, folder: Path) -> None:
 @stage
 def main(config: Config) -> None:
     train, validation = load_source(config)
-    check_samples(config, len(train))
     check_model(config, train)
+    check_samples(config, len(train))
     folder = output_folder(config, "prepare_data")
     with writing(folder):
         pack(train, validation, folder)

@@ -7,7 +7,7 @@ that names the key, the value and what is allowed, before anything is computed.
 
 from sidetrip.config.checks import check_samples
 from sidetrip.config.errors import ConfigError, shown, writing
-from sidetrip.config.resolve import active_variants, load_params, resolve, save_config, typed
+from sidetrip.config.resolve import active_variants, check_settings_folder, load_params, resolve, save_config, typed
 from sidetrip.config.schema import Claims, Config, Data, Quadratic, Runtime, SingleStep
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "SingleStep",
     "active_variants",
     "check_samples",
+    "check_settings_folder",
     "load_params",
     "resolve",
     "save_config",

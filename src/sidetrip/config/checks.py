@@ -17,7 +17,7 @@ from sidetrip.config.schema import Config, Quadratic, SingleStep
 
 DATASETS = ("fashion_mnist", "cifar10", "cifar100")
 TRAINING_PICTURES = {"fashion_mnist": 60_000, "cifar10": 50_000, "cifar100": 50_000}
-MOST_MATRIX_ENTRIES = 10**9  # of the analytic model's matrices, held at once: 8 GB
+MOST_MATRIX_ENTRIES = 10**8  # of the analytic model's matrices, held at once: 0.8 GB
 
 
 def check(config: Config) -> None:
@@ -80,12 +80,12 @@ def _check_trips(config: Config) -> None:
             f"longer than the {room} steps between the last branch point ({last}) and the end of the run "
             f"({steps}); shorten it, branch earlier or raise burn_in.steps",
         )
-    for key, every, length in (
-        ("side_trips.every", trips.every, steps),
-        ("divergence.every", config.divergence.every, config.divergence.steps),
-        ("alignment.every", config.alignment.every, config.alignment.steps),
+    for key, every, length, whole in (
+        ("side_trips.every", trips.every, steps, "burn_in.steps"),
+        ("divergence.every", config.divergence.every, config.divergence.steps, "divergence.steps"),
+        ("alignment.every", config.alignment.every, config.alignment.steps, "alignment.steps"),
     ):
-        require(every <= length, key, every, f"use at most the {length} steps that it divides")
+        require(every <= length, key, every, f"use at most {whole} ({length})")
 
 
 def _check_single_step(settings: SingleStep) -> None:
@@ -130,7 +130,7 @@ def _check_quadratic(model: Quadratic) -> None:
         model.large_rate,
         f"unstable: times quadratic.fast ({model.fast:g}) it must be below 2",
     )
-    require(model.every <= model.steps, "quadratic.every", model.every, f"use at most the {model.steps} steps")
+    require(model.every <= model.steps, "quadratic.every", model.every, f"use at most quadratic.steps ({model.steps})")
 
 
 def check_samples(config: Config, training_pictures: int) -> None:

@@ -14,8 +14,9 @@ class ConfigError(ValueError):
 
 
 def shown(value: object) -> str:
-    """A value as a message shows it: on one line, shortened if long."""
-    text = " ".join(str(value).split())
+    """A value as a message shows it: as YAML writes it, on one line, shortened if long."""
+    as_yaml = {"None": "null", "True": "true", "False": "false"}
+    text = " ".join(as_yaml.get(str(value), str(value)).split())
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 

@@ -32,12 +32,16 @@ class Number:
         """See `Limit`."""
         if self.low <= value <= self.high and value not in self.without:
             return None
-        low = f"more than {_written(self.low)}" if self.low in self.without else _written(self.low)
-        if self.high in self.without:
-            allowed = f"{low} and less than {_written(self.high)}"
-        else:
-            allowed = f"{low} {'and at most' if self.low in self.without else 'to'} {_written(self.high)}"
-        return value, f"use {allowed}{'; ' if self.reason else ''}{self.reason}"
+        return value, f"use {self}{'; ' if self.reason else ''}{self.reason}"
+
+    def __str__(self) -> str:
+        low, high = (str(end) if isinstance(end, int) else f"{end:g}" for end in (self.low, self.high))
+        if not self.without:
+            return f"{low} to {high}"
+        return (
+            f"{'more than' if self.low in self.without else 'at least'} {low} and "
+            f"{'less than' if self.high in self.without else 'at most'} {high}"
+        )
 
 
 @dataclass(frozen=True)
@@ -84,10 +88,6 @@ class Text:
     def fault(self, value: str) -> tuple[object, str] | None:
         """See `Limit`."""
         return None if re.fullmatch(self.pattern, value) else (value or "''", self.remedy)
-
-
-def _written(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:g}"
 
 
 def setting(limit: Limit | None = None) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast, get_args, get_type_hints
 
@@ -48,14 +49,13 @@ def load_params(path: Path) -> DictConfig:
     try:
         params = OmegaConf.load(path)
     except FileNotFoundError as error:
-        raise ConfigError(
-            f"{path}: no such file in {Path.cwd().name}/; run from the root of the repository, which holds it"
-        ) from error
+        raise ConfigError(f"{path}: no such file here; run from the root of the repository, which holds it") from error
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{path}, line {line}: not valid YAML ({shown(error.problem)}); mend it") from error
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
-        raise ConfigError(f"{path}: cannot be read ({shown(error)}); mend it") from error
+        reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
+        raise ConfigError(f"{path}: cannot be read ({shown(reason)}); mend it") from error
     if not isinstance(params, DictConfig):
         raise ConfigError(f"{path}: holds no mapping; it needs the keys active, base, variants")
     return params
@@ -69,13 +69,16 @@ def active_variants(params: DictConfig) -> list[str]:
     ConfigError
         If the list is empty, no list, or names an unknown variant or one twice.
     """
-    plain = _plain(params)
+    return _active(_plain(params))
+
+
+def _active(plain: Mapping[Any, Any]) -> list[str]:
     variants, active = _variants(plain), plain.get("active")
     remedy = f"list some of {', '.join(variants)}"
     if not isinstance(active, list) or not active:
         raise ConfigError(f"active = {shown(active)}: {remedy}")
     for name in active:
-        require(name in variants, "active", name, f"no such variant; {remedy}")
+        require(isinstance(name, str) and name in variants, "active", name, f"no such variant; {remedy}")
         require(active.count(name) == 1, "active", name, "list each variant once")
     return active
 
@@ -99,18 +102,18 @@ def resolve(params: DictConfig, variant: str) -> Config:
     for key in plain:
         if key not in ("active", "base", "variants"):
             raise ConfigError(f"{shown(key)}: unknown key in params.yaml; allowed are active, base, variants")
-    active_variants(params)
+    _active(plain)
     variants = _variants(plain)
     if variant not in variants:
         raise ConfigError(f"variants.{shown(variant)}: not in params.yaml; there are {', '.join(variants)}")
-    merged = OmegaConf.structured(Config(variant=variant))
-    for where, values in (("base", plain.get("base")), (f"variants.{variant}", variants[variant])):
-        changes = {} if values is None else values  # an empty section changes nothing
-        _check_types(where, "", changes, Config)
-        merged = OmegaConf.merge(merged, changes)
+    layers = {"base": plain.get("base"), f"variants.{variant}": variants[variant]}
+    layers = {where: {} if values is None else values for where, values in layers.items()}  # empty: no change
+    for where, values in layers.items():
+        _check_types(where, "", values, Config)
+    merged = OmegaConf.merge(OmegaConf.structured(Config(variant=variant)), *layers.values())
     if holes := OmegaConf.missing_keys(merged):
         raise ConfigError(f"variant {variant}: {', '.join(sorted(holes))} not set; set it in base or in the variant")
-    return typed(merged)
+    return typed(cast(DictConfig, merged))
 
 
 def _plain(params: DictConfig) -> dict[Any, Any]:
@@ -135,6 +138,7 @@ def _check_types(where: str, parent: str, values: Any, section: Any) -> None:
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where} = {shown(values)}: use a mapping of keys to values")
     types = get_type_hints(section)
+    types.pop("variant", None)  # the name under which the values stand, not a value
     for key, value in values.items():
         if key not in types:
             raise ConfigError(
@@ -181,3 +185,21 @@ def typed(cfg: DictConfig) -> Config:
     assert isinstance(config, Config)
     check(config)
     return config
+
+
+def check_settings_folder(arguments: Sequence[str]) -> None:
+    """Refuse a stage's command line that names no folder with a config.yaml; Hydra's own message takes six lines.
+
+    Raises
+    ------
+    ConfigError
+        If -cd is missing, or its folder holds no config.yaml.
+    """
+    folder = next((after for flag, after in pairwise(arguments) if flag in ("-cd", "--config-dir")), None)
+    if folder is None:
+        if not any(argument.startswith("-") for argument in arguments):  # --help and the like are Hydra's
+            raise ConfigError("no settings; name the folder of a variant: -cd reports/VARIANT")
+        return
+    path = Path(folder) / "config.yaml"
+    if not path.is_file():
+        raise ConfigError(f"{path}: missing; make it with `dvc repro configure@{Path(folder).name}`")
