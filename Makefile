@@ -6,7 +6,9 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Queued DVC experiments run in a copy of the tree: they must import the copy's library, not this one's.
 export PYTHONPATH := src
 
+# DVC takes an empty `active` for nothing to do, so the whole of it is checked first.
 repro: setup
+	python stages/configure.py
 	dvc repro
 
 test: setup

@@ -1,36 +1,51 @@
-"""Merge base with one variant, check the result, write it out: configure.py VARIANT FILE."""
+"""Merge base with one variant, check the result, write it out: configure.py VARIANT FILE.
+
+Without arguments, check every active variant and write nothing.
+"""
 
 import sys
 from pathlib import Path
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from omegaconf import DictConfig
 
-from sidetrip.config import ConfigError, resolve, save_config
+from sidetrip.config import Config, ConfigError, active_variants, load_params, resolve, save_config
+from sidetrip.data.folders import check_folder
+from sidetrip.files import FileError
 from sidetrip.models import is_model
+from sidetrip.runtime.devices import resolve_device
 
 
-def main(variant: str, target: Path) -> None:
+def resolve_here(params: DictConfig, variant: str) -> Config:
+    """Resolve a variant, and check what this machine has to have for it: the model, the pictures, the device."""
+    config = resolve(params, variant)
+    if not is_model(config.model.name):
+        raise ConfigError(
+            f"model.name = {config.model.name}: unknown model; use resnet8, resnet20 or a torchvision one"
+        )
+    root = Path(config.data.root)
+    if config.data.source == "folder":
+        check_folder(root)
+    if config.data.source == "torchvision" and root.exists() and not root.is_dir():
+        raise ConfigError(f"data.root = {root}: a file; name the folder that downloads go to")
+    if resolve_device(config.runtime.device).type == "cpu" and config.model.precision == "tf32":
+        raise ConfigError("model.precision = tf32: this machine has no GPU; use fp32 or bf16")
+    return config
+
+
+def main(arguments: list[str]) -> None:
     try:
-        params = OmegaConf.load("params.yaml")
-        config = resolve(params, variant)  # type: ignore[arg-type]
-        if not is_model(config.model.name):
-            raise ConfigError(
-                f"model.name = {config.model.name}: unknown model; use resnet8, resnet20 or a torchvision one"
-            )
-        if config.data.source == "folder" and not Path(config.data.root).is_dir():
-            raise ConfigError(
-                f"data.root = {config.data.root}: no such folder; put <split>/<class>/ folders of pictures there"
-            )
-        if config.runtime.device.startswith("cuda"):
-            from sidetrip.runtime.devices import resolve_device  # loads torch, which "auto" and "cpu" can do without
-
-            resolve_device(config.runtime.device)
-    except (ConfigError, YAMLError, OmegaConfBaseException) as error:
-        sys.exit(f"sidetrip: {' '.join(str(error).split())}")
-    save_config(config, target)
+        params = load_params(Path("params.yaml"))
+        if arguments:
+            variant, target = arguments
+            save_config(resolve_here(params, variant), Path(target))
+        else:
+            for variant in active_variants(params):
+                resolve_here(params, variant)
+    except (ConfigError, FileError) as error:
+        sys.exit(f"sidetrip: {error}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    if len(sys.argv) not in (1, 3):
+        sys.exit("sidetrip: use configure.py VARIANT FILE, or configure.py alone to check every active variant")
+    main(sys.argv[1:])

@@ -1,72 +1,146 @@
-"""Every mistake in params.yaml is one line that names key, value and remedy; every variant is valid."""
+"""The merge of base and variant, and properties of every limit in the schema; single mistakes: test_bad_input."""
+
+import dataclasses
+import math
+from typing import get_args, get_type_hints
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from sidetrip.config import ConfigError, resolve
+from sidetrip.config import Config, ConfigError, load_params, resolve, save_config, typed
+from sidetrip.config.checks import leaves
+from sidetrip.config.limits import Number, Numbers
 
-VARIANTS = list(OmegaConf.load("params.yaml").variants)
+PARAMS = OmegaConf.load("params.yaml")
+VARIANTS = list(PARAMS.variants)
+SMALL = OmegaConf.create({"active": ["smoke"], "base": PARAMS.base, "variants": {"smoke": PARAMS.variants.smoke}})
+SMOKE = resolve(SMALL, "smoke")
+LIMITS = {key: limit for key, _, limit in leaves(SMOKE)}
+
+
+def types(section: type, prefix: str = "") -> dict[str, type]:
+    """Type of every leaf of the schema, of a list its elements', by dotted key."""
+    found: dict[str, type] = {}
+    for name, hint in get_type_hints(section).items():
+        key = f"{prefix}{name}"
+        found |= types(hint, f"{key}.") if dataclasses.is_dataclass(hint) else {key: (*get_args(hint), hint)[0]}
+    return found
+
+
+NUMERIC = [key for key, hint in types(Config).items() if hint in (int, float)]
+NUMBERS = st.one_of(
+    st.integers(),
+    st.integers(-2, 100),
+    st.floats(),
+    st.floats(-2, 2),
+    st.sampled_from([math.nan, math.inf, -math.inf, 10**30, -(10**30), 1e300, 5e-324, True, False]),
+)
+
+
+def changed(key: str, value: object):
+    """The smoke variant with one value changed."""
+    params = SMALL.copy()
+    place = "" if key.startswith("runtime.") else "variants.smoke."
+    OmegaConf.update(params, f"{place}{key}", value, merge=False, force_add=True)
+    return params
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_is_valid(variant):
-    assert resolve(OmegaConf.load("params.yaml"), variant).variant == variant
+    assert resolve(PARAMS, variant).variant == variant
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "message"),
-    [
-        ("burn_in.stps", 3, "variants.smoke.burn_in.stps: unknown key; allowed in burn_in are steps, batch_size"),
-        ("brun_in", {"steps": 3}, "variants.smoke.brun_in: unknown key; allowed in a variant are variant, seeds, data"),
-        ("burn_in.steps", "many", "variants.smoke.burn_in.steps: Value 'many' of type 'str' could not be converted"),
-        ("burn_in.steps", 0, "burn_in.steps = 0: train for at least 1 step"),
-        ("burn_in.rate", -0.1, "burn_in.rate = -0.1: use a learning rate above 0"),
-        ("burn_in.rate", float("nan"), "burn_in.rate = nan: use a learning rate above 0"),
-        ("burn_in.batch_size", 1, "burn_in.batch_size = 1: BatchNorm needs at least 2"),
-        ("burn_in.batch_size", 70000, "burn_in.batch_size = 70000: the training split has 60000 pictures; lower it"),
-        ("burn_in.momentum", 1.0, "burn_in.momentum = 1.0: use 0 or more and less than 1"),
-        ("burn_in.schedule", "step", "burn_in.schedule = step: use one of constant, linear, cosine"),
-        ("branch.points", [], r"branch.points = []: give at least one step"),
-        ("branch.points", [30, 20], "branch.points = [30, 20]: list the steps in ascending order, each once"),
-        ("branch.points", [20, 50], "branch.points = 50: beyond the burn-in of 40 steps; lower it or raise"),
-        (
-            "side_trips.windows",
-            [1, 11],
-            "side_trips.windows = 11: longer than the 10 steps between the last branch point (30)",
-        ),
-        ("side_trips.ema_steps", 99, "side_trips.ema_steps = 99: longer than the 10 steps"),
-        ("side_trips.ema_newest", 0, "side_trips.ema_newest = 0.0: use more than 0 and at most 1"),
-        ("data.source", "web", "data.source = web: use one of embedded, torchvision, folder"),
-        ("data.name", "mnist", "data.name = mnist: use one of fashion_mnist"),
-        ("data.size", 28, "data.size = 28: the embedded pictures are 14 × 14"),
-        ("data.shift", 14, "data.shift = 14: use 0 to 13 pixels"),
-        ("model.stem", "vgg", "model.stem = vgg: use one of cifar, imagenet"),
-        ("model.precision", "fp8", "model.precision = fp8: use one of fp32, tf32, bf16"),
-        ("single_step.held_out_batches", 3, "single_step.held_out_batches = 3: use at least 10"),
-        ("single_step.batch_sizes", [16, 64000], "single_step.batch_sizes = 64000: 10 held-out batches"),
-        ("single_step.zoom", 5.0, "single_step.zoom = 5.0: must be below single_step.widest"),
-        ("seeds", [1, 1], "seeds = [1, 1]: each seed once"),
-        ("claims.confidence", 95, "claims.confidence = 95.0: use a share between 0 and 1"),
-        ("runtime.device", "tpu", "runtime.device = tpu: use auto, cpu, cuda or cuda:N"),
-        ("runtime.workers", -1, "runtime.workers = -1: use 0 for all, or a number"),
-    ],
-)
-def test_a_mistake_is_one_clear_line(key, value, message):
-    params = OmegaConf.load("params.yaml")
-    OmegaConf.update(params, f"variants.smoke.{key}", value, force_add=True)
-    with pytest.raises(ConfigError) as error:
-        resolve(params, "smoke")
-    assert str(error.value).startswith(message)
-    assert "\n" not in str(error.value)
+def test_every_leaf_but_a_boolean_has_a_limit():
+    assert set(types(Config)) == set(LIMITS)
+    assert {key for key, limit in LIMITS.items() if limit is None} == {k for k, t in types(Config).items() if t is bool}
+    assert {key for key, limit in LIMITS.items() if isinstance(limit, Number | Numbers)} == set(NUMERIC)
 
 
-def test_a_hole_is_named():
-    params = OmegaConf.load("params.yaml")
-    del params.base.seeds
-    with pytest.raises(ConfigError, match=r"variant smoke: seeds not set; set it in base or in the variant"):
-        resolve(params, "smoke")
+def test_what_is_written_is_what_was_resolved(tmp_path):
+    save_config(SMOKE, tmp_path / "config.yaml")
+    read = load_params(tmp_path / "config.yaml")
+    assert "runtime" not in read
+    expected = {key: value for key, value, _ in leaves(SMOKE) if not key.startswith("runtime.")}
+    assert {key: OmegaConf.select(read, key) for key in expected} == expected
 
 
-def test_an_unknown_variant_is_named():
-    with pytest.raises(ConfigError, match=r"variants\.nosuch: not in params.yaml; there are fashion_mnist"):
-        resolve(OmegaConf.load("params.yaml"), "nosuch")
+def test_where_it_runs_is_read_when_a_stage_starts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_config(SMOKE, tmp_path / "config.yaml")
+    OmegaConf.save(OmegaConf.create({"runtime": {"workers": 3}}), tmp_path / "params.yaml")
+    written = load_params(tmp_path / "config.yaml")
+    del written["defaults"], written["hydra"]  # Hydra keeps these to itself
+    cfg = OmegaConf.merge(OmegaConf.structured(Config), written)
+    assert (typed(cfg).runtime.device, typed(cfg).runtime.workers) == ("auto", 3)
+    monkeypatch.setenv("SIDETRIP_WORKERS", "5")
+    assert typed(cfg).runtime.workers == 5
+    cfg.runtime.workers = 7  # on the command line
+    assert typed(cfg).runtime.workers == 7
+    monkeypatch.setenv("SIDETRIP_WORKERS", "many")
+    with pytest.raises(ConfigError, match=r"^SIDETRIP_WORKERS = many: use a whole number$"):
+        typed(OmegaConf.merge(cfg, {"runtime": {"device": "???"}}))
+
+
+def test_a_variant_overrides_base_key_by_key():
+    config = resolve(changed("burn_in", {"steps": 50}), "smoke")
+    assert (config.burn_in.steps, config.burn_in.batch_size) == (50, PARAMS.base.burn_in.batch_size)
+
+
+def test_a_list_replaces_the_list_of_base():
+    assert resolve(changed("seeds", [7]), "smoke").seeds == [7]
+
+
+def test_an_empty_variant_is_base():
+    params = OmegaConf.create({"active": ["plain"], "base": PARAMS.base, "variants": {"plain": None}})
+    config = OmegaConf.structured(resolve(params, "plain"))
+    assert {key: config[key] for key in PARAMS.base} == dict(PARAMS.base)
+
+
+@settings(max_examples=150)
+@given(key=st.sampled_from(NUMERIC), value=NUMBERS)
+def test_any_number_is_taken_or_refused_in_one_line_that_names_it(key, value):
+    listed = isinstance(LIMITS[key], Numbers)
+    try:
+        config = resolve(changed(key, [value] if listed else value), "smoke")
+    except ConfigError as error:
+        # A number that is fine by itself may not fit another key, which is then the one named.
+        named = LIMITS if fits(key, value) else [key, f"variants.smoke.{key}"]
+        assert str(error).startswith(tuple(f"{name} = " for name in named))
+        assert "\n" not in str(error)
+    else:
+        assert fits(key, value)
+        assert {k: v for k, v, _ in leaves(config)}[key] == ([value] if listed else value)
+
+
+@pytest.mark.parametrize("key", NUMERIC)
+@given(value=NUMBERS)
+def test_a_limit_refuses_what_is_outside_it_and_nothing_else(key, value):
+    number = element(LIMITS[key])
+    assert (number.fault(value) is None) == inside(number, value)
+
+
+@given(values=st.lists(st.integers(-1, 5), max_size=5))
+def test_a_list_is_refused_if_short_repeated_unordered_or_with_a_bad_element(values):
+    limit = Numbers(Number(0, 4), at_least=2)
+    good = values == sorted(set(values)) and len(values) >= 2 and all(0 <= value <= 4 for value in values)
+    assert (limit.fault(values) is None) == good
+
+
+def element(limit: Number | Numbers) -> Number:
+    return limit.each if isinstance(limit, Numbers) else limit
+
+
+def inside(number: Number, value: float) -> bool:
+    """Whether a value is within a limit, told from its distance to the ends."""
+    if not math.isfinite(value):
+        return False
+    nearest = min(value - number.low, number.high - value)
+    return nearest > 0 or (nearest == 0 and value not in number.without)
+
+
+def fits(key: str, value: float) -> bool:
+    """Whether a value is a number of the key's type within its limit."""
+    kind = types(Config)[key]
+    return type(value) in ((int,) if kind is int else (int, float)) and inside(element(LIMITS[key]), value)

@@ -203,5 +203,5 @@ def test_a_full_disk_is_one_line(tmp_path, kind):
     )
     assert len(result.stdout.splitlines()) == 1, result.stdout + result.stderr
     assert "File too large" in result.stdout
-    assert "free space or mend the folder and run again, what is finished is kept" in result.stdout
+    assert "make room or set its permissions, and run again: what is finished is kept" in result.stdout
     assert list(tmp_path.iterdir()) == []

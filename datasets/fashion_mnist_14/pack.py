@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from sidetrip.files import seal
+
 COLUMNS = 250  # pictures in a row of a sheet
 SPLITS = {"train": "train", "validation": "t10k"}
 
@@ -36,6 +38,7 @@ def pack(source: Path, target: Path) -> None:
         sheet = means.reshape(n // COLUMNS, COLUMNS, 14, 14).transpose(0, 2, 1, 3).reshape(-1, COLUMNS * 14)
         Image.fromarray(sheet).save(target / f"{split}_pictures.png", optimize=True)
         Image.fromarray(labels.reshape(-1, COLUMNS)).save(target / f"{split}_labels.png", optimize=True)
+    seal(target, target.glob("*.png"))
 
 
 if __name__ == "__main__":

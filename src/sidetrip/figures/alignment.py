@@ -32,6 +32,8 @@ def figure_7(along: pd.DataFrame, between: pd.DataFrame) -> Figure:
             (panels[1][2], "fixed_loss"),
         ):
             _band(axes, rows, column, colour, label)
+        training = rows.groupby("trip_step")["training_loss"].mean()
+        panels[1][2].plot(training.index, training, color=colour, lw=1, ls=(0, (2, 2)))
     _band(panels[0][1], between, "fixed_cosine", style.OWN, "fixed batch")
     _band(panels[0][1], between, "training_cosine", style.HELD_OUT, "training batch")
     panels[0][0].axhline(0.5, color="black", lw=0.8, ls=":")
@@ -41,7 +43,7 @@ def figure_7(along: pd.DataFrame, between: pd.DataFrame) -> Figure:
     panels[0][2].set(title="fixed with training batch", ylim=(-0.75, 1.05))
     panels[1][0].set(title="gradient norm, fixed batch", ylim=(0, None))
     panels[1][1].set(title="gradient norm, training batch", ylim=(0, None))
-    panels[1][2].set(title="loss of the fixed batch (nats)", ylim=(0, None))
+    panels[1][2].set(title="loss (nats): fixed batch; training batch dotted", ylim=(0, None))
     for axes in panels[1]:
         axes.set_xlabel("steps after the branch point")
     panels[0][1].legend(loc="lower left")

@@ -145,7 +145,12 @@ def figure_13(best: pd.DataFrame) -> Figure:
     axes.xaxis.set_major_locator(FixedLocator(sizes))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticklabels(map(str, sizes))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    low, high = axes.get_ylim()
+    marks = [m for m in (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if low <= m <= high]
+    if marks:  # drops of less than a thousandth keep the plain scale
+        axes.yaxis.set_major_locator(FixedLocator(marks))
+        axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside right center", title="batch of the step,\nthen held-out", alignment="left"

@@ -59,7 +59,8 @@ def label_ends(axes: Axes, ends: Mapping[str, tuple[float, str]], x: float | Non
         height = max(value, floor)
         floor = height + gap
         axes.text(right, height, f" {label}", color=colour, va="center", ha="left", fontsize="small")
-    axes.set(xlim=(left, left + (right - left) / (1 - room)), ylim=(bottom, max(top, floor)))
+    ticks = [tick for tick in axes.get_xticks() if left <= tick <= right]
+    axes.set(xlim=(left, left + (right - left) / (1 - room)), ylim=(bottom, max(top, floor)), xticks=ticks)
 
 
 def save_figure(figure: Figure, path: Path) -> None:

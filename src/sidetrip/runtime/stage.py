@@ -8,7 +8,8 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,7 +17,7 @@ import hydra
 import pandas as pd
 from omegaconf import DictConfig
 
-from sidetrip.config import Config, ConfigError, typed
+from sidetrip.config import Config, ConfigError, check_settings_folder, typed
 from sidetrip.files import SUMS, FileError, check, files_in, read_bytes, sealing, write_bytes, write_json
 from sidetrip.runtime.executor import Workplace, run_units
 from sidetrip.runtime.scratch import Scratch, open_scratch
@@ -30,15 +31,29 @@ def stage(function: Callable[[Config], None]) -> Callable[[], None]:
 
     @functools.wraps(function)
     def main(cfg: DictConfig) -> None:
-        _end_with_dvc()
-        try:
+        with _one_line_errors():
             function(typed(cfg))
-        except (ConfigError, FileError) as error:
-            sys.stderr.write(f"sidetrip: {error}\n")
-            sys.exit(2)
 
     # Hydra looks for the config beside the function's module; -cd on the command line names the folder.
-    return hydra.main(version_base="1.3", config_path=None, config_name="config")(main)
+    app = hydra.main(version_base="1.3", config_path=None, config_name="config")(main)
+
+    @functools.wraps(function)
+    def script() -> None:
+        _end_with_dvc()
+        with _one_line_errors():
+            check_settings_folder(sys.argv[1:])
+        app()
+
+    return script
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    try:
+        yield
+    except (ConfigError, FileError) as error:
+        sys.stderr.write(f"sidetrip: {error}\n")
+        sys.exit(2)
 
 
 def _end_with_dvc() -> None:
@@ -90,26 +105,38 @@ def run_stage(
     """
     with open_scratch(config, name) as scratch:
         run_units(function, units, costs, config, name, scratch)
-        publish(config, name, scratch, len(units))
+        with publishing(config, name, scratch) as target:
+            gather([scratch.result(index) for index in range(len(units))], target)
 
 
-def publish(config: Config, name: str, scratch: Scratch, units: int) -> None:
-    """Put finished units together as the output of the stage, and drop the scratch."""
-    scratch.check_code()
+@contextmanager
+def publishing(config: Config, name: str, scratch: Scratch) -> Iterator[Path]:
+    """Yield a folder to fill; sealed, it becomes runs/<variant>/<stage>, and the scratch is dropped.
+
+    Raises
+    ------
+    FileError
+        If the code changed since the stage began.
+    """
     with sealing(output_folder(config, name)) as target:
-        tables: dict[Path, list[bytes]] = {}
-        for index in range(units):
-            folder = scratch.result(index)
-            for path in files_in(folder):
-                place = target / path.relative_to(folder)
-                if path.suffix == ".csv":
-                    tables.setdefault(place, []).append(read_bytes(path))
-                elif path.name != SUMS:
-                    _move(check(path), place)
-        for place, parts in tables.items():
-            write_bytes(place, _joined(parts))
+        yield target
         write_json(target / "provenance.json", scratch.provenance.software)
+        scratch.check_code()
     scratch.remove()
+
+
+def gather(results: Sequence[Path], target: Path) -> None:
+    """Put the sealed results of units together: tables of one name joined in order, other files in their places."""
+    tables: dict[Path, list[bytes]] = {}
+    for folder in results:
+        for path in files_in(folder):
+            place = target / path.relative_to(folder)
+            if path.suffix == ".csv":
+                tables.setdefault(place, []).append(read_bytes(path))
+            elif path.name != SUMS:
+                _move(check(path), place)
+    for place, parts in tables.items():
+        write_bytes(place, _joined(parts))
 
 
 def _move(source: Path, target: Path) -> None:

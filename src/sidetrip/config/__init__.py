@@ -1,0 +1,29 @@
+"""Typed configuration of every stage: the schema, the merge of base with a variant, the checks.
+
+`configure` resolves a variant once and writes it to reports/<variant>/config.yaml; every later stage
+is a Hydra app on that file. An unknown key, a wrong type, a hole or an impossible value is one line
+that names the key, the value and what is allowed, before anything is computed.
+"""
+
+from sidetrip.config.checks import check_samples
+from sidetrip.config.errors import ConfigError, shown
+from sidetrip.config.resolve import active_variants, check_settings_folder, load_params, resolve, save_config, typed
+from sidetrip.config.schema import Claims, Config, Data, Quadratic, Runtime, SingleStep
+
+__all__ = [
+    "Claims",
+    "Config",
+    "ConfigError",
+    "Data",
+    "Quadratic",
+    "Runtime",
+    "SingleStep",
+    "active_variants",
+    "check_samples",
+    "check_settings_folder",
+    "load_params",
+    "resolve",
+    "save_config",
+    "shown",
+    "typed",
+]

@@ -1,0 +1,155 @@
+"""The checks of a whole configuration: every value within its limit, and what has to fit together.
+
+Nothing here needs torch or the data: what only those can tell (does the folder hold enough pictures,
+is there such a device) is checked by the stage that first sees them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import Any
+
+from sidetrip.config.errors import require
+from sidetrip.config.limits import Choice, Limit
+from sidetrip.config.schema import Config, Quadratic, SingleStep
+
+DATASETS = ("fashion_mnist", "cifar10", "cifar100")
+TRAINING_PICTURES = {"fashion_mnist": 60_000, "cifar10": 50_000, "cifar100": 50_000}
+MOST_MATRIX_ENTRIES = 10**8  # of the analytic model's matrices, held at once: 0.8 GB
+
+
+def check(config: Config) -> None:
+    """Check a configuration; raise ConfigError at the first thing wrong."""
+    for key, value, limit in leaves(config):
+        if limit is not None and (fault := limit.fault(value)):
+            require(False, key, *fault)
+    _check_data(config)
+    _check_trips(config)
+    _check_single_step(config.single_step)
+    _check_quadratic(config.quadratic)
+    if config.runtime.device == "cpu":
+        require(config.model.precision != "tf32", "model.precision", "tf32", "a CPU has none; use fp32 or bf16")
+    if config.data.source != "folder":
+        check_samples(config, TRAINING_PICTURES[config.data.name])
+
+
+def leaves(section: Any, prefix: str = "") -> Iterator[tuple[str, Any, Limit | None]]:
+    """Dotted key, value and limit of every setting."""
+    for field in dataclasses.fields(section):
+        value = getattr(section, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from leaves(value, f"{prefix}{field.name}.")
+        else:
+            yield f"{prefix}{field.name}", value, field.metadata["limit"]
+
+
+def _check_data(config: Config) -> None:
+    data = config.data
+    known = {"embedded": ("fashion_mnist",), "torchvision": DATASETS}.get(data.source)
+    if known and (fault := Choice(known).fault(data.name)):
+        require(False, "data.name", fault[0], f"{fault[1]} with data.source = {data.source}")
+    if data.source == "embedded":
+        require(data.size == 14, "data.size", data.size, "the embedded pictures are 14 × 14; set 14, or use a folder")
+    require(
+        data.source != "folder" or PurePath(data.train_split) != PurePath(data.validation_split),
+        "data.validation_split",
+        data.validation_split,
+        "training and validation need different folders",
+    )
+    require(data.shift < data.size, "data.shift", data.shift, f"use less than the {data.size} pixels of data.size")
+
+
+def _check_trips(config: Config) -> None:
+    steps, last, trips = config.burn_in.steps, config.branch.points[-1], config.side_trips
+    require(
+        last <= steps, "branch.points", last, f"beyond the burn-in of {steps} steps; lower it or raise burn_in.steps"
+    )
+    room = steps - last
+    for key, length in (
+        ("side_trips.windows", trips.windows[-1]),
+        ("side_trips.ema_steps", trips.ema_steps),
+        ("divergence.steps", config.divergence.steps),
+        ("alignment.steps", config.alignment.steps),
+    ):
+        require(
+            length <= room,
+            key,
+            length,
+            f"longer than the {room} steps between the last branch point ({last}) and the end of the run "
+            f"({steps}); shorten it, branch earlier or raise burn_in.steps",
+        )
+    for key, every, length, whole in (
+        ("side_trips.every", trips.every, steps, "burn_in.steps"),
+        ("divergence.every", config.divergence.every, config.divergence.steps, "divergence.steps"),
+        ("alignment.every", config.alignment.every, config.alignment.steps, "alignment.steps"),
+    ):
+        require(every <= length, key, every, f"use at most {whole} ({length})")
+
+
+def _check_single_step(settings: SingleStep) -> None:
+    for size in settings.batch_sizes:
+        require(
+            size <= settings.chunk or size % settings.chunk == 0,
+            "single_step.batch_sizes",
+            size,
+            f"sizes above single_step.chunk ({settings.chunk}) must be multiples of it",
+        )
+    require(
+        settings.zoom < settings.widest,
+        "single_step.zoom",
+        settings.zoom,
+        f"must be below single_step.widest ({settings.widest:g})",
+    )
+
+
+def _check_quadratic(model: Quadratic) -> None:
+    require(
+        model.replicas % model.groups == 0,
+        "quadratic.replicas",
+        model.replicas,
+        f"use a multiple of quadratic.groups ({model.groups})",
+    )
+    require(
+        model.replicas * model.dimension**2 <= MOST_MATRIX_ENTRIES,
+        "quadratic.dimension",
+        model.dimension,
+        f"its square times quadratic.replicas ({model.replicas}) must be at most {MOST_MATRIX_ENTRIES}",
+    )
+    require(model.slow < model.fast, "quadratic.slow", model.slow, f"must be below quadratic.fast ({model.fast:g})")
+    require(
+        model.small_rate < model.large_rate,
+        "quadratic.small_rate",
+        model.small_rate,
+        f"must be below quadratic.large_rate ({model.large_rate:g})",
+    )
+    require(
+        model.large_rate * model.fast < 2,
+        "quadratic.large_rate",
+        model.large_rate,
+        f"unstable: times quadratic.fast ({model.fast:g}) it must be below 2",
+    )
+    require(model.every <= model.steps, "quadratic.every", model.every, f"use at most quadratic.steps ({model.steps})")
+
+
+def check_samples(config: Config, training_pictures: int) -> None:
+    """Check what depends on how many training pictures there are."""
+    for key in ("train_samples", "recalibration_samples"):
+        value = getattr(config.evaluation, key)
+        remedy = f"the training split has {training_pictures} pictures; lower it"
+        require(value <= training_pictures, f"evaluation.{key}", value, remedy)
+    require(
+        2 * config.burn_in.batch_size <= training_pictures,
+        "burn_in.batch_size",
+        config.burn_in.batch_size,
+        f"two batches, own and held out, exceed the {training_pictures} training pictures; lower it",
+    )
+    held_out = config.single_step.held_out_batches
+    for size in config.single_step.batch_sizes:
+        require(
+            size + held_out * min(size, config.single_step.chunk) <= training_pictures,
+            "single_step.batch_sizes",
+            size,
+            f"{held_out} held-out batches and the own one exceed the {training_pictures} training pictures; lower one",
+        )

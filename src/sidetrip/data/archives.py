@@ -1,0 +1,126 @@
+"""Datasets in their authors' archives: downloaded on first use, checked, read in place without unpickling.
+
+Fashion-MNIST's addresses and checksums are torchvision's, CIFAR's those of its authors' page ("binary
+version"; torchvision reads the Python version, which is pickled). An archive is checked at each reading.
+
+References
+----------
+https://www.cs.toronto.edu/~kriz/cifar.html
+"""
+
+from __future__ import annotations
+
+import gzip
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torchvision.datasets import FashionMNIST
+from torchvision.datasets.utils import check_integrity, download_url
+
+from sidetrip.config import ConfigError, shown
+from sidetrip.data.packed import Pictures
+
+
+@dataclass(frozen=True)
+class Cifar:
+    """Archive of CIFAR pictures: records of label bytes (the last is the class) and 3 × 32 × 32 pixels."""
+
+    url: str
+    md5: str
+    folder: str
+    classes: str
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    label_bytes: int
+
+
+CIFAR = {
+    "cifar10": Cifar(
+        "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+        "c32a1d4ab5d03f1284b67883e8d87530",
+        "cifar-10-batches-bin",
+        "batches.meta.txt",
+        tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
+        ("test_batch.bin",),
+        label_bytes=1,
+    ),
+    "cifar100": Cifar(
+        "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+        "03b5dce01913d631647c71ecec9e9cb8",
+        "cifar-100-binary",
+        "fine_label_names.txt",
+        ("train.bin",),
+        ("test.bin",),
+        label_bytes=2,
+    ),
+}
+IDX_PREFIX = {"train": "train", "validation": "t10k"}
+
+
+def read_archive(name: str, split: str, root: Path) -> Pictures:
+    """Read a split (train, validation) of fashion_mnist, cifar10 or cifar100, its archive in `root`.
+
+    Raises
+    ------
+    ConfigError
+        If an archive is not there and cannot be downloaded, or is not the original.
+    """
+    return read_cifar(CIFAR[name], split, root) if name in CIFAR else read_fashion_mnist(split, root)
+
+
+def fetch(url: str, md5: str, folder: Path) -> Path:
+    """The archive of a URL in a folder, downloaded if it is not there, with this checksum."""
+    path = folder / url.rpartition("/")[2]
+    try:
+        download_url(url, str(folder), md5=md5)
+    except (OSError, RuntimeError, ValueError) as error:
+        state = "missing"
+        if path.exists():
+            state = "there" if check_integrity(path, md5) else "damaged (not the original's checksum)"
+        raise ConfigError(
+            f"{path}: {state}, and downloading {url} failed ({shown(error)}); put the original there by hand"
+        ) from error
+    return path
+
+
+def read_cifar(cifar: Cifar, split: str, root: Path) -> Pictures:
+    """Read a split of CIFAR-10 or CIFAR-100 from its archive."""
+    with tarfile.open(fetch(cifar.url, cifar.md5, root)) as archive:
+
+        def member(name: str) -> bytes:
+            file = archive.extractfile(f"{cifar.folder}/{name}")
+            assert file is not None
+            return file.read()
+
+        raw = b"".join(member(name) for name in getattr(cifar, split))
+        classes = tuple(member(cifar.classes).decode().split())
+    records = np.frombuffer(raw, np.uint8).reshape(-1, cifar.label_bytes + 3 * 32 * 32)
+    pictures = records[:, cifar.label_bytes :].reshape(-1, 3, 32, 32).copy()
+    labels = records[:, cifar.label_bytes - 1].astype(np.int64)
+    return Pictures(torch.from_numpy(pictures), torch.from_numpy(labels), classes)
+
+
+def read_fashion_mnist(split: str, root: Path) -> Pictures:
+    """Read a split of Fashion-MNIST from its IDX archives, which lie where torchvision keeps them."""
+    md5 = dict(FashionMNIST.resources)
+    arrays = []
+    for kind in ("images-idx3", "labels-idx1"):
+        name = f"{IDX_PREFIX[split]}-{kind}-ubyte.gz"
+        path = fetch(FashionMNIST.mirrors[0] + name, md5[name], root / "FashionMNIST" / "raw")
+        arrays.append(read_idx(gzip.decompress(path.read_bytes())))
+    pictures, labels = arrays
+    return Pictures(
+        torch.from_numpy(pictures[:, None].copy()),
+        torch.from_numpy(labels.astype(np.int64)),
+        tuple(FashionMNIST.classes),
+    )
+
+
+def read_idx(raw: bytes) -> np.ndarray:
+    """Array of an IDX file of unsigned bytes."""
+    dimensions = raw[3]
+    shape = np.frombuffer(raw, ">u4", count=dimensions, offset=4)
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * dimensions).reshape(tuple(map(int, shape)))
