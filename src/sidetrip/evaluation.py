@@ -62,7 +62,7 @@ class Evaluator:
     def __init__(
         self, model: nn.Module, recalibration: list[Tensor], splits: Mapping[str, Iterable[Batch]], precision: str
     ) -> None:
-        self._model, self._recalibration, self._splits, self._precision = model, recalibration, splits, precision
+        self._model, self._recalibration, self.splits, self._precision = model, recalibration, splits, precision
         self._folded = FoldedNetwork(model)
 
     @torch.no_grad()
@@ -72,5 +72,5 @@ class Evaluator:
             parameter.copy_(weights[name])
         recalibrate(self._model, self._recalibration)
         network = self._folded.refresh()
-        for split, batches in self._splits.items():
+        for split, batches in self.splits.items():
             yield split, score(network, batches, self._precision)
