@@ -1,5 +1,7 @@
 # `make repro` regenerates every result, `make test` runs the tests; each sets itself up first.
-.PHONY: repro test setup clean-venv
+# `make bench` measures speed into reports/bench.md, `make profile` prints where the time goes. VARIANT chooses the variant.
+.PHONY: repro test bench profile setup clean-venv
+VARIANT ?= fashion_mnist
 PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -15,6 +17,12 @@ test: setup
 	ruff check src stages tests datasets
 	mypy
 	pytest
+
+bench: setup
+	python -m sidetrip.benchmark --variant $(VARIANT)
+
+profile: setup
+	python -m sidetrip.benchmark.profile --variant $(VARIANT)
 
 setup: $(VENV)/installed
 

@@ -2,12 +2,14 @@
 
 import copy
 
+import pandas as pd
 import pytest
 import torch
 from helpers import burnt_in, random_bench, smoke_config
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from sidetrip import training
 from sidetrip.averaging import RunningAverage
 from sidetrip.experiments import side_trips as trips
 from sidetrip.experiments import single_step as steps
@@ -314,6 +316,43 @@ def test_plain_gradient_against_finite_differences(bench, device):
                 p.add_(g, alpha=-sign * step)
     squared = float(sum(g.square().sum() for g in gradient))
     assert (values[0] - values[1]) / (2 * step) == pytest.approx(squared, rel=1e-4)
+
+
+@pytest.mark.parametrize("bad", [4, 9])
+def test_divergence_is_told_alike_however_losses_are_read(bench, monkeypatch, bad):
+    """Losses read one by one and in blocks: the same step, rate and last loss, and no later state is handed out."""
+    told = []
+    for block in (1, 3, 100):
+        monkeypatch.setattr(training, "losses_read_at_once", lambda device, block=block: block)
+        kept, taken = {}, []
+
+        def loss(model, batch, precision, taken=taken):
+            taken.append(training.batch_loss(model, batch, precision))
+            return taken[-1] * (float("nan") if len(taken) == bad else 1.0)
+
+        def keep(position, kept=kept):
+            if position.step % 2 == 0:
+                kept[position.step] = position.state()
+
+        model, rates = bench.model(0), [0.01 * (i + 1) for i in range(12)]
+        with pytest.raises(DivergedError) as error:
+            advance(model, initial_state(model), bench.stream(0), rates, bench.optimizer, [keep], loss)
+        assert error.value.step == bad
+        assert error.value.rate == rates[bad - 1]
+        assert list(kept) == list(range(0, bad, 2))
+        told.append(str(error.value))
+    assert len(set(told)) == 1
+
+
+def test_a_diverging_trip_is_the_same_row_however_losses_are_read(bench, snapshots, monkeypatch):
+    wild = trips.Case("wild", Kernel([1 - 1e20, 1e20, *[0.0] * 4]))
+    monkeypatch.setattr(trips, "cases", lambda config: [trips.Case("swa", Kernel.swa(5)), wild])
+    start, tables = load_state(state_path(snapshots, 15)), []
+    for block in (1, 100):
+        monkeypatch.setattr(training, "losses_read_at_once", lambda device, block=block: block)
+        tables.append(trips.side_trips(bench, start, 0))
+    for one, blocks in zip(*tables, strict=True):
+        pd.testing.assert_frame_equal(one, blocks)
 
 
 def test_diverging_burn_in_says_where(tmp_path):

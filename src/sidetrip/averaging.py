@@ -76,6 +76,8 @@ class RunningAverage:
 class AverageBank:
     """Observer over many averages that calls back when each is complete, then drops it.
 
+    A run that has diverged by then stops there instead.
+
     Parameters
     ----------
     averages : iterable of RunningAverage
@@ -94,6 +96,9 @@ class AverageBank:
         """Show the position to every average that is still open."""
         for average in self._averages:
             average(position)
-        for average in [a for a in self._averages if a.end == position.step]:
+        complete = [a for a in self._averages if a.end == position.step]
+        if complete:
+            position.check()
+        for average in complete:
             self._finished(position, average)
         self._averages = [a for a in self._averages if a.end > position.step]

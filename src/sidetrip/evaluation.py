@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from sidetrip.batchnorm import recalibrate
+from sidetrip.folding import FoldedNetwork
 from sidetrip.state import Tensors
 from sidetrip.training import autocast
 
@@ -24,21 +25,21 @@ class Score:
     accuracy: float
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def score(model: nn.Module, batches: Iterable[Batch], precision: str = "fp32") -> Score:
     """Score `model` in evaluation mode; every sample counts once, the last partial batch included."""
     was_training = model.training
     model.eval()
-    loss = torch.zeros((), dtype=torch.float64)
-    right = samples = 0
+    losses, right, samples = [], [], 0
     for pictures, labels in batches:
         with autocast(precision, pictures.device):
             logits = model(pictures)
-        loss += cross_entropy(logits.float(), labels, reduction="sum").double().cpu()
-        right += int((logits.argmax(dim=1) == labels).sum())
+        losses.append(cross_entropy(logits.float(), labels, reduction="sum").double())
+        right.append((logits.argmax(dim=1) == labels).sum())
         samples += len(labels)
     model.train(was_training)
-    return Score(float(loss) / samples, right / samples)
+    # Read once at the end: a GPU is not waited for at every batch.
+    return Score(float(torch.stack(losses).sum()) / samples, int(torch.stack(right).sum()) / samples)
 
 
 class Evaluator:
@@ -61,7 +62,8 @@ class Evaluator:
     def __init__(
         self, model: nn.Module, recalibration: list[Tensor], splits: Mapping[str, Iterable[Batch]], precision: str
     ) -> None:
-        self._model, self._recalibration, self._splits, self._precision = model, recalibration, splits, precision
+        self._model, self._recalibration, self.splits, self._precision = model, recalibration, splits, precision
+        self._folded = FoldedNetwork(model)
 
     @torch.no_grad()
     def __call__(self, weights: Tensors) -> Iterator[tuple[str, Score]]:
@@ -69,5 +71,6 @@ class Evaluator:
         for name, parameter in self._model.named_parameters():
             parameter.copy_(weights[name])
         recalibrate(self._model, self._recalibration)
-        for split, batches in self._splits.items():
-            yield split, score(self._model, batches, self._precision)
+        network = self._folded.refresh()
+        for split, batches in self.splits.items():
+            yield split, score(network, batches, self._precision)

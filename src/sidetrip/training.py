@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -58,6 +59,52 @@ class DivergedError(RuntimeError):
         return DivergedError, (self.step, self.rate, self.last_finite_loss)
 
 
+class Losses:
+    """Losses of a run, read back in blocks: a GPU's queue is not waited for at every step.
+
+    Parameters
+    ----------
+    start : int
+        Step that the run starts from.
+    rates : sequence of float
+        λ of each step.
+    block : int
+        Losses that are read at once.
+    """
+
+    def __init__(self, start: int, rates: Sequence[float], block: int) -> None:
+        self._start, self._rates, self._block = start, rates, block
+        self._read = 0
+        self._last: float | None = None
+        self._unread: list[Tensor] = []
+
+    def add(self, loss: Tensor) -> None:
+        """Take in the loss of the next step."""
+        self._unread.append(loss.detach())
+        if len(self._unread) >= self._block:
+            self.check()
+
+    def check(self) -> None:
+        """Read what is unread.
+
+        Raises
+        ------
+        DivergedError
+            At the first loss that is not finite.
+        """
+        unread, self._unread = self._unread, []
+        for loss in torch.stack(unread).tolist() if unread else ():
+            self._read += 1
+            if not math.isfinite(loss):
+                raise DivergedError(self._start + self._read, float(self._rates[self._read - 1]), self._last)
+            self._last = loss
+
+
+def losses_read_at_once(device: torch.device) -> int:
+    """One where reading costs nothing; on a GPU as many as keep its queue full."""
+    return 1 if device.type == "cpu" else 64
+
+
 @dataclass(frozen=True)
 class Position:
     """Where a run stands, as its observers see it: live tensors, to be read and not kept.
@@ -67,17 +114,27 @@ class Position:
     step : int
         Steps taken since initialisation.
     weights : dict of str to Tensor
-        The live parameters.
-    loss : float or None
-        Loss of the batch of this step before it was taken; None at the start.
+        The live parameters. On a GPU they may be those of a run that has diverged within the last few steps,
+        until `check` has been called.
+    batch_loss : Tensor or None
+        Loss of the batch of this step before it was taken, a scalar on the device; None at the start. May be kept.
     state : callable
-        Copies the complete state out.
+        Copies the complete state out; checks first.
+    check : callable
+        Raises DivergedError if a loss so far was not finite. Waits for a GPU: call it before measuring, not at
+        every step.
     """
 
     step: int
     weights: Tensors
-    loss: float | None
+    batch_loss: Tensor | None
     state: Callable[[], TrainState]
+    check: Callable[[], None] = lambda: None
+
+    @property
+    def loss(self) -> float | None:
+        """`batch_loss` as a number; waits for a GPU."""
+        return None if self.batch_loss is None else float(self.batch_loss)
 
 
 Observer = Callable[[Position], None]
@@ -145,23 +202,25 @@ def advance(
         sgd.state[parameter]["momentum_buffer"] = momentum[name]
     live = {name: parameter.detach() for name, parameter in parameters.items()}
 
-    def show(step: int, value: float | None) -> None:
-        if observers:
-            position = Position(step, live, value, lambda: capture(model, momentum, step))
-            for observer in observers:
-                observer(position)
+    losses = Losses(state.step, rates, losses_read_at_once(next(iter(live.values())).device))
+
+    def show(step: int, batch_loss: Tensor | None) -> None:
+        def copied() -> TrainState:
+            losses.check()
+            return capture(model, momentum, step)
+
+        position = Position(step, live, batch_loss, copied, losses.check)
+        for observer in observers:
+            observer(position)
 
     show(state.step, None)
-    last: float | None = None
     for step, rate in enumerate(rates, start=state.step + 1):
         sgd.param_groups[0]["lr"] = float(rate)
         sgd.zero_grad(set_to_none=True)
         objective = loss(model, stream.batch(step), optimizer.precision)
-        value = objective.item()
-        if not torch.isfinite(objective):
-            raise DivergedError(step, float(rate), last)
+        losses.add(objective)
         objective.backward()
         sgd.step()
-        last = value
-        show(step, value)
+        show(step, objective.detach())
+    losses.check()
     return capture(model, momentum, state.step + len(rates))

@@ -63,12 +63,17 @@ class Loader:
         self, split: Pictures, mean: list[float], deviation: list[float], margin: int, device: torch.device | str
     ) -> None:
         self.device = torch.device(device)
-        self._margin = margin
-        padded = torch.nn.functional.pad(split.pictures, (margin,) * 4) if margin else split.pictures
-        # Channels last in memory: one gather moves whole pixels.
-        self._pixels = padded.permute(0, 2, 3, 1).contiguous().to(self.device)
         self.labels = split.labels.to(self.device)
-        self.side = split.pictures.shape[-1]
+        samples, channels, self.side, _ = split.pictures.shape
+        self._margin, self._width = margin, self.side + 2 * margin
+        padded = torch.nn.functional.pad(split.pictures, (margin,) * 4) if margin else split.pictures
+        # Channels last in memory, so that a window of pixels is whole wherever in memory it begins: element i
+        # is the picture whose top left pixel is the i-th of all padded pixels.
+        pixels = padded.permute(0, 2, 3, 1).contiguous().to(self.device)
+        begins = samples * self._width**2 - (self.side - 1) * (self._width + 1)
+        self._windows = pixels.as_strided(
+            (begins, self.side, self.side, channels), (channels, self._width * channels, channels, 1)
+        )
         self._scale = 1.0 / (255.0 * torch.tensor(deviation, device=self.device, dtype=torch.float32))
         self._offset = -torch.tensor(mean, device=self.device) / torch.tensor(deviation, device=self.device)
 
@@ -82,20 +87,19 @@ class Loader:
 
         `shifts` int [n, 2] (down, right) and `flips` bool [n] say how each sample is augmented.
         """
-        n = len(indices)
-        rows = np.arange(self.side)[None, :] + self._margin
-        columns = np.repeat(rows, n, axis=0)
-        rows = np.repeat(rows, n, axis=0)
-        if shifts is not None:
-            rows = rows - shifts[:, :1]
-            columns = columns - shifts[:, 1:]
+        down, right = (0, 0) if shifts is None else shifts.T
+        corners = (indices * self._width + self._margin - down) * self._width + self._margin - right
+        mirrored = np.zeros(len(indices), dtype=np.int64) if flips is None else flips
+        which, corner, mirror = self._send(np.stack([indices, corners, mirrored]))
+        pixels = self._windows.index_select(0, corner)
         if flips is not None:
-            columns = np.where(flips[:, None], columns[:, ::-1], columns)
-        which = torch.from_numpy(np.ascontiguousarray(indices)).to(self.device)
-        row = torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
-        column = torch.from_numpy(np.ascontiguousarray(columns)).to(self.device)
-        pixels = self._pixels[which[:, None, None], row[:, :, None], column[:, None, :]]
+            pixels = torch.where(mirror.bool()[:, None, None, None], pixels.flip(2), pixels)
         return (pixels.float() * self._scale + self._offset).permute(0, 3, 1, 2), self.labels[which]
+
+    def _send(self, numbers: np.ndarray) -> Tensor:
+        """Numbers on the device, in one transfer that a GPU's queue does not wait for."""
+        sent = torch.from_numpy(numbers)
+        return sent.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else sent
 
 
 @dataclass(frozen=True)

@@ -62,11 +62,12 @@ def look_along(bench: Bench, start: TrainState, seed: int, rates: Sequence[float
     parameters, looks = dict(copy.named_parameters()), {}
 
     def look(position: Position) -> None:
-        if position.loss is not None:
+        if position.batch_loss is not None:
             report_progress()
         step = position.step - start.step
         if step % settings.every:
             return
+        position.check()
         with torch.no_grad():
             for name, weight in position.weights.items():
                 parameters[name].copy_(weight)

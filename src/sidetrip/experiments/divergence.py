@@ -40,7 +40,7 @@ def states_along(bench: Bench, start: TrainState, stream: TrainingStream, rates:
     def keep(position: Position) -> None:
         if position.step - start.step in looked_at:
             kept[position.step - start.step] = position.state()
-        if position.loss is not None:
+        if position.batch_loss is not None:
             report_progress()
 
     with suppress(DivergedError):  # what is missing from `kept` stands as diverged in every table

@@ -137,6 +137,7 @@ def side_trips(bench: Bench, start: TrainState, seed: int) -> tuple[pd.DataFrame
 
     def momentary(position: Position) -> None:
         if position.step - start.step in windows:
+            position.check()
             scores.add("none", position.step - start.step, MOMENTARY, position.weights)
 
     bank = AverageBank([RunningAverage(case.kernel, start.step) for case in averaged], finished)
@@ -149,9 +150,10 @@ def side_trips(bench: Bench, start: TrainState, seed: int) -> tuple[pd.DataFrame
         ends = {start.step + case.window: case for case in riders}
 
         def arrived(position: Position, ends: dict[int, Case] = ends) -> None:
-            case = ends.pop(position.step, None)
-            if case is None:
+            if position.step not in ends:
                 return
+            position.check()
+            case = ends.pop(position.step)
             scores.add(case.name, case.window, TRIP, position.weights)
             here = with_weights(start, position.weights)
             for kind in (case, *false.get((case.name, case.window), [])):
@@ -209,6 +211,7 @@ def running_averages(bench: Bench, seed: int) -> pd.DataFrame:
 
     def momentary(position: Position) -> None:
         if position.step in stops:
+            position.check()
             add(position, "none", 0, position.weights)
 
     bank = AverageBank(
@@ -227,5 +230,5 @@ def running_averages(bench: Bench, seed: int) -> pd.DataFrame:
 
 
 def _tick(position: Position) -> None:
-    if position.loss is not None:
+    if position.batch_loss is not None:
         report_progress()

@@ -1,0 +1,75 @@
+"""One branch point's averaging comparison: the pipeline against the same work written with stock parts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from statistics import median
+
+import torch
+
+from sidetrip.benchmark.stock import Comparison, StepRow, loaders
+from sidetrip.benchmark.table import Row
+from sidetrip.benchmark.timing import ratio, seconds
+from sidetrip.benchmark.workers import comparison_unit, on_workers
+from sidetrip.benchmark.workplace import Workplace
+from sidetrip.experiments.side_trips import side_trips
+from sidetrip.runtime.devices import make_deterministic
+from sidetrip.runtime.executor import worker_devices
+from sidetrip.state import restore
+
+CORES = len(os.sched_getaffinity(0))
+# As one would write it, and with what helps it on some machines: threads get in the way of the loaders' workers.
+STOCK = {
+    "": (torch.contiguous_format, CORES),
+    ", channels_last": (torch.channels_last, CORES),
+    ", channels_last, 1 thread": (torch.channels_last, 1),
+}
+
+
+@contextmanager
+def torch_defaults(precision: str, threads: int) -> Iterator[None]:
+    """No demand for determinism, as in a script that asks for nothing."""
+    torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.deterministic = False
+    try:
+        yield
+    finally:
+        make_deterministic(precision)
+
+
+def stock_comparison(work: Workplace, memory_format: torch.memory_format, threads: int) -> list[StepRow]:
+    """The comparison with stock parts."""
+    mean, deviation = work.facts["mean"], work.facts["deviation"]
+    data = loaders(work.config, work.split("train"), work.split("validation"), mean, deviation)
+    model, start = work.bench.model(), work.start
+    restore(start, model)
+    model.to(memory_format=memory_format)  # type: ignore[call-overload]
+    rates = work.bench.rates[start.step :]
+    with torch_defaults(work.config.model.precision, threads):
+        return Comparison(work.config, data, model, start.momentum, rates, work.device).run()
+
+
+def averaging_comparison(work: Workplace) -> Iterator[Row]:
+    """Seconds a branch point: ours on one worker, ours on all workers at once, and stock parts on all cores."""
+    everyone = len(worker_devices(replace(work.config.runtime, device=work.device.type), 2**30))
+    work.bench.evaluate, work.start  # noqa: B018 - opened before the clock starts
+    alone, together = [], []
+    stock: dict[str, list[float]] = {name: [] for name in STOCK}
+    for _ in range(work.size.comparison_repetitions):
+        alone.append(seconds(lambda: side_trips(work.bench, work.start, 0), work.device))
+        together.append(on_workers(work, partial(comparison_unit, work), everyone, everyone) / everyone)
+        for name, settings in STOCK.items():
+            stock[name].append(seconds(partial(stock_comparison, work, *settings), work.device))
+    topic = "averaging comparison"
+    yield Row(topic, "ours, 1 worker", median(alone), "s a branch point")
+    yield Row(topic, f"ours, {everyone} workers", median(together), "s a branch point")
+    for name, taken in stock.items():
+        yield Row(topic, f"stock parts{name}", median(taken), "s a branch point")
+    fastest = [min(taken) for taken in zip(*stock.values(), strict=True)]
+    yield Row(topic, "fastest stock parts ÷ ours, 1 worker", ratio(fastest, alone), "")
+    yield Row(topic, "fastest stock parts ÷ ours, all workers", ratio(fastest, together), "", least=3.0)

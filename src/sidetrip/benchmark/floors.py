@@ -1,0 +1,37 @@
+"""The least that a kind of work can take: its network passes alone, on batches that are already there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from sidetrip.experiments.bench import Bench
+from sidetrip.training import autocast, batch_loss
+
+
+def training_floor(bench: Bench, steps: int) -> Callable[[], None]:
+    """Forward, backward and torch's SGD step on one resident batch, `steps` times, and nothing else."""
+    model, batch, constants = bench.model().train(), bench.stream(0).batch(1), bench.optimizer
+    sgd = torch.optim.SGD(model.parameters(), 0.01, momentum=constants.momentum, weight_decay=constants.weight_decay)
+
+    def run() -> None:
+        for _ in range(steps):
+            sgd.zero_grad()
+            batch_loss(model, batch, constants.precision).backward()
+            sgd.step()
+
+    return run
+
+
+def forward_floor(model: nn.Module, batches: Sequence[Tensor], precision: str) -> Callable[[], None]:
+    """Forward passes of `model` over `batches` in the mode it is in."""
+
+    @torch.inference_mode()
+    def run() -> None:
+        for pictures in batches:
+            with autocast(precision, pictures.device):
+                model(pictures)
+
+    return run

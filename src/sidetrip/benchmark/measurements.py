@@ -1,0 +1,102 @@
+"""What is measured, each against its floor, in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from statistics import median
+
+from torch import Tensor
+
+from sidetrip.averaging import AverageBank, RunningAverage
+from sidetrip.benchmark.floors import forward_floor, training_floor
+from sidetrip.benchmark.table import Row
+from sidetrip.benchmark.timing import interleaved, ratio
+from sidetrip.benchmark.workplace import Workplace
+from sidetrip.experiments.single_step import measured_settings, single_step, step_sizes
+from sidetrip.kernels import Kernel
+from sidetrip.training import Position, advance
+
+KERNELS = (1, 4, 16)
+
+
+def training(work: Workplace) -> Iterator[Row]:
+    """The training loop against its floor, and what averaging adds to a step."""
+    bench, steps = work.bench, work.size.steps
+    model, rates = bench.model(), [0.01] * steps
+    position = Position(0, dict(bench.model().named_parameters()), None, lambda: work.start)
+    tasks: dict[str, Callable[[], object]] = {
+        "floor": training_floor(bench, steps),
+        "loop": lambda: advance(model, work.start, bench.stream(0), rates, bench.optimizer),
+    }
+    tasks |= {f"{count} kernels": _averaging(position, count, steps) for count in KERNELS}
+    taken = interleaved(tasks, work.size.repetitions, work.device)
+    yield Row("training", "floor: forward, backward, SGD", steps / median(taken["floor"]), "steps/s")
+    yield Row("training", "training loop", steps / median(taken["loop"]), "steps/s")
+    yield Row("training", "loop ÷ floor", ratio(taken["floor"], taken["loop"]), "", least=0.95)
+    for count in KERNELS:
+        share = ratio(taken[f"{count} kernels"], taken["floor"])
+        most = 10.0 if count == max(KERNELS) else None
+        yield Row("averaging", f"{count} running averages", 100 * share, "% of a step", most=most)
+
+
+def _averaging(position: Position, count: int, steps: int) -> Callable[[], None]:
+    """Show `steps` positions to a bank of averages whose windows stay open."""
+    kernels = [Kernel.ema(10**4, newest=0.01 / (i + 1)) for i in range(count)]
+    bank = AverageBank([RunningAverage(kernel, 0) for kernel in kernels], lambda position, average: None)
+
+    def run() -> None:
+        for _ in range(steps):
+            bank(position)
+
+    return run
+
+
+def evaluation(work: Workplace) -> Iterator[Row]:
+    """Recalibration and scoring against forward passes alone."""
+    bench, settings = work.bench, work.config.evaluation
+    evaluate, weights = bench.evaluate, work.start.weights
+    batches = [pictures for split in evaluate.splits.values() for pictures, _ in split]
+    scored = sum(len(pictures) for pictures in batches)
+    passed = scored + settings.recalibration_samples
+    taken = interleaved(
+        {
+            "floor": forward_floor(bench.model().eval(), batches, work.config.model.precision),
+            "evaluation": lambda: list(evaluate(weights)),
+        },
+        work.size.repetitions,
+        work.device,
+    )
+    yield Row("evaluation", "floor: forward", scored / median(taken["floor"]), "pictures/s")
+    yield Row("evaluation", "recalibration and scores", passed / median(taken["evaluation"]), "pictures/s")
+    share = ratio(taken["floor"], taken["evaluation"]) * passed / scored
+    yield Row("evaluation", "evaluation ÷ floor", share, "", least=0.9)
+
+
+def sweep(work: Workplace) -> Iterator[Row]:
+    """The single-step sweep, gradients and curvatures included, against its forward passes alone."""
+    bench, size = work.bench, work.size
+    batches = list(_swept(work))
+    curves, _ = single_step(bench, work.start, 0)
+    taken = interleaved(
+        {
+            "floor": forward_floor(bench.model().train(), batches, work.config.model.precision),
+            "sweep": lambda: single_step(bench, work.start, 0),
+        },
+        max(1, size.repetitions // 4),
+        work.device,
+        warm_up=False,
+    )
+    yield Row("single step", "floor: forward", len(curves) / median(taken["floor"]), "points/s")
+    yield Row("single step", "sweep", len(curves) / median(taken["sweep"]), "points/s")
+    yield Row("single step", "sweep ÷ floor", ratio(taken["floor"], taken["sweep"]), "", least=0.9)
+
+
+def _swept(work: Workplace) -> Iterator[Tensor]:
+    """The pictures of every forward pass of the sweep at one branch point."""
+    settings = work.config.single_step
+    points = len(step_sizes(settings.points, settings.widest, settings.zoom))
+    for size in settings.batch_sizes:
+        stream = work.bench.stream(0, "benchmark", min(size, settings.chunk))
+        parts = [stream.batch(1 + i)[0] for i in range(size // stream.batch_size + settings.held_out_batches)]
+        for _ in range(points * len(measured_settings(size, settings))):
+            yield from parts

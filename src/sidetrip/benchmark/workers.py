@@ -1,0 +1,134 @@
+"""What more workers bring, how long it takes until they work, and what they hold in memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from sidetrip.averaging import AverageBank, RunningAverage
+from sidetrip.benchmark.table import Row
+from sidetrip.benchmark.workplace import Workplace
+from sidetrip.config import Runtime, save_config
+from sidetrip.experiments.side_trips import side_trips
+from sidetrip.experiments.single_step import single_step
+from sidetrip.kernels import Kernel
+from sidetrip.runtime.executor import run_units, worker_device, worker_devices
+from sidetrip.training import advance
+
+Span = tuple[float, float]  # seconds since the epoch
+
+
+def on_workers(work: Workplace, unit: Callable[[int], Span], workers: int, units: int) -> float:
+    """Seconds from the first unit's start to the last one's end."""
+    runtime = replace(work.config.runtime, device=work.device.type, workers=workers)
+    spans = run_units(unit, range(units), [1.0] * units, runtime, work.config.model.precision, "benchmark")
+    return max(end for _, end in spans) - min(start for start, _ in spans)
+
+
+def _here(work: Workplace) -> Workplace:
+    """The workplace on this worker's device, its data and branch point ready."""
+    here = replace(work, device=worker_device())
+    here.start, here.bench.evaluate  # noqa: B018 - opened before the clock starts
+    return here
+
+
+def training_unit(work: Workplace, index: int) -> Span:
+    """Training steps on a worker."""
+    here = _here(work)
+    start = time.time()
+    rates = [0.01] * (10 * work.size.steps)
+    advance(here.bench.model(), here.start, here.bench.stream(index), rates, here.bench.optimizer)
+    return start, time.time()
+
+
+def comparison_unit(work: Workplace, index: int) -> Span:
+    """One branch point's averaging comparison on a worker."""
+    here = _here(work)
+    start = time.time()
+    side_trips(here.bench, here.start, index)
+    return start, time.time()
+
+
+def throughput(work: Workplace) -> Iterator[Row]:
+    """Units of training per second on one and on all workers, in turns."""
+    everyone = len(worker_devices(replace(work.config.runtime, device=work.device.type), 2**30))
+    unit = partial(training_unit, work)
+    rounds = range(max(1, work.size.repetitions // 3))
+    alone, together = zip(
+        *((on_workers(work, unit, 1, 1), on_workers(work, unit, everyone, everyone)) for _ in rounds), strict=True
+    )
+    gain = median(everyone * a / b for a, b in zip(alone, together, strict=True))
+    yield Row("workers", "1 worker", 1 / median(alone), "units/s")
+    yield Row("workers", f"{everyone} workers", everyone / median(together), "units/s")
+    yield Row("workers", f"{everyone} workers ÷ 1 worker", gain, "", least=0.9 * everyone)
+
+
+def _now(index: int) -> float:
+    return time.time()
+
+
+def first_unit(started: str) -> None:
+    """Print the seconds from `started` (since the epoch) to the start of a unit on a worker of this process."""
+    import sidetrip.runtime.tables  # noqa: F401 - what a stage imports beside what this module does
+
+    (now,) = run_units(_now, [0], [1.0], Runtime(device="auto", workers=1), "fp32", "benchmark")
+    sys.stdout.write(f"{now - float(started)}\n")
+
+
+def start_up(work: Workplace) -> Iterator[Row]:
+    """Until a stage has read its settings, and until its first unit starts."""
+    settings, units = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        save_config(work.config, Path(folder) / "config.yaml")
+        stage = [sys.executable, "stages/single_step.py", "-cd", folder, "--cfg", "job"]
+        for _ in range(max(1, work.size.repetitions // 3)):
+            start = time.time()
+            subprocess.run(stage, check=True, stdout=subprocess.DEVNULL)
+            settings.append(time.time() - start)
+            module = f"from sidetrip.benchmark.workers import first_unit; first_unit('{time.time()}')"
+            printed = subprocess.run([sys.executable, "-c", module], check=True, capture_output=True, text=True)
+            units.append(float(printed.stdout))
+    yield Row("start-up", "stage --cfg job", median(settings), "s", most=4.0)
+    yield Row("start-up", "to the first unit on a worker", median(units), "s", most=4.0)
+
+
+def _peak(work: Workplace, kind: str, window: int) -> float:
+    """Peak memory in MB of one kind of work, in a process of its own."""
+    bench = work.bench
+    if kind == "training and averages":
+        bank = AverageBank([RunningAverage(Kernel.swa(window), work.start.step)], lambda position, average: None)
+        advance(bench.model(), work.start, bench.stream(0), [0.01] * window, bench.optimizer, [bank])
+    elif kind == "evaluation":
+        list(bench.evaluate(work.start.weights))
+    else:
+        single_step(bench, work.start, 0)
+    if work.device.type == "cuda":
+        return torch.cuda.max_memory_allocated(work.device) / 1e6
+    # Not getrusage: a new process inherits the peak of the one that started it.
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1e3
+
+
+def memory(work: Workplace) -> Iterator[Row]:
+    """Peak memory of each kind of work, and its growth with the window of an average."""
+
+    def peak(kind: str, window: int = 0) -> float:
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            return pool.submit(_peak, work, kind, window).result()
+
+    short, long = (peak("training and averages", window) for window in (work.size.steps, 8 * work.size.steps))
+    yield Row("memory", f"training and averages, window {work.size.steps}", short, "MB")
+    yield Row("memory", f"growth to window {8 * work.size.steps}", 100 * (long / short - 1), "%", most=5.0)
+    yield Row("memory", "evaluation", peak("evaluation"), "MB")
+    yield Row("memory", "single step", peak("single step"), "MB")

@@ -1,0 +1,85 @@
+"""What the benchmark works on: a variant's data in a folder of its own, and a branch point."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from omegaconf import OmegaConf
+
+from sidetrip.config import Config, resolve
+from sidetrip.data.packed import Pictures, load_pictures, moments, save_pictures
+from sidetrip.data.sources import load_source
+from sidetrip.experiments.bench import Bench
+from sidetrip.runtime.devices import make_deterministic
+from sidetrip.runtime.memory import keep_freed_memory
+from sidetrip.state import TrainState, initial_state
+from sidetrip.training import advance
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured; shares and ratios hardly depend on it, their noise does."""
+
+    repetitions: int  # rounds of each interleaved measurement
+    comparison_repetitions: int  # rounds of the averaging comparison, by far the longest
+    steps: int  # training steps a round
+    pictures: int  # kept of each split at most
+
+
+SIZES = {"full": Size(9, 3, 40, 2**62), "smoke": Size(1, 1, 2, 400)}
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A variant, where its packed data lie, the device, and how much to measure. Goes to worker processes."""
+
+    config: Config
+    folder: Path
+    device: torch.device
+    size: Size
+
+    @cached_property
+    def bench(self) -> Bench:
+        """Opened in a process that computes as the pipeline's workers do."""
+        make_deterministic(self.config.model.precision)
+        keep_freed_memory()
+        return Bench(self.config, self.folder, self.device)
+
+    @cached_property
+    def start(self) -> TrainState:
+        """A branch point: a few steps after initialisation."""
+        model = self.bench.model(0)
+        rates = self.bench.rates[: self.size.steps].tolist()
+        return advance(model, initial_state(model), self.bench.stream(0), rates, self.bench.optimizer)
+
+    def split(self, name: str) -> Pictures:
+        """The packed pictures of "train" or "validation"."""
+        return load_pictures(self.folder / f"{name}.safetensors")
+
+    @property
+    def facts(self) -> dict[str, list[float]]:
+        """Mean and deviation of the training pictures' channels."""
+        return json.loads((self.folder / "facts.json").read_text())
+
+
+def prepare(variant: str, folder: Path, device: torch.device, size: Size) -> Workplace:
+    """Resolve a variant of params.yaml and pack its pictures, or the first of them, into `folder`."""
+    config = resolve(OmegaConf.load("params.yaml"), variant)  # type: ignore[arg-type]
+    splits = dict(zip(("train", "validation"), load_source(config), strict=True))
+    for name, split in splits.items():
+        kept = replace(split, pictures=split.pictures[: size.pictures].clone(), labels=split.labels[: size.pictures])
+        save_pictures(kept, folder / f"{name}.safetensors")
+    train = splits["train"]
+    mean, deviation = moments(train)
+    facts = {
+        "channels": train.pictures.shape[1],
+        "classes": len(train.classes),
+        "mean": mean,
+        "deviation": deviation,
+    }
+    (folder / "facts.json").write_text(json.dumps(facts))
+    return Workplace(config, folder, device, size)
