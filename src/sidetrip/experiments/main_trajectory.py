@@ -9,6 +9,8 @@ from itertools import takewhile
 from pathlib import Path
 
 import pandas as pd
+import torch
+from torch import Tensor
 
 from sidetrip.experiments.bench import Bench
 from sidetrip.files import check, is_whole, read_table, sealing, write_table
@@ -38,6 +40,7 @@ class Journal:
         self._kept = list(takewhile(lambda step: is_whole(self._place(step)), snapshots))
         self._between = max(self._saved_since_last_snapshot(), default=None)
         self._losses = [] if self._between is None else self._read_losses(self._between)
+        self._unread: list[tuple[int, Tensor]] = []  # still on the device, which is not waited for at every step
         self._saved_at = time.monotonic()
 
     def _place(self, step: int) -> Path:
@@ -60,14 +63,17 @@ class Journal:
 
     def __call__(self, position: Position) -> None:
         """Take in a step, and save it if it is a snapshot or the last one saved is old."""
-        if position.loss is None and self._kept:
+        if position.batch_loss is not None:
+            self._unread.append((position.step, position.batch_loss))
+        elif self._kept:
             return  # where the run was taken up
-        if position.loss is not None:
-            self._losses.append((position.step, position.loss))
         if position.step in self._snapshots or time.monotonic() - self._saved_at > SECONDS_BETWEEN_SAVES:
             self._save(position)
 
     def _save(self, position: Position) -> None:
+        steps, losses = [step for step, _ in self._unread], [loss for _, loss in self._unread]
+        self._losses += zip(steps, torch.stack(losses).tolist() if losses else [], strict=True)
+        self._unread = []
         with sealing(self._place(position.step)) as folder:
             save_state(position.state(), folder / "state.safetensors")
             write_table(pd.DataFrame(self._losses, columns=["step", "batch_loss"]), folder / "losses.csv")
@@ -103,7 +109,7 @@ def burn_in(bench: Bench, seed: int, place: Workplace) -> pd.DataFrame:
     report_progress(start.step)
 
     def tick(position: Position) -> None:
-        if position.loss is not None:
+        if position.batch_loss is not None:
             report_progress()
 
     rates = bench.rates[start.step :].tolist()

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from sidetrip.config import Config, ConfigError, Runtime
 from sidetrip.files import is_whole, sealing, write_table
 from sidetrip.runtime.devices import make_deterministic, resolve_device
+from sidetrip.runtime.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from sidetrip.runtime.scratch import Scratch
@@ -54,6 +55,7 @@ def _start_worker(progress: Any, precision: str, devices: Any) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _progress, _device = progress, torch.device(devices.get())
     make_deterministic(precision)
+    keep_freed_memory()
 
 
 def _end_with_parent() -> None:
