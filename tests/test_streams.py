@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sidetrip.data.packed import Pictures, load_pictures, moments, save_pictures
 from sidetrip.data.streams import Augmentation, FixedBatches, Loader, TrainingStream
+from sidetrip.files import sealing
 
 MOVED = Augmentation(shift=2, flip=True)
 
@@ -78,8 +79,9 @@ def test_moments_are_numpy_s():
 
 def test_packed_pictures_survive_the_disk(tmp_path):
     split = random_pictures(11, 2)
-    save_pictures(split, tmp_path / "x.safetensors")
-    back = load_pictures(tmp_path / "x.safetensors")
+    with sealing(tmp_path / "packed") as folder:
+        save_pictures(split, folder / "x.safetensors")
+    back = load_pictures(tmp_path / "packed" / "x.safetensors")
     assert torch.equal(back.pictures, split.pictures)
     assert torch.equal(back.labels, split.labels)
     assert back.classes == split.classes
