@@ -3,16 +3,17 @@
 from functools import partial
 
 from sidetrip.config import Config
-from sidetrip.experiments import alignment
-from sidetrip.experiments.bench import open_bench
 from sidetrip.runtime.executor import Workplace, worker_device
 from sidetrip.runtime.stage import Tables, output_folder, run_stage, stage
-from sidetrip.state import load_state, state_path
 
 Pair = tuple[int, int]
 
 
 def unit(config: Config, pair: Pair, place: Workplace) -> Tables:
+    from sidetrip.experiments import alignment
+    from sidetrip.experiments.bench import open_bench
+    from sidetrip.state import load_state, state_path
+
     seed, point = pair
     bench = open_bench(config, output_folder(config, "prepare_data"), worker_device())
     start = load_state(state_path(output_folder(config, "branch") / f"seed_{seed}", point), bench.device)

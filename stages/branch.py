@@ -3,14 +3,15 @@
 from functools import partial
 
 from sidetrip.config import Config
-from sidetrip.experiments.bench import open_bench
-from sidetrip.experiments.main_trajectory import replay
 from sidetrip.runtime.executor import Workplace, report_progress, worker_device
 from sidetrip.runtime.stage import Tables, output_folder, run_stage, stage
-from sidetrip.state import save_state, state_path
 
 
 def unit(config: Config, seed: int, place: Workplace) -> Tables:
+    from sidetrip.experiments.bench import open_bench
+    from sidetrip.experiments.main_trajectory import replay
+    from sidetrip.state import save_state, state_path
+
     bench = open_bench(config, output_folder(config, "prepare_data"), worker_device())
     snapshots = output_folder(config, "burn_in") / f"seed_{seed}"
     for state in replay(bench, seed, snapshots, config.branch.points):

@@ -3,25 +3,25 @@
 from functools import partial
 
 from sidetrip.config import Config, ConfigError
-from sidetrip.experiments import main_trajectory
-from sidetrip.experiments.bench import open_bench
 from sidetrip.runtime.executor import Workplace, worker_device
 from sidetrip.runtime.stage import Tables, output_folder, run_stage, stage
-from sidetrip.training import DivergedError
 
 
 def unit(config: Config, seed: int, place: Workplace) -> Tables:
+    from sidetrip.experiments.bench import open_bench
+    from sidetrip.experiments.main_trajectory import burn_in
+    from sidetrip.training import DivergedError
+
     bench = open_bench(config, output_folder(config, "prepare_data"), worker_device())
-    return {"batch_losses": main_trajectory.burn_in(bench, seed, place)}
+    try:
+        return {"batch_losses": burn_in(bench, seed, place)}
+    except DivergedError as error:
+        raise ConfigError(f"burn_in.rate = {config.burn_in.rate:g}: seed {seed}: {error}") from error
 
 
 @stage
 def main(config: Config) -> None:
-    costs = [config.burn_in.steps] * len(config.seeds)
-    try:
-        run_stage(config, "burn_in", partial(unit, config), config.seeds, costs)
-    except DivergedError as error:
-        raise ConfigError(f"burn_in.rate = {config.burn_in.rate:g}: {error}") from error
+    run_stage(config, "burn_in", partial(unit, config), config.seeds, [config.burn_in.steps] * len(config.seeds))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def resolve_here(params: DictConfig, variant: str) -> Config:
         check_folder(root)
     if config.data.source == "torchvision" and root.exists() and not root.is_dir():
         raise ConfigError(f"data.root = {root}: a file; name the folder that downloads go to")
-    if resolve_device(config.runtime.device).type == "cpu" and config.model.precision == "tf32":
+    if resolve_device(config.runtime.device) == "cpu" and config.model.precision == "tf32":
         raise ConfigError("model.precision = tf32: this machine has no GPU; use fp32 or bf16")
     return config
 

@@ -4,17 +4,18 @@ from functools import partial
 from itertools import pairwise
 
 from sidetrip.config import Config
-from sidetrip.experiments import fixed_batch
-from sidetrip.experiments.bench import open_bench
 from sidetrip.files import read_table
 from sidetrip.runtime.executor import Workplace, worker_device
 from sidetrip.runtime.stage import Tables, output_folder, run_stage, stage
-from sidetrip.state import load_state, state_path
 
 Unit = tuple[int, tuple[int, int]]
 
 
 def unit(config: Config, which: Unit, place: Workplace) -> Tables:
+    from sidetrip.experiments import fixed_batch
+    from sidetrip.experiments.bench import open_bench
+    from sidetrip.state import load_state, state_path
+
     seed, points = which
     bench = open_bench(config, output_folder(config, "prepare_data"), worker_device())
     folder = output_folder(config, "branch") / f"seed_{seed}"

@@ -10,6 +10,7 @@ from sidetrip.data.packed import Pictures, moments, save_pictures
 from sidetrip.data.sources import load_source
 from sidetrip.files import write_json
 from sidetrip.models import build_model
+from sidetrip.runtime.provenance import PROVENANCE, software
 from sidetrip.runtime.scratch import open_scratch
 from sidetrip.runtime.stage import publishing, stage
 
@@ -65,6 +66,7 @@ def main(config: Config) -> None:
         check_samples(config, len(train))
         with publishing(config, "prepare_data", scratch) as folder:
             pack(train, validation, folder)
+            write_json(folder / PROVENANCE, [software("cpu")])
 
 
 if __name__ == "__main__":

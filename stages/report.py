@@ -6,7 +6,7 @@ from typing import Any
 from sidetrip.config import Config
 from sidetrip.files import digest, read_json, read_table, write_bytes
 from sidetrip.report import render, render_index
-from sidetrip.runtime.provenance import code_digest
+from sidetrip.runtime.provenance import PROVENANCE, code_digest
 from sidetrip.runtime.stage import output_folder, stage
 
 TABLES = ("single_step", "side_trips", "distances")
@@ -27,8 +27,8 @@ def provenance(config: Config, target: Path) -> dict[str, Any]:
     """Digests of code and settings, and the software that each stage ran on, stages of the same together."""
     software: dict[str, tuple[dict[str, str], list[str]]] = {}
     for name in COMPUTING:
-        versions = read_json(output_folder(config, name) / "provenance.json")
-        software.setdefault(str(versions), (versions, []))[1].append(name)
+        for versions in read_json(output_folder(config, name) / PROVENANCE):
+            software.setdefault(str(versions), (versions, []))[1].append(name)
     return {
         "code": code_digest(["src", "stages"]),
         "settings": digest(target / "config.yaml"),

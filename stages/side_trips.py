@@ -3,16 +3,18 @@
 from functools import partial
 
 from sidetrip.config import Config
-from sidetrip.experiments import side_trips
-from sidetrip.experiments.bench import open_bench
+from sidetrip.experiments.cases import trip_steps
 from sidetrip.runtime.executor import Workplace, worker_device
 from sidetrip.runtime.stage import Tables, output_folder, run_stage, stage
-from sidetrip.state import load_state, state_path
 
 Unit = tuple[int, int | None]  # seed, and branch point; None: the whole main trajectory
 
 
 def unit(config: Config, which: Unit, place: Workplace) -> Tables:
+    from sidetrip.experiments import side_trips
+    from sidetrip.experiments.bench import open_bench
+    from sidetrip.state import load_state, state_path
+
     seed, point = which
     bench = open_bench(config, output_folder(config, "prepare_data"), worker_device())
     if point is None:
@@ -26,7 +28,7 @@ def unit(config: Config, which: Unit, place: Workplace) -> Tables:
 def main(config: Config) -> None:
     points: list[int | None] = [None, *config.branch.points]
     units: list[Unit] = [(seed, point) for seed in config.seeds for point in points]
-    costs = [config.burn_in.steps if point is None else side_trips.trip_steps(config) for _, point in units]
+    costs = [config.burn_in.steps if point is None else trip_steps(config) for _, point in units]
     run_stage(config, "side_trips", partial(unit, config), units, costs)
 
 

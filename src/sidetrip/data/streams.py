@@ -7,7 +7,6 @@ visits each sample once, in a new order; an epoch's last samples that fill no ba
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,16 +16,11 @@ import torch
 from torch import Tensor
 
 from sidetrip.data.packed import Pictures
-
-
-def generator(*key: object) -> np.random.Generator:
-    """Counter-based generator that depends on `key` alone."""
-    digest = hashlib.sha256("/".join(map(str, key)).encode()).digest()
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
+from sidetrip.randomness import generator
 
 
 def torch_generator(device: torch.device, *key: object) -> torch.Generator:
-    """The same for torch, whose draws are made on the device."""
+    """Generator of torch, whose draws are made on the device, that depends on `key` alone."""
     return torch.Generator(device).manual_seed(int(generator(*key).integers(2**63)))
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sidetrip.averaging import RunningAverage
 from sidetrip.config import Quadratic
-from sidetrip.data.streams import generator, torch_generator
+from sidetrip.data.streams import torch_generator
 from sidetrip.kernels import Kernel
 from sidetrip.quadratic import (
     drag_and_drift,
@@ -27,6 +27,7 @@ from sidetrip.quadratic import (
     stationary_covariance,
     stochastic_step,
 )
+from sidetrip.randomness import generator
 from sidetrip.state import initial_state
 from sidetrip.training import Optimizer, advance
 

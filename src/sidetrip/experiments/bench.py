@@ -11,11 +11,12 @@ from torch import nn
 
 from sidetrip.config import Config
 from sidetrip.data.packed import load_pictures
-from sidetrip.data.streams import Augmentation, FixedBatches, Loader, TrainingStream, generator
+from sidetrip.data.streams import Augmentation, FixedBatches, Loader, TrainingStream
 from sidetrip.evaluation import Evaluator
 from sidetrip.files import read_json
 from sidetrip.kernels import Schedule
 from sidetrip.models import build_model
+from sidetrip.randomness import generator
 from sidetrip.training import Optimizer
 
 SPLITS = ("train", "validation")

@@ -10,45 +10,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from sidetrip.config import Config, SingleStep
 from sidetrip.experiments.bench import Bench
+from sidetrip.experiments.sweep import BATCH, MOMENTUM, measured_settings, step_sizes
 from sidetrip.runtime.executor import report_progress
 from sidetrip.state import TrainState, restore
 from sidetrip.training import Optimizer, batch_loss
 
 OWN, HELD_OUT = "own", "held_out"
-GRADIENT, MOMENTUM = "gradient", "momentum"  # directions
-BATCH, FROZEN = "batch", "frozen"  # BatchNorm statistics
 
 Batch = tuple[Tensor, Tensor]
 Direction = list[Tensor]
-
-
-def step_sizes(points: int, widest: float, zoom: float) -> np.ndarray:
-    """Step sizes λ of the wide and of the zoomed range together, ascending from 0."""
-    return np.union1d(np.linspace(0.0, widest, points), np.linspace(0.0, zoom, points))
-
-
-def measured_settings(batch_size: int, settings: SingleStep) -> list[tuple[str, str]]:
-    """(direction, BatchNorm statistics) to measure; the paper's first, its alternatives at the smallest size alone."""
-    if batch_size > min(settings.batch_sizes):
-        return [(GRADIENT, BATCH)]
-    return [(GRADIENT, BATCH), (GRADIENT, FROZEN), (MOMENTUM, BATCH)]
-
-
-def sweep_cost(config: Config) -> int:
-    """Samples that go forward through the network at one branch point."""
-    settings = config.single_step
-    points = len(step_sizes(settings.points, settings.widest, settings.zoom))
-    return sum(
-        points * len(measured_settings(size, settings)) * (size + settings.held_out_batches * min(size, settings.chunk))
-        for size in settings.batch_sizes
-    )
 
 
 def mean_loss(model: nn.Module, parts: Sequence[Batch], precision: str) -> float:

@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 import os
-
-import torch
+from pathlib import Path
 
 from sidetrip.config import ConfigError
 
+DRIVERS = ("nvidia*", "kfd", "dxg")  # in /dev, of Nvidia, AMD and Windows
 
-def resolve_device(name: str) -> torch.device:
-    """Device of a name; "auto" is the first GPU where there is one, else the CPU.
+
+def gpu_count() -> int:
+    """GPUs that torch can use."""
+    if not any(any(Path("/dev").glob(name)) for name in DRIVERS):
+        return 0  # torch, which takes seconds to load, would say the same
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def resolve_device(name: str) -> str:
+    """Device of a name: "cpu", "cuda" or "cuda:N"; "auto" is the GPUs where there are any, else the CPU.
 
     Raises
     ------
     ConfigError
         If there is no such device.
     """
+    if name == "cpu":
+        return name
+    there = gpu_count()
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(
-            f"runtime.device = {name}: this machine has {torch.cuda.device_count()} CUDA device(s); use auto or cpu"
-        )
-    return device
+        return "cuda" if there else "cpu"
+    if int(name.partition(":")[2] or 0) >= there:
+        raise ConfigError(f"runtime.device = {name}: this machine has {there} CUDA device(s); use auto or cpu")
+    return name
 
 
 def make_deterministic(precision: str) -> None:
     """Same software and hardware, same bits: one thread a process, deterministic kernels, no autotuning."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+    import torch
+
     torch.set_num_threads(1)  # sums are then in one order, whatever the machine's core count
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.deterministic = True

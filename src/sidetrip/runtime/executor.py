@@ -17,21 +17,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
-import torch
 from tqdm import tqdm
 
 from sidetrip.config import Config, ConfigError, Runtime
-from sidetrip.files import is_whole, sealing, write_table
-from sidetrip.runtime.devices import make_deterministic, resolve_device
+from sidetrip.files import is_whole, sealing, write_json, write_table
+from sidetrip.runtime.devices import gpu_count, make_deterministic, resolve_device
 from sidetrip.runtime.memory import keep_freed_memory
+from sidetrip.runtime.provenance import PROVENANCE, software
 
 if TYPE_CHECKING:
+    import torch
+
     from sidetrip.runtime.scratch import Scratch
 
 Unit = TypeVar("Unit")
 ATTEMPTS = 3  # pools in a row that die before any unit is finished
 _progress: Any = None  # the worker's end of the progress queue
-_device = torch.device("cpu")  # the worker's device
+_device = "cpu"  # the worker's device
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Workplace:
 def _start_worker(progress: Any, precision: str, devices: Any) -> None:
     global _progress, _device
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _progress, _device = progress, torch.device(devices.get())
+    _progress, _device = progress, devices.get()
     make_deterministic(precision)
     keep_freed_memory()
 
@@ -74,7 +76,9 @@ def report_progress(amount: float = 1) -> None:
 
 def worker_device() -> torch.device:
     """Device that this worker computes on."""
-    return _device
+    import torch  # which the process that hands out the work can do without
+
+    return torch.device(_device)
 
 
 def worker_devices(runtime: Runtime, units: int) -> list[str]:
@@ -86,11 +90,11 @@ def worker_devices(runtime: Runtime, units: int) -> list[str]:
         If the device asked for is not there.
     """
     device = resolve_device(runtime.device)
-    if device.type == "cpu":
+    if device == "cpu":
         return ["cpu"] * min(runtime.workers or len(os.sched_getaffinity(0)), units)
-    if device.index is not None:
-        return [str(device)]
-    return [f"cuda:{i}" for i in range(min(torch.cuda.device_count(), runtime.workers or 2**30, units))]
+    if device != "cuda":
+        return [device]
+    return [f"cuda:{i}" for i in range(min(gpu_count(), runtime.workers or 2**30, units))]
 
 
 def run_unit(function: Callable[[Unit, Workplace], Mapping[str, pd.DataFrame]], unit: Unit, place: Workplace) -> None:
@@ -98,6 +102,7 @@ def run_unit(function: Callable[[Unit, Workplace], Mapping[str, pd.DataFrame]], 
     with sealing(place.result) as folder:
         for name, table in function(unit, Workplace(folder, place.progress)).items():
             write_table(table, folder / f"{name}.csv")
+        write_json(folder / PROVENANCE, software(_device))
     shutil.rmtree(place.progress, ignore_errors=True)
 
 

@@ -12,14 +12,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from sidetrip.config import Config
 from sidetrip.files import SUMS, FileError, digest, files_in, listing
-from sidetrip.runtime.devices import resolve_device
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "pillow")
+PROVENANCE = "provenance.json"  # of a unit or a stage: software and hardware that it was computed with
 COMPUTED = ("runs", "reports")  # folders of what stages write
 
 
@@ -72,14 +71,20 @@ def code_digest(paths: Iterable[str]) -> str:
     return _digest(code_listing(paths))
 
 
-def software(config: Config) -> dict[str, str]:
-    """Versions of what computes, and the kind of hardware; nothing that names a machine."""
-    device = resolve_device(config.runtime.device)
-    if device.type == "cuda":
-        hardware = torch.cuda.get_device_name(device)
+def versions() -> dict[str, str]:
+    """Versions of what computes."""
+    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+
+
+def software(device: str) -> dict[str, str]:
+    """Versions, and the kind of hardware of the device; nothing that names a machine."""
+    import torch
+
+    if device.startswith("cuda"):
+        hardware = torch.cuda.get_device_name(torch.device(device))
     else:
         hardware = f"CPU, {platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
-    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES} | {"hardware": hardware}
+    return versions() | {"hardware": hardware}
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ class Provenance:
     code: str
     settings: str
     inputs: str
-    software: dict[str, str]
+    versions: dict[str, str]
 
     @property
     def digest(self) -> str:
@@ -134,5 +139,5 @@ def provenance(config: Config, stage: str) -> Provenance:
         code=code_digest(sources(stage, variant)),
         settings=_digest(json.dumps({section: values[section] for section in sections}, sort_keys=True)),
         inputs=_digest("".join(f"{dep} {_input_digest(dep, variant)}\n" for dep in inputs)),
-        software=software(config),
+        versions=versions(),
     )

@@ -18,8 +18,9 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from sidetrip.config import Config, ConfigError, check_settings_folder, typed
-from sidetrip.files import SUMS, FileError, check, files_in, read_bytes, sealing, write_bytes, write_json
+from sidetrip.files import SUMS, FileError, check, files_in, read_bytes, read_json, sealing, write_bytes, write_json
 from sidetrip.runtime.executor import Workplace, run_units
+from sidetrip.runtime.provenance import PROVENANCE
 from sidetrip.runtime.scratch import Scratch, open_scratch
 
 Unit = TypeVar("Unit")
@@ -94,7 +95,8 @@ def run_stage(
     name : str
         Of the stage.
     function : callable
-        Of a unit and its workplace; returns tables by name. Importable by name in a fresh process.
+        Of a unit and its workplace; returns tables by name. Importable by name in a fresh process. It imports
+        what needs torch itself: that takes seconds, and only workers have to.
     units, costs : sequences of equal length
         What to do, and about how many `report_progress` amounts each will report.
 
@@ -120,7 +122,6 @@ def publishing(config: Config, name: str, scratch: Scratch) -> Iterator[Path]:
     """
     with sealing(output_folder(config, name)) as target:
         yield target
-        write_json(target / "provenance.json", scratch.provenance.software)
         scratch.check_code()
     scratch.remove()
 
@@ -128,15 +129,20 @@ def publishing(config: Config, name: str, scratch: Scratch) -> Iterator[Path]:
 def gather(results: Sequence[Path], target: Path) -> None:
     """Put the sealed results of units together: tables of one name joined in order, other files in their places."""
     tables: dict[Path, list[bytes]] = {}
+    software: list[dict[str, str]] = []
     for folder in results:
         for path in files_in(folder):
             place = target / path.relative_to(folder)
             if path.suffix == ".csv":
                 tables.setdefault(place, []).append(read_bytes(path))
+            elif path.name == PROVENANCE:
+                found = read_json(path)
+                software += [found] if found not in software else []
             elif path.name != SUMS:
                 _move(check(path), place)
     for place, parts in tables.items():
         write_bytes(place, _joined(parts))
+    write_json(target / PROVENANCE, software)
 
 
 def _move(source: Path, target: Path) -> None:
