@@ -1,6 +1,6 @@
 # `make repro` regenerates every result, `make test` runs the tests; each sets itself up first.
 # `make bench` measures speed into reports/bench.md, `make profile` prints where the time goes. VARIANT chooses the variant.
-.PHONY: repro test bench profile setup clean-venv
+.PHONY: repro test torture bench profile setup clean-venv
 VARIANT ?= fashion_mnist
 PYTHON ?= python3
 VENV := .venv
@@ -17,6 +17,10 @@ test: setup
 	ruff check src stages tests datasets
 	mypy
 	pytest
+
+# Minutes of kills at random moments; results must be those of an undisturbed run.
+torture: setup
+	python tests/pipeline/torture.py --kills 40
 
 bench: setup
 	python -m sidetrip.benchmark --variant $(VARIANT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -17,7 +18,7 @@ from yaml import MarkedYAMLError, YAMLError
 from sidetrip.config.checks import check
 from sidetrip.config.errors import ConfigError, require, shown
 from sidetrip.config.schema import Config, Runtime
-from sidetrip.files import replacing
+from sidetrip.files import write_bytes
 
 ConfigStore.instance().store(name="schema", node=Config)
 
@@ -191,8 +192,13 @@ def save_config(config: Config, path: Path) -> None:
     """
     values = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.structured(config)))
     del values["runtime"]
-    with replacing(path) as temporary:
-        OmegaConf.save({**HYDRA, **values}, temporary)
+    content = OmegaConf.to_yaml(OmegaConf.create({**HYDRA, **values})).encode()
+    write_bytes(path, content + _seal(content))
+
+
+def _seal(content: bytes) -> bytes:
+    """Last line of a config.yaml, by which a stage knows that it is whole."""
+    return f"# sha256 of the lines above: {hashlib.sha256(content).hexdigest()}\n".encode()
 
 
 def typed(cfg: DictConfig) -> Config:
@@ -216,12 +222,12 @@ def typed(cfg: DictConfig) -> Config:
 
 
 def check_settings_folder(arguments: Sequence[str]) -> None:
-    """Refuse a stage's command line that names no folder with a config.yaml; Hydra's own message takes six lines.
+    """Refuse a stage's command line that names no folder with a whole config.yaml; Hydra's own message takes six lines.
 
     Raises
     ------
     ConfigError
-        If -cd is missing, or its folder holds no config.yaml.
+        If -cd is missing, or its folder holds no config.yaml, or one that `save_config` did not write like that.
     """
     folder = next((after for flag, after in pairwise(arguments) if flag in ("-cd", "--config-dir")), None)
     if folder is None:
@@ -231,3 +237,10 @@ def check_settings_folder(arguments: Sequence[str]) -> None:
     path = Path(folder) / "config.yaml"
     if not path.is_file():
         raise ConfigError(f"{path}: missing; make it with `dvc repro configure@{Path(folder).name}`")
+    content = path.read_bytes()
+    body = content[: content.rstrip(b"\n").rfind(b"\n") + 1]
+    if content != body + _seal(body):
+        raise ConfigError(
+            f"{path}: damaged or edited by hand; edit params.yaml instead, and write it anew with "
+            f"`dvc repro configure@{Path(folder).name}`"
+        )
