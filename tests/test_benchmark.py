@@ -1,0 +1,100 @@
+"""The benchmark's table is complete, and its baseline does the same work as the pipeline."""
+
+import pytest
+import torch
+from helpers import smoke_config
+from torch import nn
+
+from sidetrip.averaging import RunningAverage
+from sidetrip.benchmark import __main__ as benchmark
+from sidetrip.benchmark import stock
+from sidetrip.benchmark.comparison import stock_comparison
+from sidetrip.benchmark.profile import PARTS, seconds_by_part
+from sidetrip.benchmark.table import Row, markdown
+from sidetrip.benchmark.timing import interleaved, ratio
+from sidetrip.benchmark.workplace import SIZES, prepare
+from sidetrip.experiments.side_trips import cases, controls, side_trips
+from sidetrip.training import Position, advance
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    return prepare("smoke", tmp_path_factory.mktemp("benchmark"), CPU, SIZES["smoke"])
+
+
+@pytest.fixture(autouse=True)
+def _no_loader_processes(monkeypatch):
+    monkeypatch.setattr(stock, "LOADER_WORKERS", 0)
+
+
+def test_the_table_is_complete(tmp_path, capsys):
+    topics = ["training", "evaluation", "sweep", "workers", "comparison"]
+    out = tmp_path / "bench.md"
+    benchmark.main(["--variant", "smoke", "--size", "smoke", "--device", "cpu", "--topics", *topics, "--out", str(out)])
+    assert out.read_text() == capsys.readouterr().out
+    rows = [line.split("|")[1:-1] for line in out.read_text().splitlines() if line.startswith("|")][2:]
+    assert all(float(value) > 0 for _, _, value, *_ in rows)
+    quantities = " ".join(row[1] for row in rows)
+    for quantity in (
+        "loop ÷ floor",
+        "16 running averages",
+        "evaluation ÷ floor",
+        "sweep ÷ floor",
+        "workers ÷ 1 worker",
+        "ours, 1 worker",
+        "fastest stock parts ÷ ours, all workers",
+    ):
+        assert quantity in quantities
+
+
+def test_the_baseline_scores_what_the_pipeline_scores(work):
+    theirs = stock_comparison(work, torch.contiguous_format, threads=1)
+    ours, _ = side_trips(work.bench, work.start, 0)
+    found = sorted(row[:4] for row in theirs)
+    assert found == sorted(ours[["kernel", "window_steps", "model", "split"]].itertuples(index=False, name=None))
+
+
+def test_the_baseline_s_averages_are_those_of_the_kernels():
+    config = smoke_config()
+    for case in [*cases(config), *(control for control, _ in controls(config))]:
+        model, ours = nn.Linear(3, 2).double(), RunningAverage(case.kernel, 0)
+        theirs = stock.averaged_model(case, model)
+        for step in range(case.window + 1):
+            ours(Position(step, dict(model.named_parameters()), None, lambda: None))
+            if step in stock.taken_in(case):
+                theirs.update_parameters(model)
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter.add_(torch.randn_like(parameter))
+        for name, weight in ours.weights().items():
+            torch.testing.assert_close(theirs.module.get_parameter(name), weight, rtol=1e-9, atol=1e-9)
+
+
+def test_no_second_of_a_profile_counts_twice(work):
+    def run():
+        advance(work.bench.model(), work.start, work.bench.stream(0), [0.01] * 3, work.bench.optimizer)
+        list(work.bench.evaluate(work.start.weights))
+
+    parts = seconds_by_part(run)
+    assert parts.keys() == PARTS.keys() | {"other"}
+    assert parts["other"] >= 0
+    assert all(parts[part] > 0 for part in ("data", "forward", "backward", "optimizer", "evaluation"))
+    assert parts["averaging"] == parts["input and output"] == 0
+
+
+def test_rounds_are_interleaved_and_ratios_paired():
+    called = []
+    taken = interleaved({"a": lambda: called.append("a"), "b": lambda: called.append("b")}, 2, CPU)
+    assert "".join(called) == "ab" + "abab"
+    assert {name: len(times) for name, times in taken.items()} == {"a": 2, "b": 2}
+    assert ratio([1.0, 10.0, 6.0], [1.0, 5.0, 2.0]) == 2.0
+
+
+@pytest.mark.parametrize(("value", "met"), [(0.94, "no"), (0.95, "yes"), (2.0, "yes")])
+def test_a_target_is_met_from_its_value_on(value, met):
+    assert Row("t", "q", value, "", least=0.95).met == met
+    assert Row("t", "q", -value, "", most=-0.95).met == met
+    assert Row("t", "q", value, "").met == ""
+    assert f"| {met} |" in markdown([Row("t", "q", value, "", least=0.95)], "head")
