@@ -657,13 +657,16 @@ def test_overrides_of_a_stage_are_checked_too(place, override, message):
     place.refuses(message, "prepare_data", override)
 
 
-def test_settings_written_by_an_older_version(place):
+def test_settings_edited_by_hand(place):
     place.change()
     assert place.configure() == (0, [])
     path = place.folder / "reports/smoke/config.yaml"
     path.write_text("".join(line for line in path.read_text().splitlines(True) if "momentum" not in line))
     status, lines = place.run("prepare_data", "-cd", "reports/smoke")
-    assert lines == ["sidetrip: burn_in.momentum: not set; write config.yaml anew with `dvc repro configure`"]
+    assert lines == [
+        "sidetrip: reports/smoke/config.yaml: damaged or edited by hand; edit params.yaml instead, and write it anew with "
+        "`dvc repro configure@smoke`"
+    ]
     assert status != 0
 
 
