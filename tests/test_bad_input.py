@@ -664,8 +664,8 @@ def test_settings_edited_by_hand(place):
     path.write_text("".join(line for line in path.read_text().splitlines(True) if "momentum" not in line))
     status, lines = place.run("prepare_data", "-cd", "reports/smoke")
     assert lines == [
-        "sidetrip: reports/smoke/config.yaml: damaged or edited by hand; edit params.yaml instead, and write it anew with "
-        "`dvc repro configure@smoke`"
+        "sidetrip: reports/smoke/config.yaml: damaged or edited by hand; edit params.yaml instead, and write it anew "
+        "with `dvc repro configure@smoke`"
     ]
     assert status != 0
 
