@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from smoke import ROOT, digests, dvc, environment
-from torture import RESULTS, compare, torture
+from torture import RESULTS, disturb
 
 from sidetrip.files import SUMS
 
@@ -43,16 +43,14 @@ def copy(done, tmp_path) -> Path:
     return Path(shutil.copytree(done, tmp_path / "copy", symlinks=True))
 
 
-def test_kills_change_nothing(done, empty):
+def test_kills_change_nothing(done, tmp_path):
     """SIGKILL of dvc, stages and workers, at random moments of every stage."""
     seed = random.randrange(2**32)
     random.seed(seed)
-    struck = torture(empty, KILLS, per_stage=2, seconds=2.0)
-    assert struck >= KILLS // 2, f"only {struck} kills struck (seed {seed}); the rest came too late"
-    assert compare(done, empty) == [], f"seed {seed}"
+    assert disturb(done, tmp_path, KILLS, seconds=2.0) == [], f"seed {seed}"
 
 
-@pytest.mark.parametrize(("name", "size"), [("burn_in", 20_000), ("side_trips", 2_000), ("report", 4_000)])
+@pytest.mark.parametrize(("name", "size"), [("burn_in", 4_000), ("side_trips", 2_000), ("report", 4_000)])
 def test_a_full_disk_is_one_line_and_a_rerun_completes(done, copy, name, size):
     before = digests(copy, *RESULTS)
     result = stage(copy, name, file_size=size)
@@ -123,7 +121,8 @@ def test_workers_end_with_their_stage(copy):
 def test_a_damaged_input_is_named(copy, stage_name, file):
     path = copy / file
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
+    # In a list of digests, that of a file which the stage reads: a flip elsewhere in it is harmless.
+    content[content.index(b"seed_0/step_000015") - 9 if path.name == SUMS else len(content) // 2] ^= 1
     path.write_bytes(content)
     before = digests(copy, *RESULTS)
     result = stage(copy, stage_name)

@@ -66,33 +66,38 @@ class Repro:
         return False
 
     def kill(self, kind: str, name: str) -> bool:
-        """Kill a process while a stage runs; False if there is no such process any more."""
-        found = self.stage()
-        if found is None or found[0] != name:
-            return False
-        try:
-            stage = found[1]
-            victims = {"dvc": [self._dvc], "stage": [stage]}.get(kind) or stage.children(recursive=True)
-            if not victims:
-                return False
-            random.choice(victims).kill()
-        except psutil.NoSuchProcess:
+        """Kill a process while a stage runs; False if the stage is over before there is one."""
+        while (found := self.stage()) and found[0] == name:
+            try:
+                victims = {"dvc": [self._dvc], "stage": [found[1]]}.get(kind) or found[1].children(recursive=True)
+                if victims:
+                    random.choice(victims).kill()
+                    break
+            except psutil.NoSuchProcess:
+                continue
+            time.sleep(0.02)  # its workers are not there yet
+        else:
             return False
         if kind != "worker":  # a stage goes on without a worker that it lost
             assert self.wait() != 0, f"dvc took a killed {kind} for a finished one"
         return True
 
 
-def torture(folder: Path, kills: int, per_stage: int = len(VICTIMS), seconds: float = 6.0) -> int:
+def shares(kills: int) -> list[int]:
+    """How often to strike each stage: equally often, the rest at random."""
+    each, rest = divmod(kills, len(STAGES))
+    more = random.sample(range(len(STAGES)), rest)
+    return [each + (index in more) for index in range(len(STAGES))]
+
+
+def torture(folder: Path, kills: int, seconds: float) -> int:
     """Disturb a fresh clone, stage by stage, then let it finish; returns how many kills struck.
 
-    A stage that is through before its turn to be struck is left alone.
+    A stage that is over before its turn to be struck is left alone.
     """
     struck, repro = 0, None
-    for name in STAGES:
-        for kind in random.sample(VICTIMS, per_stage):
-            if struck == kills:
-                break
+    for name, share in zip(STAGES, shares(kills), strict=True):
+        for kind in itertools.islice(itertools.cycle(random.sample(VICTIMS, len(VICTIMS))), share):
             if repro is None or repro.ended():
                 repro = Repro(folder)
             if not repro.reach(name):
@@ -106,6 +111,18 @@ def torture(folder: Path, kills: int, per_stage: int = len(VICTIMS), seconds: fl
     result = dvc(folder, "repro")
     assert result.returncode == 0, result.stderr[-2000:]
     return struck
+
+
+def disturb(calm: Path, folder: Path, kills: int, seconds: float) -> list[str]:
+    """Strike so many times, in as many fresh clones as it takes; returns the files that differ from `calm`'s."""
+    struck = 0
+    for round_ in itertools.count():
+        disturbed = clone(folder / f"disturbed_{round_}")
+        struck += torture(disturbed, kills - struck, seconds)
+        differing = compare(calm, disturbed)
+        if differing or struck >= kills:
+            return differing
+    raise AssertionError
 
 
 def compare(calm: Path, disturbed: Path) -> list[str]:
@@ -124,16 +141,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         calm = clone(Path(folder) / "calm")
         assert dvc(calm, "repro").returncode == 0
-        struck = 0
-        for round_ in itertools.count():
-            disturbed = clone(Path(folder) / f"disturbed_{round_}")
-            struck += torture(disturbed, options.kills - struck)
-            differing = compare(calm, disturbed)
-            print(f"{struck} kills; files that differ from an undisturbed run: {', '.join(differing) or 'none'}")
-            if differing:
-                sys.exit(1)
-            if struck >= options.kills:
-                return
+        differing = disturb(calm, Path(folder), options.kills, seconds=4.0)
+    print(f"{options.kills} kills; files that differ from an undisturbed run: {', '.join(differing) or 'none'}")
+    sys.exit(bool(differing))
 
 
 if __name__ == "__main__":
