@@ -5,11 +5,11 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
-import torchvision
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def hardware(device: torch.device, cores: int) -> str:
     where = (
         torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.backends.cpu.get_cpu_capability()}"
     )
-    versions = f"Python {platform.python_version()}, PyTorch {torch.__version__}, torchvision {torchvision.__version__}"
+    versions = f"Python {platform.python_version()}, PyTorch {torch.__version__}, torchvision {version('torchvision')}"
     return f"{processor()} ({cores} cores), {where}; {versions}, NumPy {np.__version__}."
 
 
