@@ -13,7 +13,8 @@ from sidetrip.benchmark.profile import PARTS, seconds_by_part
 from sidetrip.benchmark.table import Row, markdown
 from sidetrip.benchmark.timing import interleaved, ratio
 from sidetrip.benchmark.workplace import SIZES, prepare
-from sidetrip.experiments.side_trips import cases, controls, side_trips
+from sidetrip.experiments.cases import cases, controls
+from sidetrip.experiments.side_trips import side_trips
 from sidetrip.training import Position, advance
 
 CPU = torch.device("cpu")

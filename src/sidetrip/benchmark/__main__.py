@@ -8,9 +8,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+import torch
+
 from sidetrip.benchmark import comparison, measurements, workers
 from sidetrip.benchmark.table import Row, hardware, markdown
 from sidetrip.benchmark.workplace import SIZES, Workplace, prepare
+from sidetrip.files import write_bytes
 from sidetrip.runtime.devices import resolve_device
 
 TOPICS = {
@@ -52,14 +55,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--topics", nargs="+", choices=TOPICS, default=[*TOPICS], help="all by default")
     parser.add_argument("--out", type=Path, default=Path("reports/bench.md"))
     options = parser.parse_args(arguments)
-    device = resolve_device(options.device)
+    device = torch.device(resolve_device(options.device))
     with tempfile.TemporaryDirectory() as folder:
         work = prepare(options.variant, Path(folder), device, SIZES[options.size])
         rows = measure(work, options.topics)
     about = hardware(device, len(os.sched_getaffinity(0)))
     page = markdown(rows, HEAD.format(variant=options.variant, size=options.size, hardware=about))
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(page)
+    write_bytes(options.out, page.encode())
     sys.stdout.write(page)
 
 

@@ -32,8 +32,10 @@ from sidetrip.experiments.fixed_batch import fixed_batch
 from sidetrip.experiments.main_trajectory import burn_in
 from sidetrip.experiments.side_trips import running_averages, side_trips
 from sidetrip.experiments.single_step import single_step
+from sidetrip.files import sealing
 from sidetrip.folding import FoldedNetwork
 from sidetrip.runtime.devices import resolve_device
+from sidetrip.runtime.executor import Workplace as RunPlace
 
 PARTS: dict[str, list[Callable[..., object]]] = {
     "data": [TrainingStream.batch],
@@ -69,14 +71,18 @@ def slices(work: Workplace, folder: Path) -> list[Slice]:
         shorter.evaluate = bench.evaluate
         return shorter
 
+    def train(name: str) -> None:
+        with sealing(folder / name) as result:
+            burn_in(cut(short), 0, RunPlace(result, folder / f"{name}.progress"))
+
     return [
-        Slice("burn_in", lambda: burn_in(cut(short), 0, folder), len(config.seeds) * steps / short),
-        Slice("branch", lambda: burn_in(cut(short), 0, folder), len(config.seeds) * replayed / short),
+        Slice("burn_in", lambda: train("burn_in"), len(config.seeds) * steps / short),
+        Slice("branch", lambda: train("branch"), len(config.seeds) * replayed / short),
         Slice("single_step", lambda: single_step(bench, start, 0), branches),
         Slice("fixed_batch", lambda: fixed_batch(bench, ends, (rate, rate), 0), branches - len(config.seeds)),
         Slice("side_trips", lambda: side_trips(bench, start, 0), branches),
         Slice("side_trips, whole run", lambda: running_averages(cut(every), 0), len(config.seeds) * steps / every),
-        Slice("divergence", lambda: divergence(bench, start, 0, folder), branches),
+        Slice("divergence", lambda: divergence(bench, start, 0, folder / "burn_in" / "seed_0"), branches),
         Slice("alignment", lambda: alignment(bench, start, 0), branches),
     ]
 
@@ -124,7 +130,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     os.environ.setdefault("CUDA_LAUNCH_BLOCKING", "1")  # a GPU's time is then spent in the call that asks for it
     with tempfile.TemporaryDirectory() as folder:
-        work = prepare(options.variant, Path(folder), resolve_device(options.device), SIZES[options.size])
+        work = prepare(options.variant, Path(folder), torch.device(resolve_device(options.device)), SIZES[options.size])
         table = profile_variant(work)
     title = f"{options.variant}: seconds of one worker for the whole variant, start-up of each stage included"
     sys.stdout.write(f"{title}\n{table.round(1).to_string()}\n")

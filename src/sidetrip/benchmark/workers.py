@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -18,22 +18,21 @@ import torch
 
 from sidetrip.averaging import AverageBank, RunningAverage
 from sidetrip.benchmark.table import Row
+from sidetrip.benchmark.units import Tables, Unit, span, spans_of
 from sidetrip.benchmark.workplace import Workplace
-from sidetrip.config import Runtime, save_config
+from sidetrip.config import save_config
 from sidetrip.experiments.side_trips import side_trips
 from sidetrip.experiments.single_step import single_step
 from sidetrip.kernels import Kernel
-from sidetrip.runtime.executor import run_units, worker_device, worker_devices
+from sidetrip.runtime.executor import worker_device, worker_devices
 from sidetrip.training import advance
 
-Span = tuple[float, float]  # seconds since the epoch
 
-
-def on_workers(work: Workplace, unit: Callable[[int], Span], workers: int, units: int) -> float:
+def on_workers(work: Workplace, unit: Unit, workers: int, units: int) -> float:
     """Seconds from the first unit's start to the last one's end."""
     runtime = replace(work.config.runtime, device=work.device.type, workers=workers)
-    spans = run_units(unit, range(units), [1.0] * units, runtime, work.config.model.precision, "benchmark")
-    return max(end for _, end in spans) - min(start for start, _ in spans)
+    spans = spans_of(unit, units, replace(work.config, runtime=runtime))
+    return float(spans["end"].max() - spans["start"].min())
 
 
 def _here(work: Workplace) -> Workplace:
@@ -43,21 +42,21 @@ def _here(work: Workplace) -> Workplace:
     return here
 
 
-def training_unit(work: Workplace, index: int) -> Span:
+def training_unit(work: Workplace, index: int, _: object) -> Tables:
     """Training steps on a worker."""
     here = _here(work)
-    start = time.time()
+    start = time.monotonic()
     rates = [0.01] * (10 * work.size.steps)
     advance(here.bench.model(), here.start, here.bench.stream(index), rates, here.bench.optimizer)
-    return start, time.time()
+    return span(start)
 
 
-def comparison_unit(work: Workplace, index: int) -> Span:
+def comparison_unit(work: Workplace, index: int, _: object) -> Tables:
     """One branch point's averaging comparison on a worker."""
     here = _here(work)
-    start = time.time()
+    start = time.monotonic()
     side_trips(here.bench, here.start, index)
-    return start, time.time()
+    return span(start)
 
 
 def throughput(work: Workplace) -> Iterator[Row]:
@@ -74,18 +73,6 @@ def throughput(work: Workplace) -> Iterator[Row]:
     yield Row("workers", f"{everyone} workers ÷ 1 worker", gain, "", least=0.9 * everyone)
 
 
-def _now(index: int) -> float:
-    return time.time()
-
-
-def first_unit(started: str) -> None:
-    """Print the seconds from `started` (since the epoch) to the start of a unit on a worker of this process."""
-    import sidetrip.runtime.tables  # noqa: F401 - what a stage imports beside what this module does
-
-    (now,) = run_units(_now, [0], [1.0], Runtime(device="auto", workers=1), "fp32", "benchmark")
-    sys.stdout.write(f"{now - float(started)}\n")
-
-
 def start_up(work: Workplace) -> Iterator[Row]:
     """Until a stage has read its settings, and until its first unit starts."""
     settings, units = [], []
@@ -96,8 +83,8 @@ def start_up(work: Workplace) -> Iterator[Row]:
             start = time.time()
             subprocess.run(stage, check=True, stdout=subprocess.DEVNULL)
             settings.append(time.time() - start)
-            module = f"from sidetrip.benchmark.workers import first_unit; first_unit('{time.time()}')"
-            printed = subprocess.run([sys.executable, "-c", module], check=True, capture_output=True, text=True)
+            first = [sys.executable, "-m", "sidetrip.benchmark.units", str(time.monotonic())]
+            printed = subprocess.run(first, check=True, capture_output=True, text=True)
             units.append(float(printed.stdout))
     yield Row("start-up", "stage --cfg job", median(settings), "s", most=4.0)
     yield Row("start-up", "to the first unit on a worker", median(units), "s", most=4.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ from sidetrip.config import Config, resolve
 from sidetrip.data.packed import Pictures, load_pictures, moments, save_pictures
 from sidetrip.data.sources import load_source
 from sidetrip.experiments.bench import Bench
+from sidetrip.files import read_json, sealing, write_json
 from sidetrip.runtime.devices import make_deterministic
 from sidetrip.runtime.memory import keep_freed_memory
 from sidetrip.state import TrainState, initial_state
@@ -63,16 +63,14 @@ class Workplace:
     @property
     def facts(self) -> dict[str, list[float]]:
         """Mean and deviation of the training pictures' channels."""
-        return json.loads((self.folder / "facts.json").read_text())
+        facts: dict[str, list[float]] = read_json(self.folder / "facts.json")
+        return facts
 
 
 def prepare(variant: str, folder: Path, device: torch.device, size: Size) -> Workplace:
     """Resolve a variant of params.yaml and pack its pictures, or the first of them, into `folder`."""
     config = resolve(OmegaConf.load("params.yaml"), variant)  # type: ignore[arg-type]
     splits = dict(zip(("train", "validation"), load_source(config), strict=True))
-    for name, split in splits.items():
-        kept = replace(split, pictures=split.pictures[: size.pictures].clone(), labels=split.labels[: size.pictures])
-        save_pictures(kept, folder / f"{name}.safetensors")
     train = splits["train"]
     mean, deviation = moments(train)
     facts = {
@@ -81,5 +79,10 @@ def prepare(variant: str, folder: Path, device: torch.device, size: Size) -> Wor
         "mean": mean,
         "deviation": deviation,
     }
-    (folder / "facts.json").write_text(json.dumps(facts))
-    return Workplace(config, folder, device, size)
+    with sealing(folder / "packed") as packed:
+        for name, split in splits.items():
+            kept = slice(size.pictures)
+            part = replace(split, pictures=split.pictures[kept].clone(), labels=split.labels[kept].clone())
+            save_pictures(part, packed / f"{name}.safetensors")
+        write_json(packed / "facts.json", facts)
+    return Workplace(config, folder / "packed", device, size)

@@ -45,7 +45,7 @@ def make_deterministic(precision: str) -> None:
     torch.set_num_threads(1)  # sums are then in one order, whatever the machine's core count
     torch.use_deterministic_algorithms(True)
     # Nothing here reads memory before it is written; filling all of it first takes 3 % of a training step.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     tf32 = precision == "tf32"

@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pandas as pd
 from tqdm import tqdm
@@ -27,8 +27,6 @@ from sidetrip.runtime.provenance import PROVENANCE, software
 
 if TYPE_CHECKING:
     import torch
-
-    from sidetrip.runtime.scratch import Scratch
 
 Unit = TypeVar("Unit")
 ATTEMPTS = 3  # pools in a row that die before any unit is finished
@@ -50,6 +48,18 @@ class Workplace:
 
     result: Path
     progress: Path
+
+
+class Places(Protocol):
+    """Where the units of a stage write, by their number."""
+
+    def result(self, index: int) -> Path:
+        """Sealed folder of a finished unit."""
+        ...
+
+    def progress(self, index: int) -> Path:
+        """Folder of what a unit that is under way can go on from."""
+        ...
 
 
 def _start_worker(progress: Any, precision: str, devices: Any) -> None:
@@ -112,9 +122,9 @@ def run_units(
     costs: Sequence[float],
     config: Config,
     description: str,
-    scratch: Scratch,
+    places: Places,
 ) -> None:
-    """Run `function` on each unit that is not finished yet; the results lie in `scratch`.
+    """Run `function` on each unit that is not finished yet; the results lie in their `places`.
 
     A unit is a pure function of its inputs, so neither the number of workers nor the order in which
     they finish changes a result. The costliest units start first, so that the workers end together.
@@ -129,15 +139,15 @@ def run_units(
         Device, number of workers, precision.
     description : str
         For the progress bar.
-    scratch : Scratch
-        Of the stage.
+    places : Places
+        What is finished there is not run again.
 
     Raises
     ------
     ConfigError
         If worker processes keep dying before any unit is finished.
     """
-    failures, missing = 0, _missing(scratch, len(units))
+    failures, missing = 0, _missing(places, len(units))
     with tqdm(
         total=round(sum(costs)),
         initial=round(sum(costs) - sum(costs[i] for i in missing)),
@@ -147,11 +157,11 @@ def run_units(
     ) as bar:
         while missing:
             longest_first = sorted(missing, key=lambda i: -costs[i])
-            tasks = [(function, units[i], Workplace(scratch.result(i), scratch.progress(i))) for i in longest_first]
+            tasks = [(function, units[i], Workplace(places.result(i), places.progress(i))) for i in longest_first]
             try:
                 _on_processes(tasks, config, bar)
             except BrokenProcessPool as error:
-                before, missing = len(missing), _missing(scratch, len(units))
+                before, missing = len(missing), _missing(places, len(units))
                 failures = failures + 1 if len(missing) == before else 0
                 if failures == ATTEMPTS:
                     raise ConfigError(
@@ -163,8 +173,8 @@ def run_units(
                 return
 
 
-def _missing(scratch: Scratch, units: int) -> list[int]:
-    return [i for i in range(units) if not is_whole(scratch.result(i))]
+def _missing(places: Places, units: int) -> list[int]:
+    return [i for i in range(units) if not is_whole(places.result(i))]
 
 
 def _on_processes(tasks: Sequence[tuple[Any, ...]], config: Config, bar: Any) -> None:
