@@ -63,7 +63,7 @@ def main(config: Config) -> None:
     with open_scratch(config, "prepare_data") as scratch:
         train, validation = load_source(config)
         check_model(config, train)
-        check_samples(config, len(train))
+        check_samples(config, len(train), len(validation))
         with publishing(config, "prepare_data", scratch) as folder:
             pack(train, validation, folder)
             write_json(folder / PROVENANCE, [software("cpu")])

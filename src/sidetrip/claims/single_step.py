@@ -49,7 +49,7 @@ def parabolas(single_step: Table, curvature: Table) -> Table:
         Keys; best_step_size; r_squared of the best parabola on [0, 1.5 × best_step_size];
         lowest_degree of a polynomial with R² >= 0.999 there (0: none up to 8); valid_to: the largest
         step size up to which the parabola from slope and curvature at 0 stays within 5 % of the
-        measured loss; points: step sizes on the interval.
+        measured loss (empty where the curvature was not taken); points: step sizes on the interval.
     """
     keys, rows = [*PAIR, "batch_size", *SETTING], []
     own_best = best_steps(single_step).query("batch == 'own'").set_index(keys)["best_step_size"]
@@ -57,22 +57,26 @@ def parabolas(single_step: Table, curvature: Table) -> Table:
     expansions: dict[Hashable, dict[str, float]] = curvature.set_index(keys).to_dict("index")  # type: ignore[assignment]
     for key, curve in single_step[single_step["batch"] == "own"].groupby(keys):
         curve = curve.sort_values("step_size")
-        x, y, at, lowest_at = curve["step_size"].to_numpy(), curve["loss"].to_numpy(), expansions[key], best[key]
+        x, y, lowest_at = curve["step_size"].to_numpy(), curve["loss"].to_numpy(), best[key]
         inside = x <= 1.5 * lowest_at
         r_squared = {d: _r_squared(x[inside], y[inside], d) for d in range(1, min(8, inside.sum() - 2) + 1)}
-        predicted = at["loss"] + at["slope"] * x + 0.5 * at["curvature"] * x**2
-        valid = np.logical_and.accumulate(np.abs(predicted - y) <= CLOSE * np.abs(y))
         rows.append(
             {
                 **dict(zip(keys, key, strict=True)),
                 "best_step_size": lowest_at,
                 "r_squared": r_squared.get(2, np.nan),
                 "lowest_degree": next((d for d, r in r_squared.items() if r >= NEARLY_ALL), 0),
-                "valid_to": x[valid].max(initial=0.0),
+                "valid_to": _valid_to(x, y, expansions[key]) if key in expansions else np.nan,
                 "points": int(inside.sum()),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _valid_to(x: np.ndarray, y: np.ndarray, at: dict[str, float]) -> float:
+    predicted = at["loss"] + at["slope"] * x + 0.5 * at["curvature"] * x**2
+    valid = np.logical_and.accumulate(np.abs(predicted - y) <= CLOSE * np.abs(y))
+    return float(x[valid].max(initial=0.0))
 
 
 def _r_squared(x: np.ndarray, y: np.ndarray, degree: int) -> float:

@@ -17,6 +17,7 @@ from sidetrip.config.schema import Config, Quadratic, SingleStep
 
 DATASETS = ("fashion_mnist", "cifar10", "cifar100")
 TRAINING_PICTURES = {"fashion_mnist": 60_000, "cifar10": 50_000, "cifar100": 50_000}
+VALIDATION_PICTURES = 10_000  # of each of them
 MOST_MATRIX_ENTRIES = 10**8  # of the analytic model's matrices, held at once: 0.8 GB
 
 
@@ -32,7 +33,7 @@ def check(config: Config) -> None:
     if config.runtime.device == "cpu":
         require(config.model.precision != "tf32", "model.precision", "tf32", "a CPU has none; use fp32 or bf16")
     if config.data.source != "folder":
-        check_samples(config, TRAINING_PICTURES[config.data.name])
+        check_samples(config, TRAINING_PICTURES[config.data.name], VALIDATION_PICTURES)
 
 
 def leaves(section: Any, prefix: str = "") -> Iterator[tuple[str, Any, Limit | None]]:
@@ -133,8 +134,14 @@ def _check_quadratic(model: Quadratic) -> None:
     require(model.every <= model.steps, "quadratic.every", model.every, f"use at most quadratic.steps ({model.steps})")
 
 
-def check_samples(config: Config, training_pictures: int) -> None:
-    """Check what depends on how many training pictures there are."""
+def check_samples(config: Config, training_pictures: int, validation_pictures: int) -> None:
+    """Check what depends on how many pictures there are."""
+    require(
+        config.evaluation.validation_samples <= validation_pictures,
+        "evaluation.validation_samples",
+        config.evaluation.validation_samples,
+        f"the validation split has {validation_pictures} pictures; lower it, or set 0 for all",
+    )
     for key in ("train_samples", "recalibration_samples"):
         value = getattr(config.evaluation, key)
         remedy = f"the training split has {training_pictures} pictures; lower it"

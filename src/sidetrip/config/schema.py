@@ -71,6 +71,7 @@ class Evaluation:
 
     batch_size: int = between(1, LARGEST_BATCH)
     train_samples: int = between(2, MOST_SAMPLES)  # a fixed part of the training split, without augmentation
+    validation_samples: int = between(0, MOST_SAMPLES, "0 is all")  # of the validation split
     recalibration_samples: int = between(2, MOST_SAMPLES)  # training samples behind every BatchNorm statistic
 
 

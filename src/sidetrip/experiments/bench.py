@@ -78,16 +78,20 @@ class Bench:
 
     @cached_property
     def evaluate(self) -> Evaluator:
-        """Scores weights on a fixed part of the training split and on all of the validation split."""
+        """Scores weights on fixed parts of both splits."""
         settings, validation = self.config.evaluation, self._loader("validation", 0)
         order = generator("evaluation").permutation(len(self.train))
         scored, recalibration = order[: settings.train_samples], order[::-1][: settings.recalibration_samples]
         splits = {
             "train": FixedBatches(self.train, scored, settings.batch_size),
-            "validation": FixedBatches(validation, np.arange(len(validation)), settings.batch_size),
+            "validation": FixedBatches(validation, self._validated(len(validation)), settings.batch_size),
         }
         pictures = [x for x, _ in FixedBatches(self.train, recalibration, settings.batch_size)]
         return Evaluator(self.model(), pictures, splits, self.config.model.precision)
+
+    def _validated(self, pictures: int) -> np.ndarray:
+        samples = self.config.evaluation.validation_samples
+        return generator("validation").permutation(pictures)[:samples] if samples else np.arange(pictures)
 
 
 def main_schedule(config: Config) -> Schedule:

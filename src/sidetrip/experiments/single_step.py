@@ -109,7 +109,7 @@ def single_step(bench: Bench, state: TrainState, seed: int) -> tuple[pd.DataFram
         the held-out batch; 0 for the own), loss.
     curvature : DataFrame
         seed, branch, batch_size, direction, batchnorm, loss, slope, curvature: of the own batch at
-        step size 0.
+        step size 0; for batches that go through the network at once.
     """
     settings, precision = bench.config.single_step, bench.optimizer.precision
     model = bench.model()
@@ -130,8 +130,9 @@ def single_step(bench: Bench, state: TrainState, seed: int) -> tuple[pd.DataFram
             if direction == MOMENTUM:
                 along = applied_direction(along, state, names, bench.optimizer)
             key = (seed, state.step, size, direction, batchnorm)
-            parabola = expand(model, batches[0], along, precision)
-            curvatures.append((*key, parabola.loss, parabola.slope, parabola.curvature))
+            if chunks == 1:  # exact second derivatives take as long as some 16 forward passes
+                parabola = expand(model, batches[0], along, precision)
+                curvatures.append((*key, parabola.loss, parabola.slope, parabola.curvature))
             for step_size in sizes:
                 _move(model, state, along, float(step_size))
                 for index, batch in enumerate(batches):
