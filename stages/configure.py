@@ -27,6 +27,12 @@ def resolve_here(params: DictConfig, variant: str) -> Config:
         check_folder(root)
     if config.data.source == "torchvision" and root.exists() and not root.is_dir():
         raise ConfigError(f"data.root = {root}: a file; name the folder that downloads go to")
+    if config.runtime.executor == "dask":
+        from sidetrip.runtime.cluster import check_cluster  # needs a package that is optional
+
+        check_cluster(config.runtime)
+    if config.runtime.on_cluster:
+        return config  # its workers tell of their devices
     if resolve_device(config.runtime.device) == "cpu" and config.model.precision == "tf32":
         raise ConfigError("model.precision = tf32: this machine has no GPU; use fp32 or bf16")
     return config

@@ -159,6 +159,13 @@ OUT_OF_RANGE = [
     ("runtime.device", "tpu", "runtime.device = tpu: use auto, cpu, cuda or cuda:N"),
     ("runtime.workers", -1, "runtime.workers = -1: use 0 to 1024; 0 is one a core, or one a GPU"),
     ("runtime.workers", 10**5, "runtime.workers = 100000: use 0 to 1024; 0 is one a core, or one a GPU"),
+    ("runtime.executor", "slurm", "runtime.executor = slurm: use one of processes, dask"),
+    (
+        "runtime.dask_address",
+        "cluster",
+        "runtime.dask_address = cluster: use HOST:PORT of a scheduler, or '' for workers here",
+    ),
+    ("runtime.dask_scheduler_file", "a\nb", "runtime.dask_scheduler_file = a b: name a file on one line"),
 ]
 SMOKE = "base: {}\nvariants: {smoke: {}}\n"
 BAD_FILES = [
@@ -597,6 +604,21 @@ def test_a_precision_that_the_device_has_not(place, monkeypatch, device, message
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     place.change(**{"runtime.device": device, "model.precision": "tf32"})
     place.refuses(f"model.precision = tf32: {message}")
+
+
+def test_two_schedulers(place):
+    place.change(**{"runtime.dask_address": "host:8786", "runtime.dask_scheduler_file": "scheduler.json"})
+    place.refuses(
+        "runtime.dask_scheduler_file = scheduler.json: runtime.dask_address is set as well; set one of the two"
+    )
+
+
+def test_a_scheduler_that_is_not_there(place):
+    place.change(**{"runtime.executor": "dask", "runtime.dask_scheduler_file": "scheduler.json"})
+    place.refuses(
+        "runtime.dask_scheduler_file = scheduler.json: cannot be read (No such file or directory); start the scheduler "
+        "with --scheduler-file and this path"
+    )
 
 
 def test_another_folder_than_the_root_of_the_repository(place):

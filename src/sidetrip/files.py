@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
@@ -68,6 +69,11 @@ def telling(path: Path) -> Iterator[None]:
         ) from error
 
 
+def _temporary(path: Path, mark: str = "") -> Path:
+    """A hidden name beside `path` that no other process writes to, on no machine that shares the folder."""
+    return path.with_name(f".{platform.node()}.{os.getpid()}.{mark}{path.name}")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path to write to, which takes the place of `path` when all of it is on disk, or never.
@@ -78,7 +84,7 @@ def replacing(path: Path) -> Iterator[Path]:
         If the file system refuses.
     """
     # Same folder, so that the rename is atomic; same suffix, which matplotlib goes by.
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    temporary = _temporary(path)
     with telling(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,7 +121,7 @@ def seal(folder: Path, paths: Iterable[Path]) -> None:
 @contextmanager
 def sealing(folder: Path) -> Iterator[Path]:
     """Yield an empty folder to fill; sealed and on disk, it takes the place of `folder` at the end, or never."""
-    temporary = folder.with_name(f".{os.getpid()}.{folder.name}")
+    temporary = _temporary(folder)
     with telling(folder):
         try:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -125,7 +131,7 @@ def sealing(folder: Path) -> Iterator[Path]:
                 _flush(path)
             seal(temporary, files_in(temporary))
             if folder.exists():  # a rename takes the place of an empty folder only
-                former = folder.with_name(f".{os.getpid()}.former.{folder.name}")
+                former = _temporary(folder, "former.")
                 folder.rename(former)
                 temporary.rename(folder)
                 shutil.rmtree(former)

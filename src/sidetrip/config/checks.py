@@ -30,6 +30,12 @@ def check(config: Config) -> None:
     _check_trips(config)
     _check_single_step(config.single_step)
     _check_quadratic(config.quadratic)
+    require(
+        not (config.runtime.dask_address and config.runtime.dask_scheduler_file),
+        "runtime.dask_scheduler_file",
+        config.runtime.dask_scheduler_file,
+        "runtime.dask_address is set as well; set one of the two",
+    )
     if config.runtime.device == "cpu":
         require(config.model.precision != "tf32", "model.precision", "tf32", "a CPU has none; use fp32 or bf16")
     if config.data.source != "folder":

@@ -33,7 +33,8 @@ HYDRA: dict[str, Any] = {
     "hydra": {"run": {"dir": "."}, "output_subdir": None},
 }
 # What a scalar may be in YAML, and what to call it. A bool is an int to Python, but no number here.
-RUNTIME = {"device": "auto", "workers": 0}  # where params.yaml says nothing
+# Where params.yaml says nothing.
+RUNTIME = {"device": "auto", "workers": 0, "executor": "processes", "dask_address": "", "dask_scheduler_file": ""}
 KEYS = ("active", "base", "variants", "runtime")
 SCALARS = {
     int: ((int,), "a whole number", "whole numbers"),

@@ -176,7 +176,16 @@ class Runtime:
     """Where the work runs; never changes a result, so no stage tracks it."""
 
     device: str = text(r"auto|cpu|cuda(:\d{1,3})?", "use auto, cpu, cuda or cuda:N")
-    workers: int = between(0, 1024, "0 is one a core, or one a GPU")  # processes
+    workers: int = between(0, 1024, "0 is one a core, or one a GPU")  # processes on this machine
+    executor: str = choice("processes", "dask")  # processes: a pool of them on this machine
+    # With dask: where a scheduler is, by address or by the file it wrote. Neither: Dask workers on this machine.
+    dask_address: str = text(r"|(\w+://)?[^\s/]+:\d{1,5}", "use HOST:PORT of a scheduler, or '' for workers here")
+    dask_scheduler_file: str = text(r".*", "name a file on one line")
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether units run on workers that are not of this stage's making."""
+        return self.executor == "dask" and bool(self.dask_address or self.dask_scheduler_file)
 
 
 @dataclass

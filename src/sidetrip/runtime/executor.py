@@ -8,6 +8,7 @@ import queue
 import shutil
 import sys
 import threading
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -20,7 +21,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from sidetrip.config import Config, ConfigError, Runtime
-from sidetrip.files import is_whole, sealing, write_json, write_table
+from sidetrip.files import FileError, is_whole, sealing, write_json, write_table
 from sidetrip.runtime.devices import gpu_count, make_deterministic, resolve_device
 from sidetrip.runtime.memory import keep_freed_memory
 from sidetrip.runtime.provenance import PROVENANCE, software
@@ -62,12 +63,19 @@ class Places(Protocol):
         ...
 
 
-def _start_worker(progress: Any, precision: str, devices: Any) -> None:
-    global _progress, _device
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _progress, _device = progress, devices.get()
+def prepare_worker(device: str, precision: str) -> None:
+    """Make this thread of this process one that units run on, on a device."""
+    global _device
+    _device = device
     make_deterministic(precision)
     keep_freed_memory()
+
+
+def _start_worker(progress: Any, precision: str, devices: Any) -> None:
+    global _progress
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _progress = progress
+    prepare_worker(devices.get(), precision)
 
 
 def _end_with_parent() -> None:
@@ -108,12 +116,34 @@ def worker_devices(runtime: Runtime, units: int) -> list[str]:
 
 
 def run_unit(function: Callable[[Unit, Workplace], Mapping[str, pd.DataFrame]], unit: Unit, place: Workplace) -> None:
-    """Run one unit and seal its result: there is all of it, or nothing."""
-    with sealing(place.result) as folder:
-        for name, table in function(unit, Workplace(folder, place.progress)).items():
-            write_table(table, folder / f"{name}.csv")
-        write_json(folder / PROVENANCE, software(_device))
-    shutil.rmtree(place.progress, ignore_errors=True)
+    """Run one unit and seal its result: there is all of it, or nothing.
+
+    On a cluster, the worker of an earlier attempt may be cut off and given up for lost, and yet go on. The two
+    share no folder but the result, which both would fill with the same bytes: the first to finish is taken.
+    """
+    if is_whole(place.result):
+        return
+    progress = _take_over(place.progress)
+    try:
+        with sealing(place.result) as folder:
+            for name, table in function(unit, Workplace(folder, progress)).items():
+                write_table(table, folder / f"{name}.csv")
+            write_json(folder / PROVENANCE, software(_device))
+    except FileError:
+        if not is_whole(place.result):
+            raise
+    for left in place.progress.parent.glob(f"{place.progress.name}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _take_over(progress: Path) -> Path:
+    """A folder of this attempt's own, with the progress of the latest attempt before it, which thereby loses it."""
+    mine = progress.with_name(f"{progress.name}.{uuid.uuid4().hex}")
+    for left in sorted(progress.parent.glob(f"{progress.name}*"), key=lambda path: path.stat().st_mtime, reverse=True):
+        with suppress(OSError):
+            left.rename(mine)
+            break
+    return mine
 
 
 def run_units(
@@ -158,6 +188,11 @@ def run_units(
         while missing:
             longest_first = sorted(missing, key=lambda i: -costs[i])
             tasks = [(function, units[i], Workplace(places.result(i), places.progress(i))) for i in longest_first]
+            if config.runtime.executor == "dask":
+                from sidetrip.runtime.cluster import run_on_cluster  # needs a package that is optional
+
+                run_on_cluster(tasks, [costs[i] for i in longest_first], config, bar)
+                return
             try:
                 _on_processes(tasks, config, bar)
             except BrokenProcessPool as error:
@@ -192,20 +227,25 @@ def _on_processes(tasks: Sequence[tuple[Any, ...]], config: Config, bar: Any) ->
         with ProcessPoolExecutor(
             len(devices), context, _start_worker, (progress, config.model.precision, names)
         ) as executor:
-            _gather(executor, tasks)
+            gather(executor, [(run_unit, *task) for task in tasks])
     finally:
         ended.set()
         watcher.join(1.0)  # a worker killed while it wrote to the queue leaves the reader waiting
 
 
-def _gather(executor: Executor, tasks: Sequence[tuple[Any, ...]]) -> None:
-    """Hand tasks to any executor in their order; the first that fails ends it."""
-    futures = [executor.submit(run_unit, *task) for task in tasks]
+def gather(
+    executor: Executor, calls: Sequence[tuple[Any, ...]], finished: Callable[[int], None] = lambda index: None
+) -> None:
+    """Hand calls to any executor in their order, and tell which have finished; the first that fails ends it."""
+    futures = {executor.submit(*call): index for index, call in enumerate(calls)}
     try:
         for future in as_completed(futures):
             future.result()
+            finished(futures[future])
     except BaseException:
-        executor.shutdown(wait=False, cancel_futures=True)
+        for future in futures:
+            future.cancel()
+        executor.shutdown(wait=False)
         raise
 
 

@@ -1,0 +1,242 @@
+"""Units of work on Dask workers: those of a cluster, or processes of this machine for as long as the stage runs.
+
+Dask carries a call to a worker and tells when it is done, no more: inputs and results go through the file system,
+by paths relative to the root of the repository, which stage and workers share.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+import sidetrip
+from sidetrip.config import Config, ConfigError, Runtime
+from sidetrip.files import files_in, listing
+from sidetrip.runtime.devices import resolve_device
+from sidetrip.runtime.executor import Workplace, gather, prepare_worker, run_unit, worker_devices
+from sidetrip.runtime.provenance import versions
+
+try:
+    from distributed import Client, KilledWorker, LocalCluster, get_worker
+except ModuleNotFoundError as missing:
+    raise ConfigError("runtime.executor = dask: needs Dask; run pip install 'sidetrip[cluster]'") from missing
+
+CONNECT_SECONDS = 10
+# A network file system may show what another machine wrote up to about a minute late.
+VISIBLE_SECONDS = 90.0
+# Memory is the system's to give, as it is to the process pool; whatever listens does so on the loopback interface.
+HERE: dict[str, Any] = {
+    "threads_per_worker": 1,
+    "memory_limit": None,
+    "host": "127.0.0.1",
+    "dashboard_address": "127.0.0.1:0",
+}
+LIBRARY = Path(sidetrip.__file__).parent
+
+
+def _library() -> str:
+    return listing([path for path in files_in(LIBRARY) if path.suffix == ".py"], LIBRARY)
+
+
+# As it was when this process loaded it: a worker may be older than the last edit.
+LOADED = _library()
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a worker has to have in common with the stage for its results to be the stage's own.
+
+    Attributes
+    ----------
+    config : Config
+        Device and precision.
+    folder : Path
+        Of the results, relative to the root of the repository.
+    versions : dict of str
+        Of what computes.
+    library : str
+        Digests of the sources of sidetrip.
+    threads : str
+        OMP_NUM_THREADS, by which sums are ordered.
+    devices : tuple of str
+        Of the workers on this machine, by their number; empty for those of a cluster.
+    """
+
+    config: Config
+    folder: Path
+    versions: dict[str, str]
+    library: str
+    threads: str
+    devices: tuple[str, ...]
+
+
+def run_on_cluster(
+    tasks: Sequence[tuple[Any, Any, Workplace]], costs: Sequence[float], config: Config, bar: Any
+) -> None:
+    """Run tasks (function, unit, workplace) on Dask workers, in their order.
+
+    Dask gives the unit of a worker that is lost to another one, a few times.
+
+    Raises
+    ------
+    ConfigError
+        If there is no cluster, one of its workers does not suit, or workers keep being lost.
+    """
+    threads = os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers started here inherit it
+    devices = () if config.runtime.on_cluster else tuple(worker_devices(config.runtime, len(tasks)))
+    terms = Terms(config, tasks[0][2].result.parent, versions(), LOADED, threads, devices)
+
+    def finished(index: int) -> None:
+        place = tasks[index][2]
+        if not _appears(place.result):
+            raise ConfigError(
+                f"runtime.executor = dask: {place.result} was written by a worker and is not here; {SHARE}"
+            )
+        bar.update(costs[index])
+
+    with _client(config.runtime, devices) as client:
+        _introduce(client)
+        executor = client.get_executor(pure=False, **_needs(config.runtime))
+        gather(executor, [(_run_there, terms, *task) for task in tasks], finished)
+
+
+def check_cluster(runtime: Runtime) -> None:
+    """Refuse settings of a cluster that is not there."""
+    if runtime.on_cluster:
+        _connect(runtime).close()
+
+
+# In the stage
+
+
+@contextmanager
+def _client(runtime: Runtime, devices: Sequence[str] = ()) -> Iterator[Client]:
+    """Client of the cluster, or of workers on this machine, one a device, which end with it."""
+    with _one_line_losses(), _quiet():
+        if runtime.on_cluster:
+            with _connect(runtime) as client:
+                yield client
+        else:
+            with LocalCluster(len(devices), **HERE) as cluster, Client(cluster) as client:
+                yield client
+
+
+def _needs(runtime: Runtime) -> dict[str, Any]:
+    """One unit a GPU: Dask counts those that the workers of a cluster say they have."""
+    return {"resources": {"GPU": 1}} if runtime.on_cluster and runtime.device.startswith("cuda") else {}
+
+
+def _connect(runtime: Runtime) -> Client:
+    key = "dask_address" if runtime.dask_address else "dask_scheduler_file"
+    where = f"runtime.{key} = {getattr(runtime, key)}"
+    address = runtime.dask_address or _address_in(Path(runtime.dask_scheduler_file), where)
+    try:
+        return Client(address, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError) as error:  # the latter: not an address
+        raise ConfigError(
+            f"{where}: no Dask scheduler answers there; start one with `dask scheduler`, or correct the setting"
+        ) from error
+
+
+def _address_in(path: Path, where: str) -> str:
+    remedy = "start the scheduler with --scheduler-file and this path"
+    try:
+        return str(json.loads(path.read_bytes())["address"])
+    except OSError as error:
+        raise ConfigError(f"{where}: cannot be read ({error.strerror}); {remedy}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{where}: holds no address; {remedy}") from error
+
+
+def _introduce(client: Client) -> None:
+    """Say where the work goes."""
+    scheduler = client.scheduler_info()
+    link = f", dashboard {client.dashboard_link}" if "dashboard" in scheduler["services"] else ""
+    tqdm.write(f"sidetrip: {len(client.nthreads())} Dask workers at {scheduler['address']}{link}", file=sys.stderr)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave the telling to sidetrip: Dask logs every worker that comes or goes."""
+    logger = logging.getLogger("distributed")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextmanager
+def _one_line_losses() -> Iterator[None]:
+    try:
+        yield
+    except KilledWorker as error:
+        raise ConfigError(
+            f"runtime.executor = dask: {error.allowed_failures + 1} workers in a row were lost in the same unit, "
+            "perhaps for memory; use workers with more memory or smaller batches"
+        ) from error
+    except CancelledError as error:
+        raise ConfigError(
+            "runtime.executor = dask: the scheduler is gone; start it and its workers again, and run again: what is "
+            "finished is kept"
+        ) from error
+
+
+# On a worker
+
+SHARE = "start workers in the root of the repository, in a folder that all machines share"
+
+
+def _run_there(terms: Terms, function: Any, unit: Any, place: Workplace) -> None:
+    with _named():
+        _check(terms)
+        runtime = terms.config.runtime
+        device = terms.devices[get_worker().name] if terms.devices else resolve_device(runtime.device)
+        prepare_worker(device, terms.config.model.precision)
+    run_unit(function, unit, place)
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """Say which worker it is that does not suit."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"worker {get_worker().address}: {error}") from error
+
+
+def _check(terms: Terms) -> None:
+    if not Path("dvc.yaml").is_file() or not _appears(terms.folder):
+        raise ConfigError(f"runs in {Path.cwd()}, which has no {terms.folder}; {SHARE}")
+    if terms.library != LOADED:
+        raise ConfigError("has loaded other code of sidetrip than the stage; restart the workers")
+    here = versions()
+    for name, value in terms.versions.items():
+        if here[name] != value:
+            raise ConfigError(f"{name} is {here[name]} there, {value} for the stage; use workers that are all alike")
+    if os.environ.get("OMP_NUM_THREADS") != terms.threads:
+        raise ConfigError(f"start it with its nanny (the default), or with OMP_NUM_THREADS={terms.threads}")
+    if get_worker().state.nthreads != 1:
+        raise ConfigError("runs several units at once in one process; start workers with --nthreads 1")
+
+
+def _appears(path: Path) -> bool:
+    """Whether a path is there, or turns up."""
+    waited_from = time.monotonic()
+    while not path.exists():
+        if time.monotonic() - waited_from > VISIBLE_SECONDS:
+            return False
+        time.sleep(0.2)
+    return True

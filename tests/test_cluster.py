@@ -1,0 +1,312 @@
+"""Units on Dask workers: the results of the process pool, whatever happens to workers; what does not suit is a line."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import cluster_units
+import psutil
+import pytest
+import torch
+
+from sidetrip.config import ConfigError, Runtime, load_params, resolve
+from sidetrip.files import FileError, files_in
+from sidetrip.runtime import cluster
+from sidetrip.runtime.executor import Workplace, run_unit, run_units
+from sidetrip.runtime.provenance import software
+from sidetrip.runtime.scratch import open_scratch
+
+ROOT = Path(__file__).parents[1]
+CONFIG = resolve(load_params(ROOT / "params.yaml"), "smoke")
+UNITS = [0, 1, 2, 3]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A root of a repository in which a stage that needs no input can run."""
+    folder = tmp_path_factory.mktemp("root")
+    for name in ("dvc.yaml", "src", "stages"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+@pytest.fixture
+def repository(root, monkeypatch):
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'src'}:{ROOT / 'tests'}")
+    yield root
+    for made in ("scratch", "processes"):
+        shutil.rmtree(root / made, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def pooled(root):
+    """What units leave that ran on the process pool."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        found = results(cluster_units.where)
+    shutil.rmtree(root / "processes")
+    return found
+
+
+def results(function, **runtime) -> dict[str, bytes]:
+    """Contents of the results that units leave, by place."""
+    config = replace(CONFIG, runtime=Runtime(**{**vars(CONFIG.runtime), "workers": 2, **runtime}))
+    with open_scratch(config, "quadratic") as scratch:
+        run_units(function, UNITS, [1.0] * len(UNITS), config, "test", scratch)
+        found = {str(path.relative_to(scratch.folder)): path.read_bytes() for path in files_in(scratch.folder)}
+        scratch.remove()
+    return found
+
+
+def wait_until(condition, seconds=120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@contextmanager
+def a_cluster(*workers: tuple[Path, tuple[str, ...]]):
+    """Address of a scheduler with workers, each of a folder and arguments."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    host, port = address.split(":")
+    dask, options = [sys.executable, "-m", "dask"], ["--no-dashboard"]
+    processes = [subprocess.Popen([*dask, "scheduler", "--host", host, "--port", port, *options])]
+    Path("scheduler.pid").write_text(str(processes[0].pid))
+    try:
+        for folder, arguments in workers:
+            command = [*dask, "worker", address, "--host", host, *options, *(arguments or ("--nthreads", "1"))]
+            processes.append(subprocess.Popen(command, cwd=folder))
+        yield address
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+        for process in processes:
+            process.wait()
+
+
+def test_workers_of_this_machine_give_the_results_of_the_process_pool_and_end(repository, pooled):
+    assert results(cluster_units.where, executor="dask") == pooled
+    there = [int(path.name) for path in Path("processes").iterdir()]
+    assert len(there) == 2
+    assert os.getpid() not in there
+    assert not any(psutil.pid_exists(process) for process in there)
+
+
+def test_the_unit_of_a_killed_worker_goes_to_another(repository, pooled):
+    assert results(cluster_units.where_after_a_loss, executor="dask") == pooled
+
+
+def test_a_unit_that_kills_every_worker_is_given_up(repository):
+    with pytest.raises(
+        ConfigError,
+        match=r"^runtime.executor = dask: \d workers in a row were lost in the same unit, perhaps for memory",
+    ):
+        results(cluster_units.deadly, executor="dask")
+
+
+def test_what_a_unit_refuses_is_the_error_of_the_stage(repository):
+    with pytest.raises(ConfigError, match=r"^unit \d = bad: use another$"):
+        results(cluster_units.refused, executor="dask")
+
+
+def test_workers_of_a_cluster_give_the_results_of_the_process_pool(repository, pooled):
+    with a_cluster((repository, ()), (repository, ())) as address:
+        assert results(cluster_units.where, executor="dask", dask_address=address) == pooled
+
+
+def test_a_scheduler_that_ends_is_one_line(repository):
+    with (
+        a_cluster((repository, ())) as address,
+        pytest.raises(ConfigError, match=r"^runtime.executor = dask: the scheduler is gone; start it"),
+    ):
+        results(cluster_units.scheduler_killer, executor="dask", dask_address=address)
+
+
+def test_workers_of_this_machine_end_with_a_killed_stage(repository):
+    script = "import cluster_units, test_cluster; test_cluster.results(cluster_units.endless, executor='dask')"
+    stage = psutil.Popen([sys.executable, "-c", f"if __name__ == '__main__': {script}"])
+    wait_until(lambda: len(list(Path("processes").glob("*"))) == 2)
+    there = [psutil.Process(int(path.name)) for path in Path("processes").iterdir()]
+    stage.kill()
+    stage.wait()
+    _, alive = psutil.wait_procs(there, timeout=60)
+    assert not alive
+
+
+def test_a_worker_elsewhere_is_refused(repository, tmp_path):
+    message = rf"^worker tcp://\S+: runs in {tmp_path}, which has no scratch/\S+; start workers in the root"
+    with a_cluster((tmp_path, ())) as address, pytest.raises(ConfigError, match=message):
+        results(cluster_units.where, executor="dask", dask_address=address)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the worker would have a GPU")
+def test_a_unit_for_a_gpu_goes_to_a_worker_that_says_it_has_one(repository):
+    plain, with_gpu = (repository, ()), (repository, ("--nthreads", "1", "--resources", "GPU=1"))
+    with (
+        a_cluster(plain, with_gpu) as address,
+        pytest.raises(ConfigError, match=r"^worker tcp://\S+: runtime.device = cuda: this machine has 0 CUDA device"),
+    ):
+        results(cluster_units.where, executor="dask", dask_address=address, device="cuda")
+
+
+def test_no_scheduler_is_one_line(repository, monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    with socket.socket() as nobody:  # bound, but it does not listen
+        nobody.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        with pytest.raises(
+            ConfigError, match=rf"^runtime.dask_address = {address}: no Dask scheduler answers there; start one"
+        ):
+            results(cluster_units.where, executor="dask", dask_address=address)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            None,
+            r"cannot be read \(No such file or directory\); start the scheduler with --scheduler-file and this path",
+        ),
+        ("{}", "holds no address; start the scheduler with --scheduler-file and this path"),
+        ("[]", "holds no address"),
+        ("\x00", "holds no address"),
+        ('{"address": "nonsense://x"}', "no Dask scheduler answers there"),
+    ],
+)
+def test_a_scheduler_file_that_leads_nowhere_is_one_line(repository, monkeypatch, content, message):
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    if content is not None:
+        Path("scheduler.json").write_text(content)
+    with pytest.raises(ConfigError, match=f"^runtime.dask_scheduler_file = scheduler.json: {message}"):
+        results(cluster_units.where, executor="dask", dask_scheduler_file="scheduler.json")
+
+
+def test_without_dask_the_remedy_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    monkeypatch.delitem(sys.modules, "sidetrip.runtime.cluster")
+    with pytest.raises(
+        ConfigError, match=r"^runtime.executor = dask: needs Dask; run pip install 'sidetrip\[cluster\]'$"
+    ):
+        import sidetrip.runtime.cluster  # noqa: F401
+
+
+# What a worker has to have in common with the stage
+
+
+@pytest.fixture
+def worker(repository, monkeypatch):
+    """This process as a worker of one thread, and the terms that it meets."""
+    found = SimpleNamespace(address="tcp://here:1", state=SimpleNamespace(nthreads=1))
+    monkeypatch.setattr(cluster, "get_worker", lambda: found)
+    monkeypatch.setattr(cluster, "VISIBLE_SECONDS", 0.0)
+    Path("scratch").mkdir()
+    terms = cluster.Terms(CONFIG, Path("scratch"), software(CONFIG), cluster.LOADED, "1", ())
+    return found, terms
+
+
+def test_a_worker_that_suits_is_taken(worker):
+    cluster._check(worker[1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scratch": Path("scratch/other")}, "which has no scratch/other; start workers in the root of the repository"),
+        ({"library": ""}, "has loaded other code of sidetrip than the stage; restart the workers"),
+        ({"software": {"torch": "1.0"}}, "torch is .* there, 1.0 for the stage; use workers that are all alike"),
+        ({"threads": "3"}, "start it with its nanny"),
+    ],
+)
+def test_a_worker_that_differs_is_refused(worker, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        cluster._check(replace(worker[1], **changes))
+
+
+def test_a_worker_of_several_threads_is_refused(worker):
+    worker[0].state.nthreads = 2
+    with pytest.raises(ConfigError, match="start workers with --nthreads 1"):
+        cluster._check(worker[1])
+
+
+def test_an_edited_library_is_other_code(tmp_path, monkeypatch):
+    shutil.copytree(cluster.LIBRARY, tmp_path / "sidetrip", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(cluster, "LIBRARY", tmp_path / "sidetrip")
+    assert cluster._library() == cluster.LOADED
+    (tmp_path / "sidetrip" / "kernels.py").write_text("")
+    assert cluster._library() != cluster.LOADED
+
+
+def test_only_a_gpu_of_a_cluster_is_asked_for():
+    here = Runtime(device="cuda", workers=0, executor="dask", dask_address="", dask_scheduler_file="")
+    assert cluster._needs(here) == {}
+    assert cluster._needs(replace(here, dask_address="host:1")) == {"resources": {"GPU": 1}}
+    assert cluster._needs(replace(here, dask_address="host:1", device="cpu")) == {}
+
+
+# Two attempts at one unit, the first of which was given up for lost and is alive
+
+
+def attempt(place: Workplace, during=lambda: None) -> list[str]:
+    """An attempt that adds to the progress it finds, which is returned; something happens before it finishes."""
+    seen: list[str] = []
+
+    def unit(_, mine: Workplace):
+        mine.progress.mkdir(parents=True, exist_ok=True)
+        seen.extend(sorted(path.name for path in mine.progress.iterdir()))
+        (mine.progress / "step").touch()
+        during()
+        (mine.result / "result.txt").write_text("the same bytes")
+        return {}
+
+    run_unit(unit, None, place)
+    return seen
+
+
+def place_in(folder: Path) -> Workplace:
+    return Workplace(folder / "unit_00000", folder / "unit_00000.progress")
+
+
+def contents(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+WHOLE = {"unit_00000/result.txt", "unit_00000/SHA256SUMS"}
+
+
+def test_a_second_attempt_takes_over_the_progress_and_both_may_finish(tmp_path):
+    place, seen = place_in(tmp_path), []
+    attempt(place, during=lambda: seen.extend(attempt(place)))
+    assert seen == ["step"]
+    assert contents(tmp_path) == WHOLE
+
+
+def test_progress_of_a_failed_attempt_is_kept(tmp_path):
+    place = place_in(tmp_path)
+
+    def fail() -> None:
+        raise FileError("no room")
+
+    with pytest.raises(FileError, match="no room"):
+        attempt(place, during=fail)
+    assert not place.result.exists()
+    assert attempt(place) == ["step"]
+    assert contents(tmp_path) == WHOLE
+
+
+def test_a_finished_unit_is_not_run_again(tmp_path):
+    place, again = place_in(tmp_path), []
+    attempt(place)
+    attempt(place, during=lambda: again.append(True))
+    assert again == []
