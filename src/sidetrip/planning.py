@@ -17,8 +17,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from sidetrip.config import Config, load_params, resolve
-from sidetrip.experiments.side_trips import cases, controls, trip_steps
-from sidetrip.experiments.single_step import sweep_cost
+from sidetrip.experiments.cases import cases, controls, trip_steps
+from sidetrip.experiments.sweep import sweep_cost
 from sidetrip.models import build_model
 from sidetrip.state import initial_state, save_state
 
