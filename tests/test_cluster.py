@@ -20,7 +20,7 @@ from sidetrip.config import ConfigError, Runtime, load_params, resolve
 from sidetrip.files import FileError, files_in
 from sidetrip.runtime import cluster
 from sidetrip.runtime.executor import Workplace, run_unit, run_units
-from sidetrip.runtime.provenance import software
+from sidetrip.runtime.provenance import PROVENANCE, versions
 from sidetrip.runtime.scratch import open_scratch
 
 ROOT = Path(__file__).parents[1]
@@ -212,7 +212,7 @@ def worker(repository, monkeypatch):
     monkeypatch.setattr(cluster, "get_worker", lambda: found)
     monkeypatch.setattr(cluster, "VISIBLE_SECONDS", 0.0)
     Path("scratch").mkdir()
-    terms = cluster.Terms(CONFIG, Path("scratch"), software(CONFIG), cluster.LOADED, "1", ())
+    terms = cluster.Terms(CONFIG, Path("scratch"), versions(), cluster.LOADED, "1", ())
     return found, terms
 
 
@@ -225,7 +225,7 @@ def test_a_worker_that_suits_is_taken(worker):
     [
         ({"scratch": Path("scratch/other")}, "which has no scratch/other; start workers in the root of the repository"),
         ({"library": ""}, "has loaded other code of sidetrip than the stage; restart the workers"),
-        ({"software": {"torch": "1.0"}}, "torch is .* there, 1.0 for the stage; use workers that are all alike"),
+        ({"versions": {"torch": "1.0"}}, "torch is .* there, 1.0 for the stage; use workers that are all alike"),
         ({"threads": "3"}, "start it with its nanny"),
     ],
 )

@@ -45,7 +45,8 @@ def listing(paths: Iterable[Path], root: Path) -> str:
 
 def files_in(folder: Path) -> list[Path]:
     """Every file of a folder and its subfolders, sorted; hidden ones, which a write was killed in, aside."""
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
 def _flush(path: Path) -> None:
