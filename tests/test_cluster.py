@@ -20,7 +20,7 @@ from sidetrip.config import ConfigError, Runtime, load_params, resolve
 from sidetrip.files import FileError, files_in
 from sidetrip.runtime import cluster
 from sidetrip.runtime.executor import Workplace, run_unit, run_units
-from sidetrip.runtime.provenance import PROVENANCE, versions
+from sidetrip.runtime.provenance import versions
 from sidetrip.runtime.scratch import open_scratch
 
 ROOT = Path(__file__).parents[1]
@@ -223,7 +223,7 @@ def test_a_worker_that_suits_is_taken(worker):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"scratch": Path("scratch/other")}, "which has no scratch/other; start workers in the root of the repository"),
+        ({"folder": Path("scratch/other")}, "which has no scratch/other; start workers in the root of the repository"),
         ({"library": ""}, "has loaded other code of sidetrip than the stage; restart the workers"),
         ({"versions": {"torch": "1.0"}}, "torch is .* there, 1.0 for the stage; use workers that are all alike"),
         ({"threads": "3"}, "start it with its nanny"),
@@ -282,7 +282,7 @@ def contents(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-WHOLE = {"unit_00000/result.txt", "unit_00000/SHA256SUMS"}
+WHOLE = {"unit_00000/result.txt", "unit_00000/provenance.json", "unit_00000/SHA256SUMS"}
 
 
 def test_a_second_attempt_takes_over_the_progress_and_both_may_finish(tmp_path):

@@ -36,9 +36,10 @@ WORKERS = (1, 2, 8, 64)
 
 
 def _evaluation(config: Config) -> float:
-    """Work of scoring one model: recalibration, part of the training split, the validation split."""
+    """Work of scoring one model: recalibration, part of the training split, all or part of the validation split."""
     settings = config.evaluation
-    return FORWARD * (settings.recalibration_samples + settings.train_samples + DATASETS[config.data.name][1])
+    validation = settings.validation_samples or DATASETS[config.data.name][1]
+    return FORWARD * (settings.recalibration_samples + settings.train_samples + validation)
 
 
 def units(config: Config) -> dict[str, list[float]]:

@@ -139,10 +139,9 @@ def run_unit(function: Callable[[Unit, Workplace], Mapping[str, pd.DataFrame]], 
 def _take_over(progress: Path) -> Path:
     """A folder of this attempt's own, with the progress of the latest attempt before it, which thereby loses it."""
     mine = progress.with_name(f"{progress.name}.{uuid.uuid4().hex}")
-    for left in sorted(progress.parent.glob(f"{progress.name}*"), key=lambda path: path.stat().st_mtime, reverse=True):
-        with suppress(OSError):
-            left.rename(mine)
-            break
+    with suppress(OSError):  # two attempts may reach for it at once; the slower one begins anew
+        for latest in sorted(progress.parent.glob(f"{progress.name}*"), key=lambda path: path.stat().st_mtime)[-1:]:
+            latest.rename(mine)
     return mine
 
 
