@@ -63,7 +63,7 @@ def line_table(curve, steps=9):
 
 def along_table(norms, cosines):
     rows = [
-        (seed, branch, trip, 5 * i, c, 0.1, n, 1.0, 1.0, 1.0)
+        (seed, branch, trip, 5 * i, c, 0.1, n, 1.0, 1.0, 1.0, False)
         for seed, branch in ((0, 20), (0, 30), (1, 20))
         for trip in ("constant", "linear")
         for i, (n, c) in enumerate(zip(norms, cosines, strict=True))
@@ -76,7 +76,7 @@ def along_table(norms, cosines):
         "fixed_loss",
         "training_loss",
     ]
-    return pd.DataFrame(rows, columns=["seed", "branch", "trip", "trip_step", *measured])
+    return pd.DataFrame(rows, columns=["seed", "branch", "trip", "trip_step", *measured, "diverged"])
 
 
 def divergence_tables() -> dict[str, pd.DataFrame]:

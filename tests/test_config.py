@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import random
 from typing import get_args, get_type_hints
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from sidetrip.config import Config, ConfigError, load_params, resolve, save_config, typed
+from sidetrip.config import Config, ConfigError, check_settings_folder, load_params, resolve, save_config, typed
 from sidetrip.config.checks import leaves
 from sidetrip.config.limits import Number, Numbers
 
@@ -81,6 +82,19 @@ def test_where_it_runs_is_read_when_a_stage_starts(tmp_path, monkeypatch):
     monkeypatch.setenv("SIDETRIP_WORKERS", "many")
     with pytest.raises(ConfigError, match=r"^SIDETRIP_WORKERS = many: use a whole number$"):
         typed(OmegaConf.merge(cfg, {"runtime": {"device": "???"}}))
+
+
+def test_a_flipped_bit_in_the_written_settings_is_found(tmp_path):
+    path = tmp_path / "config.yaml"
+    save_config(SMOKE, path)
+    content = path.read_bytes()
+    check_settings_folder(["-cd", str(tmp_path)])
+    for bit in random.sample(range(8 * len(content)), 50):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << (bit % 8)
+        path.write_bytes(damaged)
+        with pytest.raises(ConfigError, match=r"damaged or edited by hand; edit params\.yaml instead"):
+            check_settings_folder(["-cd", str(tmp_path)])
 
 
 def test_a_variant_overrides_base_key_by_key():

@@ -17,8 +17,8 @@ from sidetrip.claims.statistics import both, judged, pairs_needed
 from sidetrip.experiments import alignment, divergence, fixed_batch, single_step
 from sidetrip.experiments.main_trajectory import replay
 from sidetrip.runtime.devices import make_deterministic
-from sidetrip.state import distance, lerp, load_state, state_path
-from sidetrip.training import batch_loss
+from sidetrip.state import distance, initial_state, lerp, load_state, state_path
+from sidetrip.training import Optimizer, batch_loss
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -220,6 +220,34 @@ def test_gradient_verdicts():
     # Windows of 50 steps are 10 looks: means 1 + (i + 4.5)/29 of a straight rise.
     change = alignment_claims.norm_changes(along_table(np.linspace(1, 2, 30), np.ones(30)), 50)["change"]
     assert change.to_numpy() == pytest.approx((1 + 24.5 / 29) / (1 + 4.5 / 29) - 1)
+
+
+def test_a_diverged_trip_keeps_no_gradient():
+    table = along_table(np.full(30, 2.0), np.full(30, 0.8))
+    lost = (table["seed"] == 1) & (table["trip"] == "linear") & (table["trip_step"] > 50)
+    table.loc[lost, ["fixed_cosine", "different_batches_cosine", "fixed_norm"]] = np.nan
+    table.loc[lost, "diverged"] = True
+    found = alignment_claims.judge({"alignment": table}, smoke_config())
+    assert found["fixed_gradient_norm"].verdict == found["fixed_gradient_direction"].verdict == "not reproduced"
+    assert found["batch_gradients_orthogonal"].n == 3
+    shares = alignment_claims.shares_aligned(table, 0.5).set_index(["seed", "branch", "trip"])["share"]
+    assert shares[1, 20, "linear"] == pytest.approx(10 / 29)
+
+
+def test_a_trip_that_diverges_is_rows_that_say_so(tmp_path):
+    wild = random_bench(tmp_path, smoke_config(**{"burn_in.rate": 99.0}))
+    wild.optimizer = Optimizer(0.99, 0.9)
+    start = initial_state(wild.model())
+    along, between = alignment.alignment(wild, start, 0)
+    assert len(along) == 2 * 6
+    assert along.query("trip == 'constant'")["diverged"].iloc[-1]
+    assert along.loc[along["diverged"], "fixed_loss"].isna().all()
+    assert len(between) < 6
+    distances, losses, _ = divergence.divergence(
+        wild, start, 0, burnt_in(random_bench(tmp_path / "calm", smoke_config()), tmp_path)
+    )
+    assert losses.query("model == 'trip'")["diverged"].iloc[-1]
+    assert distances["trip_to_start"].isna().iloc[-1]
 
 
 def test_saturation_by_hand():

@@ -18,6 +18,7 @@ from sidetrip.state import TrainState
 from sidetrip.training import DivergedError, Position, advance, batch_loss
 
 CONSTANT, LINEAR = "constant", "linear"
+MEASURED = ("fixed_cosine", "different_batches_cosine", "fixed_norm", "training_norm", "fixed_loss", "training_loss")
 
 Gradient = list[Tensor]
 
@@ -80,6 +81,18 @@ def look_along(bench: Bench, start: TrainState, seed: int, rates: Sequence[float
     return looks
 
 
+def measures(look: Look, first: Look) -> tuple[float, ...]:
+    """What `MEASURED` names, of a look and the first one of its trip."""
+    return (
+        cosine(look.fixed, first.fixed),
+        cosine(look.fixed, look.training),
+        norm(look.fixed),
+        norm(look.training),
+        look.fixed_loss,
+        look.training_loss,
+    )
+
+
 def alignment(bench: Bench, start: TrainState, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Follow a constant and a linearly decaying trip from one branch point.
 
@@ -88,7 +101,7 @@ def alignment(bench: Bench, start: TrainState, seed: int) -> tuple[pd.DataFrame,
     along : DataFrame
         seed, branch, trip (constant, linear), trip_step, fixed_cosine (of the fixed batch's gradient with
         its first value), different_batches_cosine (fixed with training batch, same weights), fixed_norm,
-        training_norm, fixed_loss, training_loss. A trip that diverges has fewer rows.
+        training_norm, fixed_loss, training_loss, diverged (the measures are then empty).
     between : DataFrame
         seed, branch, trip_step, fixed_cosine, training_cosine: between the two trips at equal step.
     """
@@ -97,34 +110,17 @@ def alignment(bench: Bench, start: TrainState, seed: int) -> tuple[pd.DataFrame,
     linear = rates * Schedule.linear(steps).multipliers
     trips = {name: look_along(bench, start, seed, r.tolist()) for name, r in ((CONSTANT, rates), (LINEAR, linear))}
     along = [
-        (
-            seed,
-            start.step,
-            trip,
-            step,
-            cosine(look.fixed, looks[0].fixed),
-            cosine(look.fixed, look.training),
-            norm(look.fixed),
-            norm(look.training),
-            look.fixed_loss,
-            look.training_loss,
-        )
+        (seed, start.step, trip, step, *measures(looks[step], looks[0]), False)
+        if step in looks
+        else (seed, start.step, trip, step, *[math.nan] * len(MEASURED), True)
         for trip, looks in trips.items()
-        for step, look in looks.items()
+        for step in range(0, steps + 1, bench.config.alignment.every)
     ]
     pairs = [(step, look, trips[LINEAR][step]) for step, look in trips[CONSTANT].items() if step in trips[LINEAR]]
     between = [
         (seed, start.step, step, cosine(a.fixed, b.fixed), cosine(a.training, b.training)) for step, a, b in pairs
     ]
-    measured = [
-        "fixed_cosine",
-        "different_batches_cosine",
-        "fixed_norm",
-        "training_norm",
-        "fixed_loss",
-        "training_loss",
-    ]
     return (
-        pd.DataFrame(along, columns=["seed", "branch", "trip", "trip_step", *measured]),
+        pd.DataFrame(along, columns=["seed", "branch", "trip", "trip_step", *MEASURED, "diverged"]),
         pd.DataFrame(between, columns=["seed", "branch", "trip_step", "fixed_cosine", "training_cosine"]),
     )
