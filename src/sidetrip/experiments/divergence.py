@@ -92,10 +92,10 @@ def divergence(
 
     pairs = [(trip, origin), (half_rate, origin), (midpoint, origin), (midpoint, half_rate), (trip, independent)]
     distances = [(seed, start.step, step, *(_apart(a, b, step) for a, b in pairs)) for step in origin]
-    losses = []
+    losses, at_start = [], dict(bench.evaluate(start.weights))  # where all three are the branch point
     for step in origin:
         for name, states in (("trip", trip), ("midpoint", midpoint), ("half_rate", half_rate)):
-            scores = dict(bench.evaluate(states[step].weights)) if step in states else {}
+            scores = at_start if step == 0 else dict(bench.evaluate(states[step].weights)) if step in states else {}
             for split in SPLITS:
                 found = scores.get(split)
                 loss, accuracy = (found.loss, found.accuracy) if found else (math.nan, math.nan)
