@@ -1,7 +1,27 @@
-"""Shared settings of the tests."""
+"""Shared settings of the tests, and a small main trajectory on random pictures."""
 
+from pathlib import Path
+
+import pytest
+from helpers import burnt_in, random_bench, smoke_config
 from hypothesis import settings
+
+from sidetrip.experiments.bench import Bench
+from sidetrip.runtime.devices import make_deterministic
 
 # A shared machine can stall any example, and no test here is about time.
 settings.register_profile("sidetrip", deadline=None, derandomize=False, max_examples=50)
 settings.load_profile("sidetrip")
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory) -> Bench:
+    """A bench on random pictures, in a process that computes as a worker does."""
+    make_deterministic("fp32")
+    return random_bench(tmp_path_factory.mktemp("data"), smoke_config())
+
+
+@pytest.fixture(scope="session")
+def snapshots(bench, tmp_path_factory) -> Path:
+    """Snapshots of its main trajectory."""
+    return burnt_in(bench, tmp_path_factory.mktemp("snapshots"))

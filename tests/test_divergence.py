@@ -16,24 +16,8 @@ from sidetrip.claims import fixed_batch as fixed_batch_claims
 from sidetrip.claims.statistics import both, judged, pairs_needed
 from sidetrip.experiments import alignment, divergence, fixed_batch, single_step
 from sidetrip.experiments.main_trajectory import replay
-from sidetrip.runtime.devices import make_deterministic
 from sidetrip.state import distance, initial_state, lerp, load_state, state_path
 from sidetrip.training import Optimizer, batch_loss
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _deterministic():
-    make_deterministic("fp32")
-
-
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory):
-    return random_bench(tmp_path_factory.mktemp("data"), smoke_config())
-
-
-@pytest.fixture(scope="module")
-def snapshots(bench, tmp_path_factory):
-    return burnt_in(bench, tmp_path_factory.mktemp("snapshots"))
 
 
 @pytest.fixture(scope="module")

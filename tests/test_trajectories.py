@@ -16,7 +16,6 @@ from sidetrip.experiments import single_step as steps
 from sidetrip.experiments.main_trajectory import replay
 from sidetrip.files import sealing
 from sidetrip.kernels import Kernel
-from sidetrip.runtime.devices import make_deterministic
 from sidetrip.state import (
     TrainState,
     distance,
@@ -32,21 +31,6 @@ from sidetrip.state import (
 from sidetrip.training import DivergedError, Optimizer, advance
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _deterministic():
-    make_deterministic("fp32")
-
-
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory):
-    return random_bench(tmp_path_factory.mktemp("data"), smoke_config())
-
-
-@pytest.fixture(scope="module")
-def snapshots(bench, tmp_path_factory):
-    return burnt_in(bench, tmp_path_factory.mktemp("snapshots"))
 
 
 def assert_same_bits(a: TrainState, b: TrainState) -> None:
