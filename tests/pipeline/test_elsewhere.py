@@ -16,23 +16,6 @@ from sidetrip.planning import storage
 RESULTS = ("runs", "reports", "dvc.lock")
 
 
-@pytest.fixture(scope="module")
-def done(tmp_path_factory) -> Path:
-    """Repository in which the process pool has made everything."""
-    folder = clone(tmp_path_factory.mktemp("done"))
-    result = dvc(folder, "repro")
-    assert result.returncode == 0, result.stderr[-2000:]
-    return folder
-
-
-def test_dask_workers_of_this_machine_give_the_same_bytes(done, tmp_path):
-    other = clone(tmp_path, ("executor: processes ", "executor: dask "), ("workers: 0 ", "workers: 2 "))
-    result = dvc(other, "repro")
-    assert result.returncode == 0, result.stderr[-2000:]
-    assert result.stderr.count("2 Dask workers at tcp://127.0.0.1:") == 8  # every stage that has units
-    assert digests(other, *RESULTS) == digests(done, *RESULTS)
-
-
 @contextmanager
 def workers(folder: Path, number: int):
     """A scheduler and workers in a repository; yields their processes."""
