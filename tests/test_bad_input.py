@@ -318,7 +318,15 @@ def write(path: Path, pixels: np.ndarray) -> None:
 @pytest.fixture
 def pictures(place) -> Path:
     """A place whose data are pictures/{train,test}/{ant,bee}/, four JPEG pictures of 8 × 8 in each."""
-    place.change(**{"data.source": "folder", "data.name": "bugs", "data.root": "pictures", "data.size": 8})
+    place.change(
+        **{
+            "data.source": "folder",
+            "data.name": "bugs",
+            "data.root": "pictures",
+            "data.size": 8,
+            "evaluation.validation_samples": 0,
+        }
+    )
     random = np.random.default_rng(0)
     for split in ("train", "test"):
         for name in ("ant", "bee"):
@@ -463,7 +471,7 @@ def test_more_samples_than_a_folder_holds(place, pictures, key, value, message):
 )
 def test_a_model_of_other_channels(place, model, message):
     place.change(**{"model.name": model})
-    small_sheets(place.folder, pictures=420)
+    small_sheets(place.folder, pictures=520)
     place.refuses(f"model.name = {model}: {message}", "prepare_data")
 
 
@@ -503,7 +511,7 @@ def test_embedded_pictures_missing(place):
 
 def test_embedded_pictures_damaged(place):
     place.change()
-    small_sheets(place.folder, 420)
+    small_sheets(place.folder, 520)
     truncate(place.folder / "datasets/fashion_mnist_14/validation_labels.png")
     place.refuses(f"datasets/fashion_mnist_14/validation_labels.png: damaged; {RESTORE}", "prepare_data")
 
@@ -646,7 +654,7 @@ def test_a_folder_that_is_read_only(place):
 
 def test_a_file_where_runs_should_be(place):
     place.change()
-    small_sheets(place.folder, 420)
+    small_sheets(place.folder, 520)
     (place.folder / "runs").write_text("not a folder")
     place.refuses(
         "runs/smoke/prepare_data: cannot be written (Not a directory); make room or set its permissions, and run "

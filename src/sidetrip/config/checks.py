@@ -142,12 +142,6 @@ def _check_quadratic(model: Quadratic) -> None:
 
 def check_samples(config: Config, training_pictures: int, validation_pictures: int) -> None:
     """Check what depends on how many pictures there are."""
-    require(
-        config.evaluation.validation_samples <= validation_pictures,
-        "evaluation.validation_samples",
-        config.evaluation.validation_samples,
-        f"the validation split has {validation_pictures} pictures; lower it, or set 0 for all",
-    )
     for key in ("train_samples", "recalibration_samples"):
         value = getattr(config.evaluation, key)
         remedy = f"the training split has {training_pictures} pictures; lower it"
@@ -166,3 +160,9 @@ def check_samples(config: Config, training_pictures: int, validation_pictures: i
             size,
             f"{held_out} held-out batches and the own one exceed the {training_pictures} training pictures; lower one",
         )
+    require(
+        config.evaluation.validation_samples <= validation_pictures,
+        "evaluation.validation_samples",
+        config.evaluation.validation_samples,
+        f"the validation split has {validation_pictures} pictures; lower it, or set 0 for all",
+    )
