@@ -43,7 +43,7 @@ def figure_7(along: pd.DataFrame, between: pd.DataFrame) -> Figure:
     panels[0][2].set(title="fixed with training batch", ylim=(-0.75, 1.05))
     panels[1][0].set(title="gradient norm, fixed batch", ylim=(0, None))
     panels[1][1].set(title="gradient norm, training batch", ylim=(0, None))
-    panels[1][2].set(title="loss (nats): fixed batch; training batch dotted", ylim=(0, None))
+    panels[1][2].set(title="loss (nats); training batch dotted", ylim=(0, None))
     for axes in panels[1]:
         axes.set_xlabel("steps after the branch point")
     panels[0][1].legend(loc="lower left")

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, NullLocator
 
 from sidetrip.figures import style
 
@@ -150,7 +150,7 @@ def figure_13(best: pd.DataFrame) -> Figure:
     if marks:  # drops of less than a thousandth keep the plain scale
         axes.yaxis.set_major_locator(FixedLocator(marks))
         axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.yaxis.set_major_formatter(lambda drop, _: f"{100 * drop:g} %")
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside right center", title="batch of the step,\nthen held-out", alignment="left"
