@@ -182,6 +182,8 @@ def test_a_small_model_is_measured_from_end_to_end():
     found = judge(tables, config)
     assert tables["lemma_2"]["smallest_weight"].min() < 0
     assert set(tables["lemma_2"]["momentum"]) == {0.0, 0.9}
+    wrong = tables["lemma_2"][["reversed_difference", "shuffled_difference"]]
+    assert (wrong > 1e-6).all(axis=None)  # negative controls fail
     for name in ("averaging_equals_schedule", "drag_and_drift"):
         assert found[name].verdict == "reproduced"
     broken = {**tables, "lemma_2": tables["lemma_2"].assign(largest_difference=1e-6)}

@@ -14,7 +14,7 @@ import pandas as pd
 from sidetrip.claims.averages import CONTROLS, average_is_schedule, compared
 from sidetrip.claims.single_step import best_steps, paper_setting
 from sidetrip.claims.statements import MEANINGS
-from sidetrip.claims.statistics import NOT_REPRODUCED, PAIR, REPRODUCED, UNDECIDED, judge_mean
+from sidetrip.claims.statistics import NOT_REPRODUCED, PAIR, REPRODUCED, UNDECIDED, judge_mean, judge_ratio
 from sidetrip.config import Config
 from sidetrip.figures.style import KERNEL_TITLES
 
@@ -94,10 +94,20 @@ def _controls(config: Config, tables: dict[str, pd.DataFrame]) -> list[dict[str,
     scores, distances = tables["side_trips"], tables["distances"]
     found = []
     for kernel, true in ({true: true for true in CONTROLS.values()} | CONTROLS).items():
-        apart = distances[distances["kernel"] == kernel]
-        judged = average_is_schedule(scores, true, config.claims, kernel)
-        relative = (apart["average_to_trip"] / apart["trip_to_start"]).mean()
-        found.append({"kernel": kernel.replace("_", ", "), "relative_distance": relative, "judged": judged})
+        apart, right = (distances[distances["kernel"] == name].set_index(PAIR) for name in (kernel, true))
+        right = right[right["window_steps"] == right["window_steps"].max()]
+        pairs = apart[["average_to_trip"]].join(right[["average_to_trip"]], rsuffix="_true", how="inner")
+        farther = judge_ratio(
+            pairs["average_to_trip"].to_numpy(), pairs["average_to_trip_true"].to_numpy(), config.claims, above=1.0
+        )
+        found.append(
+            {
+                "kernel": kernel.replace("_", ", "),
+                "relative_distance": (apart["average_to_trip"] / apart["trip_to_start"]).mean(),
+                "farther": None if kernel == true else farther,
+                "judged": average_is_schedule(scores, true, config.claims, kernel),
+            }
+        )
     return found
 
 

@@ -136,7 +136,12 @@ def judge(tables: Tables, config: Config) -> dict[str, Measured]:
     return {
         "ema_two_scales": _two_scales(tables["two_scales"], confidence),
         "stationary_radius": _stationary_radius(tables["lemma_1"], confidence),
-        "averaging_equals_schedule": _largest(tables["lemma_2"]["largest_difference"], claims.identity_error),
+        "averaging_equals_schedule": _largest(
+            tables["lemma_2"]["largest_difference"],
+            claims.identity_error,
+            "with the kernel reversed or shuffled, which ought to fail, at least "
+            f"{tables['lemma_2'][['reversed_difference', 'shuffled_difference']].to_numpy().min():.2g}",
+        ),
         "midpoint_inside": _midpoint_inside(tables["midpoint_ratios"], confidence),
         "drag_and_drift": _largest(
             drag["relative_difference"],

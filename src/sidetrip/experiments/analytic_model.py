@@ -89,12 +89,14 @@ def lemma_2(settings: Quadratic) -> pd.DataFrame:
     """Average and trip on a linear loss, in float64, for random kernels (negative weights too).
 
     The run is advanced by the pipeline's own `advance` and averaged by its own `RunningAverage`, from
-    a branch point whose momentum buffers are not zero.
+    a branch point whose momentum buffers are not zero. Negative controls: averages with the kernel reversed
+    in time and shuffled, against the same trip.
 
     Returns
     -------
     DataFrame
-        momentum, kernel (index), steps, smallest_weight, largest_difference: over the weights.
+        momentum, kernel (index), steps, smallest_weight; largest_difference, reversed_difference,
+        shuffled_difference: over the weights, between the trip and the average with each kernel.
     """
     rows = []
     for momentum in (0.0, 0.9):
@@ -103,6 +105,10 @@ def lemma_2(settings: Quadratic) -> pd.DataFrame:
             random = generator("quadratic", "lemma_2", "kernel", index)
             weights = random.standard_normal(random.integers(2, settings.window + 2))
             kernel = Kernel(weights + (1.0 - weights.sum()) / len(weights))
+            order = random.permutation(len(weights))
+            if (order == np.arange(len(weights))).all():
+                order = np.roll(order, 1)
+            wrong = [Kernel(kernel.weights[::-1]), Kernel(kernel.weights[order])]
             model = nn.Linear(4, 3).double()
             for parameter in model.parameters():
                 nn.init.constant_(parameter, 0.3)
@@ -112,12 +118,16 @@ def lemma_2(settings: Quadratic) -> pd.DataFrame:
                 return advance(model, start, stream, rates, optimizer, observers, _inner_product)
 
             branch = run(initial_state(model), [0.1] * 5)
-            average = RunningAverage(kernel, branch.step)
-            run(branch, [0.1] * kernel.steps, [average])
+            averages = [RunningAverage(each, branch.step) for each in (kernel, *wrong)]
+            run(branch, [0.1] * kernel.steps, averages)
             trip = run(branch, (0.1 * kernel.schedule().multipliers).tolist())
-            apart = max(float((w - trip.weights[name]).abs().max()) for name, w in average.weights().items())
-            rows.append((momentum, index, kernel.steps, float(kernel.weights.min()), apart))
-    return pd.DataFrame(rows, columns=["momentum", "kernel", "steps", "smallest_weight", "largest_difference"])
+            apart = [
+                max(float((w - trip.weights[name]).abs().max()) for name, w in average.weights().items())
+                for average in averages
+            ]
+            rows.append((momentum, index, kernel.steps, float(kernel.weights.min()), *apart))
+    differences = ["largest_difference", "reversed_difference", "shuffled_difference"]
+    return pd.DataFrame(rows, columns=["momentum", "kernel", "steps", "smallest_weight", *differences])
 
 
 def drag_and_drift_steps(settings: Quadratic, device: torch.device, steps: int = 100) -> pd.DataFrame:
