@@ -1,4 +1,4 @@
-"""Follow three side trips from every branch point of every seed through weight space."""
+"""Follow an independent trip from every branch point of every seed through weight space."""
 
 from functools import partial
 
@@ -18,14 +18,15 @@ def unit(config: Config, pair: Pair, place: Workplace) -> Tables:
     bench = open_bench(config, output_folder(config, "prepare_data"), worker_device())
     start = load_state(state_path(output_folder(config, "branch") / f"seed_{seed}", point), bench.device)
     snapshots = output_folder(config, "burn_in") / f"seed_{seed}"
-    distances, losses, along = divergence.divergence(bench, start, seed, snapshots)
-    return {"trip_distances": distances, "trip_losses": losses, "to_independent_end": along}
+    distances, along = divergence.divergence(bench, start, seed, snapshots)
+    return {"trip_distances": distances, "to_independent_end": along}
 
 
 @stage
 def main(config: Config) -> None:
     pairs = [(seed, point) for seed in config.seeds for point in config.branch.points]
-    run_stage(config, "divergence", partial(unit, config), pairs, [3 * config.divergence.steps] * len(pairs))
+    steps = config.side_trips.two_point_windows[-1]
+    run_stage(config, "divergence", partial(unit, config), pairs, [steps] * len(pairs))
 
 
 if __name__ == "__main__":

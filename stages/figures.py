@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from sidetrip.claims.divergence import along_trips, distances_along
 from sidetrip.claims.measure import measure
 from sidetrip.claims.quadratic import covariance_ratios
 from sidetrip.claims.single_step import best_steps, parabolas
@@ -16,7 +17,7 @@ TABLES = {
     "single_step": ("single_step", "curvature"),
     "side_trips": ("side_trips", "distances", "running_averages"),
     "fixed_batch": ("fixed_batch",),
-    "divergence": ("trip_distances", "trip_losses", "to_independent_end"),
+    "divergence": ("trip_distances", "to_independent_end"),
     "alignment": ("alignment", "between_trips"),
     "quadratic": (
         "lemma_1",
@@ -35,7 +36,7 @@ def widest_kernels(config: Config) -> dict[str, Kernel]:
     trips = config.side_trips
     kernels = {
         "swa": Kernel.swa(max(trips.windows)),
-        "two_point": Kernel.two_point(max(trips.windows)),
+        "two_point": Kernel.two_point(max(trips.two_point_windows)),
         "ema": Kernel.ema(trips.ema_steps, newest=trips.ema_newest),
     }
     return {f"{style.KERNEL_TITLES[name]}, {kernel.steps} steps": kernel for name, kernel in kernels.items()}
@@ -52,6 +53,8 @@ def main(config: Config) -> None:
             write_bytes(target / "tables" / path.name, read_bytes(path))
     best = best_steps(tables["single_step"])
     write_table(best, target / "tables" / "best_steps.csv")
+    losses = along_trips(tables["side_trips"])
+    distances = distances_along(tables["trip_distances"], tables["distances"])
     write_table(parabolas(tables["single_step"], tables["curvature"]), target / "tables" / "parabolas.csv")
 
     style.apply_style()
@@ -65,7 +68,7 @@ def main(config: Config) -> None:
         "figure_3": fixed_batch.figure_3(tables["fixed_batch"], seed),
         "figure_4": quadratic.figure_4(tables["stationary_points"]),
         "figure_5": averages.figure_5(running, trips, seed),
-        "figure_6": divergence.figure_6(tables["trip_distances"], tables["trip_losses"]),
+        "figure_6": divergence.figure_6(distances, losses),
         "figure_7": alignment.figure_7(tables["alignment"], tables["between_trips"]),
         "figure_8": divergence.figure_8(tables["to_independent_end"]),
         "figure_9": quadratic.figure_9(tables["two_scales"]),

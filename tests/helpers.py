@@ -80,18 +80,17 @@ def along_table(norms, cosines):
 
 
 def divergence_tables() -> dict[str, pd.DataFrame]:
-    """Three pairs whose midpoint follows the λ/2 trip, and whose distances fall and then stay."""
-    losses, distances, along = [], [], []
+    """Three pairs whose midpoint stays near the λ/2 trip, and whose distances fall and then stay."""
+    apart, distances, along = [], [], []
     for seed, branch in ((0, 20), (0, 30), (1, 20)):
-        for step, gain in ((0, 0.0), (5, 0.2), (10, 0.4)):
-            for model, loss in (("trip", 1.0), ("midpoint", 1.0 - gain), ("half_rate", 0.98 - gain)):
-                losses.append((seed, branch, step, model, "validation", loss if step else 1.0))
-            distances.append((seed, branch, step, 0.2 * step, 0.3 * step))
+        for step in (0, 5, 10):
+            apart.append((seed, branch, step, 0.2 * step, 0.3 * step))
+            if step:
+                distances.append((seed, branch, "two_point", step, 0.2 * step, 0.1 * step, 0.1 * step))
         along += [(seed, branch, step, 10.0 - 0.1 * min(step, branch)) for step in range(0, 41, 5)]
+    pair, to = ["seed", "branch"], ["average_to_trip", "average_to_start", "trip_to_start"]
     return {
-        "trip_losses": pd.DataFrame(losses, columns=["seed", "branch", "trip_step", "model", "split", "loss"]),
-        "trip_distances": pd.DataFrame(
-            distances, columns=["seed", "branch", "trip_step", "midpoint_to_half_rate", "trip_to_independent"]
-        ),
-        "to_independent_end": pd.DataFrame(along, columns=["seed", "branch", "step", "distance"]),
+        "distances": pd.DataFrame(distances, columns=[*pair, "kernel", "window_steps", *to]),
+        "trip_distances": pd.DataFrame(apart, columns=[*pair, "trip_step", "trip_to_start", "trip_to_independent"]),
+        "to_independent_end": pd.DataFrame(along, columns=[*pair, "step", "distance"]),
     }

@@ -31,7 +31,7 @@ FIT = (
 )
 IN_BURN_IN = "steps, batch_size, rate, schedule, momentum, weight_decay, snapshot_every"
 IN_A_VARIANT = (
-    "seeds, data, model, burn_in, branch, evaluation, single_step, side_trips, quadratic, fixed_batch, divergence, "
+    "seeds, data, model, burn_in, branch, evaluation, single_step, side_trips, quadratic, fixed_batch, "
     "alignment, claims"
 )
 TWO = "BatchNorm needs at least 2 samples"
@@ -134,8 +134,7 @@ OUT_OF_RANGE = [
     ("side_trips.every", 41, "side_trips.every = 41: use at most burn_in.steps (40)"),
     ("fixed_batch.steps", 2, "fixed_batch.steps = 2: use 3 to 10000; the third step is judged"),
     ("fixed_batch.rate", -1, "fixed_batch.rate = -1.0: use 0 to 1000"),
-    ("divergence.steps", 11, f"divergence.steps = 11: longer than the 10 steps {FIT}"),
-    ("divergence.every", 11, "divergence.every = 11: use at most divergence.steps (10)"),
+    ("side_trips.two_point_windows", [1, 11], f"side_trips.two_point_windows = 11: longer than the 10 steps {FIT}"),
     ("alignment.steps", 11, f"alignment.steps = 11: longer than the 10 steps {FIT}"),
     ("alignment.every", 11, "alignment.every = 11: use at most alignment.steps (10)"),
     ("quadratic.replicas", 201, "quadratic.replicas = 201: use a multiple of quadratic.groups (20)"),

@@ -6,18 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import along_table, burnt_in, line_table, random_bench, smoke_config
+from helpers import along_table, line_table, random_bench, smoke_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidetrip.claims import alignment as alignment_claims
 from sidetrip.claims import divergence as divergence_claims
 from sidetrip.claims import fixed_batch as fixed_batch_claims
+from sidetrip.claims.divergence import along_trips, distances_along
 from sidetrip.claims.statistics import both, judged, pairs_needed
-from sidetrip.experiments import alignment, divergence, fixed_batch, single_step
+from sidetrip.experiments import alignment, divergence, fixed_batch, side_trips, single_step
 from sidetrip.experiments.main_trajectory import replay
 from sidetrip.state import distance, initial_state, lerp, load_state, state_path
-from sidetrip.training import Optimizer, batch_loss
+from sidetrip.training import Optimizer, advance, batch_loss
 
 
 @pytest.fixture(scope="module")
@@ -49,30 +50,53 @@ def test_measuring_leaves_the_branch_point_alone(bench, snapshots, points):
 
 
 def test_distances_along_trips(bench, snapshots, points):
-    distances, losses, along = divergence.divergence(bench, points[0], 0, snapshots)
-    last = distances.set_index("trip_step").loc[bench.config.divergence.steps]
-    end = next(iter(replay(bench, 0, snapshots, [30])))  # the λ trip is the main trajectory
-    assert last["trip_to_start"] == distance(end, points[0])
-    assert last["midpoint_to_start"] == pytest.approx(0.5 * last["trip_to_start"], rel=1e-5)
-    assert (distances.set_index("trip_step").loc[0, list(divergence.DISTANCES)] == 0).all()
-    start = losses[losses["trip_step"] == 0].groupby("split")["loss"].agg(["min", "max"])
-    assert (start["min"] == start["max"]).all()  # all three models are the branch point there
-    scores = dict(bench.evaluate(lerp(points[0], end, 0.5).weights))
-    row = losses.query("trip_step == 10 and model == 'midpoint' and split == 'validation'").iloc[0]
-    assert row["loss"] == scores["validation"].loss
+    """Against trips that are run: the main trajectory's states are those of a trip at its rate on its batches."""
+    distances, along = divergence.divergence(bench, points[0], 0, snapshots)
+    assert distances["trip_step"].tolist() == [0, 1, 5, 10]
+    for row in distances.itertuples():
+        rates = bench.rates[20 : 20 + row.trip_step].tolist()
+        here, there = (
+            advance(bench.model(), points[0], bench.stream(0, name), rates, bench.optimizer)
+            for name in ("train", "independent/20")
+        )
+        assert row.trip_to_start == distance(here, points[0])
+        assert row.trip_to_independent == distance(here, there)
     assert along["step"].tolist() == [0, 15, 30, 40]
+    snapshot = load_state(state_path(snapshots, 15))
+    assert along.set_index("step").loc[15, "distance"] == distance(snapshot, there)
+
+
+def test_the_midpoint_and_half_the_rate_are_a_case_of_the_comparison(bench, snapshots, points):
+    """Fig. 6 from the tables of the averaging comparison, against a midpoint and a trip written out."""
+    scores, apart = side_trips.side_trips(bench, points[0], 0)
+    trip_distances, _ = divergence.divergence(bench, points[0], 0, snapshots)
+    losses, distances = along_trips(scores), distances_along(trip_distances, apart).set_index("trip_step")
+    (end,) = replay(bench, 0, snapshots, [30])
+    rates = bench.rates[20:30]
+    models = {
+        "trip": end,
+        "midpoint": lerp(points[0], end, 0.5),
+        "half_rate": advance(bench.model(), points[0], bench.stream(0), (0.5 * rates).tolist(), bench.optimizer),
+    }
+    row = losses.query("trip_step == 10 and split == 'validation'").iloc[0]
+    for name, state in models.items():
+        assert row[name] == pytest.approx(dict(bench.evaluate(state.weights))["validation"].loss, rel=1e-5), name
+        assert distances.loc[10, f"{name}_to_start"] == pytest.approx(distance(state, points[0]), rel=1e-5), name
+    expected = distance(models["midpoint"], models["half_rate"])
+    assert distances.loc[10, "midpoint_to_half_rate"] == pytest.approx(expected, rel=1e-4)
+    assert (distances.loc[0].drop(["seed", "branch"]) == 0).all()
+    start = losses[losses["trip_step"] == 0]
+    assert (start["trip"] == start["midpoint"]).all()
+    assert (start["trip"] == start["half_rate"]).all()
 
 
 def test_a_trip_that_diverges_is_said_to(tmp_path, snapshots):
     hot = random_bench(tmp_path, smoke_config())
     hot.rates = hot.rates * 1e30
     start = load_state(state_path(snapshots, 15))
-    distances, losses, along = divergence.divergence(hot, start, 0, snapshots)
-    late = losses[losses["trip_step"] == hot.config.divergence.steps]
-    assert late["diverged"].all()
-    assert late["loss"].isna().all()
-    assert distances.set_index("trip_step").loc[hot.config.divergence.steps, "trip_to_start"] != 0
-    assert along.empty
+    kept = divergence.independent_trip(hot, start, 0, [0, 1, 5, 10])
+    assert 0 in kept
+    assert 10 not in kept
     table = fixed_batch.fixed_batch(hot, (start, start), (1e30, 0.1), 0)
     assert table.loc[table["steps"] == hot.config.fixed_batch.steps, "loss"].isna().all()
 
@@ -227,11 +251,6 @@ def test_a_trip_that_diverges_is_rows_that_say_so(tmp_path):
     assert along.query("trip == 'constant'")["diverged"].iloc[-1]
     assert along.loc[along["diverged"], "fixed_loss"].isna().all()
     assert len(between) < 6
-    distances, losses, _ = divergence.divergence(
-        wild, start, 0, burnt_in(random_bench(tmp_path / "calm", smoke_config()), tmp_path)
-    )
-    assert losses.query("model == 'trip'")["diverged"].iloc[-1]
-    assert distances["trip_to_start"].isna().iloc[-1]
 
 
 def test_saturation_by_hand():
@@ -245,13 +264,24 @@ def test_saturation_by_hand():
     assert divergence_claims.saturation(rising).iloc[0]["change"] == math.inf
 
 
+def test_an_independent_trip_that_diverges_leaves_holes(bench, snapshots, points, monkeypatch):
+    """Its distances are empty, those to the start are there, and no verdict rests on it."""
+    monkeypatch.setattr(divergence, "independent_trip", lambda bench, start, seed, looks: {0: start, 1: start})
+    distances, along = divergence.divergence(bench, points[0], 0, snapshots)
+    assert distances["trip_to_independent"].isna().tolist() == [False, False, True, True]
+    assert distances["trip_to_start"].notna().all()
+    assert along.empty
+    scores, apart = side_trips.side_trips(bench, points[0], 0)
+    tables = {"side_trips": scores, "distances": apart, "trip_distances": distances, "to_independent_end": along}
+    assert "midpoint_distance" not in divergence_claims.judge(tables, bench.config)
+
+
 def test_tracking_by_hand():
     rows = [
-        (0, 20, step, model, "validation", loss)
+        (0, 20, step, "validation", *losses)
         for step, losses in ((0, (1, 1, 1)), (5, (1.0, 0.8, 0.75)), (10, (1.0, 0.6, 0.65)))
-        for model, loss in zip(("trip", "midpoint", "half_rate"), losses, strict=True)
     ]
-    table = pd.DataFrame(rows, columns=["seed", "branch", "trip_step", "model", "split", "loss"])
+    table = pd.DataFrame(rows, columns=["seed", "branch", "trip_step", "split", "trip", "midpoint", "half_rate"])
     found = divergence_claims.tracking(table).iloc[0]
     assert found["gap"] == pytest.approx(0.05)
     assert found["gain"] == pytest.approx(0.3)

@@ -13,6 +13,7 @@ from sidetrip import training
 from sidetrip.averaging import RunningAverage
 from sidetrip.experiments import side_trips as trips
 from sidetrip.experiments import single_step as steps
+from sidetrip.experiments.cases import longest, starts_between
 from sidetrip.experiments.main_trajectory import replay
 from sidetrip.files import sealing
 from sidetrip.kernels import Kernel
@@ -212,16 +213,26 @@ def test_side_trip_tables(bench, snapshots):
             assert found.set_index("split")["loss"].to_dict() == pytest.approx(expected, rel=1e-5)
 
 
-def test_running_averages_meet_the_side_trip_averages(bench, snapshots):
-    """The average that ends at step 30 along the run is that over the window branched at 20."""
-    along = trips.running_averages(bench, 0)
-    start = next(iter(replay(bench, 0, snapshots, [20])))
-    branched, _ = trips.side_trips(bench, start, 0)
-    for kernel in ("swa", "two_point", "ema"):
-        a = along.query(f"kernel == '{kernel}' and step == 30").set_index("split")["loss"]
-        ends = branched.query(f"kernel == '{kernel}' and model == 'average' and window_steps == 10")
-        b = ends.set_index("split")["loss"]
-        assert a.to_dict() == b.to_dict()
+def test_running_averages_are_those_of_the_side_trips(bench, snapshots):
+    """Averaged with trips or without, what lies on the main trajectory is the same."""
+    (start,) = replay(bench, 0, snapshots, [20])
+    scores, _ = trips.side_trips(bench, start, 0)
+    alone = trips.averages_alone(bench, start, 0)
+    keys = ["kernel", "step", "split"]
+    tables = [trips.along_main(table, bench.config).sort_values(keys, ignore_index=True) for table in (scores, alone)]
+    pd.testing.assert_frame_equal(*tables)
+    ends = tables[0].drop_duplicates(["kernel", "step"])
+    found = list(zip(ends["kernel"], ends["step"], ends["window_steps"], strict=True))
+    assert found == [("ema", 30, 10), ("none", 20, 0), ("none", 30, 10), ("swa", 30, 10), ("two_point", 30, 10)]
+
+
+@pytest.mark.parametrize("every", [1, 3, 10, 25, 30, 40])
+def test_running_averages_begin_every_so_often_and_end_within_the_run(every):
+    config = smoke_config(**{"side_trips.every": every})
+    starts = sorted({*starts_between(config), *config.branch.points})
+    assert set(range(0, 31, every)) <= set(starts)
+    assert max(starts) + longest(config) <= config.burn_in.steps
+    assert not set(starts_between(config)) & set(config.branch.points)
 
 
 def test_diverging_trip_is_a_row_that_says_so(bench, snapshots, monkeypatch):

@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from sidetrip.config import Config, load_params, resolve
-from sidetrip.experiments.cases import cases, controls, trip_steps
+from sidetrip.experiments.cases import cases, controls, longest, starts_between, trip_steps, widest
 from sidetrip.experiments.sweep import sweep_cost
 from sidetrip.models import build_model
 from sidetrip.state import initial_state, save_state
@@ -46,23 +46,24 @@ def units(config: Config) -> dict[str, list[float]]:
     """Work of every unit of every stage that trains or evaluates, in training samples."""
     batch, steps, points = config.burn_in.batch_size, config.burn_in.steps, config.branch.points
     seeds, evaluation = len(config.seeds), _evaluation(config)
-    compared, away, along = cases(config), config.divergence, config.alignment
-    scored = len({case.window for case in compared}) + 2 * len(compared) + len(controls(config))
-    stops = steps // config.side_trips.every
-    whole_run = steps * batch + stops * (1 + len({case.name for case in compared})) * evaluation
-    replayed = sum(point % config.burn_in.snapshot_every for point in points)
+    compared, along, snapshots = cases(config), config.alignment, config.burn_in.snapshot_every
+    looks = {0, *(case.window for case in compared)}
+    scored = len(looks) + 2 * len(compared) + len(controls(config))
+    alone = len({0, *(case.window for case in widest(compared))}) + len(widest(compared))
+    between = [(point % snapshots + longest(config)) * batch + alone * evaluation for point in starts_between(config)]
     gradients = along.steps + 2 * (along.steps // along.every + 1)
     lines = 2 * config.fixed_batch.points * (config.fixed_batch.steps + 1)
     fixed = 2 * config.fixed_batch.steps + FORWARD * lines
-    looks = away.steps // away.every + 1
+    trip = config.side_trips.two_point_windows
+    away = [(trip[-1] + sum((point + look) % snapshots for look in [0, *trip])) * batch for point in points]
     pairs = seeds * len(points)
     return {
         "burn_in": [float(steps * batch)] * seeds,
-        "branch": [float(replayed * batch)] * seeds,
+        "branch": [float(sum(point % snapshots for point in points) * batch)] * seeds,
         "single_step": [FORWARD * sweep_cost(config)] * pairs,
-        "side_trips": [whole_run] * seeds + [trip_steps(config) * batch + scored * evaluation] * pairs,
+        "side_trips": [trip_steps(config) * batch + scored * evaluation] * pairs + between * seeds,
         "fixed_batch": [fixed * batch] * seeds * len(list(pairwise(points))),
-        "divergence": [3 * (away.steps * batch + looks * evaluation)] * pairs,
+        "divergence": [float(work) for work in away] * seeds,
         "alignment": [2.0 * gradients * batch] * pairs,
     }
 

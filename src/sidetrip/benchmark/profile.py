@@ -27,10 +27,11 @@ from sidetrip.benchmark.workplace import SIZES, Workplace, prepare
 from sidetrip.data.streams import TrainingStream
 from sidetrip.experiments.alignment import alignment
 from sidetrip.experiments.bench import Bench
+from sidetrip.experiments.cases import starts_between
 from sidetrip.experiments.divergence import divergence
 from sidetrip.experiments.fixed_batch import fixed_batch
 from sidetrip.experiments.main_trajectory import burn_in
-from sidetrip.experiments.side_trips import running_averages, side_trips
+from sidetrip.experiments.side_trips import averages_alone, side_trips
 from sidetrip.experiments.single_step import single_step
 from sidetrip.files import sealing
 from sidetrip.folding import FoldedNetwork
@@ -61,7 +62,8 @@ def slices(work: Workplace, folder: Path) -> list[Slice]:
     """One slice of every stage that trains or evaluates."""
     config, bench, start = work.config, work.bench, work.start
     branches = len(config.seeds) * len(config.branch.points)
-    steps, every, snapshots = config.burn_in.steps, config.side_trips.every, config.burn_in.snapshot_every
+    steps, snapshots = config.burn_in.steps, config.burn_in.snapshot_every
+    between = len(config.seeds) * len(starts_between(config))
     short = min(steps, snapshots)
     replayed = sum(point % snapshots for point in config.branch.points)
     rate, ends = config.burn_in.rate, (start, start)
@@ -81,7 +83,7 @@ def slices(work: Workplace, folder: Path) -> list[Slice]:
         Slice("single_step", lambda: single_step(bench, start, 0), branches),
         Slice("fixed_batch", lambda: fixed_batch(bench, ends, (rate, rate), 0), branches - len(config.seeds)),
         Slice("side_trips", lambda: side_trips(bench, start, 0), branches),
-        Slice("side_trips, whole run", lambda: running_averages(cut(every), 0), len(config.seeds) * steps / every),
+        Slice("side_trips, in between", lambda: averages_alone(bench, start, 0), between),
         Slice("divergence", lambda: divergence(bench, start, 0, folder / "burn_in" / "seed_0"), branches),
         Slice("alignment", lambda: alignment(bench, start, 0), branches),
     ]

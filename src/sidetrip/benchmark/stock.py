@@ -166,7 +166,7 @@ class Comparison:
         """Everything, in rows."""
         compared = cases(self._config)
         averaged = [*compared, *(control for control, _ in controls(self._config))]
-        windows = {case.window for case in compared}
+        looks = {0, *(case.window for case in compared)}
         averages = {(case.name, case.window): averaged_model(case, self._model) for case in averaged}
 
         def average(step: int, model: nn.Module) -> None:
@@ -175,10 +175,10 @@ class Comparison:
                     averages[case.name, case.window].update_parameters(model)
                 if step == case.window:
                     self._score(case.name, case.window, "average", averages[case.name, case.window])
-            if step in windows:
+            if step in looks:
                 self._score("none", step, "momentary", model)
 
-        self._run(np.ones(max(windows)), average)
+        self._run(np.ones(max(looks)), average)
         for case in compared:
 
             def arrived(step: int, model: nn.Module, case: Case = case) -> None:

@@ -11,17 +11,56 @@ from sidetrip.claims.statistics import PAIR, Measured, Table, Tables, both, judg
 from sidetrip.config import Config
 
 
+def along_trips(side_trips: Table) -> Table:
+    """Losses of the λ trip (the main trajectory), the midpoint and the λ/2 trip, wherever a two-point average ends.
+
+    Returns
+    -------
+    DataFrame
+        seed, branch, trip_step, split, trip, midpoint, half_rate; at step 0 all three are the branch point.
+    """
+    two_point = side_trips[side_trips["kernel"] == "two_point"]
+    momentary = side_trips[side_trips["model"] == "momentary"]
+    names = {"momentary": "trip", "average": "midpoint", "trip": "half_rate"}
+    start = [momentary[momentary["window_steps"] == 0].assign(model=model) for model in names]
+    there = momentary[momentary["window_steps"].isin(two_point["window_steps"])]
+    rows = pd.concat([*start, there, two_point]).rename(columns={"window_steps": "trip_step"})
+    rows["model"] = rows["model"].map(names)
+    wide = rows.pivot_table(index=[*PAIR, "trip_step", "split"], columns="model", values="loss", dropna=False)
+    return wide.reset_index().rename_axis(columns=None)
+
+
+def distances_along(trip_distances: Table, distances: Table) -> Table:
+    """The five distances of Fig. 6, by steps after the branch point.
+
+    Returns
+    -------
+    DataFrame
+        seed, branch, trip_step, trip_to_start, trip_to_independent, half_rate_to_start, midpoint_to_start,
+        midpoint_to_half_rate.
+    """
+    columns = {
+        "window_steps": "trip_step",
+        "trip_to_start": "half_rate_to_start",
+        "average_to_start": "midpoint_to_start",
+        "average_to_trip": "midpoint_to_half_rate",
+    }
+    keys = [*PAIR, "trip_step"]
+    two_point = distances[distances["kernel"] == "two_point"].drop(columns="kernel").rename(columns=columns)
+    joined = trip_distances.merge(two_point, on=keys, how="left")
+    at_start = joined["trip_step"] == 0
+    joined.loc[at_start, joined.columns.difference(keys)] = 0.0
+    return joined
+
+
 def tracking(losses: Table) -> Table:
     """For each pair, means over the trip: |midpoint - λ/2 trip| and the midpoint's gain over the λ trip.
 
     Validation loss in nats; the branch point itself, where all three are one, is left out.
     """
-    rows = losses[(losses["split"] == "validation") & (losses["trip_step"] > 0)]
-    wide = rows.pivot_table(index=[*PAIR, "trip_step"], columns="model", values="loss", dropna=False)
-    gaps = pd.DataFrame(
-        {"gap": (wide["midpoint"] - wide["half_rate"]).abs(), "gain": wide["trip"] - wide["midpoint"]}
-    ).dropna()
-    return gaps.groupby(PAIR).mean()
+    rows = losses[(losses["split"] == "validation") & (losses["trip_step"] > 0)].set_index(PAIR)
+    gap, gain = (rows["midpoint"] - rows["half_rate"]).abs(), rows["trip"] - rows["midpoint"]
+    return pd.DataFrame({"gap": gap, "gain": gain}).dropna().groupby(PAIR).mean()
 
 
 def saturation(along: Table) -> Table:
@@ -45,7 +84,7 @@ def saturation(along: Table) -> Table:
 def judge(tables: Tables, config: Config) -> dict[str, Measured]:
     """Judge the rows midpoint_tracks_half_rate, midpoint_distance and distance_saturates."""
     claims, results = config.claims, {}
-    tracked = tracking(tables["trip_losses"])
+    tracked = tracking(along_trips(tables["side_trips"]))
     if len(tracked):
         results["midpoint_tracks_half_rate"] = judge_ratio(
             tracked["gap"].to_numpy(),
@@ -55,8 +94,8 @@ def judge(tables: Tables, config: Config) -> dict[str, Measured]:
             # A gain that is not there turns the sign of the ratio: that is no tracking either.
             above=0.0,
         )
-    distances = tables["trip_distances"]
-    ends = distances[distances["trip_step"] == config.divergence.steps].dropna()
+    distances = distances_along(tables["trip_distances"], tables["distances"])
+    ends = distances[distances["trip_step"] == distances["trip_step"].max()].dropna()
     if len(ends):
         ratio = (ends["midpoint_to_half_rate"] / ends["trip_to_independent"]).to_numpy()
         results["midpoint_distance"] = judge_mean(ratio, claims, below=claims.midpoint_distance, above=0.0)

@@ -76,8 +76,8 @@ def _check_trips(config: Config) -> None:
     room = steps - last
     for key, length in (
         ("side_trips.windows", trips.windows[-1]),
+        ("side_trips.two_point_windows", trips.two_point_windows[-1]),
         ("side_trips.ema_steps", trips.ema_steps),
-        ("divergence.steps", config.divergence.steps),
         ("alignment.steps", config.alignment.steps),
     ):
         require(
@@ -89,7 +89,6 @@ def _check_trips(config: Config) -> None:
         )
     for key, every, length, whole in (
         ("side_trips.every", trips.every, steps, "burn_in.steps"),
-        ("divergence.every", config.divergence.every, config.divergence.steps, "divergence.steps"),
         ("alignment.every", config.alignment.every, config.alignment.steps, "alignment.steps"),
     ):
         require(every <= length, key, every, f"use at most {whole} ({length})")

@@ -92,10 +92,11 @@ class SingleStep:
 class SideTrips:
     """Averages against trips with the equivalent schedule."""
 
-    windows: list[int] = numbers(Number(1, MOST_STEPS))  # steps, for SWA and two-point
+    windows: list[int] = numbers(Number(1, MOST_STEPS))  # steps, for SWA
+    two_point_windows: list[int] = numbers(Number(1, MOST_STEPS))  # also where divergence looks
     ema_steps: int = between(1, MOST_STEPS)  # steps of the EMA trips
     ema_newest: float = above(0, 1)  # δ, weight of the newest iterate
-    every: int = between(1, MOST_STEPS)  # steps between evaluations along the main trajectory
+    every: int = between(1, MOST_STEPS)  # steps between starts of running averages along the main trajectory
 
 
 @dataclass
@@ -132,14 +133,6 @@ class FixedBatch:
 @dataclass
 class Alignment:
     """Gradients of a fixed batch along side trips."""
-
-    steps: int = between(1, MOST_STEPS)
-    every: int = between(1, MOST_STEPS)  # steps between looks
-
-
-@dataclass
-class Divergence:
-    """Distances in weight space along side trips."""
 
     steps: int = between(1, MOST_STEPS)
     every: int = between(1, MOST_STEPS)  # steps between looks
@@ -204,7 +197,6 @@ class Config:
     side_trips: SideTrips = field(default_factory=SideTrips)
     quadratic: Quadratic = field(default_factory=Quadratic)
     fixed_batch: FixedBatch = field(default_factory=FixedBatch)
-    divergence: Divergence = field(default_factory=Divergence)
     alignment: Alignment = field(default_factory=Alignment)
     claims: Claims = field(default_factory=Claims)
     runtime: Runtime = field(default_factory=Runtime)

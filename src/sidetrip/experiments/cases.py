@@ -30,9 +30,14 @@ def cases(config: Config) -> list[Case]:
     trips = config.side_trips
     return [
         *(Case("swa", Kernel.swa(k)) for k in trips.windows),
-        *(Case("two_point", Kernel.two_point(k)) for k in trips.windows),
+        *(Case("two_point", Kernel.two_point(k)) for k in trips.two_point_windows),
         Case("ema", Kernel.ema(trips.ema_steps, newest=trips.ema_newest)),
     ]
+
+
+def widest(compared: Iterable[Case]) -> list[Case]:
+    """The widest case of each name."""
+    return list({case.name: case for case in sorted(compared, key=lambda c: c.window)}.values())
 
 
 def controls(config: Config) -> list[tuple[Case, Case]]:
@@ -62,7 +67,20 @@ def shared_trips(compared: Iterable[Case]) -> list[tuple[Schedule, list[Case]]]:
     return trips
 
 
+def longest(config: Config) -> int:
+    """Steps of the longest window."""
+    return max(case.window for case in cases(config))
+
+
 def trip_steps(config: Config) -> int:
-    """Steps that the comparison at one branch point takes, the reference trip included."""
-    compared = cases(config)
-    return max(c.window for c in compared) + sum(schedule.steps for schedule, _ in shared_trips(compared))
+    """Steps that the comparison at one branch point takes, those along the main trajectory included."""
+    return longest(config) + sum(schedule.steps for schedule, _ in shared_trips(cases(config)))
+
+
+def starts_between(config: Config) -> list[int]:
+    """Steps, other than branch points, from which windows of the running averages begin.
+
+    Those that begin at branch points are averaged there anyway.
+    """
+    last = config.burn_in.steps - longest(config)
+    return sorted({*range(0, last + 1, config.side_trips.every)} - {*config.branch.points})

@@ -8,13 +8,16 @@ import math
 import pandas as pd
 
 from sidetrip.averaging import AverageBank, RunningAverage
+from sidetrip.config import Config
 from sidetrip.experiments.bench import SPLITS, Bench
-from sidetrip.experiments.cases import Case, cases, controls, shared_trips
+from sidetrip.experiments.cases import Case, cases, controls, shared_trips, widest
 from sidetrip.runtime.executor import report_progress
-from sidetrip.state import Tensors, TrainState, distance, initial_state, with_weights
-from sidetrip.training import DivergedError, Observer, Position, advance
+from sidetrip.state import Tensors, TrainState, distance, with_weights
+from sidetrip.training import DivergedError, Position, advance
 
 MOMENTARY, AVERAGE, TRIP = "momentary", "average", "trip"
+
+Key = tuple[str, int]  # name and window of a case
 
 
 class _Scores:
@@ -44,30 +47,17 @@ class _Scores:
             )
 
 
-def side_trips(bench: Bench, start: TrainState, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Compare every average with its trip at one branch point.
-
-    The reference trip (s ≡ 1) carries the running averages of all kernels; every trip takes the same
-    batches with momentum carried over.
+def follow(bench: Bench, start: TrainState, seed: int, averaged: list[Case], scores: _Scores) -> dict[Key, TrainState]:
+    """Follow the main trajectory through the windows of `averaged`: score it there, and every average.
 
     Returns
     -------
-    scores : DataFrame
-        seed, branch, kernel, window_steps, model (momentary, average, trip), split, loss, accuracy,
-        diverged. Momentary rows have the kernel "none"; negative controls have an average alone.
-    distances : DataFrame
-        seed, branch, kernel, window_steps, average_to_trip, average_to_start, trip_to_start:
-        Euclidean, over the weights; a negative control's trip is that of the true kernel.
+    dict
+        The averages, by name and window.
     """
-    compared = cases(bench.config)
-    false: dict[tuple[str, int], list[Case]] = {(true.name, true.window): [] for _, true in controls(bench.config)}
-    for control, true in controls(bench.config):
-        false[true.name, true.window].append(control)
-    averaged = [*compared, *itertools.chain(*false.values())]
-    scores = _Scores(bench, seed, start.step)
-    averages: dict[tuple[str, int], TrainState] = {}
+    averages: dict[Key, TrainState] = {}
     names = {id(case.kernel): case for case in averaged}
-    windows = {case.window for case in compared}
+    looks = {0, *(case.window for case in averaged)}
 
     def finished(position: Position, average: RunningAverage) -> None:
         case, weights = names[id(average.kernel)], average.weights()
@@ -75,14 +65,38 @@ def side_trips(bench: Bench, start: TrainState, seed: int) -> tuple[pd.DataFrame
         scores.add(case.name, case.window, AVERAGE, weights)
 
     def momentary(position: Position) -> None:
-        if position.step - start.step in windows:
+        if position.step - start.step in looks:
             position.check()
             scores.add("none", position.step - start.step, MOMENTARY, position.weights)
 
     bank = AverageBank([RunningAverage(case.kernel, start.step) for case in averaged], finished)
-    model, stream, longest = bench.model(), bench.stream(seed), max(windows)
-    rates = bench.rates[start.step : start.step + longest]
-    advance(model, start, stream, rates.tolist(), bench.optimizer, [bank, momentary, _tick])
+    rates = bench.rates[start.step : start.step + max(looks)]
+    advance(bench.model(), start, bench.stream(seed), rates.tolist(), bench.optimizer, [bank, momentary, _tick])
+    return averages
+
+
+def side_trips(bench: Bench, start: TrainState, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Compare every average with its trip at one branch point.
+
+    The main trajectory carries the running averages of all kernels; every trip takes the same batches with
+    momentum carried over.
+
+    Returns
+    -------
+    scores : DataFrame
+        seed, branch, kernel, window_steps, model (momentary, average, trip), split, loss, accuracy,
+        diverged. Momentary rows have the kernel "none", that of the branch point itself the window 0;
+        negative controls have an average alone.
+    distances : DataFrame
+        seed, branch, kernel, window_steps, average_to_trip, average_to_start, trip_to_start:
+        Euclidean, over the weights; a negative control's trip is that of the true kernel.
+    """
+    compared = cases(bench.config)
+    false: dict[Key, list[Case]] = {(true.name, true.window): [] for _, true in controls(bench.config)}
+    for control, true in controls(bench.config):
+        false[true.name, true.window].append(control)
+    scores = _Scores(bench, seed, start.step)
+    averages = follow(bench, start, seed, [*compared, *itertools.chain(*false.values())], scores)
 
     distances = []
     for schedule, riders in shared_trips(compared):
@@ -100,15 +114,9 @@ def side_trips(bench: Bench, start: TrainState, seed: int) -> tuple[pd.DataFrame
                 apart = distance(average, here), distance(average, start), distance(here, start)
                 distances.append((seed, start.step, kind.name, kind.window, *apart))
 
+        rates = bench.rates[start.step : start.step + schedule.steps] * schedule.multipliers
         try:
-            advance(
-                model,
-                start,
-                stream,
-                (rates[: schedule.steps] * schedule.multipliers).tolist(),
-                bench.optimizer,
-                [arrived, _tick],
-            )
+            advance(bench.model(), start, bench.stream(seed), rates.tolist(), bench.optimizer, [arrived, _tick])
         except DivergedError:
             for case in ends.values():
                 scores.add(case.name, case.window, TRIP, None)
@@ -116,56 +124,26 @@ def side_trips(bench: Bench, start: TrainState, seed: int) -> tuple[pd.DataFrame
     return pd.DataFrame(scores.rows), pd.DataFrame(distances, columns=columns)
 
 
-def running_averages(bench: Bench, seed: int) -> pd.DataFrame:
-    """Scores along the whole main trajectory: momentary, and the widest average of each kind that ends there.
+def averages_alone(bench: Bench, start: TrainState, seed: int) -> pd.DataFrame:
+    """Scores of `side_trips` without trips, of the widest average of each kind alone."""
+    scores = _Scores(bench, seed, start.step)
+    follow(bench, start, seed, widest(cases(bench.config)), scores)
+    return pd.DataFrame(scores.rows)
+
+
+def along_main(scores: pd.DataFrame, config: Config) -> pd.DataFrame:
+    """What scores tell of the main trajectory itself: momentary ones, and the widest average of each kind.
 
     Returns
     -------
     DataFrame
-        seed, step, kernel ("none" for momentary), window_steps, split, loss, accuracy.
+        seed, step, kernel ("none" for momentary), window_steps (that of the average), split, loss, accuracy.
     """
-    widest = {case.name: case for case in sorted(cases(bench.config), key=lambda c: c.window)}
-    steps, every = bench.config.burn_in.steps, bench.config.side_trips.every
-    stops = [*range(every, steps + 1, every)]
-    rows: list[dict[str, object]] = []
-
-    def add(position: Position, kernel: str, window: int, weights: Tensors) -> None:
-        for split, value in bench.evaluate(weights):
-            rows.append(
-                {
-                    "seed": seed,
-                    "step": position.step,
-                    "kernel": kernel,
-                    "window_steps": window,
-                    "split": split,
-                    "loss": value.loss,
-                    "accuracy": value.accuracy,
-                }
-            )
-
-    names = {id(case.kernel): name for name, case in widest.items()}
-
-    def finished(position: Position, average: RunningAverage) -> None:
-        add(position, names[id(average.kernel)], average.kernel.steps, average.weights())
-
-    def momentary(position: Position) -> None:
-        if position.step in stops:
-            position.check()
-            add(position, "none", 0, position.weights)
-
-    bank = AverageBank(
-        [
-            RunningAverage(case.kernel, stop - case.window)
-            for case in widest.values()
-            for stop in stops
-            if stop >= case.window
-        ],
-        finished,
-    )
-    model = bench.model(seed)
-    observers: list[Observer] = [bank, momentary, _tick]
-    advance(model, initial_state(model), bench.stream(seed), bench.rates.tolist(), bench.optimizer, observers)
-    return pd.DataFrame(rows)
+    ends = [("none", 0), *((case.name, case.window) for case in widest(cases(config)))]
+    ends += [("none", window) for window in {window for _, window in ends} - {0}]
+    kept = pd.MultiIndex.from_frame(scores[["kernel", "window_steps"]]).isin(ends)
+    rows = scores[kept & (scores["model"] != TRIP)].assign(step=scores["branch"] + scores["window_steps"])
+    return rows[["seed", "step", "kernel", "window_steps", "split", "loss", "accuracy"]]
 
 
 def _tick(position: Position) -> None:

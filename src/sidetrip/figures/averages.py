@@ -22,6 +22,8 @@ def draw(
     """Draw one kernel's panel: momentary line, running average, trips from every branch point."""
     scale = SCORES[metric][1]
     line = running.query("seed == @seed and split == @split")
+    # Where one window ends and the next begins there are two rows of one state.
+    line = line.sort_values("step").drop_duplicates(["kernel", "step"])
     momentary, average = line[line["kernel"] == "none"], line[line["kernel"] == kernel]
     axes.plot(momentary["step"], scale * momentary[metric], color=style.MOMENTARY, lw=1.6, label="momentary")
     axes.plot(

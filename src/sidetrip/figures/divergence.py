@@ -33,7 +33,10 @@ def _curve(axes: Axes, table: pd.DataFrame, x: str, y: str, colour: str, line: s
 
 
 def figure_6(distances: pd.DataFrame, losses: pd.DataFrame) -> Figure:
-    """Draw the five distances along the trips, and the losses of midpoint and λ/2 trip; means over the pairs."""
+    """Draw the five distances along the trips, and the losses of midpoint and λ/2 trip; means over the pairs.
+
+    Of the tables that `claims.divergence.distances_along` and `along_trips` make.
+    """
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.2, 4.0))
     ends = {}
     for column, (label, colour, line) in LINES.items():
@@ -42,7 +45,7 @@ def figure_6(distances: pd.DataFrame, losses: pd.DataFrame) -> Figure:
     left.set(xlabel="steps after the branch point", ylabel="L2 distance of the weights", ylim=(0, None))
     rows, ends = losses[losses["split"] == "validation"], {}
     for model, (label, colour) in MODELS.items():
-        ends[label] = (_curve(right, rows[rows["model"] == model], "trip_step", "loss", colour).iloc[-1], colour)
+        ends[label] = (_curve(right, rows, "trip_step", model, colour).iloc[-1], colour)
     style.label_ends(right, ends)
     right.set(xlabel="steps after the branch point", ylabel="validation loss (nats)")
     return figure
