@@ -12,15 +12,17 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 from safetensors import SafetensorError
+
+Content = TypeVar("Content")
 
 SUMS = "SHA256SUMS"
 FLOAT_FORMAT = "%.9g"  # every float32 and the meaningful part of a float64
@@ -165,21 +167,27 @@ def _remedy(path: Path) -> str:
     return f"remove {path.parent} and run `dvc repro`, which makes it anew"
 
 
+def _checked(path: Path, read: Callable[[Path], Content], digest_of: Callable[[Content], str]) -> Content:
+    """What `read` makes of a file whose bytes are those that its folder was sealed with."""
+    sums, expected = _expected(path)
+    try:
+        content = read(path)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror}); {_remedy(path)}") from error
+    if digest_of(content) != expected:
+        raise FileError(f"{path}: damaged, its digest is not that in {sums}; {_remedy(path)}")
+    return content
+
+
 def check(path: Path) -> Path:
-    """Return `path` if its bytes are those that its folder was sealed with.
+    """Return `path` if its bytes are those that its folder was sealed with; they are not held in memory.
 
     Raises
     ------
     FileError
         If the file is missing, is damaged, or lies in no sealed folder.
     """
-    sums, expected = _expected(path)
-    try:
-        found = digest(path)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror}); {_remedy(path)}") from error
-    if found != expected:
-        raise FileError(f"{path}: damaged, its digest is not that in {sums}; {_remedy(path)}")
+    _checked(path, digest, str)
     return path
 
 
@@ -191,14 +199,7 @@ def read_bytes(path: Path) -> bytes:
     FileError
         As `check`.
     """
-    sums, expected = _expected(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror}); {_remedy(path)}") from error
-    if hashlib.sha256(content).hexdigest() != expected:
-        raise FileError(f"{path}: damaged, its digest is not that in {sums}; {_remedy(path)}")
-    return content
+    return _checked(path, Path.read_bytes, lambda content: hashlib.sha256(content).hexdigest())
 
 
 def read_table(path: Path) -> pd.DataFrame:

@@ -6,7 +6,6 @@ multiplied by the number of units. The functions do not call one another, so no 
 
 from __future__ import annotations
 
-import argparse
 import cProfile
 import inspect
 import os
@@ -23,7 +22,7 @@ import torch
 from sidetrip import batchnorm, evaluation, state, training
 from sidetrip.averaging import RunningAverage
 from sidetrip.benchmark.workers import start_up
-from sidetrip.benchmark.workplace import SIZES, Workplace, prepare
+from sidetrip.benchmark.workplace import Workplace, parser, prepared
 from sidetrip.data.streams import TrainingStream
 from sidetrip.experiments.alignment import alignment
 from sidetrip.experiments.bench import Bench
@@ -35,7 +34,6 @@ from sidetrip.experiments.side_trips import averages_alone, side_trips
 from sidetrip.experiments.single_step import single_step
 from sidetrip.files import sealing
 from sidetrip.folding import FoldedNetwork
-from sidetrip.runtime.devices import resolve_device
 from sidetrip.runtime.executor import Workplace as RunPlace
 
 PARTS: dict[str, list[Callable[..., object]]] = {
@@ -125,14 +123,9 @@ def profile_variant(work: Workplace) -> pd.DataFrame:
 
 def main(arguments: list[str] | None = None) -> None:
     """Parse the command line, profile, print."""
-    parser = argparse.ArgumentParser(prog="python -m sidetrip.benchmark.profile", description=__doc__)
-    parser.add_argument("--variant", default="fashion_mnist", help="of params.yaml")
-    parser.add_argument("--size", choices=SIZES, default="full", help="smoke: a few pictures")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    options = parser.parse_args(arguments)
+    options = parser("sidetrip.benchmark.profile", __doc__).parse_args(arguments)
     os.environ.setdefault("CUDA_LAUNCH_BLOCKING", "1")  # a GPU's time is then spent in the call that asks for it
-    with tempfile.TemporaryDirectory() as folder:
-        work = prepare(options.variant, Path(folder), torch.device(resolve_device(options.device)), SIZES[options.size])
+    with prepared(options) as work:
         table = profile_variant(work)
     title = f"{options.variant}: seconds of one worker for the whole variant, start-up of each stage included"
     sys.stdout.write(f"{title}\n{table.round(1).to_string()}\n")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +18,7 @@ from sidetrip.data.packed import Pictures, load_pictures, moments, save_pictures
 from sidetrip.data.sources import load_source
 from sidetrip.experiments.bench import Bench
 from sidetrip.files import read_json, sealing, write_json
-from sidetrip.runtime.devices import make_deterministic
+from sidetrip.runtime.devices import make_deterministic, resolve_device
 from sidetrip.runtime.memory import keep_freed_memory
 from sidetrip.state import TrainState, initial_state
 from sidetrip.training import advance
@@ -65,6 +69,23 @@ class Workplace:
         """Mean and deviation of the training pictures' channels."""
         facts: dict[str, list[float]] = read_json(self.folder / "facts.json")
         return facts
+
+
+def parser(program: str, description: str | None) -> argparse.ArgumentParser:
+    """Command line that names a variant, how much to measure, and a device."""
+    arguments = argparse.ArgumentParser(prog=f"python -m {program}", description=description)
+    arguments.add_argument("--variant", default="fashion_mnist", help="of params.yaml")
+    arguments.add_argument("--size", choices=SIZES, default="full", help="smoke: seconds, its numbers mean nothing")
+    arguments.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    return arguments
+
+
+@contextmanager
+def prepared(options: argparse.Namespace) -> Iterator[Workplace]:
+    """What such a command line asks for, for as long as it is measured."""
+    with tempfile.TemporaryDirectory() as folder:
+        device = torch.device(resolve_device(options.device))
+        yield prepare(options.variant, Path(folder), device, SIZES[options.size])
 
 
 def prepare(variant: str, folder: Path, device: torch.device, size: Size) -> Workplace:
