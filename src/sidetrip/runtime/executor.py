@@ -186,6 +186,7 @@ def run_units(
         desc=description,
         unit=counted,
         mininterval=1 if sys.stderr.isatty() else 10,
+        bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]",
     ) as bar:
         while missing:
             longest_first = sorted(missing, key=lambda i: -costs[i])
