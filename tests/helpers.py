@@ -8,7 +8,7 @@ import torch
 from omegaconf import OmegaConf
 
 from sidetrip.config import Config, resolve
-from sidetrip.data.packed import Pictures, moments, save_pictures
+from sidetrip.data.packed import SPLITS, Pictures, facts, save_shard, shard_path, shard_paths
 from sidetrip.experiments.bench import Bench
 from sidetrip.experiments.main_trajectory import burn_in
 from sidetrip.files import sealing, write_json
@@ -27,19 +27,26 @@ def random_pictures(n: int, seed: int, side: int = 14) -> Pictures:
     """Pictures whose class shows in their brightness, so that there is something to learn."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, 10, n)
-    pixels = (random.integers(0, 128, (n, 1, side, side)) + 12 * labels[:, None, None, None]).astype(np.uint8)
-    return Pictures(torch.from_numpy(pixels), torch.from_numpy(labels), tuple("abcdefghij"))
+    pixels = (random.integers(0, 128, (n, side, side, 1)) + 12 * labels[:, None, None, None]).astype(np.uint8)
+    return Pictures(pixels, labels, tuple("abcdefghij"))
+
+
+def pack(folder: Path, train: Pictures, validation: Pictures, shard: int = 10**6) -> Path:
+    """The output that prepare_data would have made of pictures, in shards of so many."""
+    with sealing(folder) as packed:
+        for split, pictures in zip(SPLITS, (train, validation), strict=True):
+            for number, start in enumerate(range(0, len(pictures), shard)):
+                part = slice(start, start + shard)
+                piece = Pictures(pictures.pictures[part], pictures.labels[part], pictures.classes)
+                save_shard(piece, shard_path(packed, split, number))
+        write_json(packed / "facts.json", facts({split: shard_paths(packed, split) for split in SPLITS}))
+    return folder
 
 
 def random_bench(folder, config: Config) -> Bench:
     """A bench on packed random pictures in `folder`."""
-    train, validation = random_pictures(600, 0), random_pictures(130, 1)
-    mean, deviation = moments(train)
-    with sealing(folder / "packed") as packed:
-        save_pictures(train, packed / "train.safetensors")
-        save_pictures(validation, packed / "validation.safetensors")
-        write_json(packed / "facts.json", {"channels": 1, "classes": 10, "mean": mean, "deviation": deviation})
-    return Bench(config, folder / "packed", torch.device("cpu"))
+    packed = pack(folder / "packed", random_pictures(600, 0), random_pictures(130, 1))
+    return Bench(config, packed, torch.device("cpu"))
 
 
 def burnt_in(bench: Bench, folder: Path, seed: int = 0) -> Path:

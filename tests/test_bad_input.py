@@ -22,6 +22,8 @@ from PIL import Image
 
 from sidetrip.config import ConfigError, check_settings_folder
 from sidetrip.files import seal
+from sidetrip.runtime import executor
+from sidetrip.runtime.executor import run_unit
 
 ROOT = Path(__file__).parents[1]
 PARAMS = OmegaConf.to_container(OmegaConf.load(ROOT / "params.yaml"))
@@ -70,6 +72,15 @@ OUT_OF_RANGE = [
     ("data.train_split", "/etc", "data.train_split = /etc: name a folder in data.root"),
     ("data.size", 28, "data.size = 28: the embedded pictures are 14 × 14; set 14, or use a folder"),
     ("data.size", 2, "data.size = 2: use 4 to 1024"),
+    ("data.stored", 12, "data.stored = 12: the embedded pictures are 14 × 14; set 0"),
+    ("data.stored", 4096, "data.stored = 4096: use 0 to 2048"),
+    ("data.crop", 1.5, "data.crop = 1.5: use 0 to 1"),
+    ("data.crop", NAN, "data.crop = nan: use 0 to 1"),
+    (
+        "data.crop",
+        0.08,
+        "data.crop = 0.08: random crops are instead of moves (data.shift = 2); set one of the two to 0",
+    ),
     ("data.shift", 14, "data.shift = 14: use less than the 14 pixels of data.size"),
     ("data.shift", -1, "data.shift = -1: use 0 to 1023"),
     (
@@ -210,13 +221,20 @@ def said(stderr: str) -> list[str]:
     return [line for line in stderr.splitlines() if line and "picture/s" not in line]
 
 
+def run_here(tasks, config, bar) -> None:
+    """In place of the process pool, which takes seconds to start; test_a_process_of_its_own does without."""
+    for task in tasks:
+        run_unit(*task)
+
+
 class Place:
-    """A folder to run stage scripts in, in this process."""
+    """A folder to run stage scripts in, in this process, their units included."""
 
     def __init__(self, folder: Path, monkeypatch, capsys) -> None:
         self.folder, self._monkeypatch, self._capsys = folder, monkeypatch, capsys
         self.params = copy.deepcopy({**PARAMS, "active": ["smoke"], "variants": {"smoke": PARAMS["variants"]["smoke"]}})
         monkeypatch.chdir(folder)
+        monkeypatch.setattr(executor, "_on_processes", run_here)
         for name in ("dvc.yaml", "src", "stages"):  # what a stage's results are recorded to follow from
             (folder / name).symlink_to(ROOT / name)
         (folder / "datasets" / "fashion_mnist_14").mkdir(parents=True)
@@ -432,6 +450,36 @@ BAD_PICTURES = [
 def test_folders_of_pictures(place, pictures, stage, spoil, message):
     spoil(pictures)
     place.refuses(message, stage)
+
+
+def test_packed_pictures_that_are_too_small(place, pictures):
+    place.change(**{"data.stored": 6})
+    place.refuses("data.stored = 6: less than the 8 pixels of data.size; raise it, or set 0 for those")
+
+
+def test_pictures_of_several_runs_that_cannot_be_read(place, pictures, monkeypatch):
+    """All are counted together, the first named; the next split's are told when these are mended."""
+    monkeypatch.setattr("sidetrip.data.folders.PICTURES_A_SHARD", 3)
+    for i in range(4):
+        truncate(pictures / "train" / "ant" / f"{i}.jpg")
+        truncate(pictures / "train" / "bee" / f"{i}.jpg")
+    truncate(pictures / "test" / "ant" / "1.jpg")
+    names = ", ".join(
+        f"pictures/train/{name}" for name in ("ant/0.jpg", "ant/1.jpg", "ant/2.jpg", "ant/3.jpg", "bee/0.jpg")
+    )
+    place.refuses(
+        f"data.train_split = train: 8 of 8 pictures cannot be read ({names} and 3 more); mend or remove them",
+        "prepare_data",
+    )
+    shutil.rmtree(pictures / "train")
+    shutil.copytree(pictures / "test", pictures / "train")
+    truncate(pictures / "test" / "bee" / "2.jpg")
+    (pictures / "train" / "ant" / "1.jpg").unlink()
+    place.refuses(
+        "data.validation_split = test: 2 of 8 pictures cannot be read (pictures/test/ant/1.jpg, "
+        "pictures/test/bee/2.jpg); mend or remove them",
+        "prepare_data",
+    )
 
 
 @pytest.mark.parametrize(

@@ -96,10 +96,11 @@ def a_cluster(*workers: tuple[Path, tuple[str, ...]]):
             process.wait()
 
 
-def test_workers_of_this_machine_give_the_results_of_the_process_pool_and_end(repository, pooled):
-    assert results(cluster_units.where, executor="dask") == pooled
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_of_this_machine_give_the_results_of_the_process_pool_and_end(repository, pooled, workers):
+    assert results(cluster_units.where, executor="dask", workers=workers) == pooled
     there = [int(path.name) for path in Path("processes").iterdir()]
-    assert len(there) == 2
+    assert len(there) == workers
     assert os.getpid() not in there
     assert not any(psutil.pid_exists(process) for process in there)
 

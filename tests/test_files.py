@@ -14,7 +14,7 @@ from helpers import random_pictures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidetrip.data.packed import load_pictures, save_pictures
+from sidetrip.data.packed import load_pictures, save_shard, shard_path
 from sidetrip.files import (
     SUMS,
     FileError,
@@ -46,14 +46,14 @@ def state() -> TrainState:
 def fill(folder: Path) -> None:
     """One file of every kind."""
     save_state(state(), folder / "seed_0" / "step_000012.safetensors")
-    save_pictures(random_pictures(20, 0), folder / "train.safetensors")
+    save_shard(random_pictures(20, 0), shard_path(folder, "train", 0))
     write_table(pd.DataFrame({"seed": [0, 1], "loss": [0.5, np.nan], "kernel": ["swa", "ema"]}), folder / "table.csv")
     write_json(folder / "facts.json", {"mean": [0.25], "classes": 10})
 
 
 READERS = {
     "seed_0/step_000012.safetensors": lambda path: load_state(path).weights["a"].tolist(),
-    "train.safetensors": lambda path: load_pictures(path).pictures.tolist(),
+    "train/shard_00000.safetensors": lambda path: load_pictures(path.parents[1], "train").pictures.tolist(),
     "table.csv": lambda path: read_table(path).to_csv(),
     "facts.json": read_json,
 }
@@ -176,7 +176,7 @@ import sys
 from pathlib import Path
 import pandas as pd, torch
 from sidetrip.files import FileError, sealing, write_bytes
-from sidetrip.data.packed import save_pictures
+from sidetrip.data.packed import save_shard
 sys.path.insert(0, "tests")
 from helpers import random_pictures
 kind, folder = sys.argv[1], Path(sys.argv[2])
@@ -185,7 +185,7 @@ try:
         if kind == "bytes":
             write_bytes(out / "large.bin", bytes(100_000))
         else:
-            save_pictures(random_pictures(1000, 0), out / "large.safetensors")
+            save_shard(random_pictures(1000, 0), out / "large.safetensors")
 except FileError as error:
     print(error)
 """

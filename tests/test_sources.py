@@ -10,18 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from helpers import smoke_config
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from torchvision.datasets import FashionMNIST
 
-from sidetrip.data import archives, sources
-from sidetrip.data.archives import read_archive
+from sidetrip.data import archives
+from sidetrip.data.archives import fetch_archives, read_archive
 from sidetrip.data.folders import decode
-from sidetrip.data.packed import Pictures
-from sidetrip.data.sources import downloaded, embedded, load_source
+from sidetrip.data.packed import Pictures, load_pictures
+from sidetrip.data.sources import FASHION_MNIST, downloaded, embedded, find
+from sidetrip.files import sealing
 
 
 def write(path, pixels):
@@ -45,19 +45,28 @@ def config(tree, **changes):
     return smoke_config(**(values | changes))
 
 
+def load_source(config):
+    """Both splits, packed and read again."""
+    with tempfile.TemporaryDirectory() as folder:
+        with sealing(Path(folder) / "packed") as packed:
+            for part in find(config.data)[0]:
+                assert part.pack(config.data, packed, lambda pictures: None) == []
+        return tuple(load_pictures(Path(folder) / "packed", split) for split in ("train", "validation"))
+
+
 def test_folder_keeps_pixels_and_numbers_classes_alphabetically(tree):
     train, validation = load_source(config(tree))
     assert train.classes == validation.classes == ("ant", "bee")
     assert train.labels.tolist() == [0, 0, 0, 1, 1, 1]
     pixels = np.asarray(Image.open(tree / "train" / "bee" / "1.png"))
-    assert np.array_equal(train.pictures[4].permute(1, 2, 0).numpy(), pixels)
+    assert np.array_equal(train.pictures[4], pixels)
 
 
 def test_folder_halves_by_block_means(tree):
     train, _ = load_source(config(tree, **{"data.size": 4}))
     pixels = np.asarray(Image.open(tree / "train" / "ant" / "0.png")).astype(float)
     means = pixels.reshape(4, 2, 4, 2, 3).mean(axis=(1, 3))
-    assert np.abs(train.pictures[0].permute(1, 2, 0).numpy() - means).max() <= 1.0
+    assert np.abs(train.pictures[0] - means).max() <= 1.0
 
 
 def test_folder_takes_the_central_square_of_any_shape_and_kind(tree):
@@ -65,14 +74,14 @@ def test_folder_takes_the_central_square_of_any_shape_and_kind(tree):
     wide[:, 6:14] = 200
     write(tree / "train" / "ant" / "wide.JPEG", wide)
     train, _ = load_source(config(tree))
-    assert train.pictures.shape == (7, 3, 8, 8)
-    assert train.pictures[3].float().mean() > 190
+    assert train.pictures.shape == (7, 8, 8, 3)
+    assert train.pictures[3].mean() > 190
 
 
 def one(tree, **changes):
     """The first training picture [size, size, 3]."""
     train, _ = load_source(config(tree, **changes))
-    return train.pictures[0].permute(1, 2, 0).numpy()
+    return train.pictures[0]
 
 
 def test_a_picture_is_turned_as_its_exif_orientation_says(tree):
@@ -147,10 +156,10 @@ def test_bytes_that_are_no_picture_never_raise(content, head):
 
 def test_embedded_holds_all_of_fashion_mnist():
     for split, n in (("train", 60_000), ("validation", 10_000)):
-        pictures = embedded(split)
-        assert pictures.pictures.shape == (n, 1, 14, 14)
-        assert pictures.pictures.dtype == torch.uint8
-        assert torch.bincount(pictures.labels).tolist() == [n // 10] * 10
+        pictures = embedded(smoke_config().data, split)
+        assert pictures.pictures.shape == (n, 14, 14, 1)
+        assert pictures.pictures.dtype == np.uint8
+        assert np.bincount(pictures.labels).tolist() == [n // 10] * 10
 
 
 def gzipped_idx(path: Path, values: np.ndarray) -> None:
@@ -170,9 +179,9 @@ def test_fashion_mnist_is_read_from_its_archives(tmp_path, monkeypatch):
     gzipped_idx(raw / "t10k-labels-idx1-ubyte.gz", labels)
     monkeypatch.setattr(FashionMNIST, "resources", [(path.name, md5(path)) for path in raw.iterdir()])
     read = read_archive("fashion_mnist", "validation", tmp_path)
-    assert np.array_equal(read.pictures[:, 0].numpy(), pixels)
+    assert np.array_equal(read.pictures[..., 0], pixels)
     assert read.labels.tolist() == labels.tolist()
-    assert read.classes == tuple(FashionMNIST.classes)
+    assert read.classes == tuple(FashionMNIST.classes) == FASHION_MNIST
 
 
 @pytest.mark.parametrize(("name", "label_bytes"), [("cifar10", 1), ("cifar100", 2)])
@@ -191,6 +200,7 @@ def test_cifar_is_read_from_its_binary_archive(tmp_path, monkeypatch, name, labe
             archive.addfile(entry, io.BytesIO(content))
     monkeypatch.setitem(archives.CIFAR, name, dataclasses.replace(known, md5=md5(path)))
 
+    assert fetch_archives(name, tmp_path) == (3, {"cifar10": 10, "cifar100": 100}[name], 60_000)
     train = read_archive(name, "train", tmp_path)
     assert train.classes == ("cat", "dog")
     assert len(train) == 3 * len(known.train)
@@ -198,15 +208,15 @@ def test_cifar_is_read_from_its_binary_archive(tmp_path, monkeypatch, name, labe
         for j, record in enumerate(parts[part]):
             k = 3 * i + j
             assert int(train.labels[k]) == record[label_bytes - 1]
-            assert np.array_equal(train.pictures[k, 2, 5].numpy(), record[label_bytes + 2048 + 160 :][:32])
-            assert np.array_equal(train.pictures[k].flatten().numpy(), record[label_bytes:])
+            assert np.array_equal(train.pictures[k, 5, :, 2], record[label_bytes + 2048 + 160 :][:32])
+            assert np.array_equal(train.pictures[k].transpose(2, 0, 1).ravel(), record[label_bytes:])
     assert np.array_equal(
-        read_archive(name, "validation", tmp_path).labels.numpy(), parts[known.validation[0]][:, label_bytes - 1]
+        read_archive(name, "validation", tmp_path).labels, parts[known.validation[0]][:, label_bytes - 1]
     )
 
 
 def test_a_downloaded_dataset_is_scaled(tmp_path, monkeypatch):
-    pictures = Pictures(torch.full((3, 1, 28, 28), 77, dtype=torch.uint8), torch.zeros(3, dtype=torch.long), ("a", "b"))
-    monkeypatch.setattr(sources, "read_archive", lambda name, split, root: pictures)
-    settings = smoke_config(**{"data.source": "torchvision", "data.root": str(tmp_path)}).data
-    assert torch.equal(downloaded(settings, "train").pictures, torch.full((3, 1, 14, 14), 77, dtype=torch.uint8))
+    pictures = Pictures(np.full((3, 28, 28, 1), 77, dtype=np.uint8), np.zeros(3, dtype=np.int64), ("a", "b"))
+    monkeypatch.setattr(archives, "read_archive", lambda name, split, root: pictures)
+    settings = smoke_config(**{"data.source": "torchvision", "data.root": str(tmp_path), "data.stored": 16}).data
+    assert np.array_equal(downloaded(settings, "train").pictures, np.full((3, 16, 16, 1), 77))

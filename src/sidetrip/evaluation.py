@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,8 +52,8 @@ class Evaluator:
     ----------
     model : nn.Module
         Scratch space, on the device of the batches.
-    recalibration : sequence of Tensor
-        Training pictures that the BatchNorm statistics come from.
+    recalibration : iterable of batches
+        Training pictures that the BatchNorm statistics come from; gone through anew at every call.
     splits : mapping of str to iterable of batches
         What to score on; each is gone through anew at every call.
     precision : str
@@ -60,7 +61,7 @@ class Evaluator:
     """
 
     def __init__(
-        self, model: nn.Module, recalibration: list[Tensor], splits: Mapping[str, Iterable[Batch]], precision: str
+        self, model: nn.Module, recalibration: Iterable[Any], splits: Mapping[str, Iterable[Batch]], precision: str
     ) -> None:
         self._model, self._recalibration, self.splits, self._precision = model, recalibration, splits, precision
         self._folded = FoldedNetwork(model)

@@ -158,12 +158,13 @@ def _expected(path: Path) -> tuple[Path, str]:
         if sums.is_file():
             found = _sums(sums, sums.stat().st_mtime_ns).get(path.relative_to(folder).as_posix())
             if found is None:
-                raise FileError(f"{path}: not listed in {sums}, one of the two is damaged; {_remedy(path)}")
+                raise FileError(f"{path}: not listed in {sums}, one of the two is damaged; {remedy(path)}")
             return sums, found
-    raise FileError(f"{path}: no {SUMS} beside it says what it must hold; {_remedy(path)}")
+    raise FileError(f"{path}: no {SUMS} beside it says what it must hold; {remedy(path)}")
 
 
-def _remedy(path: Path) -> str:
+def remedy(path: Path) -> str:
+    """What to do about a damaged file of a stage's output."""
     return f"remove {path.parent} and run `dvc repro`, which makes it anew"
 
 
@@ -173,9 +174,9 @@ def _checked(path: Path, read: Callable[[Path], Content], digest_of: Callable[[C
     try:
         content = read(path)
     except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror}); {_remedy(path)}") from error
+        raise FileError(f"{path}: cannot be read ({error.strerror}); {remedy(path)}") from error
     if digest_of(content) != expected:
-        raise FileError(f"{path}: damaged, its digest is not that in {sums}; {_remedy(path)}")
+        raise FileError(f"{path}: damaged, its digest is not that in {sums}; {remedy(path)}")
     return content
 
 

@@ -30,7 +30,7 @@ DATASETS = {
     "cifar100": (50_000, 10_000, 3, 100),
     "imagenet": (1_281_167, 50_000, 3, 1000),
 }
-LABEL_BYTES = 8
+LABEL_BYTES = 8 + 4  # and the checksum
 UNITS = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
 WORKERS = (1, 2, 8, 64)
 
@@ -95,7 +95,7 @@ def storage(config: Config) -> dict[str, int]:
     burn_in, state, seeds = config.burn_in, state_bytes(config), len(config.seeds)
     snapshots = len({*range(0, burn_in.steps, burn_in.snapshot_every), burn_in.steps})
     return {
-        "pictures": (training + validation) * (channels * config.data.size**2 + LABEL_BYTES),
+        "pictures": (training + validation) * (channels * config.data.packed_side**2 + LABEL_BYTES),
         "snapshots": seeds * snapshots * state,
         "branch points": seeds * len(config.branch.points) * state,
     }

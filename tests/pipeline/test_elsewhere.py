@@ -68,7 +68,7 @@ def test_the_cache_is_as_large_as_planned(done):
 
     assert size("burn_in/seed_*/*.safetensors") == planned["snapshots"]
     assert size("branch/seed_*/*.safetensors") == planned["branch points"]
-    assert size("prepare_data/*.safetensors") == pytest.approx(planned["pictures"], rel=0.001)
+    assert size("prepare_data/*/*.safetensors") == pytest.approx(planned["pictures"], rel=0.001)
 
 
 def use_remote(folder: Path, remote: Path) -> None:

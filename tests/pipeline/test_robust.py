@@ -108,7 +108,7 @@ def test_workers_end_with_their_stage(copy):
 @pytest.mark.parametrize(
     ("stage_name", "file"),
     [
-        ("burn_in", "runs/smoke/prepare_data/train.safetensors"),
+        ("burn_in", "runs/smoke/prepare_data/train/shard_00000.safetensors"),
         ("branch", "runs/smoke/burn_in/seed_1/step_000015.safetensors"),
         ("fixed_batch", "runs/smoke/single_step/single_step.csv"),
         ("side_trips", "runs/smoke/prepare_data/facts.json"),

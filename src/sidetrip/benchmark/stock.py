@@ -35,7 +35,7 @@ class PictureDataset(Dataset):
     """Pictures one at a time as PIL images through torchvision's transforms, like torchvision's own data sets."""
 
     def __init__(self, split: Pictures, transform: Callable[[Image.Image], Tensor]) -> None:
-        self._pictures = split.pictures.permute(0, 2, 3, 1).contiguous().numpy()
+        self._pictures = split.pictures
         self._labels, self._transform = split.labels.tolist(), transform
 
     def __len__(self) -> int:
@@ -61,9 +61,11 @@ def loaders(config: Config, train: Pictures, validation: Pictures, mean: list[fl
     """Loaders over the same samples in the same amounts as the pipeline's."""
     evaluation, data = config.evaluation, config.data
     plain = [transforms.ToTensor(), transforms.Normalize(mean, deviation)]
+    central = [transforms.CenterCrop(data.size)] if data.packed_side > data.size else []
     moved = [transforms.RandomCrop(data.size, padding=data.shift)] if data.shift else []
+    cropped = [transforms.RandomResizedCrop(data.size, scale=(data.crop, 1.0))] if data.crop else central
     flipped = [transforms.RandomHorizontalFlip()] if data.flip else []
-    still = PictureDataset(train, transforms.Compose(plain))
+    still = PictureDataset(train, transforms.Compose([*central, *plain]))
     order = np.random.default_rng(0).permutation(len(train)).tolist()
 
     def load(dataset: Dataset) -> DataLoader:
@@ -72,11 +74,11 @@ def loaders(config: Config, train: Pictures, validation: Pictures, mean: list[fl
         )
 
     return Data(
-        PictureDataset(train, transforms.Compose([*moved, *flipped, *plain])),
+        PictureDataset(train, transforms.Compose([*cropped, *moved, *flipped, *plain])),
         load(Subset(still, order[-evaluation.recalibration_samples :])),
         {
             "train": load(Subset(still, order[: evaluation.train_samples])),
-            "validation": load(PictureDataset(validation, transforms.Compose(plain))),
+            "validation": load(PictureDataset(validation, transforms.Compose([*central, *plain]))),
         },
     )
 

@@ -14,8 +14,8 @@ import torch
 from omegaconf import OmegaConf
 
 from sidetrip.config import Config, resolve
-from sidetrip.data.packed import Pictures, load_pictures, moments, save_pictures
-from sidetrip.data.sources import load_source
+from sidetrip.data.packed import SPLITS, Pictures, facts, load_pictures, save_shard, shard_path, shard_paths
+from sidetrip.data.sources import find
 from sidetrip.experiments.bench import Bench
 from sidetrip.files import read_json, sealing, write_json
 from sidetrip.runtime.devices import make_deterministic, resolve_device
@@ -62,7 +62,7 @@ class Workplace:
 
     def split(self, name: str) -> Pictures:
         """The packed pictures of "train" or "validation"."""
-        return load_pictures(self.folder / f"{name}.safetensors")
+        return load_pictures(self.folder, name)
 
     @property
     def facts(self) -> dict[str, list[float]]:
@@ -91,19 +91,16 @@ def prepared(options: argparse.Namespace) -> Iterator[Workplace]:
 def prepare(variant: str, folder: Path, device: torch.device, size: Size) -> Workplace:
     """Resolve a variant of params.yaml and pack its pictures, or the first of them, into `folder`."""
     config = resolve(OmegaConf.load("params.yaml"), variant)  # type: ignore[arg-type]
-    splits = dict(zip(("train", "validation"), load_source(config), strict=True))
-    train = splits["train"]
-    mean, deviation = moments(train)
-    facts = {
-        "channels": train.pictures.shape[1],
-        "classes": len(train.classes),
-        "mean": mean,
-        "deviation": deviation,
-    }
+    parts, _ = find(config.data)
+    with sealing(folder / "all") as packed:
+        for part in parts:
+            part.pack(config.data, packed, lambda pictures: None)
+    found = facts({split: shard_paths(folder / "all", split) for split in SPLITS})
     with sealing(folder / "packed") as packed:
-        for name, split in splits.items():
-            kept = slice(size.pictures)
-            part = replace(split, pictures=split.pictures[kept].clone(), labels=split.labels[kept].clone())
-            save_pictures(part, packed / f"{name}.safetensors")
-        write_json(packed / "facts.json", facts)
+        for split in SPLITS:
+            whole, kept = load_pictures(folder / "all", split), slice(size.pictures)
+            first = replace(whole, pictures=whole.pictures[kept], labels=whole.labels[kept])
+            save_shard(first, shard_path(packed, split, 0))
+            found[f"{split}_samples"] = len(first)
+        write_json(packed / "facts.json", found)
     return Workplace(config, folder / "packed", device, size)

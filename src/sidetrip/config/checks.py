@@ -59,11 +59,24 @@ def _check_data(config: Config) -> None:
         require(False, "data.name", fault[0], f"{fault[1]} with data.source = {data.source}")
     if data.source == "embedded":
         require(data.size == 14, "data.size", data.size, "the embedded pictures are 14 × 14; set 14, or use a folder")
+        require(data.packed_side == 14, "data.stored", data.stored, "the embedded pictures are 14 × 14; set 0")
     require(
         data.source != "folder" or PurePath(data.train_split) != PurePath(data.validation_split),
         "data.validation_split",
         data.validation_split,
         "training and validation need different folders",
+    )
+    require(
+        data.packed_side >= data.size,
+        "data.stored",
+        data.stored,
+        f"less than the {data.size} pixels of data.size; raise it, or set 0 for those",
+    )
+    require(
+        not (data.crop and data.shift),
+        "data.crop",
+        data.crop,
+        f"random crops are instead of moves (data.shift = {data.shift}); set one of the two to 0",
     )
     require(data.shift < data.size, "data.shift", data.shift, f"use less than the {data.size} pixels of data.size")
 

@@ -31,6 +31,13 @@ class Data:
     size: int = between(4, 1024)  # side of the square pictures in pixels
     shift: int = between(0, 1023)  # training pictures are moved by up to this many pixels each way
     flip: bool = setting()  # and mirrored left to right with probability 1/2
+    stored: int = between(0, 2048)  # side of the packed pictures, of which `size` is the central part; 0: size
+    crop: float = between(0, 1)  # smallest share of the area of random resized crops in training; 0: none
+
+    @property
+    def packed_side(self) -> int:
+        """Side of the packed pictures."""
+        return self.stored or self.size
 
 
 @dataclass

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from torchvision.datasets import FashionMNIST
 from torchvision.datasets.utils import check_integrity, download_url
 
@@ -35,6 +34,7 @@ class Cifar:
     train: tuple[str, ...]
     validation: tuple[str, ...]
     label_bytes: int
+    number_of_classes: int
 
 
 CIFAR = {
@@ -46,6 +46,7 @@ CIFAR = {
         tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
         ("test_batch.bin",),
         label_bytes=1,
+        number_of_classes=10,
     ),
     "cifar100": Cifar(
         "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
@@ -55,9 +56,26 @@ CIFAR = {
         ("train.bin",),
         ("test.bin",),
         label_bytes=2,
+        number_of_classes=100,
     ),
 }
 IDX_PREFIX = {"train": "train", "validation": "t10k"}
+
+
+def fetch_archives(name: str, root: Path) -> tuple[int, int, int]:
+    """Have the archives of a data set in `root`; its channels, number of classes, number of pictures.
+
+    Raises
+    ------
+    ConfigError
+        As `read_archive`.
+    """
+    if name in CIFAR:
+        fetch(CIFAR[name].url, CIFAR[name].md5, root)
+        return 3, CIFAR[name].number_of_classes, 60_000
+    for split in IDX_PREFIX:
+        fetch_idx(split, root)
+    return 1, len(FashionMNIST.classes), 70_000
 
 
 def read_archive(name: str, split: str, root: Path) -> Pictures:
@@ -98,25 +116,22 @@ def read_cifar(cifar: Cifar, split: str, root: Path) -> Pictures:
         raw = b"".join(member(name) for name in getattr(cifar, split))
         classes = tuple(member(cifar.classes).decode().split())
     records = np.frombuffer(raw, np.uint8).reshape(-1, cifar.label_bytes + 3 * 32 * 32)
-    pictures = records[:, cifar.label_bytes :].reshape(-1, 3, 32, 32).copy()
-    labels = records[:, cifar.label_bytes - 1].astype(np.int64)
-    return Pictures(torch.from_numpy(pictures), torch.from_numpy(labels), classes)
+    pictures = records[:, cifar.label_bytes :].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return Pictures(pictures, records[:, cifar.label_bytes - 1].astype(np.int64), classes)
+
+
+def fetch_idx(split: str, root: Path) -> tuple[Path, Path]:
+    """Archives of the pictures and labels of a split of Fashion-MNIST, which lie where torchvision keeps them."""
+    md5, folder = dict(FashionMNIST.resources), root / "FashionMNIST" / "raw"
+    names = [f"{IDX_PREFIX[split]}-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1")]
+    pictures, labels = (fetch(FashionMNIST.mirrors[0] + name, md5[name], folder) for name in names)
+    return pictures, labels
 
 
 def read_fashion_mnist(split: str, root: Path) -> Pictures:
-    """Read a split of Fashion-MNIST from its IDX archives, which lie where torchvision keeps them."""
-    md5 = dict(FashionMNIST.resources)
-    arrays = []
-    for kind in ("images-idx3", "labels-idx1"):
-        name = f"{IDX_PREFIX[split]}-{kind}-ubyte.gz"
-        path = fetch(FashionMNIST.mirrors[0] + name, md5[name], root / "FashionMNIST" / "raw")
-        arrays.append(read_idx(gzip.decompress(path.read_bytes())))
-    pictures, labels = arrays
-    return Pictures(
-        torch.from_numpy(pictures[:, None].copy()),
-        torch.from_numpy(labels.astype(np.int64)),
-        tuple(FashionMNIST.classes),
-    )
+    """Read a split of Fashion-MNIST from its IDX archives."""
+    pictures, labels = (read_idx(gzip.decompress(path.read_bytes())) for path in fetch_idx(split, root))
+    return Pictures(pictures[..., None], labels.astype(np.int64), tuple(FashionMNIST.classes))
 
 
 def read_idx(raw: bytes) -> np.ndarray:

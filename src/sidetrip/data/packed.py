@@ -1,64 +1,137 @@
-"""Packed pictures: one safetensors file a split."""
+"""Packed pictures: the shards of a split, each a safetensors file. Needs no torch: packing does without.
+
+A shard holds "pictures" uint8 [n, height, width, channels], one picture being one run of bytes; "labels" int64 [n];
+"checksums" uint32 [n], the CRC-32 of each picture's bytes and its label's after them, by which a picture that is
+read alone is known to be whole; and "histogram" int64 [channels, 256], how many pixels have each grey level.
+"""
 
 from __future__ import annotations
 
 import json
+import math
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import torch
+import numpy as np
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.numpy import load_file, save_file
 
 from sidetrip.files import check, replacing
+
+SPLITS = ("train", "validation")
+PICTURES_A_SHARD = 1000  # of a folder: what a packing that is killed has to do again, at most, on each worker
+LEVELS = 256
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """A split: pictures uint8 [n, channels, height, width], labels int64 [n], names of the classes."""
+    """Pictures uint8 [n, height, width, channels], labels int64 [n], names of the classes."""
 
-    pictures: Tensor
-    labels: Tensor
+    pictures: np.ndarray
+    labels: np.ndarray
     classes: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
-def save_pictures(split: Pictures, path: Path) -> None:
-    """Write a split, atomically."""
+def shard_path(folder: Path, split: str, shard: int) -> Path:
+    """File of a shard in an output folder of prepare_data."""
+    return folder / split / f"shard_{shard:05d}.safetensors"
+
+
+def shard_paths(folder: Path, split: str) -> list[Path]:
+    """Files of all shards of a split, in order."""
+    return sorted((folder / split).glob("shard_*.safetensors"))
+
+
+def checksum(picture: np.ndarray, label: np.int64) -> int:
+    """CRC-32 of a picture, uint8 and contiguous, and its label."""
+    return zlib.crc32(label.tobytes(), zlib.crc32(picture.data))
+
+
+def save_shard(shard: Pictures, path: Path) -> None:
+    """Write a shard, atomically."""
+    pictures, labels = np.ascontiguousarray(shard.pictures), shard.labels.astype(np.int64)
+    checksums = [checksum(picture, label) for picture, label in zip(pictures, labels, strict=True)]
+    tensors = {
+        "pictures": pictures,
+        "labels": labels,
+        "checksums": np.array(checksums, np.uint32),
+        "histogram": _histogram(pictures),
+    }
     with replacing(path) as temporary:
-        save_file(
-            {"pictures": split.pictures.contiguous(), "labels": split.labels},
-            temporary,
-            metadata={"classes": json.dumps(split.classes)},
-        )
+        save_file(tensors, temporary, metadata={"classes": json.dumps(shard.classes)})
 
 
-def load_pictures(path: Path, device: torch.device | str = "cpu") -> Pictures:
-    """Read a split of a sealed folder; on a CPU the file is mapped, so worker processes share its memory.
+def _histogram(pictures: np.ndarray) -> np.ndarray:
+    """How many pixels of each channel have each grey level, int64 [channels, 256]."""
+    counts = np.zeros((pictures.shape[3], LEVELS), np.int64)
+    for start in range(0, len(pictures), 64):  # bincount takes eight bytes a pixel
+        part = pictures[start : start + 64]
+        for channel, levels in enumerate(counts):
+            levels += np.bincount(part[..., channel].ravel(), minlength=LEVELS)
+    return counts
+
+
+def load_pictures(folder: Path, split: str) -> Pictures:
+    """Read a whole split of a sealed folder.
 
     Raises
     ------
     FileError
-        If the file is missing or damaged.
+        If a file is damaged.
     """
-    check(path)
-    with safe_open(path, framework="pt") as file:
-        classes = tuple(json.loads(file.metadata()["classes"]))
-    tensors = load_file(path, device=str(device))
-    return Pictures(tensors["pictures"], tensors["labels"], classes)
+    shards = [load_file(check(path)) for path in shard_paths(folder, split)]
+    return Pictures(
+        np.concatenate([shard["pictures"] for shard in shards]),
+        np.concatenate([shard["labels"] for shard in shards]),
+        classes_of(shard_path(folder, split, 0)),
+    )
 
 
-def moments(split: Pictures) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel over a split, in units of the full scale (0..1)."""
-    levels = torch.arange(256, dtype=torch.float64) / 255.0
+def classes_of(path: Path) -> tuple[str, ...]:
+    """Names of the classes that the labels of a shard number."""
+    with safe_open(path, framework="np") as file:
+        return tuple(json.loads(file.metadata()["classes"]))
+
+
+def facts(shards: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
+    """What later stages have to know of the shards of each split: their number of pictures, channels, moments."""
+    samples = dict.fromkeys(shards, 0)
+    histogram: np.ndarray | int = 0
+    for split, paths in shards.items():
+        for path in paths:
+            with safe_open(path, framework="np") as file:
+                samples[split] += file.get_slice("labels").get_shape()[0]
+                if split == "train":
+                    histogram = histogram + file.get_tensor("histogram")
+    mean, deviation = moments(np.asarray(histogram))
+    return {
+        "channels": len(mean),
+        "classes": len(classes_of(shards["train"][0])),
+        **{f"{split}_samples": number for split, number in samples.items()},
+        "mean": mean,
+        "deviation": deviation,
+    }
+
+
+def moments(histogram: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel, in units of the full scale (0..1).
+
+    Parameters
+    ----------
+    histogram : ndarray of int
+        How many pixels of each channel have each grey level, shape (channels, 256).
+    """
     mean, deviation = [], []
-    for channel in range(split.pictures.shape[1]):
-        share = torch.bincount(split.pictures[:, channel].flatten(), minlength=256).double()
-        share /= share.sum()
-        centre = float((share * levels).sum())
-        mean.append(centre)
-        deviation.append(float((share * (levels - centre).square()).sum().sqrt()))
+    for counts in histogram.tolist():  # Python's integers: exact up to the one division
+        pixels = sum(counts)
+        first = sum(level * count for level, count in enumerate(counts))
+        second = sum(level**2 * count for level, count in enumerate(counts))
+        mean.append(first / ((LEVELS - 1) * pixels))
+        deviation.append(math.sqrt((pixels * second - first**2) / ((LEVELS - 1) * pixels) ** 2))
     return mean, deviation

@@ -1,50 +1,105 @@
-"""Where pictures come from: embedded, torchvision's named datasets, folders of picture files."""
+"""Where pictures come from: embedded, torchvision's named datasets, folders of picture files; in parts to pack."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
-import torch
-import torchvision
 from PIL import Image
-from torch import Tensor
 
-from sidetrip.config import Config, ConfigError, Data
-from sidetrip.data.archives import read_archive
-from sidetrip.data.folders import check_same_classes, read_folder
-from sidetrip.data.packed import Pictures
+from sidetrip.config import ConfigError, Data
+from sidetrip.data.folders import Split, find_splits, runs
+from sidetrip.data.packed import SPLITS, Pictures, save_shard, shard_path
 from sidetrip.files import FileError, read_bytes
 
 EMBEDDED = Path("datasets/fashion_mnist_14")
 EMBEDDED_SIZE = 14
+FASHION_MNIST = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
 
 
-def load_source(config: Config) -> tuple[Pictures, Pictures]:
-    """Training and validation pictures of a configuration.
+class Part(Protocol):
+    """What one unit of work packs."""
+
+    @property
+    def name(self) -> str:
+        """Tells it from other parts, and from the same part of other files."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Of every picture."""
+        ...
+
+    @property
+    def number_of_classes(self) -> int:
+        """Of the whole data set."""
+        ...
+
+    @property
+    def first(self) -> bool:
+        """Whether it is the first of all."""
+        ...
+
+    def __len__(self) -> int:
+        """About how many pictures."""
+        ...
+
+    def pack(self, data: Data, folder: Path, progress: Callable[[int], None]) -> list[Path]:
+        """Write its shards into `folder`, unless some pictures cannot be read: those are returned."""
+        ...
+
+
+@dataclass(frozen=True)
+class Named:
+    """A data set of a well-known name, which is small: all of it is one part, one shard a split."""
+
+    name: str
+    channels: int
+    number_of_classes: int
+    pictures: int
+    read: Callable[[Data, str], Pictures]
+
+    first = True
+
+    def __len__(self) -> int:
+        return self.pictures
+
+    def pack(self, data: Data, folder: Path, progress: Callable[[int], None]) -> list[Path]:
+        """See `Part`."""
+        for split, title in zip(SPLITS, ("training", "validation"), strict=True):
+            pictures = self.read(data, split)
+            check_labels(pictures, f"{data.name}, {title} split")
+            save_shard(pictures, shard_path(folder, split, 0))
+            progress(len(pictures))
+        return []
+
+
+def find(data: Data) -> tuple[list[Part], list[Split]]:
+    """The parts of the data to pack, in order; for a folder its splits, too.
 
     Raises
     ------
     ConfigError
-        If files are missing, unreadable or do not fit together.
+        If files are missing or do not fit together, as far as a listing can tell.
     """
-    data = config.data
     if data.source == "embedded":
-        train, validation = embedded("train"), embedded("validation")
-    elif data.source == "torchvision":
-        train, validation = downloaded(data, "train"), downloaded(data, "validation")
-    else:
-        root, splits = Path(data.root), (data.train_split, data.validation_split)
-        train = read_folder(root, splits[0], "data.train_split", data.size)
-        validation = read_folder(root, splits[1], "data.validation_split", data.size)
-        check_same_classes(train, validation, data.root, splits)
-    check_labels(train, f"{data.name}, training split")
-    check_labels(validation, f"{data.name}, validation split")
-    return train, validation
+        return [Named(data.name, 1, len(FASHION_MNIST), 70_000, embedded)], []
+    if data.source == "torchvision":
+        from sidetrip.data.archives import fetch_archives  # loads torch
+
+        return [Named(data.name, *fetch_archives(data.name, Path(data.root)), downloaded)], []
+    splits = find_splits(data)
+    return [run for split in splits for run in runs(split)], splits
 
 
-def embedded(split: str) -> Pictures:
+def embedded(data: Data, split: str) -> Pictures:
     """Fashion-MNIST at 14 × 14: a PNG sheet of pictures and one of labels, 250 pictures a row."""
     pixels, labels = _sheet(f"{split}_pictures.png"), _sheet(f"{split}_labels.png").reshape(-1)
     rows, columns = pixels.shape[0] // EMBEDDED_SIZE, pixels.shape[1] // EMBEDDED_SIZE
@@ -54,12 +109,8 @@ def embedded(split: str) -> Pictures:
             f"{len(labels)} pictures; {_restore()}"
         )
     pictures = pixels.reshape(rows, EMBEDDED_SIZE, columns, EMBEDDED_SIZE).transpose(0, 2, 1, 3)
-    pictures = pictures.reshape(-1, 1, EMBEDDED_SIZE, EMBEDDED_SIZE).copy()
-    return Pictures(
-        torch.from_numpy(pictures),
-        torch.from_numpy(labels.astype(np.int64)),
-        tuple(torchvision.datasets.FashionMNIST.classes),
-    )
+    pictures = pictures.reshape(-1, EMBEDDED_SIZE, EMBEDDED_SIZE, 1)
+    return Pictures(pictures, labels.astype(np.int64), FASHION_MNIST)
 
 
 def _sheet(name: str) -> np.ndarray:
@@ -77,19 +128,23 @@ def _restore() -> str:
 
 
 def downloaded(data: Data, split: str) -> Pictures:
-    """One of torchvision's named datasets, from its authors' archive in `data.root`, scaled to `data.size`."""
-    original = read_archive(data.name, split, Path(data.root))
-    return Pictures(resized(original.pictures, data.size), original.labels, original.classes)
+    """One of torchvision's named datasets, from its authors' archive in `data.root`, scaled."""
+    from sidetrip.data import archives
+
+    original = archives.read_archive(data.name, split, Path(data.root))
+    return Pictures(resized(original.pictures, data.packed_side), original.labels, original.classes)
 
 
-def resized(pictures: Tensor, size: int) -> Tensor:
-    """Pictures uint8 [n, c, h, w] at [n, c, size, size], antialiased."""
-    if pictures.shape[-2:] == (size, size):
-        return pictures.contiguous()
-    parts = [
-        torchvision.transforms.functional.resize(part, [size, size], antialias=True) for part in pictures.split(2048)
-    ]
-    return torch.cat(parts)
+def resized(pictures: np.ndarray, side: int) -> np.ndarray:
+    """Pictures uint8 [n, h, w, c] at [n, side, side, c], antialiased."""
+    if pictures.shape[1:3] == (side, side):
+        return pictures
+    import torch
+    from torchvision.transforms.functional import resize
+
+    planes = torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
+    parts = [resize(part, [side, side], antialias=True) for part in planes.split(2048)]
+    return torch.cat(parts).permute(0, 2, 3, 1).numpy()
 
 
 def check_labels(split: Pictures, title: str) -> None:

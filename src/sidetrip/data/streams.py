@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import zip_longest
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sidetrip.data.packed import Pictures
+from sidetrip.data.crops import draw_boxes
+from sidetrip.data.loading import Loader
 from sidetrip.randomness import generator
 
 
@@ -32,68 +34,21 @@ def order(seed: int, name: str, epoch: int, samples: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Moves by up to `shift` pixels each way (black comes in), mirror images with probability 1/2."""
+    """How training pictures are varied.
+
+    Attributes
+    ----------
+    shift : int
+        Moves by up to so many pixels each way; what lies beyond the stored picture is black.
+    flip : bool
+        Mirror images with probability 1/2.
+    crop : float
+        Random boxes of the stored picture, scaled, of at least this share of its area; 0: none.
+    """
 
     shift: int = 0
     flip: bool = False
-
-
-class Loader:
-    """Pictures on a device, normalised and augmented there in batch.
-
-    Parameters
-    ----------
-    split : Pictures
-        The data.
-    mean, deviation : list of float
-        Of each channel, in units of the full scale.
-    margin : int
-        Largest shift that will be asked for.
-    device : torch.device
-        Where the uint8 pictures live and the batches are made.
-    """
-
-    def __init__(
-        self, split: Pictures, mean: list[float], deviation: list[float], margin: int, device: torch.device | str
-    ) -> None:
-        self.device = torch.device(device)
-        self.labels = split.labels.to(self.device)
-        samples, channels, self.side, _ = split.pictures.shape
-        self._margin, self._width = margin, self.side + 2 * margin
-        padded = torch.nn.functional.pad(split.pictures, (margin,) * 4) if margin else split.pictures
-        # Channels last in memory, so that a window of pixels is whole wherever in memory it begins: element i
-        # is the picture whose top left pixel is the i-th of all padded pixels.
-        pixels = padded.permute(0, 2, 3, 1).contiguous().to(self.device)
-        begins = samples * self._width**2 - (self.side - 1) * (self._width + 1)
-        self._windows = pixels.as_strided(
-            (begins, self.side, self.side, channels), (channels, self._width * channels, channels, 1)
-        )
-        self._scale = 1.0 / (255.0 * torch.tensor(deviation, device=self.device, dtype=torch.float32))
-        self._offset = -torch.tensor(mean, device=self.device) / torch.tensor(deviation, device=self.device)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def batch(
-        self, indices: np.ndarray, shifts: np.ndarray | None = None, flips: np.ndarray | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Pictures float32 [n, channels, side, side] in channels_last memory, and labels [n].
-
-        `shifts` int [n, 2] (down, right) and `flips` bool [n] say how each sample is augmented.
-        """
-        down, right = (0, 0) if shifts is None else shifts.T
-        corners = (indices * self._width + self._margin - down) * self._width + self._margin - right
-        mirrored = np.zeros(len(indices), dtype=np.int64) if flips is None else flips
-        which, corner, mirror = self._send(np.stack([indices, corners, mirrored]))
-        pixels = self._windows.index_select(0, corner)
-        if flips is not None:
-            pixels = torch.where(mirror.bool()[:, None, None, None], pixels.flip(2), pixels)
-        return (pixels.float() * self._scale + self._offset).permute(0, 3, 1, 2), self.labels[which]
-
-    def _send(self, numbers: np.ndarray) -> Tensor:
-        """Numbers on the device, in one transfer that a GPU's queue does not wait for."""
-        sent = torch.from_numpy(numbers)
-        return sent.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else sent
+    crop: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -126,13 +81,19 @@ class TrainingStream:
         visited = order(self.seed, self.name, epoch, len(self.loader))
         return visited[position * self.batch_size : (position + 1) * self.batch_size]
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Pictures and labels of a step."""
+    def batch(self, step: int, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """Pictures and labels of a step, or of a part of its samples."""
         random = generator(self.seed, self.name, "augmentation", step)
-        shift = self.augmentation.shift
-        shifts = random.integers(-shift, shift + 1, size=(self.batch_size, 2)) if shift else None
-        flips = random.random(self.batch_size) < 0.5 if self.augmentation.flip else None
-        return self.loader.batch(self.indices(step), shifts, flips)
+        varied, samples = self.augmentation, self.batch_size
+        shift = varied.shift
+        # Drawn for the whole batch: a sample is varied alike, whatever part it is asked for with.
+        shifts = random.integers(-shift, shift + 1, size=(samples, 2))[part] if shift else None
+        boxes = draw_boxes(random, samples, self.loader.side, varied.crop)[part] if varied.crop else None
+        flips = (random.random(samples) < 0.5)[part] if varied.flip else None
+        batch = self.loader.batch(self.indices(step)[part], shifts, flips, boxes)
+        if not self.loader.resident:
+            self.loader.prepare(self.indices(step + 1)[part])
+        return batch
 
 
 class FixedBatches:
@@ -149,11 +110,20 @@ class FixedBatches:
     """
 
     def __init__(self, loader: Loader, indices: np.ndarray, batch_size: int) -> None:
-        # Normalised once: a split is gone through many times in an experiment.
-        self._batches = [loader.batch(indices[i : i + batch_size]) for i in range(0, len(indices), batch_size)]
+        self._loader = loader
+        self._parts = [indices[i : i + batch_size] for i in range(0, len(indices), batch_size)]
+        # Resident pictures are normalised once: a split is gone through many times in an experiment.
+        self._batches = list(self._made()) if loader.resident else None
+
+    def _made(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for part, following in zip_longest(self._parts, self._parts[1:]):
+            batch = self._loader.batch(part)
+            if following is not None:
+                self._loader.prepare(following)
+            yield batch
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return iter(self._batches)
+        return self._made() if self._batches is None else iter(self._batches)
 
     def __len__(self) -> int:
-        return len(self._batches)
+        return len(self._parts)

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from sidetrip.config import Config
-from sidetrip.data.packed import load_pictures
-from sidetrip.data.streams import Augmentation, FixedBatches, Loader, TrainingStream
+from sidetrip.data.loading import Form, Loader, open_loader
+from sidetrip.data.streams import Augmentation, FixedBatches, TrainingStream
 from sidetrip.evaluation import Evaluator
 from sidetrip.files import read_json
 from sidetrip.kernels import Schedule
@@ -40,9 +40,10 @@ class Bench:
         self._facts = read_json(folder / "facts.json")
         self.optimizer = Optimizer(config.burn_in.momentum, config.burn_in.weight_decay, config.model.precision)
 
-    def _loader(self, split: str, margin: int) -> Loader:
-        pictures = load_pictures(self._folder / f"{split}.safetensors")
-        return Loader(pictures, self._facts["mean"], self._facts["deviation"], margin, self.device)
+    def _loader(self, split: str, shift: int) -> Loader:
+        data, facts = self.config.data, self._facts
+        form = Form(data.size, facts["mean"], facts["deviation"], shift)
+        return open_loader(self._folder, split, facts[f"{split}_samples"], form, self.device, data.crop > 0)
 
     @cached_property
     def train(self) -> Loader:
@@ -67,9 +68,8 @@ class Bench:
     def stream(self, seed: int, name: str = "train", batch_size: int | None = None) -> TrainingStream:
         """A batch sequence over the training pictures; "train" is that of the main trajectory."""
         data = self.config.data
-        return TrainingStream(
-            self.train, seed, name, batch_size or self.config.burn_in.batch_size, Augmentation(data.shift, data.flip)
-        )
+        augmentation = Augmentation(data.shift, data.flip, data.crop)
+        return TrainingStream(self.train, seed, name, batch_size or self.config.burn_in.batch_size, augmentation)
 
     @cached_property
     def rates(self) -> np.ndarray:
@@ -86,8 +86,8 @@ class Bench:
             "train": FixedBatches(self.train, scored, settings.batch_size),
             "validation": FixedBatches(validation, self._validated(len(validation)), settings.batch_size),
         }
-        pictures = [x for x, _ in FixedBatches(self.train, recalibration, settings.batch_size)]
-        return Evaluator(self.model(), pictures, splits, self.config.model.precision)
+        batches = FixedBatches(self.train, recalibration, settings.batch_size)
+        return Evaluator(self.model(), batches, splits, self.config.model.precision)
 
     def _validated(self, pictures: int) -> np.ndarray:
         samples = self.config.evaluation.validation_samples

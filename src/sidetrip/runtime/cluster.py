@@ -128,7 +128,7 @@ def _client(runtime: Runtime, devices: Sequence[str] = ()) -> Iterator[Client]:
             with _connect(runtime) as client:
                 yield client
         else:
-            with LocalCluster(len(devices), **HERE) as cluster, Client(cluster) as client:
+            with LocalCluster(n_workers=len(devices), **HERE) as cluster, Client(cluster) as client:
                 yield client
 
 

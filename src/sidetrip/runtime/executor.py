@@ -152,6 +152,7 @@ def run_units(
     config: Config,
     description: str,
     places: Places,
+    counted: str = "step",
 ) -> None:
     """Run `function` on each unit that is not finished yet; the results lie in their `places`.
 
@@ -170,6 +171,8 @@ def run_units(
         For the progress bar.
     places : Places
         What is finished there is not run again.
+    counted : str
+        What costs count, for the progress bar.
 
     Raises
     ------
@@ -181,8 +184,9 @@ def run_units(
         total=round(sum(costs)),
         initial=round(sum(costs) - sum(costs[i] for i in missing)),
         desc=description,
-        unit="step",
+        unit=counted,
         mininterval=1 if sys.stderr.isatty() else 10,
+        bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]",
     ) as bar:
         while missing:
             longest_first = sorted(missing, key=lambda i: -costs[i])

@@ -11,8 +11,9 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from sidetrip.config import Config
@@ -92,6 +93,30 @@ class Scratch:
     def remove(self) -> None:
         """Forget it: all is finished."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class NamedPlaces:
+    """Where units write whose number alone does not say what they are: results of another input are not taken up.
+
+    Attributes
+    ----------
+    folder : Path
+        Of the scratch.
+    names : sequence of str
+        Of the units, by their number.
+    """
+
+    folder: Path
+    names: Sequence[str]
+
+    def result(self, index: int) -> Path:
+        """See `Scratch`."""
+        return self.folder / self.names[index]
+
+    def progress(self, index: int) -> Path:
+        """See `Scratch`."""
+        return self.folder / f"{self.names[index]}.progress"
 
 
 @contextmanager

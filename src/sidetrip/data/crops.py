@@ -1,0 +1,101 @@
+"""Random resized crops in batch: boxes drawn as torchvision's RandomResizedCrop draws them, resampled by products.
+
+Resampling is linear and acts on rows and columns alone, so a crop is R_v X R_hᵀ with one matrix a sample for each
+direction: a triangle as wide as one pixel of the result, at least two of the source, which is what torch's
+antialiased bilinear interpolation weighs with. A mirror image is the same with the rows of R_h in reverse.
+
+References
+----------
+Szegedy et al., "Going deeper with convolutions", §6. DOI 10.1109/CVPR.2015.7298594.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+RATIOS = (3 / 4, 4 / 3)  # width over height
+ATTEMPTS = 10
+
+
+def draw_boxes(random: np.random.Generator, samples: int, side: int, smallest: float) -> np.ndarray:
+    """Random boxes in square pictures, int64 [samples, 4]: top, left, height, width.
+
+    Parameters
+    ----------
+    random : Generator
+        Draws the same amount whatever the boxes turn out to be.
+    samples : int
+        How many.
+    side : int
+        Of the pictures, in pixels.
+    smallest : float
+        Smallest share of the area.
+    """
+    return boxes_of(random.random((samples, ATTEMPTS, 4)), side, smallest)
+
+
+def boxes_of(uniform: np.ndarray, side: int, smallest: float) -> np.ndarray:
+    """Boxes of uniform numbers [n, attempts, 4], for area, ratio, top and left; the first attempt that fits counts.
+
+    Where none fits, all of the picture is taken.
+    """
+    area = side**2 * (smallest + (1 - smallest) * uniform[..., 0])
+    low, high = map(math.log, RATIOS)
+    ratio = np.exp(low + (high - low) * uniform[..., 1])
+    sizes = np.rint(np.sqrt(np.stack([area / ratio, area * ratio], axis=-1)))  # height, width
+    fits = np.logical_and.reduce((sizes > 0) & (sizes <= side), axis=-1)
+    taken = np.arange(len(uniform)), fits.argmax(axis=1)  # the first attempt where none fits
+    sizes = np.where(fits[taken][:, None], sizes[taken], side)
+    corners = np.floor(uniform[taken][:, 2:] * (side - sizes + 1))
+    return np.concatenate([corners, sizes], axis=1).astype(np.int64)
+
+
+def resampling(begin: Tensor, length: Tensor, mirrored: Tensor, source: int, size: int) -> Tensor:
+    """Matrices float32 [n, size, source] that scale the pixels from `begin`, `length` of them, to `size`.
+
+    Parameters
+    ----------
+    begin, length : Tensor of shape (n,)
+        In pixels.
+    mirrored : Tensor of bool, shape (n,)
+        Which come out in reverse.
+    source, size : int
+        Pixels before and after.
+    """
+    begin, length = begin.float()[:, None], length.float()[:, None]
+    scale = length / size
+    after = torch.arange(size, device=begin.device) + 0.5
+    centres = begin + scale * torch.where(mirrored[:, None], size - after, after)
+    before = torch.arange(source, device=begin.device) + 0.5
+    inside = (before > begin) & (before < begin + length)
+    reach = scale.clamp(min=1.0)[:, :, None]
+    weights = (1.0 - (before - centres[:, :, None]).abs() / reach).clamp_(min=0.0).mul_(inside[:, None, :])
+    return weights / weights.sum(dim=2, keepdim=True)
+
+
+def crop(pictures: Tensor, boxes: Tensor, mirrored: Tensor, size: int) -> Tensor:
+    """Boxes of pictures uint8 [n, side, side, channels] at float32 [n, size, size, channels], in whole grey levels.
+
+    Parameters
+    ----------
+    pictures : Tensor
+        Channels last.
+    boxes : Tensor of int, shape (n, 4)
+        Top, left, height, width.
+    mirrored : Tensor of bool, shape (n,)
+        Which are mirrored left to right afterwards.
+    size : int
+        Pixels a side of the result.
+    """
+    n, side, _, channels = pictures.shape
+    top, left, height, width = boxes.T
+    down = resampling(top, height, torch.zeros_like(mirrored), side, size)
+    across = resampling(left, width, mirrored, side, size)
+    # Rows in front, then columns behind: each product is one matrix a sample, whatever the number of channels.
+    rows = down @ pictures.permute(0, 1, 3, 2).float().reshape(n, side, channels * side)
+    both = rows.view(n, size * channels, side) @ across.mT
+    return both.view(n, size, channels, size).permute(0, 1, 3, 2).round().contiguous()

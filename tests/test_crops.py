@@ -1,0 +1,118 @@
+"""Random resized crops are torchvision's: the boxes by formula and distribution, the pixels within one grey level."""
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from hypothesis import given
+from hypothesis import strategies as st
+from torchvision.transforms import RandomResizedCrop
+from torchvision.transforms import functional as transform
+
+from sidetrip.data.crops import ATTEMPTS, boxes_of, crop, draw_boxes
+from sidetrip.randomness import generator
+
+
+@st.composite
+def cases(draw):
+    """Side, box (top, left, height, width) and size of the result."""
+    side = draw(st.integers(4, 40))
+    height, width = draw(st.integers(1, side)), draw(st.integers(1, side))
+    box = (draw(st.integers(0, side - height)), draw(st.integers(0, side - width)), height, width)
+    return side, box, draw(st.integers(4, 40))
+
+
+@given(cases(), st.booleans(), st.sampled_from([1, 3]), st.integers(0, 2**32))
+def test_a_crop_is_torchvision_s_within_a_grey_level(case, flip, channels, seed):
+    side, box, size = case
+    pixels = np.random.default_rng(seed).integers(0, 256, (2, side, side, channels), dtype=np.uint8)
+    pixels[1] = 255 * (pixels[1] > 127)  # the steepest edges
+    pictures = torch.from_numpy(pixels)
+    mine = crop(pictures, torch.tensor([box, box]), torch.tensor([flip, flip]), size)
+    theirs = transform.resized_crop(pictures.permute(0, 3, 1, 2), *box, [size, size], antialias=True)
+    theirs = (transform.hflip(theirs) if flip else theirs).permute(0, 2, 3, 1)
+    assert torch.equal(mine, mine.round())
+    assert float((mine - theirs.float()).abs().max()) <= 1.0
+
+
+def test_every_sample_has_its_own_box_and_flip():
+    random = np.random.default_rng(0)
+    pictures = torch.from_numpy(random.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8))
+    boxes = torch.from_numpy(draw_boxes(random, 40, 32, 0.08))
+    flips = torch.from_numpy(random.random(40) < 0.5)
+    together = crop(pictures, boxes, flips, 24)
+    for i in range(40):
+        assert torch.equal(together[i : i + 1], crop(pictures[i : i + 1], boxes[i : i + 1], flips[i : i + 1], 24))
+
+
+class Fed:
+    """Stands for torch in torchvision's module: the draws of attempt i are `uniform[i]`, its constants doubles."""
+
+    def __init__(self, uniform):
+        self._uniform, self._drawn, self._placed = uniform, 0, 0
+
+    def __getattr__(self, name):
+        return getattr(torch, name)
+
+    def tensor(self, values):
+        return torch.tensor(values, dtype=torch.float64)
+
+    def empty(self, _):
+        return self
+
+    def uniform_(self, low, high):
+        attempt, which = divmod(self._drawn, 2)
+        self._drawn += 1
+        return torch.as_tensor(low + (high - low) * self._uniform[attempt, which], dtype=torch.float64)
+
+    def randint(self, low, high, size):
+        attempt = self._drawn // 2 - 1
+        self._placed += 1
+        return torch.tensor(low + int(self._uniform[attempt, 1 + self._placed] * (high - low)))
+
+
+@given(st.integers(4, 300), st.sampled_from([0.01, 0.08, 0.25, 0.9, 1.0]), st.integers(0, 2**32))
+def test_boxes_are_torchvision_s_of_the_same_uniform_numbers(side, smallest, seed):
+    uniform = np.random.default_rng(seed).random((20, ATTEMPTS, 4))
+    picture, theirs = torch.empty(3, side, side), []
+    for numbers in uniform:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torchvision.transforms.transforms, "torch", Fed(numbers))
+            theirs.append(RandomResizedCrop.get_params(picture, [smallest, 1.0], [3 / 4, 4 / 3]))
+    assert boxes_of(uniform, side, smallest).tolist() == list(map(list, theirs))
+
+
+def test_where_no_attempt_fits_the_whole_picture_is_taken():
+    too_wide = np.full((1, ATTEMPTS, 4), 0.999)
+    assert boxes_of(too_wide, 32, 0.9).tolist() == [[0, 0, 32, 32]]
+    too_wide[0, 7] = 0.5
+    assert boxes_of(too_wide, 32, 0.9).tolist() != [[0, 0, 32, 32]]
+
+
+@given(st.integers(8, 256), st.floats(0.05, 1.0), st.integers(0, 2**32))
+def test_boxes_lie_in_the_picture_with_the_area_and_ratio_asked_for(side, smallest, seed):
+    top, left, height, width = draw_boxes(np.random.default_rng(seed), 50, side, smallest).T
+    assert min(top.min(), left.min()) >= 0
+    assert ((top + height <= side) & (left + width <= side)).all()
+    # Half a pixel of rounding each way.
+    assert ((height + 0.5) * (width + 0.5) >= smallest * side**2).all()
+    assert ((width + 0.5) / (height - 0.5) >= 3 / 4).all()
+    assert ((width - 0.5) / (height + 0.5) <= 4 / 3).all()
+
+
+def test_area_and_ratio_have_the_distributions_asked_for():
+    """Of boxes that fit whatever their ratio: the share of the area is uniform, the ratio is in its logarithm."""
+    _, _, height, width = boxes_of(np.random.default_rng(0).random((50_000, ATTEMPTS, 4)), 1000, 0.1).T
+    share, ratio = height * width / 1000**2, np.log(width / height) / np.log(4 / 3)
+    small = share < 0.45
+    for values, ends in ((share[small], (0.1, 0.45)), (ratio[small], (-1, 1))):
+        assert np.histogram(values, 5, ends)[0] / len(values) == pytest.approx([0.2] * 5, abs=0.01)
+
+
+def test_boxes_depend_on_seed_stream_and_step_alone():
+    def boxes(*key):
+        return draw_boxes(generator(*key), 8, 32, 0.25).tolist()
+
+    assert boxes(0, "train", 3) == boxes(0, "train", 3)
+    keys = [(0, "train", 3), (1, "train", 3), (0, "other", 3), (0, "train", 4)]
+    assert len({str(boxes(*key)) for key in keys}) == len(keys)

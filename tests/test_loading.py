@@ -1,0 +1,189 @@
+"""Resident and mapped pictures give the same bits; mapped ones are read only when asked for, and checked then."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+from helpers import pack, random_pictures, smoke_config
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidetrip.data import loading
+from sidetrip.data.loading import Form, MappedLoader, ResidentLoader, Shards, open_loader
+from sidetrip.data.packed import Pictures, load_pictures, shard_paths
+from sidetrip.data.streams import Augmentation, FixedBatches, TrainingStream
+from sidetrip.experiments.bench import Bench
+from sidetrip.files import FileError
+from sidetrip.state import initial_state
+from sidetrip.training import advance
+
+CPU = torch.device("cpu")
+FORM = Form(10, [0.3, 0.4, 0.5], [0.2, 0.3, 0.2], 3)
+VARIED = [Augmentation(), Augmentation(shift=3, flip=True), Augmentation(flip=True, crop=0.25)]
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    """53 colour pictures of 12 × 12 in shards of 10, and 20 for validation."""
+    random = np.random.default_rng(0)
+
+    def split(n):
+        pixels = random.integers(0, 256, (n, 12, 12, 3), dtype=np.uint8)
+        return Pictures(pixels, random.integers(0, 4, n), tuple("abcd"))
+
+    return pack(tmp_path_factory.mktemp("pictures") / "packed", split(53), split(20), shard=10)
+
+
+@pytest.fixture(scope="module")
+def resident(packed):
+    return ResidentLoader(load_pictures(packed, "train"), FORM, "cpu")
+
+
+def mapped(packed, threads=1):
+    loader = MappedLoader(Shards(packed, "train", 53), FORM, "cpu")
+    loader._threads = threads
+    return loader
+
+
+def equal(left, right):
+    return all(torch.equal(a, b) and a.stride() == b.stride() for a, b in zip(left, right, strict=True))
+
+
+@pytest.mark.parametrize("augmentation", VARIED)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_mapped_and_resident_batches_are_the_same_bits(packed, resident, augmentation, threads):
+    streams = [TrainingStream(loader, 0, "train", 8, augmentation) for loader in (resident, mapped(packed, threads))]
+    for step in (*range(1, 15), 40, 2):  # over the end of an epoch, then not in order
+        for part in (slice(None), slice(2, 5)):
+            first, second = (stream.batch(step, part) for stream in streams)
+            assert equal(first, second)
+
+
+@given(order=st.permutations(range(53)), size=st.integers(1, 20))
+def test_fixed_batches_are_the_same_bits_at_every_pass(packed, resident, order, size):
+    known, made = (FixedBatches(loader, np.array(order), size) for loader in (resident, mapped(packed)))
+    for _ in range(2):
+        assert len(known) == len(made)
+        assert all(equal(a, b) for a, b in zip(known, made, strict=True))
+
+
+def test_fixed_batches_are_kept_only_where_the_split_is(packed, resident):
+    for loader in (resident, mapped(packed)):
+        batches = FixedBatches(loader, np.arange(20), 10)
+        first, again = list(batches), list(batches)
+        assert all((x is y) == loader.resident for (x, _), (y, _) in zip(first, again, strict=True))
+
+
+def test_the_next_batch_is_gathered_ahead(packed, monkeypatch):
+    """The stream asks for step t + 1 while step t is taken: when it comes, nothing has to be gathered."""
+    loader = mapped(packed)
+    stream = TrainingStream(loader, 0, "train", 8)
+    stream.batch(1)
+    monkeypatch.setattr(loader, "_gather", lambda indices: pytest.fail("gathered anew"))
+    monkeypatch.setattr(loader, "prepare", lambda indices: None)
+    assert equal(stream.batch(2), TrainingStream(mapped(packed), 0, "train", 8).batch(2))
+
+
+def test_only_what_is_asked_for_is_read(packed):
+    loader = mapped(packed)
+    read = []
+    original = loader._shards.copy
+    loader._shards.copy = lambda indices, target: (read.extend(indices), original(indices, target))
+    stream = TrainingStream(loader, 0, "train", 8)
+    stream.batch(1, slice(0, 3))
+    loader._ahead.finished()
+    assert read == [*stream.indices(1)[:3], *stream.indices(2)[:3]]
+
+
+def damage(path, offset):
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.fixture
+def other(tmp_path):
+    """A packing to spoil: 53 grey pictures in shards of 10."""
+    return pack(tmp_path / "packed", random_pictures(53, 0), random_pictures(20, 1), shard=10)
+
+
+GREY = Form(14, [0.3], [0.2])
+
+
+def test_a_flipped_bit_is_found_when_the_picture_is_read(other):
+    path = shard_paths(other, "train")[2]
+    damage(path, path.stat().st_size - 14 * 14)  # the last picture's first pixel
+    loader = MappedLoader(Shards(other, "train", 53), GREY, "cpu")
+    loader.batch(np.arange(29))
+    message = r"^.*shard_00002\.safetensors: damaged, picture 9 is not what was packed; remove .*/train and run `dvc"
+    with pytest.raises(FileError, match=message):
+        loader.batch(np.arange(30))
+
+
+def test_a_flipped_bit_of_a_label_is_found(other):
+    path = shard_paths(other, "train")[0]
+    content = path.read_bytes()
+    labels = load_pictures(other, "train").labels[:10].tobytes()
+    damage(path, content.index(labels) + 8 * 3)
+    with pytest.raises(FileError, match="picture 3 is not what was packed"):
+        MappedLoader(Shards(other, "train", 53), GREY, "cpu").batch(np.arange(10))
+
+
+def test_shards_that_are_missing_or_cut_off_are_refused(other):
+    paths = shard_paths(other, "train")
+    content = paths[5].read_bytes()
+    paths[5].write_bytes(content[:-1])
+    with pytest.raises(FileError, match=r"shard_00005\.safetensors: damaged \("):
+        Shards(other, "train", 53)
+    paths[5].unlink()
+    with pytest.raises(FileError, match="holds 50 pictures of 53; remove"):
+        Shards(other, "train", 53)
+
+
+def test_which_loader_goes_by_size_and_crops(packed, monkeypatch):
+    def kind(crops):
+        return type(open_loader(packed, "train", 53, FORM, CPU, crops))
+
+    assert (kind(False), kind(True)) == (ResidentLoader, MappedLoader)
+    monkeypatch.setattr(loading, "MOST_RESIDENT", 53 * 12 * 12 * 3)
+    assert kind(False) is MappedLoader
+
+
+def test_training_and_scores_are_the_same_bits(packed, monkeypatch):
+    changes = {"data.size": 10, "data.stored": 12, "data.source": "folder", "burn_in.batch_size": 8}
+    samples = {"train_samples": 40, "validation_samples": 15, "recalibration_samples": 20, "batch_size": 7}
+    config = smoke_config(**changes, **{f"evaluation.{key}": value for key, value in samples.items()})
+
+    def trained():
+        bench = Bench(config, packed, CPU)
+        start = initial_state(bench.model(0))
+        end = advance(bench.model(), start, bench.stream(0), [0.05] * 5, bench.optimizer)
+        return bench.train.resident, end, list(bench.evaluate(end.weights))
+
+    first = trained()
+    monkeypatch.setattr(loading, "MOST_RESIDENT", 0)
+    second = trained()
+    assert (first[0], second[0]) == (True, False)
+    assert all(torch.equal(first[1].weights[name], weight) for name, weight in second[1].weights.items())
+    assert first[2] == second[2]
+
+
+def test_no_file_stays_open(packed):
+    """A split of a thousand shards must not run into the limit on open files."""
+    before = len(os.listdir("/proc/self/fd"))
+    loader = mapped(packed)
+    loader.batch(np.arange(53))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("augmentation", VARIED)
+def test_on_a_gpu_mapped_and_resident_batches_are_the_same_bits(packed, augmentation):
+    loaders = [
+        ResidentLoader(load_pictures(packed, "train"), FORM, "cuda"),
+        MappedLoader(Shards(packed, "train", 53), FORM, "cuda"),
+    ]
+    streams = [TrainingStream(loader, 0, "train", 8, augmentation) for loader in loaders]
+    for step in range(1, 15):
+        assert equal(streams[0].batch(step), streams[1].batch(step))
