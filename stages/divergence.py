@@ -25,7 +25,14 @@ def unit(config: Config, pair: Pair, place: Workplace) -> Tables:
 @stage
 def main(config: Config) -> None:
     pairs = [(seed, point) for seed in config.seeds for point in config.branch.points]
-    run_stage(config, "divergence", partial(unit, config), pairs, [3 * config.divergence.steps] * len(pairs))
+    run_stage(
+        config,
+        "divergence",
+        partial(unit, config),
+        pairs,
+        [3 * config.divergence.steps] * len(pairs),
+        config.runtime.processes,
+    )
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def main(config: Config) -> None:
     points: list[int | None] = [None, *config.branch.points]
     units: list[Unit] = [(seed, point) for seed in config.seeds for point in points]
     costs = [config.burn_in.steps if point is None else trip_steps(config) for _, point in units]
-    run_stage(config, "side_trips", partial(unit, config), units, costs)
+    run_stage(config, "side_trips", partial(unit, config), units, costs, config.runtime.processes)
 
 
 if __name__ == "__main__":

@@ -126,13 +126,14 @@ class TrainingStream:
         visited = order(self.seed, self.name, epoch, len(self.loader))
         return visited[position * self.batch_size : (position + 1) * self.batch_size]
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Pictures and labels of a step."""
+    def batch(self, step: int, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """Pictures and labels of a step, or of a part of its samples, as they are in the whole batch."""
         random = generator(self.seed, self.name, "augmentation", step)
         shift = self.augmentation.shift
         shifts = random.integers(-shift, shift + 1, size=(self.batch_size, 2)) if shift else None
         flips = random.random(self.batch_size) < 0.5 if self.augmentation.flip else None
-        return self.loader.batch(self.indices(step), shifts, flips)
+        drawn = (None if x is None else x[part] for x in (shifts, flips))
+        return self.loader.batch(self.indices(step)[part], *drawn)
 
 
 class FixedBatches:
