@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import batch_norm
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sidetrip.parallel.ranks import ranks
+from sidetrip.parallel.sharing import ranks
 
 
 def use_whole_batch(model: nn.Module) -> nn.Module:
@@ -83,7 +83,7 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dy: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, dy: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         # As if mean and variance were constants, which they are in evaluation mode; then what comes through them:
         # -(γ/σ) (⟨dy⟩ + x̂ ⟨dy x̂⟩), means over the whole batch. That is itself a normalisation of x.
         x, weight, mean, variance = ctx.saved_tensors
@@ -95,7 +95,7 @@ class _Normalise(torch.autograd.Function):
         along, offset = -scale * (ranks().sum(torch.stack([dweight, dbias])) / samples)
         deviation = (variance + ctx.eps).sqrt()
         dx += batch_norm(x, mean, variance, along / deviation, offset / deviation, eps=ctx.eps)
-        return dx, dweight, dbias, None
+        return dx, *(None if weight is None else gradient for gradient in (dweight, dbias)), None
 
 
 def _by_channel(values: Tensor, x: Tensor) -> Tensor:

@@ -221,7 +221,7 @@ def run_units(
                         f"runtime.{key} = {getattr(config.runtime, key)}: worker processes were killed {ATTEMPTS} "
                         f"times before a unit was finished, perhaps for memory; use {fewer}smaller batches"
                     ) from error
-                sys.stderr.write("sidetrip: a worker process was killed; going on from what is finished\n")
+                tqdm.write("sidetrip: a worker process was killed; going on from what is finished", file=sys.stderr)
             else:
                 return
 

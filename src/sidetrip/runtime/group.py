@@ -84,14 +84,13 @@ def _folder(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Leave the telling to sidetrip: the launcher logs every process that ends."""
-    logger = logging.getLogger("torch.distributed")
-    propagate, handlers = logger.propagate, logger.handlers
-    logger.propagate, logger.handlers = False, [logging.NullHandler()]
+    """Leave the telling to sidetrip: the launcher logs every process that ends, by loggers of many names."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.propagate, logger.handlers = propagate, handlers
+        logging.disable(before)
 
 
 # In a rank
