@@ -1,5 +1,6 @@
 """Units that the ranks of tests run: importable there by name."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -115,13 +116,28 @@ def layers(config: Config, case: str, place: Workplace) -> dict[str, pd.DataFram
     return {"differences": pd.DataFrame(rows, columns=["layer", "dtype", "what", "error"])}
 
 
+def apart(config: Config, case: str, place: Workplace) -> dict[str, pd.DataFrame]:
+    """Ranks that start at different steps, then at different weights."""
+    bench, said = bench_of(config, worker_device()), []
+    model = bench.model(0)
+    start = initial_state(model)
+    for odd in (replace(start, step=1), initial_state(bench.model(1))):
+        try:
+            advance(model, odd if ranks().rank == 1 else start, bench.stream(0), [], bench.optimizer)
+        except RuntimeError as error:
+            said.append(str(error))
+    return {"said": pd.DataFrame({"line": said})}
+
+
 def full_disk(config: Config, case: str, place: Workplace) -> dict[str, pd.DataFrame]:
     """The first rank fails while the others wait for it."""
     if place.kept:
         raise FileError("somewhere: cannot be written (No space left on device); make room")
-    ranks().sum(torch.zeros(1))
+    ranks().sum(torch.zeros(1, device=worker_device()))
     return {}
 
 
 def unit(config: Config, case: str, place: Workplace) -> dict[str, pd.DataFrame]:
-    return {"layers": layers, "in_parts": in_parts, "full_disk": full_disk}.get(case, training)(config, case, place)
+    return {"layers": layers, "in_parts": in_parts, "apart": apart, "full_disk": full_disk}.get(case, training)(
+        config, case, place
+    )

@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import time
+from concurrent.futures import BrokenExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,8 +17,10 @@ import torch
 from helpers import random_bench, smoke_config
 from safetensors.torch import load_file
 
+from sidetrip.config import ConfigError
 from sidetrip.experiments.fixed_batch import FixedStream
 from sidetrip.files import FileError, files_in, read_json, read_table
+from sidetrip.runtime import group as on_group
 from sidetrip.runtime.devices import make_deterministic
 from sidetrip.runtime.executor import run_units
 from sidetrip.runtime.provenance import PROVENANCE, provenance
@@ -26,7 +29,8 @@ from sidetrip.state import save_state
 from sidetrip.training import Stream
 
 ROOT = Path(__file__).parents[1]
-CASES = ["float64", "float32", "in_parts", "layers", "full_disk"]  # the last one ends the group
+CASES = ["float64", "float32", "in_parts", "layers", "apart", "full_disk"]  # the last one ends the group
+ON_GPUS = ["float64", "float32", "in_parts", "apart", "full_disk"]
 RANKS = 3  # with two, the order of a sum does not matter
 TOLERANCES = {"float64": 1e-10, "float32": 1e-4}
 
@@ -44,21 +48,21 @@ def make_repository(folder: Path) -> Path:
 class Group:
     """What the units of `parallel_units` leave on so many processes, and the error of the last of them."""
 
-    def __init__(self, folder: Path, device: str, processes: int) -> None:
+    def __init__(self, folder: Path, device: str, processes: int, cases: list[str]) -> None:
         make_deterministic("fp32")
         config = smoke_config(**{"burn_in.batch_size": 24})
         config = replace(config, runtime=replace(config.runtime, processes=processes, device=device))
-        self.folder, self.processes = folder, processes
+        self.folder, self.cases = folder, cases
         self.bench = random_bench(folder / "data", config)
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(make_repository(folder))
             with open_scratch(config, "quadratic", processes) as self.scratch, pytest.raises(FileError) as raised:
-                costs = [1.0] * len(CASES)
-                run_units(partial(parallel_units.unit, config), CASES, costs, config, "test", self.scratch, processes)
+                costs = [1.0] * len(cases)
+                run_units(partial(parallel_units.unit, config), cases, costs, config, "test", self.scratch, processes)
         self.error = str(raised.value)
 
     def result(self, case: str) -> Path:
-        return self.folder / self.scratch.result(CASES.index(case))
+        return self.folder / self.scratch.result(self.cases.index(case))
 
     def ends(self, case: str) -> list[Path]:
         """The state that each rank ends with."""
@@ -67,7 +71,7 @@ class Group:
 
 @pytest.fixture(scope="module")
 def group(tmp_path_factory) -> Group:
-    return Group(tmp_path_factory.mktemp("group"), "cpu", RANKS)
+    return Group(tmp_path_factory.mktemp("group"), "cpu", RANKS, CASES)
 
 
 def check_run(group: Group, case: str) -> None:
@@ -110,6 +114,12 @@ def test_batchnorm_of_the_whole_batch(group, dtype, tolerance):
     assert rows["error"].max() <= tolerance, rows.sort_values("error").tail()
 
 
+def test_ranks_that_have_gone_apart_are_noticed(group):
+    lines = read_table(group.result("apart") / "said.csv")["line"].tolist()
+    message = "the processes of a group have gone apart: they are at steps"
+    assert lines == [f"{message} [0.0, 1.0, 0.0]", f"{message} [0.0, 0.0, 0.0]"]
+
+
 def test_an_error_of_one_rank_ends_the_group_with_what_is_finished_kept(group):
     assert group.error == "somewhere: cannot be written (No space left on device); make room"
     assert all(group.result(case).is_dir() for case in CASES[:-1])
@@ -131,9 +141,30 @@ def test_only_what_is_kept_is_left(group):
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
-@pytest.mark.parametrize("case", TOLERANCES)
-def test_the_run_of_one_process_on_gpus(tmp_path, case):
-    check_run(Group(tmp_path, "cuda", 2), case)
+def test_gpus(tmp_path):
+    group = Group(tmp_path, "cuda", 2, ON_GPUS)
+    for case in TOLERANCES:
+        check_run(group, case)
+        assert len({path.read_bytes() for path in group.ends(case)}) == 1
+    test_a_run_in_parts_is_the_whole_run_bit_for_bit(group)
+
+
+def test_processes_that_keep_dying_are_one_line(group, monkeypatch):
+    attempts = []
+
+    def broken(*_: object) -> None:
+        attempts.append(1)
+        raise BrokenExecutor
+
+    monkeypatch.setattr(on_group, "run_on_group", broken)
+    monkeypatch.chdir(group.folder)
+    config = replace(group.bench.config, variant="other")
+    with (
+        open_scratch(config, "quadratic", RANKS) as scratch,
+        pytest.raises(ConfigError, match=r"^runtime.processes = 3: worker processes were killed 3 times before a unit"),
+    ):
+        run_units(None, [0], [1.0], config, "test", scratch, RANKS)
+    assert len(attempts) == 3
 
 
 # Parts of a batch

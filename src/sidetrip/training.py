@@ -210,6 +210,7 @@ def advance(
         momentum[name] = torch.empty_like(parameter).copy_(state.momentum[name])
         sgd.state[parameter]["momentum_buffer"] = momentum[name]
     live = {name: parameter.detach() for name, parameter in parameters.items()}
+    together.check_alike(state.step, live.values())
 
     losses = Losses(state.step, rates, losses_read_at_once(next(iter(live.values())).device))
 

@@ -14,9 +14,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import Tensor, nn
+
+# For a rank that is alive but late: reading much data, or saving on a slow disk. One that is gone ends the others.
+PATIENCE = timedelta(hours=1)
 
 
 class RankLostError(RuntimeError):
@@ -55,6 +59,21 @@ class Ranks:
         from sidetrip.parallel.batchnorm import use_whole_batch
 
         return use_whole_batch(model)
+
+    def check_alike(self, step: int, weights: Iterable[Tensor]) -> None:
+        """Refuse to go on where ranks stand at different steps or weights: their gradients have no common meaning.
+
+        Raises
+        ------
+        RuntimeError
+            If they do.
+        """
+        if self.size == 1:
+            return
+        sums = torch.stack([weight.detach().double().sum() for weight in weights])
+        found = self.gather(torch.cat([sums, sums.new_tensor([step])]))
+        if not torch.equal(found, found[:1].expand_as(found)):
+            raise RuntimeError(f"the processes of a group have gone apart: they are at steps {found[:, -1].tolist()}")
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace the gradient of each parameter by its mean over the ranks."""
@@ -115,7 +134,7 @@ def joined(device: str) -> Iterator[Ranks]:
     if gpu is not None:
         torch.cuda.set_device(gpu)  # for collectives of objects
     with _telling_losses():
-        distributed.init_process_group("gloo" if gpu is None else "nccl", device_id=gpu)
+        distributed.init_process_group("gloo" if gpu is None else "nccl", device_id=gpu, timeout=PATIENCE)
     _ranks = Ranks(distributed.get_rank(), distributed.get_world_size())
     try:
         yield _ranks

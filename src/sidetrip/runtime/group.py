@@ -33,13 +33,14 @@ def run_on_group(tasks: Sequence[tuple[Any, Any, Workplace]], config: Config, ba
     Raises
     ------
     BrokenExecutor
-        If a rank was killed: the results are those of the units that were finished.
+        If a rank was killed; what is finished is in its place.
     """
     devices = rank_devices(config.runtime)
     # Read when torch is loaded, by this process and by the ranks, or when they meet.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    from torch.distributed import DistError
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -68,7 +69,7 @@ def run_on_group(tasks: Sequence[tuple[Any, Any, Workplace]], config: Config, ba
             elastic_launch(launch, _rank)(tasks, devices, config.model.precision, aside, progress, errors)
         except ChildFailedError as failure:
             error = None if errors.empty() else errors.get()
-            if error is not None and not isinstance(error, RankLostError):
+            if error is not None and not isinstance(error, RankLostError | DistError):
                 raise error from None
             raise BrokenExecutor(f"a process of a group of {len(devices)} was killed") from error or failure
 
