@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import BrokenExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -227,20 +228,24 @@ def results(root: Path) -> dict[str, bytes]:
 
 
 def ranks_of(process: psutil.Popen) -> list[psutil.Process]:
-    return [child for child in process.children() if "spawn_main" in " ".join(child.cmdline())]
+    found = []
+    for child in process.children():
+        with suppress(psutil.Error):  # it has ended
+            found += [child] if "spawn_main" in " ".join(child.cmdline()) else []
+    return found
 
 
-def wait_for_save(process: psutil.Popen, root: Path, but: str = "") -> Path:
-    """The first state that an attempt at the burn-in, not that of folder `but`, has saved."""
+def wait_for_save(process: psutil.Popen, root: Path, step: int, but: str = "") -> Path:
+    """The state of a step that an attempt at the burn-in, not that of folder `but`, has saved or taken over."""
     while True:
-        for path in root.glob("scratch/smoke/burn_in/*/unit_00000.progress.*/at_000000000/state.safetensors"):
+        for path in root.glob(f"scratch/smoke/burn_in/*/unit_00000.progress.*/at_{step:09d}/state.safetensors"):
             if path.parents[1].name != but:
                 return path
         assert process.poll() is None
         time.sleep(0.01)
 
 
-STEPS = "burn_in.steps=150"
+STEPS = "burn_in.steps=180"
 
 
 @pytest.fixture(scope="module")
@@ -252,12 +257,12 @@ def undisturbed(prepared) -> dict[str, bytes]:
 def test_kills_change_nothing(prepared, undisturbed):
     """SIGKILL of a rank, then of the stage, at random moments; each time the run goes on from its last save."""
     process = stage(prepared, "burn_in", STEPS)
-    saved = wait_for_save(process, prepared)
+    saved = wait_for_save(process, prepared, 15)
     first, attempt = saved.stat().st_ino, saved.parents[1].name
     time.sleep(random.uniform(0.0, 1.0))
     random.choice(ranks_of(process)).kill()
-    saved = wait_for_save(process, prepared, but=attempt)
-    assert saved.stat().st_ino == first
+    assert wait_for_save(process, prepared, 15, but=attempt).stat().st_ino == first
+    wait_for_save(process, prepared, 75, but=attempt)
     time.sleep(random.uniform(0.0, 0.5))
     there = ranks_of(process)
     process.kill()
