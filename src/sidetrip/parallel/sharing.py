@@ -72,7 +72,7 @@ class Ranks:
             return
         sums = torch.stack([weight.detach().double().sum() for weight in weights])
         found = self.gather(torch.cat([sums, sums.new_tensor([step])]))
-        if not torch.equal(found, found[:1].expand_as(found)):
+        if not torch.allclose(found, found[:1], rtol=0.0, atol=0.0, equal_nan=True):
             raise RuntimeError(f"the processes of a group have gone apart: they are at steps {found[:, -1].tolist()}")
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
