@@ -26,7 +26,7 @@ def main(config: Config) -> None:
     settings = config.alignment
     pairs = [(seed, point) for seed in config.seeds for point in config.branch.points]
     cost = 2 * (settings.steps + 2 * (settings.steps // settings.every + 1))
-    run_stage(config, "alignment", partial(unit, config), pairs, [cost] * len(pairs))
+    run_stage(config, "alignment", partial(unit, config), pairs, [cost] * len(pairs), config.runtime.processes)
 
 
 if __name__ == "__main__":

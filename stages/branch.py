@@ -15,14 +15,22 @@ def unit(config: Config, seed: int, place: Workplace) -> Tables:
     bench = open_bench(config, output_folder(config, "prepare_data"), worker_device())
     snapshots = output_folder(config, "burn_in") / f"seed_{seed}"
     for state in replay(bench, seed, snapshots, config.branch.points):
-        save_state(state, state_path(place.result / f"seed_{seed}", state.step))
+        if place.kept:
+            save_state(state, state_path(place.result / f"seed_{seed}", state.step))
         report_progress()
     return {}
 
 
 @stage
 def main(config: Config) -> None:
-    run_stage(config, "branch", partial(unit, config), config.seeds, [len(config.branch.points)] * len(config.seeds))
+    run_stage(
+        config,
+        "branch",
+        partial(unit, config),
+        config.seeds,
+        [len(config.branch.points)] * len(config.seeds),
+        config.runtime.processes,
+    )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,14 @@ def unit(config: Config, seed: int, place: Workplace) -> Tables:
 
 @stage
 def main(config: Config) -> None:
-    run_stage(config, "burn_in", partial(unit, config), config.seeds, [config.burn_in.steps] * len(config.seeds))
+    run_stage(
+        config,
+        "burn_in",
+        partial(unit, config),
+        config.seeds,
+        [config.burn_in.steps] * len(config.seeds),
+        config.runtime.processes,
+    )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from sidetrip.config import Config, ConfigError, active_variants, load_params, r
 from sidetrip.data.folders import check_folder
 from sidetrip.files import FileError
 from sidetrip.models import is_model
-from sidetrip.runtime.devices import resolve_device
+from sidetrip.runtime.devices import rank_devices, resolve_device
 
 
 def resolve_here(params: DictConfig, variant: str) -> Config:
@@ -33,6 +33,8 @@ def resolve_here(params: DictConfig, variant: str) -> Config:
         check_cluster(config.runtime)
     if config.runtime.on_cluster:
         return config  # its workers tell of their devices
+    if config.runtime.processes > 1:
+        rank_devices(config.runtime)
     if resolve_device(config.runtime.device) == "cpu" and config.model.precision == "tf32":
         raise ConfigError("model.precision = tf32: this machine has no GPU; use fp32 or bf16")
     return config

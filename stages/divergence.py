@@ -26,7 +26,7 @@ def unit(config: Config, pair: Pair, place: Workplace) -> Tables:
 def main(config: Config) -> None:
     pairs = [(seed, point) for seed in config.seeds for point in config.branch.points]
     steps = config.side_trips.two_point_windows[-1]
-    run_stage(config, "divergence", partial(unit, config), pairs, [steps] * len(pairs))
+    run_stage(config, "divergence", partial(unit, config), pairs, [steps] * len(pairs), config.runtime.processes)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,14 @@ def unit(config: Config, which: Unit, place: Workplace) -> Tables:
 @stage
 def main(config: Config) -> None:
     units = [(seed, points) for seed in config.seeds for points in pairwise(config.branch.points)]
-    run_stage(config, "fixed_batch", partial(unit, config), units, [2 * (config.fixed_batch.steps + 1)] * len(units))
+    run_stage(
+        config,
+        "fixed_batch",
+        partial(unit, config),
+        units,
+        [2 * (config.fixed_batch.steps + 1)] * len(units),
+        config.runtime.processes,
+    )
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def main(config: Config) -> None:
     between = starts_between(config)
     units = [(seed, point) for seed in config.seeds for point in [*config.branch.points, *between]]
     costs = [longest(config) if point in between else trip_steps(config) for _, point in units]
-    run_stage(config, "side_trips", partial(unit, config), units, costs)
+    run_stage(config, "side_trips", partial(unit, config), units, costs, config.runtime.processes)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from PIL import Image
 
 from sidetrip.config import ConfigError, check_settings_folder
 from sidetrip.files import seal
-from sidetrip.runtime import executor
+from sidetrip.runtime import devices, executor
 from sidetrip.runtime.executor import run_unit
 
 ROOT = Path(__file__).parents[1]
@@ -169,6 +169,12 @@ OUT_OF_RANGE = [
     ("runtime.device", "tpu", "runtime.device = tpu: use auto, cpu, cuda or cuda:N"),
     ("runtime.workers", -1, "runtime.workers = -1: use 0 to 1024; 0 is one a core, or one a GPU"),
     ("runtime.workers", 10**5, "runtime.workers = 100000: use 0 to 1024; 0 is one a core, or one a GPU"),
+    ("runtime.processes", 0, "runtime.processes = 0: use 1 to 1024"),
+    (
+        "runtime.processes",
+        3,
+        "runtime.processes = 3: burn_in.batch_size (16) is not divisible by it; use a divisor, or another batch size",
+    ),
     ("runtime.executor", "slurm", "runtime.executor = slurm: use one of processes, dask"),
     (
         "runtime.dask_address",
@@ -659,6 +665,24 @@ def test_a_precision_that_the_device_has_not(place, monkeypatch, device, message
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     place.change(**{"runtime.device": device, "model.precision": "tf32"})
     place.refuses(f"model.precision = tf32: {message}")
+
+
+@pytest.mark.parametrize(("device", "there"), [("cuda", 2), ("auto", 2), ("cuda:1", 1)])
+def test_more_processes_than_gpus(place, monkeypatch, device, there):
+    monkeypatch.setattr(devices, "gpu_count", lambda: 2)
+    place.change(**{"runtime.device": device, "runtime.processes": 4})
+    place.refuses(
+        f"runtime.processes = 4: runtime.device = {device} has {there} GPU(s) here, and each process needs its own; "
+        "use fewer processes, or cpu"
+    )
+
+
+def test_several_processes_on_a_cluster(place):
+    place.change(**{"runtime.executor": "dask", "runtime.processes": 2})
+    place.refuses(
+        "runtime.processes = 2: runs go over one process each with runtime.executor = dask; use 1, or the executor "
+        "processes"
+    )
 
 
 def test_two_schedulers(place):

@@ -87,7 +87,7 @@ def test_average_equals_trip_on_a_linear_loss(momentum, kernel, seed):
     slopes = torch.randn(kernel.steps + 5, 3, generator=random, dtype=torch.float64)
 
     class Slopes:
-        def batch(self, step):
+        def batch(self, step, part):
             return slopes[step - 1], torch.zeros(())
 
     def linear(model, batch, precision):

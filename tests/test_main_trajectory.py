@@ -67,9 +67,9 @@ class _Noting:
     def __init__(self, stream, asked: list[int]) -> None:
         self._stream, self._asked = stream, asked
 
-    def batch(self, step: int):
+    def batch(self, step: int, part: slice):
         self._asked.append(step)
-        return self._stream.batch(step)
+        return self._stream.batch(step, part)
 
 
 def test_a_damaged_save_is_said_and_not_used(bench, undisturbed, tmp_path, capsys):

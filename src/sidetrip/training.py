@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from sidetrip.parallel import ranks
 from sidetrip.state import Tensors, TrainState, capture, restore
 
 PRECISIONS = ("fp32", "tf32", "bf16")
@@ -20,8 +21,11 @@ PRECISIONS = ("fp32", "tf32", "bf16")
 class Stream(Protocol):
     """A batch sequence: a pure function of the step."""
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Pictures [batch, channels, height, width] and labels [batch] of a step (the first step is 1)."""
+    def batch(self, step: int, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """Pictures [batch, channels, height, width] and labels [batch] of a step (the first step is 1).
+
+        Of a part of its samples alone, if asked for.
+        """
         ...
 
 
@@ -164,6 +168,9 @@ def advance(
 ) -> TrainState:
     """Take one SGD step for each rate, from `state`, on the batches of `stream`.
 
+    Where this process is one of several (see `sidetrip.parallel`), all of them take the same steps, each with its part
+    of every batch.
+
     Parameters
     ----------
     model : nn.Module
@@ -191,6 +198,8 @@ def advance(
     DivergedError
         At the first loss that is not finite.
     """
+    together = ranks()
+    model = together.normalise_together(model)
     restore(state, model)
     model.train()
     parameters = dict(model.named_parameters())
@@ -201,6 +210,7 @@ def advance(
         momentum[name] = torch.empty_like(parameter).copy_(state.momentum[name])
         sgd.state[parameter]["momentum_buffer"] = momentum[name]
     live = {name: parameter.detach() for name, parameter in parameters.items()}
+    together.check_alike(state.step, live.values())
 
     losses = Losses(state.step, rates, losses_read_at_once(next(iter(live.values())).device))
 
@@ -217,10 +227,12 @@ def advance(
     for step, rate in enumerate(rates, start=state.step + 1):
         sgd.param_groups[0]["lr"] = float(rate)
         sgd.zero_grad(set_to_none=True)
-        objective = loss(model, stream.batch(step), optimizer.precision)
-        losses.add(objective)
+        objective = loss(model, stream.batch(step, together.part), optimizer.precision)
+        whole = together.mean(objective.detach())
+        losses.add(whole)
         objective.backward()
+        together.average_gradients(parameters.values())
         sgd.step()
-        show(step, objective.detach())
+        show(step, whole)
     losses.check()
     return capture(model, momentum, state.step + len(rates))

@@ -30,12 +30,7 @@ def check(config: Config) -> None:
     _check_trips(config)
     _check_single_step(config.single_step)
     _check_quadratic(config.quadratic)
-    require(
-        not (config.runtime.dask_address and config.runtime.dask_scheduler_file),
-        "runtime.dask_scheduler_file",
-        config.runtime.dask_scheduler_file,
-        "runtime.dask_address is set as well; set one of the two",
-    )
+    _check_runtime(config)
     if config.runtime.device == "cpu":
         require(config.model.precision != "tf32", "model.precision", "tf32", "a CPU has none; use fp32 or bf16")
     if config.data.source != "folder":
@@ -105,6 +100,28 @@ def _check_trips(config: Config) -> None:
         ("alignment.every", config.alignment.every, config.alignment.steps, "alignment.steps"),
     ):
         require(every <= length, key, every, f"use at most {whole} ({length})")
+
+
+def _check_runtime(config: Config) -> None:
+    runtime, batch_size = config.runtime, config.burn_in.batch_size
+    require(
+        not (runtime.dask_address and runtime.dask_scheduler_file),
+        "runtime.dask_scheduler_file",
+        runtime.dask_scheduler_file,
+        "runtime.dask_address is set as well; set one of the two",
+    )
+    require(
+        runtime.processes == 1 or runtime.executor == "processes",
+        "runtime.processes",
+        runtime.processes,
+        f"runs go over one process each with runtime.executor = {runtime.executor}; use 1, or the executor processes",
+    )
+    require(
+        batch_size % runtime.processes == 0,
+        "runtime.processes",
+        runtime.processes,
+        f"burn_in.batch_size ({batch_size}) is not divisible by it; use a divisor, or another batch size",
+    )
 
 
 def _check_single_step(settings: SingleStep) -> None:

@@ -34,7 +34,14 @@ HYDRA: dict[str, Any] = {
 }
 # What a scalar may be in YAML, and what to call it. A bool is an int to Python, but no number here.
 # Where params.yaml says nothing.
-RUNTIME = {"device": "auto", "workers": 0, "executor": "processes", "dask_address": "", "dask_scheduler_file": ""}
+RUNTIME = {
+    "device": "auto",
+    "workers": 0,
+    "processes": 1,
+    "executor": "processes",
+    "dask_address": "",
+    "dask_scheduler_file": "",
+}
 KEYS = ("active", "base", "variants", "runtime")
 SCALARS = {
     int: ((int,), "a whole number", "whole numbers"),

@@ -173,10 +173,11 @@ class Claims:
 
 @dataclass
 class Runtime:
-    """Where the work runs; never changes a result, so no stage tracks it."""
+    """Where the work runs; changes no result, but for the rounding with `processes`, so no stage tracks it."""
 
     device: str = text(r"auto|cpu|cuda(:\d{1,3})?", "use auto, cpu, cuda or cuda:N")
     workers: int = between(0, 1024, "0 is one a core, or one a GPU")  # processes on this machine
+    processes: int = between(1, 1024)  # that each run of training goes over, one a core or GPU of this machine
     executor: str = choice("processes", "dask")  # processes: a pool of them on this machine
     # With dask: where a scheduler is, by address or by the file it wrote. Neither: Dask workers on this machine.
     dask_address: str = text(r"|(\w+://)?[^\s/]+:\d{1,5}", "use HOST:PORT of a scheduler, or '' for workers here")

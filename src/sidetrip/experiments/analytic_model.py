@@ -70,12 +70,12 @@ def lemma_1(settings: Quadratic, rate: float, device: torch.device) -> pd.DataFr
 
 
 class _LinearLoss:
-    """A stream whose batch of a step is that step's constant gradient."""
+    """A stream whose batch of a step is that step's constant gradient, which has no parts."""
 
     def __init__(self, key: int, size: int) -> None:
         self._key, self._size = key, size
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+    def batch(self, step: int, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
         gradient = generator("quadratic", "lemma_2", self._key, step).standard_normal(self._size)
         return torch.from_numpy(gradient), torch.empty(0)
 

@@ -23,9 +23,10 @@ class FixedStream:
     def __init__(self, batch: tuple[Tensor, Tensor]) -> None:
         self._batch = batch
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """The batch, whatever the step."""
-        return self._batch
+    def batch(self, step: int, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """The batch or a part of it, whatever the step."""
+        pictures, labels = self._batch
+        return pictures[part], labels[part]
 
 
 def default_rate(single_step: pd.DataFrame, seed: int, branch: int) -> float:

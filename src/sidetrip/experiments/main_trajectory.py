@@ -113,7 +113,9 @@ def burn_in(bench: Bench, seed: int, place: Workplace) -> pd.DataFrame:
             report_progress()
 
     rates = bench.rates[start.step :].tolist()
-    advance(model, start, bench.stream(seed), rates, bench.optimizer, [journal, tick])
+    advance(model, start, bench.stream(seed), rates, bench.optimizer, [journal, tick] if place.kept else [])
+    if not place.kept:
+        return pd.DataFrame()
     losses = journal.finish(place.result / f"seed_{seed}")
     return losses.assign(seed=seed, rate=bench.rates)[["seed", "step", "rate", "batch_loss"]]
 

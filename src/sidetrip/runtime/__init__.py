@@ -1,1 +1,2 @@
-"""Where and how the work runs: devices, determinism, workers, progress. Never changes a result."""
+"""Where and how the work runs: devices, determinism, workers, progress. Changes no result, but for the rounding
+with the number of processes that a run goes over."""

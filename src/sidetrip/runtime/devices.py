@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sidetrip.config import ConfigError
+from sidetrip.config import ConfigError, Runtime
 
 DRIVERS = ("nvidia*", "kfd", "dxg")  # in /dev, of Nvidia, AMD and Windows
 
@@ -35,6 +35,26 @@ def resolve_device(name: str) -> str:
     if int(name.partition(":")[2] or 0) >= there:
         raise ConfigError(f"runtime.device = {name}: this machine has {there} CUDA device(s); use auto or cpu")
     return name
+
+
+def rank_devices(runtime: Runtime) -> list[str]:
+    """Device of each process of a group: the CPU for all, or a GPU each.
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer GPUs than processes.
+    """
+    device, wanted = resolve_device(runtime.device), runtime.processes
+    if device == "cpu":
+        return ["cpu"] * wanted
+    there = gpu_count() if device == "cuda" else 1
+    if wanted > there:
+        raise ConfigError(
+            f"runtime.processes = {wanted}: runtime.device = {runtime.device} has {there} GPU(s) here, and each "
+            "process needs its own; use fewer processes, or cpu"
+        )
+    return [f"cuda:{rank}" for rank in range(wanted)]
 
 
 def make_deterministic(precision: str) -> None:

@@ -9,11 +9,11 @@ import shutil
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing.context import SpawnContext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -24,7 +24,7 @@ from sidetrip.config import Config, ConfigError, Runtime
 from sidetrip.files import FileError, is_whole, sealing, write_json, write_table
 from sidetrip.runtime.devices import gpu_count, make_deterministic, resolve_device
 from sidetrip.runtime.memory import keep_freed_memory
-from sidetrip.runtime.provenance import PROVENANCE, software
+from sidetrip.runtime.provenance import PROVENANCE, software, spread
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +33,7 @@ Unit = TypeVar("Unit")
 ATTEMPTS = 3  # pools in a row that die before any unit is finished
 _progress: Any = None  # the worker's end of the progress queue
 _device = "cpu"  # the worker's device
+_processes = 1  # that the worker's units go over
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,14 @@ class Workplace:
         Empty folder for files of the unit's result other than its tables.
     progress : Path
         Folder for what a unit that is killed can go on from; gone when the unit is finished.
+    kept : bool
+        Whether this is the process that writes the result and the progress. Where a unit goes over several, the
+        others may read the progress, and what they put into their result is dropped.
     """
 
     result: Path
     progress: Path
+    kept: bool = True
 
 
 class Places(Protocol):
@@ -71,11 +76,16 @@ def prepare_worker(device: str, precision: str) -> None:
     keep_freed_memory()
 
 
-def _start_worker(progress: Any, precision: str, devices: Any) -> None:
-    global _progress
+def start_worker(progress: Any, device: str, precision: str, processes: int = 1) -> None:
+    """Make this process one that units run on, alone or as one of several, and that ends with the stage."""
+    global _progress, _processes
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _progress = progress
-    prepare_worker(devices.get(), precision)
+    _progress, _processes = progress, processes
+    prepare_worker(device, precision)
+
+
+def _start_in_pool(progress: Any, precision: str, devices: Any) -> None:
+    start_worker(progress, devices.get(), precision)
 
 
 def _end_with_parent() -> None:
@@ -128,7 +138,7 @@ def run_unit(function: Callable[[Unit, Workplace], Mapping[str, pd.DataFrame]], 
         with sealing(place.result) as folder:
             for name, table in function(unit, Workplace(folder, progress)).items():
                 write_table(table, folder / f"{name}.csv")
-            write_json(folder / PROVENANCE, software(_device))
+            write_json(folder / PROVENANCE, software(_device) | spread(_processes))
     except FileError:
         if not is_whole(place.result):
             raise
@@ -152,6 +162,7 @@ def run_units(
     config: Config,
     description: str,
     places: Places,
+    processes: int = 1,
     counted: str = "step",
 ) -> None:
     """Run `function` on each unit that is not finished yet; the results lie in their `places`.
@@ -171,6 +182,8 @@ def run_units(
         For the progress bar.
     places : Places
         What is finished there is not run again.
+    processes : int
+        That each unit goes over; with several, units run one after another.
     counted : str
         What costs count, for the progress bar.
 
@@ -197,16 +210,22 @@ def run_units(
                 run_on_cluster(tasks, [costs[i] for i in longest_first], config, bar)
                 return
             try:
-                _on_processes(tasks, config, bar)
-            except BrokenProcessPool as error:
+                if processes > 1:
+                    from sidetrip.runtime.group import run_on_group  # loads torch, which takes seconds
+
+                    run_on_group(tasks, config, bar)
+                else:
+                    _on_processes(tasks, config, bar)
+            except BrokenExecutor as error:
                 before, missing = len(missing), _missing(places, len(units))
                 failures = failures + 1 if len(missing) == before else 0
                 if failures == ATTEMPTS:
+                    key, fewer = ("processes", "") if processes > 1 else ("workers", "fewer workers or ")
                     raise ConfigError(
-                        f"runtime.workers = {config.runtime.workers}: worker processes were killed {ATTEMPTS} times "
-                        "before a unit was finished, perhaps for memory; use fewer workers or smaller batches"
+                        f"runtime.{key} = {getattr(config.runtime, key)}: worker processes were killed {ATTEMPTS} "
+                        f"times before a unit was finished, perhaps for memory; use {fewer}smaller batches"
                     ) from error
-                sys.stderr.write("sidetrip: a worker process was killed; going on from what is finished\n")
+                tqdm.write("sidetrip: a worker process was killed; going on from what is finished", file=sys.stderr)
             else:
                 return
 
@@ -220,17 +239,26 @@ def _on_processes(tasks: Sequence[tuple[Any, ...]], config: Config, bar: Any) ->
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers inherit it before they load torch
     devices = worker_devices(config.runtime, len(tasks))
     context = multiprocessing.get_context("spawn")
-    progress, names = context.Queue(), context.Queue()
+    names = context.Queue()
     for device in devices:
         names.put(device)
-    ended = threading.Event()
+    with (
+        watching(bar, context) as progress,
+        ProcessPoolExecutor(
+            len(devices), context, _start_in_pool, (progress, config.model.precision, names)
+        ) as executor,
+    ):
+        gather(executor, [(run_unit, *task) for task in tasks])
+
+
+@contextmanager
+def watching(bar: Any, context: SpawnContext) -> Iterator[Any]:
+    """Yield a queue for workers, of what `report_progress` tells; it shows on the bar."""
+    progress, ended = context.Queue(), threading.Event()
     watcher = threading.Thread(target=_watch, args=(progress, bar, ended), daemon=True)
     watcher.start()
     try:
-        with ProcessPoolExecutor(
-            len(devices), context, _start_worker, (progress, config.model.precision, names)
-        ) as executor:
-            gather(executor, [(run_unit, *task) for task in tasks])
+        yield progress
     finally:
         ended.set()
         watcher.join(1.0)  # a worker killed while it wrote to the queue leaves the reader waiting

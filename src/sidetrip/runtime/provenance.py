@@ -87,6 +87,11 @@ def software(device: str) -> dict[str, str]:
     return versions() | {"hardware": hardware}
 
 
+def spread(processes: int) -> dict[str, str]:
+    """What `versions` leaves open where a unit goes over several processes: their number orders its sums."""
+    return {"processes": str(processes)} if processes > 1 else {}
+
+
 @dataclass(frozen=True)
 class Provenance:
     """Digests and versions that a stage's results follow from."""
@@ -117,8 +122,8 @@ def _input_digest(dep: str, variant: str) -> str:
     return digest(path) if path.is_file() else _digest(listing(files_in(path), path))
 
 
-def provenance(config: Config, stage: str) -> Provenance:
-    """What the results of a stage follow from, by its declaration in dvc.yaml.
+def provenance(config: Config, stage: str, processes: int = 1) -> Provenance:
+    """What the results of a stage, whose units go over so many processes, follow from, by its declaration in dvc.yaml.
 
     Raises
     ------
@@ -139,5 +144,5 @@ def provenance(config: Config, stage: str) -> Provenance:
         code=code_digest(sources(stage, variant)),
         settings=_digest(json.dumps({section: values[section] for section in sections}, sort_keys=True)),
         inputs=_digest("".join(f"{dep} {_input_digest(dep, variant)}\n" for dep in inputs)),
-        versions=versions(),
+        versions=versions() | spread(processes),
     )

@@ -64,9 +64,9 @@ class Scratch:
         What that digest is of.
     """
 
-    def __init__(self, config: Config, stage: str) -> None:
+    def __init__(self, config: Config, stage: str, processes: int) -> None:
         self._config, self._stage = config, stage
-        self.provenance: Provenance = provenance(config, stage)
+        self.provenance: Provenance = provenance(config, stage, processes)
         self.folder = Path("scratch") / config.variant / stage / self.provenance.digest[:16]
 
     def result(self, index: int) -> Path:
@@ -120,8 +120,8 @@ class NamedPlaces:
 
 
 @contextmanager
-def open_scratch(config: Config, stage: str, patience: float = PATIENCE) -> Iterator[Scratch]:
-    """Scratch of a stage, for one writer at a time.
+def open_scratch(config: Config, stage: str, processes: int = 1, patience: float = PATIENCE) -> Iterator[Scratch]:
+    """Scratch of a stage whose units go over so many processes, for one writer at a time.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def open_scratch(config: Config, stage: str, patience: float = PATIENCE) -> Iter
         If another process is still running the stage, or an input is missing.
     """
     with _exclusive(Path("scratch") / config.variant / stage / "lock", patience):
-        scratch = Scratch(config, stage)
+        scratch = Scratch(config, stage, processes)
         with telling(scratch.folder):
             scratch.folder.mkdir(parents=True, exist_ok=True)
         yield scratch

@@ -82,6 +82,7 @@ def run_stage(
     function: Callable[[Unit, Workplace], Tables],
     units: Sequence[Unit],
     costs: Sequence[float],
+    processes: int = 1,
 ) -> None:
     """Run `function` on each unit and publish what it returns and writes as runs/<variant>/<stage>.
 
@@ -99,14 +100,16 @@ def run_stage(
         what needs torch itself: that takes seconds, and only workers have to.
     units, costs : sequences of equal length
         What to do, and about how many `report_progress` amounts each will report.
+    processes : int
+        That each unit goes over: `runtime.processes` where units train.
 
     Raises
     ------
     FileError
         If a file cannot be read or written, or the code changed meanwhile.
     """
-    with open_scratch(config, name) as scratch:
-        run_units(function, units, costs, config, name, scratch)
+    with open_scratch(config, name, processes) as scratch:
+        run_units(function, units, costs, config, name, scratch, processes)
         with publishing(config, name, scratch) as target:
             gather([scratch.result(index) for index in range(len(units))], target)
 

@@ -1,0 +1,152 @@
+"""Units that go over a group of processes each, one a GPU or core, one unit after another.
+
+torch's elastic launcher (what torchrun is made of, here as a library) starts the processes, the ranks, and ends all of
+them when one of them ends. Every rank runs the same unit; how they share a step is in `sidetrip.parallel`. The first
+one alone writes.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import pickle
+import shutil
+import traceback
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sidetrip.config import Config
+from sidetrip.runtime.devices import rank_devices
+from sidetrip.runtime.executor import Workplace, run_unit, start_worker, watching
+
+HERE = "127.0.0.1"  # a group lives on one machine
+
+
+def run_on_group(tasks: Sequence[tuple[Any, Any, Workplace]], config: Config, bar: Any) -> None:
+    """Run tasks (function, unit, workplace) one after another on a fresh group of `runtime.processes` ranks.
+
+    Raises
+    ------
+    BrokenExecutor
+        If a rank was killed; what is finished is in its place.
+    """
+    devices = rank_devices(config.runtime)
+    # Read when torch is loaded, by this process and by the ranks, or when they meet.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    from torch.distributed import DistError
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    from sidetrip.parallel import RankLostError
+
+    context = multiprocessing.get_context("spawn")
+    errors = context.SimpleQueue()
+    aside = tasks[0][2].result.parent / ".ranks"
+    # Only the first rank has something to say; gloo tells of its connections on standard output.
+    redirects = {rank: Std.ALL if rank else Std.OUT for rank in range(len(devices))}
+    with _folder(aside), _quiet(), watching(bar, context) as progress:
+        launch = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=len(devices),
+            run_id=uuid.uuid4().hex,
+            rdzv_backend="c10d",
+            rdzv_endpoint=f"{HERE}:0",
+            local_addr=HERE,
+            max_restarts=0,  # whoever called decides that, as for any worker that is lost
+            logs_specs=DefaultLogsSpecs(str(aside / "logs"), redirects),
+            signals_to_handle="",  # ranks end with this process, however it ends
+        )
+        try:
+            elastic_launch(launch, _rank)(tasks, devices, config.model.precision, aside, progress, errors)
+        except ChildFailedError as failure:
+            error = None if errors.empty() else errors.get()
+            if error is not None and not isinstance(error, RankLostError | DistError):
+                raise error from None
+            raise BrokenExecutor(f"a process of a group of {len(devices)} was killed") from error or failure
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[None]:
+    shutil.rmtree(path, ignore_errors=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave the telling to sidetrip: the launcher logs every process that ends, by loggers of many names."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+# In a rank
+
+
+def _rank(
+    tasks: Sequence[tuple[Any, Any, Workplace]],
+    devices: Sequence[str],
+    precision: str,
+    aside: Path,
+    progress: Any,
+    errors: Any,
+) -> None:
+    """Run the tasks as one process of the group; an error is handed over, and ends it."""
+    from sidetrip.parallel import joined
+
+    rank = int(os.environ["LOCAL_RANK"])
+    try:
+        start_worker(None if rank else progress, devices[rank], precision, len(devices))
+        with joined(devices[rank]) as ranks:
+            for function, unit, place in tasks:
+                if rank:
+                    _take_part(function, unit, Path(ranks.told()), aside / str(rank))
+                else:
+                    run_unit(_Announcing(function, ranks), unit, place)
+    except Exception as error:
+        # At once and for good: the others may be waiting for this one, so that the launcher has to end them.
+        errors.put(_portable(error))
+        os._exit(1)
+
+
+class _Announcing:
+    """A unit's function that first tells the other ranks what there is to go on from."""
+
+    def __init__(self, function: Any, ranks: Any) -> None:
+        self._function, self._ranks = function, ranks
+
+    def __call__(self, unit: Any, place: Workplace) -> Any:
+        self._ranks.told(str(place.progress))
+        return self._function(unit, place)
+
+
+def _take_part(function: Any, unit: Any, progress: Path, aside: Path) -> None:
+    """Run a unit whose result the first rank keeps."""
+    aside.mkdir(parents=True)
+    function(unit, Workplace(aside, progress, kept=False))
+    shutil.rmtree(aside)
+
+
+def _portable(error: Exception) -> Exception:
+    """The error with its traceback, such that another process can read it."""
+    text = traceback.format_exc()
+    error.add_note(text)
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(text)
+    return error

@@ -1,0 +1,143 @@
+"""Units that the ranks of tests run: importable there by name."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import nn
+
+from sidetrip.config import Config
+from sidetrip.experiments.bench import Bench
+from sidetrip.files import FileError
+from sidetrip.parallel import ranks
+from sidetrip.parallel.batchnorm import use_whole_batch
+from sidetrip.runtime.executor import Workplace, worker_device
+from sidetrip.state import TrainState, initial_state, save_state
+from sidetrip.training import Position, advance
+
+STEPS = 100
+# In float32 a small rate: a unit that is within rounding of 0 is on in one run and off in the other, which changes a
+# gradient by a thousandth, and at the rate of the smoke variant the run is chaotic. It still moves by some 0.01.
+RATES = {torch.float64: 0.05, torch.float32: 5e-5}
+LAYERS = {
+    "2d": (lambda: nn.BatchNorm2d(5), (24, 5, 4, 3)),
+    "1d": (lambda: nn.BatchNorm1d(5), (24, 5)),
+    "cumulative": (lambda: nn.BatchNorm2d(5, momentum=None), (24, 5, 4, 3)),
+    "not affine": (lambda: nn.BatchNorm2d(5, affine=False), (24, 5, 4, 3)),
+    "not tracked": (lambda: nn.BatchNorm2d(5, track_running_stats=False), (24, 5, 4, 3)),
+}
+
+
+class _In:
+    """A stream in another floating type."""
+
+    def __init__(self, stream, dtype: torch.dtype) -> None:
+        self._stream, self._dtype = stream, dtype
+
+    def batch(self, step: int, part: slice = slice(None)):
+        pictures, labels = self._stream.batch(step, part)
+        return pictures.to(self._dtype), labels
+
+
+def bench_of(config: Config, device: torch.device) -> Bench:
+    return Bench(config, Path("data/packed"), device)
+
+
+def trained(bench: Bench, dtype: torch.dtype, parts: tuple[int, ...] = (STEPS,)) -> tuple[TrainState, list[float]]:
+    """The state after all parts, taken up anew in between, and the batch losses."""
+    losses: list[float] = []
+
+    def note(position: Position) -> None:
+        if position.loss is not None:
+            losses.append(position.loss)
+
+    state = initial_state(bench.model(0).to(dtype))
+    for steps in parts:
+        rates = [RATES[dtype]] * steps
+        state = advance(bench.model().to(dtype), state, _In(bench.stream(0), dtype), rates, bench.optimizer, [note])
+    return state, losses
+
+
+def training(config: Config, case: str, place: Workplace) -> dict[str, pd.DataFrame]:
+    """Every rank leaves its end in ends/; the first one leaves the losses as its result."""
+    state, losses = trained(bench_of(config, worker_device()), getattr(torch, case))
+    save_state(state, Path("ends") / f"{case}_{ranks().rank}")
+    return {"losses": pd.DataFrame({"loss": losses})}
+
+
+def in_parts(config: Config, case: str, place: Workplace) -> dict[str, pd.DataFrame]:
+    """A short run, and the same taken up twice on the way."""
+    bench = bench_of(config, worker_device())
+    for name, parts in {"whole": (12,), "parts": (5, 1, 6)}.items():
+        state, _ = trained(bench, torch.float32, parts)
+        if place.kept:
+            save_state(state, Path("ends") / name)
+    return {}
+
+
+def normalised(layer: nn.Module, x: torch.Tensor, dy: torch.Tensor, together: bool) -> dict[str, torch.Tensor]:
+    """What forward and backward passes give; of all ranks together where x and dy are this rank's parts."""
+    x = x.clone().requires_grad_()
+    layer(2.0 * x.detach() + 1.0)  # so that the buffers have a past
+    y = layer(x)
+    (y * dy).sum().backward()
+    of_layer = {f"gradient of {name}": p.grad for name, p in layer.named_parameters()}
+    of_samples = {"y": y, "gradient of x": x.grad}
+    if together:
+        of_layer = {name: ranks().sum(gradient) for name, gradient in of_layer.items()}
+        of_samples = {name: ranks().gather(value).transpose(0, 1).flatten(0, 1) for name, value in of_samples.items()}
+    return {
+        name: value.detach().double() for name, value in (of_layer | of_samples | dict(layer.named_buffers())).items()
+    }
+
+
+def layers(config: Config, case: str, place: Workplace) -> dict[str, pd.DataFrame]:
+    """Relative differences of each kind of BatchNorm over the ranks from PyTorch's own on the whole batch."""
+    rows = []
+    for kind, (make, shape) in LAYERS.items():
+        for dtype in (torch.float64, torch.float32):
+            random = torch.Generator().manual_seed(0)
+            # Far from 0 for its spread: a variance from sums of squares would be lost in rounding.
+            x, dy = torch.randn(2, *shape, generator=random, dtype=torch.float64).to(dtype)
+            x += 300.0
+            layer, ours = make().to(dtype), make().to(dtype)
+            for parameter in layer.parameters():
+                nn.init.uniform_(parameter, 0.5, 2.0, generator=random)
+            ours.load_state_dict(layer.state_dict())
+            ours = use_whole_batch(ours)
+            assert list(ours.state_dict()) == list(layer.state_dict())
+            found = normalised(ours, x[ranks().part], dy[ranks().part], together=True)
+            expected = normalised(layer.double(), x.double(), dy.double(), together=False)
+            assert found.keys() == expected.keys()
+            for name, value in expected.items():
+                error = float((found[name] - value).abs().max() / value.abs().max())
+                rows.append((kind, str(dtype).removeprefix("torch."), name, error))
+    return {"differences": pd.DataFrame(rows, columns=["layer", "dtype", "what", "error"])}
+
+
+def apart(config: Config, case: str, place: Workplace) -> dict[str, pd.DataFrame]:
+    """Ranks that start at different steps, then at different weights."""
+    bench, said = bench_of(config, worker_device()), []
+    model = bench.model(0)
+    start = initial_state(model)
+    for odd in (replace(start, step=1), initial_state(bench.model(1))):
+        try:
+            advance(model, odd if ranks().rank == 1 else start, bench.stream(0), [], bench.optimizer)
+        except RuntimeError as error:
+            said.append(str(error))
+    return {"said": pd.DataFrame({"line": said})}
+
+
+def full_disk(config: Config, case: str, place: Workplace) -> dict[str, pd.DataFrame]:
+    """The first rank fails while the others wait for it."""
+    if place.kept:
+        raise FileError("somewhere: cannot be written (No space left on device); make room")
+    ranks().sum(torch.zeros(1, device=worker_device()))
+    return {}
+
+
+def unit(config: Config, case: str, place: Workplace) -> dict[str, pd.DataFrame]:
+    return {"layers": layers, "in_parts": in_parts, "apart": apart, "full_disk": full_disk}.get(case, training)(
+        config, case, place
+    )
