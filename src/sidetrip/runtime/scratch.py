@@ -23,7 +23,7 @@ PATIENCE = 20.0  # seconds; a stage whose dvc was killed ends itself within one
 
 
 @contextmanager
-def _exclusive(path: Path, patience: float) -> Iterator[None]:
+def _exclusive(path: Path) -> Iterator[None]:
     """Hold the lock file `path`; the system lets go of it when the process ends, however that happens."""
     with telling(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ def _exclusive(path: Path, patience: float) -> Iterator[None]:
             except BlockingIOError as error:
                 file.seek(0)
                 holder = file.read().strip() or "unknown"
-                if time.monotonic() - waited_from > patience:
+                if time.monotonic() - waited_from > PATIENCE:
                     raise FileError(
                         f"{path}: process {holder} is still running this stage; wait for it, or end it, and run again"
                     ) from error
@@ -95,7 +95,7 @@ class Scratch:
 
 
 @contextmanager
-def open_scratch(config: Config, stage: str, patience: float = PATIENCE) -> Iterator[Scratch]:
+def open_scratch(config: Config, stage: str) -> Iterator[Scratch]:
     """Scratch of a stage, for one writer at a time.
 
     Raises
@@ -103,7 +103,7 @@ def open_scratch(config: Config, stage: str, patience: float = PATIENCE) -> Iter
     FileError
         If another process is still running the stage, or an input is missing.
     """
-    with _exclusive(Path("scratch") / config.variant / stage / "lock", patience):
+    with _exclusive(Path("scratch") / config.variant / stage / "lock"):
         scratch = Scratch(config, stage)
         with telling(scratch.folder):
             scratch.folder.mkdir(parents=True, exist_ok=True)
