@@ -1,4 +1,4 @@
-# `make repro` regenerates every result, `make test` runs the tests; each sets itself up first.
+# `make repro` regenerates every result, `make test` runs the tests on two cores; each sets itself up first.
 # `make bench` measures speed into reports/bench.md, `make profile` prints where the time goes. VARIANT chooses the variant.
 .PHONY: repro test torture bench profile setup clean-venv
 VARIANT ?= fashion_mnist
@@ -16,7 +16,7 @@ repro: setup
 test: setup
 	ruff check src stages tests datasets
 	mypy
-	pytest
+	pytest -n 2 --dist worksteal
 
 # Minutes of kills at random moments; results must be those of an undisturbed run.
 torture: setup

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from helpers import burnt_in, random_bench, smoke_config
 from hypothesis import settings
 
@@ -12,6 +13,8 @@ from sidetrip.runtime.devices import make_deterministic
 # A shared machine can stall any example, and no test here is about time.
 settings.register_profile("sidetrip", deadline=None, derandomize=False, max_examples=50)
 settings.load_profile("sidetrip")
+
+torch.set_num_threads(1)  # small work, on a machine that runs other tests: threads would wait for each other
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from torch import nn
 
 from sidetrip.averaging import RunningAverage
 from sidetrip.benchmark import __main__ as benchmark
-from sidetrip.benchmark import stock
+from sidetrip.benchmark import comparison, stock
 from sidetrip.benchmark.comparison import stock_comparison
 from sidetrip.benchmark.profile import PARTS, seconds_by_part
 from sidetrip.benchmark.table import Row, markdown
@@ -26,8 +26,11 @@ def work(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def _no_loader_processes(monkeypatch):
+def _small_stock_parts(monkeypatch):
+    """No loader processes, one thread: there is too little work to share."""
     monkeypatch.setattr(stock, "LOADER_WORKERS", 0)
+    one_thread = {name: (memory_format, 1) for name, (memory_format, _) in comparison.STOCK.items()}
+    monkeypatch.setattr(comparison, "STOCK", one_thread)
 
 
 def test_the_table_is_complete(tmp_path, capsys):

@@ -152,6 +152,13 @@ def test_a_worker_elsewhere_is_refused(repository, tmp_path):
         results(cluster_units.where, executor="dask", dask_address=address)
 
 
+def test_a_worker_of_another_environment_is_one_line(repository, tmp_path):
+    (tmp_path / "sidetrip.py").touch()  # found first there, and no package
+    message = r"^worker tcp://\S+: cannot import sidetrip; start it in the environment that the stage runs in"
+    with a_cluster((tmp_path, ())) as address, pytest.raises(ConfigError, match=message):
+        results(cluster_units.where, executor="dask", dask_address=address)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the worker would have a GPU")
 def test_a_unit_for_a_gpu_goes_to_a_worker_that_says_it_has_one(repository):
     plain, with_gpu = (repository, ()), (repository, ("--nthreads", "1", "--resources", "GPU=1"))

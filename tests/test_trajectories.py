@@ -1,6 +1,9 @@
 """Branching is exact: every way to reach a step ends in the same bits."""
 
 import copy
+import os
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -105,6 +108,30 @@ def test_advance_is_plain_sgd(bench):
     end = run(bench, initial_state(model), 6)
     for name, weight in reference.named_parameters():
         assert torch.equal(weight, end.weights[name])
+
+
+STEPS_IN_A_WORKER = """
+import sys
+from pathlib import Path
+from helpers import random_bench, smoke_config
+from sidetrip.runtime.executor import prepare_worker
+from sidetrip.state import initial_state
+from sidetrip.training import advance
+
+prepare_worker("cpu", "fp32")
+bench = random_bench(Path(sys.argv[1]), smoke_config())
+model = bench.model()
+state = advance(model, initial_state(model), bench.stream(0), [0.1, 0.1], bench.optimizer)
+list(bench.evaluate(state.weights))
+print("torch._dynamo" in sys.modules)
+"""
+
+
+def test_a_worker_does_without_torch_s_compiler(tmp_path):
+    """To import it takes longer than a small unit."""
+    command = [sys.executable, "-c", STEPS_IN_A_WORKER, str(tmp_path)]
+    paths = {**os.environ, "PYTHONPATH": "src:tests"}
+    assert subprocess.run(command, env=paths, capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_swa_equals_averaged_model(bench, snapshots):

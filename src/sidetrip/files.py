@@ -147,8 +147,9 @@ def sealing(folder: Path) -> Iterator[Path]:
 
 @lru_cache(maxsize=256)
 def _sums(path: Path, changed: int) -> dict[str, str]:
-    lines = (line.partition("  ") for line in path.read_bytes().decode(errors="replace").splitlines())
-    return {name: found for found, _, name in lines}
+    # Not splitlines, for which a damaged line break may still be one.
+    lines = path.read_bytes().decode(errors="replace").split("\n")
+    return {name: found for found, _, name in (line.partition("  ") for line in lines if line)}
 
 
 def _expected(path: Path) -> tuple[Path, str]:

@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.optim.sgd import sgd
 
 from sidetrip.parallel import ranks
 from sidetrip.state import Tensors, TrainState, capture, restore
@@ -157,6 +158,26 @@ def batch_loss(model: nn.Module, batch: tuple[Tensor, Tensor], precision: str = 
     return cross_entropy(logits if logits.dtype == torch.float64 else logits.float(), labels)
 
 
+@torch.no_grad()
+def take_step(parameters: Tensors, momentum: Tensors, rate: float, optimizer: Optimizer) -> None:
+    """One step of torch's SGD on the parameters that have a gradient, in place.
+
+    Its functional form: making the class loads torch's compiler, over a second in every worker.
+    """
+    moving = [name for name, parameter in parameters.items() if parameter.grad is not None]
+    sgd(
+        [parameters[name] for name in moving],
+        [cast(Tensor, parameters[name].grad) for name in moving],
+        [momentum[name] for name in moving],
+        weight_decay=optimizer.weight_decay,
+        momentum=optimizer.momentum,
+        lr=rate,
+        dampening=0.0,
+        nesterov=False,
+        maximize=False,
+    )
+
+
 def advance(
     model: nn.Module,
     state: TrainState,
@@ -202,16 +223,11 @@ def advance(
     model = together.normalise_together(model)
     restore(state, model)
     model.train()
-    parameters = dict(model.named_parameters())
-    sgd = torch.optim.SGD(parameters.values(), lr=0.0, momentum=optimizer.momentum, weight_decay=optimizer.weight_decay)
-    momentum: Tensors = {}
-    for name, parameter in parameters.items():
-        # Copied into the parameter's memory layout: the same arithmetic wherever the state came from.
-        momentum[name] = torch.empty_like(parameter).copy_(state.momentum[name])
-        sgd.state[parameter]["momentum_buffer"] = momentum[name]
+    parameters: Tensors = dict(model.named_parameters())
     live = {name: parameter.detach() for name, parameter in parameters.items()}
+    # Copied into the parameters' memory layout: the same arithmetic wherever the state came from.
+    momentum = {name: torch.empty_like(weight).copy_(state.momentum[name]) for name, weight in live.items()}
     together.check_alike(state.step, live.values())
-
     losses = Losses(state.step, rates, losses_read_at_once(next(iter(live.values())).device))
 
     def show(step: int, batch_loss: Tensor | None) -> None:
@@ -225,14 +241,14 @@ def advance(
 
     show(state.step, None)
     for step, rate in enumerate(rates, start=state.step + 1):
-        sgd.param_groups[0]["lr"] = float(rate)
-        sgd.zero_grad(set_to_none=True)
+        for parameter in parameters.values():
+            parameter.grad = None
         objective = loss(model, stream.batch(step, together.part), optimizer.precision)
         whole = together.mean(objective.detach())
         losses.add(whole)
         objective.backward()
         together.average_gradients(parameters.values())
-        sgd.step()
+        take_step(parameters, momentum, float(rate), optimizer)
         show(step, whole)
     losses.check()
     return capture(model, momentum, state.step + len(rates))

@@ -1,23 +1,31 @@
-"""A repository of its own with the smoke variant, and what its runs leave."""
+"""A repository of its own with the smoke variant, what runs in it, and what its runs leave."""
 
 import hashlib
 import os
+import resource
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+
+import psutil
 
 ROOT = Path(__file__).parents[2]
 ACTIVE = "active: [fashion_mnist, fashion_mnist_cosine]"
+RESULTS = ("runs", "reports", "dvc.lock")
 
 
 def environment(**changes: str) -> dict[str, str]:
+    """Of a process in a repository: one worker a stage where a test asks for no more, since tests run side by side."""
     here = str(Path(sys.executable).parent)
     return {
         **os.environ,
         "PATH": f"{here}:{os.environ['PATH']}",
         "PYTHONPATH": "src",
         "DVC_NO_ANALYTICS": "1",
+        "SIDETRIP_WORKERS": "1",
         **changes,
     }
 
@@ -44,9 +52,48 @@ def dvc(folder: Path, *arguments: str, **changes: str) -> subprocess.CompletedPr
     )
 
 
+def start(
+    folder: Path, name: str, *overrides: str, file_size: int = resource.RLIM_INFINITY, **changes: str
+) -> psutil.Popen:
+    """Start a stage by hand in the background, with `file_size` limiting every file that it writes."""
+    return psutil.Popen(
+        [sys.executable, f"stages/{name}.py", "-cd", "reports/smoke", *overrides],
+        cwd=folder,
+        env=environment(**changes),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size)),
+    )
+
+
+def end(process: psutil.Popen) -> tuple[int, str]:
+    """Wait for a process; its exit status and what it said."""
+    _, stderr = process.communicate()
+    return process.returncode, stderr
+
+
+def said(stderr: str) -> list[str]:
+    """What a stage says about itself; the rest is progress."""
+    return [line for line in stderr.splitlines() if line.startswith("sidetrip:")]
+
+
+def wait_until(condition: Callable[[], object], process: psutil.Popen) -> None:
+    """Wait for something that a process does before it ends."""
+    while not condition():
+        assert process.poll() is None, f"it ended before: {process.communicate()[1]}"
+        time.sleep(0.02)
+
+
 def digests(folder: Path, *parts: str) -> dict[str, str]:
     """Digest of every file of the parts (files or folders) of a repository."""
     files = []
     for part in map(folder.joinpath, parts):
         files += [path for path in part.rglob("*") if path.is_file()] if part.is_dir() else [part]
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)}
+
+
+def compare(one: Path, other: Path) -> list[str]:
+    """Files of the results that two repositories do not share byte by byte."""
+    pairs = set(digests(one, *RESULTS).items()) ^ set(digests(other, *RESULTS).items())
+    return sorted({name for name, _ in pairs})

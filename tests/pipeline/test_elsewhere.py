@@ -1,19 +1,21 @@
 """The smoke variant on other workers and in other clones: the same bytes, or nothing to run."""
 
+import shutil
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
-from smoke import clone, digests, dvc, environment
+from smoke import compare, dvc, end, environment, start, wait_until
+from torture import STAGES
 
 from sidetrip.config import load_params, resolve
 from sidetrip.planning import storage
 
-RESULTS = ("runs", "reports", "dvc.lock")
+CLUSTER = {"SIDETRIP_EXECUTOR": "dask", "SIDETRIP_DASK_SCHEDULER_FILE": "scheduler.json"}
 
 
 @contextmanager
@@ -37,26 +39,27 @@ def workers(folder: Path, number: int):
             process.wait()
 
 
-def kill_in_the_middle(repro: psutil.Popen, stage: str, victims: list[int], folder: Path) -> None:
-    """Kill processes once a unit of a stage is under way and has left something."""
-    while not list((folder / "scratch" / "smoke" / stage).glob("*/.*unit_*")):
-        assert repro.poll() is None, "the stage was through before a unit was seen"
-        time.sleep(0.01)
-    for victim in victims:
-        with suppress(psutil.NoSuchProcess):
-            psutil.Process(victim).kill()
+def kill_in_the_middle(stage: psutil.Popen, units: Path, victim: psutil.Process) -> None:
+    """Kill a worker and its nanny once a unit of a stage is under way and has left something."""
+    wait_until(lambda: list(units.glob("*/.*unit_*")), stage)
+    for process in (victim, *victim.children()):
+        process.kill()
 
 
-def test_a_cluster_that_loses_a_worker_gives_the_same_bytes(done, tmp_path):
-    folder = clone(tmp_path)
-    settings = {"SIDETRIP_EXECUTOR": "dask", "SIDETRIP_DASK_SCHEDULER_FILE": "scheduler.json"}
-    with workers(folder, 2) as (first, _):
-        repro = psutil.Popen(["dvc", "repro"], cwd=folder, env=environment(**settings), stderr=subprocess.PIPE)
-        nanny = psutil.Process(first.pid)
-        kill_in_the_middle(repro, "side_trips", [nanny.pid, *(child.pid for child in nanny.children())], folder)
-        _, said = repro.communicate()
-        assert repro.returncode == 0, said[-2000:]
-    assert digests(folder, *RESULTS) == digests(done, *RESULTS)
+def test_a_cluster_that_loses_a_worker_gives_the_same_bytes(done, copy):
+    """Every stage that has work for a cluster, on two workers until one is killed during `side_trips`."""
+    with workers(copy, 2) as (first, _):
+        configured = dvc(copy, "repro", "--force", "--single-item", "configure@smoke", **CLUSTER)
+        assert configured.returncode == 0, configured.stderr
+        for name in STAGES[1:]:  # prepare_data has one unit and runs it itself
+            shutil.rmtree(copy / "runs" / "smoke" / name)
+            stage = start(copy, name, **CLUSTER)
+            if name == "side_trips":
+                kill_in_the_middle(stage, copy / "scratch" / "smoke" / name, psutil.Process(first.pid))
+            status, stderr = end(stage)
+            assert status == 0, stderr
+            assert "Dask workers at" in stderr
+    assert compare(done, copy) == []
 
 
 def test_the_cache_is_as_large_as_planned(done):
@@ -75,20 +78,20 @@ def use_remote(folder: Path, remote: Path) -> None:
     assert dvc(folder, "remote", "add", "--local", "--default", "results", str(remote)).returncode == 0
 
 
-def test_a_clone_that_pulls_has_nothing_to_run(done, tmp_path):
+def test_a_clone_that_pulls_has_nothing_to_run(copy, tmp_path):
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
-    subprocess.run([*git, "add", "--all"], cwd=done, check=True)
-    subprocess.run([*git, "commit", "--quiet", "--message=results"], cwd=done, check=True)
-    use_remote(done, tmp_path / "remote")
-    pushed = dvc(done, "push")
+    subprocess.run([*git, "add", "--all"], cwd=copy, check=True)
+    subprocess.run([*git, "commit", "--quiet", "--message=results"], cwd=copy, check=True)
+    use_remote(copy, tmp_path / "remote")
+    pushed = dvc(copy, "push")
     assert pushed.returncode == 0, pushed.stderr
 
     other = tmp_path / "clone"
-    subprocess.run(["git", "clone", "--quiet", str(done), str(other)], check=True)
+    subprocess.run(["git", "clone", "--quiet", str(copy), str(other)], check=True)
     use_remote(other, tmp_path / "remote")
     pulled = dvc(other, "pull")
     assert pulled.returncode == 0, pulled.stderr
-    assert digests(other, *RESULTS) == digests(done, *RESULTS)
+    assert compare(copy, other) == []
     again = dvc(other, "repro")
     assert again.returncode == 0, again.stderr
     assert "Running stage" not in again.stdout

@@ -40,7 +40,7 @@ PARTS: dict[str, list[Callable[..., object]]] = {
     "data": [TrainingStream.batch],
     "forward": [training.batch_loss],
     "backward": [torch.autograd.backward, torch.autograd.grad],
-    "optimizer": [torch.optim.SGD.step],
+    "optimizer": [training.take_step],
     "averaging": [RunningAverage.__call__],
     "evaluation": [batchnorm.recalibrate, FoldedNetwork.refresh, evaluation.score],
     "input and output": [state.save_state, state.load_state],

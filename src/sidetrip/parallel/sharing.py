@@ -75,7 +75,7 @@ class Ranks:
         if not torch.allclose(found, found[:1], rtol=0.0, atol=0.0, equal_nan=True):
             raise RuntimeError(f"the processes of a group have gone apart: they are at steps {found[:, -1].tolist()}")
 
-    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+    def average_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Replace the gradient of each parameter by its mean over the ranks."""
         if self.size == 1:
             return

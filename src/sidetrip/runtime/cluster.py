@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +109,7 @@ def run_on_cluster(
 
     with _client(config.runtime, devices) as client:
         _introduce(client)
+        _check_environments(client)
         executor = client.get_executor(pure=False, **_needs(config.runtime))
         gather(executor, [(_run_there, terms, *task) for task in tasks], finished)
 
@@ -164,6 +167,17 @@ def _introduce(client: Client) -> None:
     scheduler = client.scheduler_info()
     link = f", dashboard {client.dashboard_link}" if "dashboard" in scheduler["services"] else ""
     tqdm.write(f"sidetrip: {len(client.nthreads())} Dask workers at {scheduler['address']}{link}", file=sys.stderr)
+
+
+def _check_environments(client: Client) -> None:
+    """Refuse workers that have no sidetrip: they would end at the first call, and leave the stage waiting."""
+    client.wait_for_workers(1)
+    for address, found in client.run(find_spec, __name__, on_error="return").items():
+        if not isinstance(found, ModuleSpec):
+            raise ConfigError(
+                f"worker {address}: cannot import sidetrip; start it in the environment that the stage runs in, .venv "
+                "of the repository"
+            )
 
 
 @contextmanager

@@ -63,7 +63,8 @@ def make_deterministic(precision: str) -> None:
     import torch
 
     torch.set_num_threads(1)  # sums are then in one order, whatever the machine's core count
-    torch.use_deterministic_algorithms(True)
+    # use_deterministic_algorithms would tell the compiler as well, and load it for that: over a second in every worker.
+    torch.set_deterministic_debug_mode("error")
     # Nothing here reads memory before it is written; filling all of it first takes 3 % of a training step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.deterministic = True

@@ -24,7 +24,7 @@ PATIENCE = 20.0  # seconds; a stage whose dvc was killed ends itself within one
 
 
 @contextmanager
-def _exclusive(path: Path, patience: float) -> Iterator[None]:
+def _exclusive(path: Path) -> Iterator[None]:
     """Hold the lock file `path`; the system lets go of it when the process ends, however that happens."""
     with telling(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def _exclusive(path: Path, patience: float) -> Iterator[None]:
             except BlockingIOError as error:
                 file.seek(0)
                 holder = file.read().strip() or "unknown"
-                if time.monotonic() - waited_from > patience:
+                if time.monotonic() - waited_from > PATIENCE:
                     raise FileError(
                         f"{path}: process {holder} is still running this stage; wait for it, or end it, and run again"
                     ) from error
@@ -120,7 +120,7 @@ class NamedPlaces:
 
 
 @contextmanager
-def open_scratch(config: Config, stage: str, processes: int = 1, patience: float = PATIENCE) -> Iterator[Scratch]:
+def open_scratch(config: Config, stage: str, processes: int = 1) -> Iterator[Scratch]:
     """Scratch of a stage whose units go over so many processes, for one writer at a time.
 
     Raises
@@ -128,7 +128,7 @@ def open_scratch(config: Config, stage: str, processes: int = 1, patience: float
     FileError
         If another process is still running the stage, or an input is missing.
     """
-    with _exclusive(Path("scratch") / config.variant / stage / "lock", patience):
+    with _exclusive(Path("scratch") / config.variant / stage / "lock"):
         scratch = Scratch(config, stage, processes)
         with telling(scratch.folder):
             scratch.folder.mkdir(parents=True, exist_ok=True)
