@@ -22,7 +22,7 @@ def test_every_unit_of_a_stage_is_counted(monkeypatch, stage):
     handed: list[int] = []
     monkeypatch.setattr(
         "sidetrip.runtime.stage.run_stage",
-        lambda config, name, function, units, costs: handed.append(len(units)),
+        lambda config, name, function, units, costs, processes=1: handed.append(len(units)),
     )
     main = runpy.run_path(f"stages/{stage}.py")["main"]
     for name in VARIANTS:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from statistics import median
 
 import torch
 
+from sidetrip.benchmark.floors import torch_defaults
 from sidetrip.benchmark.stock import Comparison, StepRow, loaders
 from sidetrip.benchmark.table import Row
 from sidetrip.benchmark.timing import ratio, seconds
 from sidetrip.benchmark.workers import comparison_unit, on_workers
 from sidetrip.benchmark.workplace import Workplace
 from sidetrip.experiments.side_trips import side_trips
-from sidetrip.runtime.devices import make_deterministic
 from sidetrip.runtime.executor import worker_devices
 from sidetrip.state import restore
 
@@ -29,18 +28,6 @@ STOCK = {
     ", channels_last": (torch.channels_last, CORES),
     ", channels_last, 1 thread": (torch.channels_last, 1),
 }
-
-
-@contextmanager
-def torch_defaults(precision: str, threads: int) -> Iterator[None]:
-    """No demand for determinism, as in a script that asks for nothing."""
-    torch.use_deterministic_algorithms(False)
-    torch.set_num_threads(threads)
-    torch.backends.cudnn.deterministic = False
-    try:
-        yield
-    finally:
-        make_deterministic(precision)
 
 
 def stock_comparison(work: Workplace, memory_format: torch.memory_format, threads: int) -> list[StepRow]:

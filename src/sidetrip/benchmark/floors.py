@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from sidetrip.experiments.bench import Bench
+from sidetrip.runtime.devices import make_deterministic
 from sidetrip.training import autocast, batch_loss
 
 
@@ -35,3 +37,15 @@ def forward_floor(model: nn.Module, batches: Sequence[Tensor], precision: str) -
                 model(pictures)
 
     return run
+
+
+@contextmanager
+def torch_defaults(precision: str, threads: int) -> Iterator[None]:
+    """No demand for determinism, as in a script that asks for nothing."""
+    torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.deterministic = False
+    try:
+        yield
+    finally:
+        make_deterministic(precision)

@@ -8,7 +8,7 @@ from statistics import median
 from torch import Tensor
 
 from sidetrip.averaging import AverageBank, RunningAverage
-from sidetrip.benchmark.floors import forward_floor, training_floor
+from sidetrip.benchmark.floors import forward_floor, torch_defaults, training_floor
 from sidetrip.benchmark.table import Row
 from sidetrip.benchmark.timing import interleaved, ratio
 from sidetrip.benchmark.workplace import Workplace
@@ -24,15 +24,21 @@ def training(work: Workplace) -> Iterator[Row]:
     bench, steps = work.bench, work.size.steps
     model, rates = bench.model(), [0.01] * steps
     position = Position(0, dict(bench.model().named_parameters()), None, lambda: work.start)
-    tasks: dict[str, Callable[[], object]] = {
-        "floor": training_floor(bench, steps),
-        "loop": lambda: advance(model, work.start, bench.stream(0), rates, bench.optimizer),
-    }
+
+    def loop() -> None:
+        advance(model, work.start, bench.stream(0), rates, bench.optimizer)
+
+    def free_loop() -> None:
+        with torch_defaults(work.config.model.precision, threads=1):
+            loop()
+
+    tasks = {"floor": training_floor(bench, steps), "loop": loop, "free loop": free_loop}
     tasks |= {f"{count} kernels": _averaging(position, count, steps) for count in KERNELS}
     taken = interleaved(tasks, work.size.repetitions, work.device)
     yield Row("training", "floor: forward, backward, SGD", steps / median(taken["floor"]), "steps/s")
     yield Row("training", "training loop", steps / median(taken["loop"]), "steps/s")
     yield Row("training", "loop ÷ floor", ratio(taken["floor"], taken["loop"]), "", least=0.95)
+    yield Row("training", "loop that need not be deterministic ÷ loop", ratio(taken["loop"], taken["free loop"]), "")
     for count in KERNELS:
         share = ratio(taken[f"{count} kernels"], taken["floor"])
         most = 10.0 if count == max(KERNELS) else None
