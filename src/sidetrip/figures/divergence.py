@@ -43,11 +43,16 @@ def figure_6(distances: pd.DataFrame, losses: pd.DataFrame) -> Figure:
         ends[label] = (_curve(left, distances, "trip_step", column, colour, line).iloc[-1], colour)
     style.label_ends(left, ends)
     left.set(xlabel="steps after the branch point", ylabel="L2 distance of the weights", ylim=(0, None))
-    rows, ends = losses[losses["split"] == "validation"], {}
+    # Against the branch point's own loss: the levels of early and late branch points differ by more than any gain.
+    pair, rows, ends = ["seed", "branch"], losses[losses["split"] == "validation"], {}
+    start = rows[rows["trip_step"] == 0].set_index(pair)["trip"].rename("start")
+    rows = rows.join(start, on=pair)
+    rows = rows.assign(**{model: rows[model] - rows["start"] for model in MODELS})
     for model, (label, colour) in MODELS.items():
         ends[label] = (_curve(right, rows, "trip_step", model, colour).iloc[-1], colour)
     style.label_ends(right, ends)
-    right.set(xlabel="steps after the branch point", ylabel="validation loss (nats)")
+    right.set(xlabel="steps after the branch point", ylabel="validation loss, change (nats)")
+    right.axhline(0.0, color="black", lw=0.8, ls=":")
     return figure
 
 
