@@ -30,6 +30,7 @@ from sidetrip.runtime.executor import Workplace, gather, prepare_worker, run_uni
 from sidetrip.runtime.provenance import versions
 
 try:
+    import dask
     from distributed import Client, KilledWorker, LocalCluster, get_worker
 except ModuleNotFoundError as missing:
     raise ConfigError("runtime.executor = dask: needs Dask; run pip install 'sidetrip[cluster]'") from missing
@@ -43,12 +44,9 @@ HERE: dict[str, Any] = {
     "memory_limit": None,
     "host": "127.0.0.1",
     "dashboard_address": "127.0.0.1:0",
-    # Units run on a thread of Dask's own: with an arena of its own it would fault in most pages anew (see
-    # runtime/memory.py), 3 % of the time of a unit.
-    "env": {"MALLOC_ARENA_MAX": "1"},
-    # Samples what workers do a hundred times a second, 2 % of their time, for a page that nobody looks at.
-    "config": {"distributed.worker.profile.enabled": False},
 }
+# Samples what workers do a hundred times a second, 2 % of their time, for a page that nobody looks at.
+NO_PROFILER = {"distributed.worker.profile.enabled": False}
 LIBRARY = Path(sidetrip.__file__).parent
 
 
@@ -136,7 +134,11 @@ def _client(runtime: Runtime, devices: Sequence[str] = ()) -> Iterator[Client]:
             with _connect(runtime) as client:
                 yield client
         else:
-            with LocalCluster(n_workers=len(devices), **HERE) as cluster, Client(cluster) as client:
+            # Units run on a thread of Dask's own. With an arena of its own it would fault in most pages anew (see
+            # runtime/memory.py), 3 % of a unit's time. Read when a worker starts.
+            os.environ.setdefault("MALLOC_ARENA_MAX", "1")
+            quiet = dask.config.set(NO_PROFILER)
+            with quiet, LocalCluster(n_workers=len(devices), **HERE) as cluster, Client(cluster) as client:
                 yield client
 
 
