@@ -34,7 +34,7 @@ class Size:
     pictures: int  # kept of each split at most
 
 
-SIZES = {"full": Size(9, 3, 40, 2**62), "smoke": Size(1, 1, 2, 400)}
+SIZES = {"full": Size(9, 2, 40, 2**62), "smoke": Size(1, 1, 2, 400)}
 
 
 @dataclass(frozen=True)
