@@ -43,10 +43,10 @@ def pack(folder: Path, train: Pictures, validation: Pictures, shard: int = 10**6
     return folder
 
 
-def random_bench(folder, config: Config) -> Bench:
+def random_bench(folder, config: Config, device: str | torch.device = "cpu") -> Bench:
     """A bench on packed random pictures in `folder`."""
     packed = pack(folder / "packed", random_pictures(600, 0), random_pictures(130, 1))
-    return Bench(config, packed, torch.device("cpu"))
+    return Bench(config, packed, torch.device(device))
 
 
 def burnt_in(bench: Bench, folder: Path, seed: int = 0) -> Path:
