@@ -63,7 +63,8 @@ def test_distances_along_trips(bench, snapshots, points):
         assert row.trip_to_independent == distance(here, there)
     assert along["step"].tolist() == [0, 15, 30, 40]
     snapshot = load_state(state_path(snapshots, 15))
-    assert along.set_index("step").loc[15, "distance"] == distance(snapshot, there)
+    # Up to the order of a sum: a state that is loaded has its tensors in any order.
+    assert along.set_index("step").loc[15, "distance"] == pytest.approx(distance(snapshot, there), rel=1e-12)
 
 
 def test_the_midpoint_and_half_the_rate_are_a_case_of_the_comparison(bench, snapshots, points):
