@@ -10,8 +10,8 @@ from omegaconf import DictConfig
 
 from sidetrip.config import Config, ConfigError, active_variants, load_params, resolve, save_config
 from sidetrip.data.folders import check_folder
+from sidetrip.engine.models import is_model
 from sidetrip.files import FileError
-from sidetrip.models import is_model
 from sidetrip.runtime.devices import rank_devices, resolve_device
 
 

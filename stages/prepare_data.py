@@ -2,58 +2,33 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from sidetrip.config import Config, ConfigError, check_samples
-from sidetrip.data.folders import Run, Split, check_readable
-from sidetrip.data.packed import SPLITS, facts, shard_paths
+from sidetrip.config import Config, check_samples
+from sidetrip.data.folders import ShardFiles, Split, check_readable
+from sidetrip.data.packed import SPLITS, gather_facts, shard_paths, write_facts
 from sidetrip.data.sources import Part, find
-from sidetrip.files import read_table, write_json
-from sidetrip.runtime.executor import Workplace, report_progress, run_units
-from sidetrip.runtime.scratch import NamedPlaces, open_scratch
-from sidetrip.runtime.stage import Tables, gather, publishing, stage
+from sidetrip.files import UnitFolders, read_table
+from sidetrip.runtime.executor import run_units
+from sidetrip.runtime.scratch import FoldersByName, open_scratch
+from sidetrip.runtime.stage import join_results, publishing, stage
+from sidetrip.runtime.units import worker
 
 UNREADABLE = "unreadable"
 
 
-def check_model(config: Config, channels: int, classes: int) -> None:
-    """Refuse a model that does not take these pictures; shapes alone, nothing is computed."""
-    import warnings
-
-    import torch
-
-    from sidetrip.models import build_model
-
-    settings, size = config.model, config.data.size
-    try:
-        with torch.device("meta"), warnings.catch_warnings(action="ignore"):
-            model = build_model(
-                settings.name, width=settings.width, stem=settings.stem, channels=channels, classes=classes, seed=0
-            )
-            logits = model(torch.empty(2, channels, size, size))
-    except ValueError as error:
-        raise ConfigError(f"model.name = {settings.name}: {error}") from error
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(
-            f"model.name = {settings.name}: does not take pictures of {size} × {size} "
-            f"pixels ({str(error).splitlines()[0]}); use another model or raise data.size"
-        ) from error
-    if not isinstance(logits, torch.Tensor) or logits.shape != (2, classes):
-        raise ConfigError(
-            f"model.name = {settings.name}: gives more than the logits of {classes} classes; use another model"
-        )
-
-
-def unit(config: Config, part: Part, place: Workplace) -> Tables:
+def unit(config: Config, part: Part, folders: UnitFolders) -> Mapping[str, pd.DataFrame]:
     """Pack a part; if some of its pictures cannot be read, a table of them is all that there is."""
     if part.first:
+        from sidetrip.engine.fitness import check_model  # loads torch, which packing can do without
+
         check_model(config, part.channels, part.number_of_classes)
-    unreadable = part.pack(config.data, place.result, report_progress)
+    unreadable = part.pack(config.data, folders.result, worker().report)
     # A name need not be valid text, and is only shown.
     names = [os.fsencode(path).decode(errors="replace") for path in unreadable]
     return {UNREADABLE: pd.DataFrame({"file": names})} if names else {}
@@ -63,7 +38,7 @@ def check_all_readable(splits: Sequence[Split], parts: Sequence[Part], results: 
     """Name the pictures that cannot be read, of all parts of a split together; those parts are not finished."""
     unreadable: dict[str, list[str]] = {split.name: [] for split in splits}
     for part, result in zip(parts, results, strict=True):
-        if isinstance(part, Run) and (table := result / f"{UNREADABLE}.csv").exists():
+        if isinstance(part, ShardFiles) and (table := result / f"{UNREADABLE}.csv").exists():
             unreadable[part.split] += read_table(table)["file"].tolist()
             shutil.rmtree(result)
     for split in splits:
@@ -74,19 +49,19 @@ def check_all_readable(splits: Sequence[Split], parts: Sequence[Part], results: 
 def main(config: Config) -> None:
     with open_scratch(config, "prepare_data") as scratch:
         parts, splits = find(config.data)
-        places = NamedPlaces(scratch.folder, [f"unit_{part.name}" for part in parts])
+        folders = FoldersByName(scratch.folder, [f"unit_{part.name}" for part in parts])
         # Decoding is work for processor cores, whatever trains.
         on_cores = replace(config, runtime=replace(config.runtime, device="cpu"))
         costs = [len(part) for part in parts]
-        run_units(partial(unit, config), parts, costs, on_cores, "prepare_data", places, counted="picture")
-        results = list(map(places.result, range(len(parts))))
+        run_units(partial(unit, config), parts, costs, on_cores, "prepare_data", folders, counted="picture")
+        results = [folders.of_unit(index).result for index in range(len(parts))]
         check_all_readable(splits, parts, results)
         shards = {split: [path for result in results for path in shard_paths(result, split)] for split in SPLITS}
-        found = facts(shards)
-        check_samples(config, found["train_samples"], found["validation_samples"])
+        found = gather_facts(shards)
+        check_samples(config, found.train_samples, found.validation_samples)
         with publishing(config, "prepare_data", scratch) as folder:
-            gather(results, folder)
-            write_json(folder / "facts.json", found)
+            join_results(results, folder)
+            write_facts(found, folder)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import burnt_in, random_bench, smoke_config
+from helpers import burnt_in, random_lab, smoke_config
 from hypothesis import settings
 
-from sidetrip.experiments.bench import Bench
+from sidetrip.engine.lab import Lab
 from sidetrip.runtime.devices import make_deterministic
 
 # A shared machine can stall any example, and no test here is about time.
@@ -18,13 +18,13 @@ torch.set_num_threads(1)  # small work, on a machine that runs other tests: thre
 
 
 @pytest.fixture(scope="session")
-def bench(tmp_path_factory) -> Bench:
-    """A bench on random pictures, in a process that computes as a worker does."""
+def lab(tmp_path_factory) -> Lab:
+    """A lab on random pictures, in a process that computes as a worker does."""
     make_deterministic("fp32")
-    return random_bench(tmp_path_factory.mktemp("data"), smoke_config())
+    return random_lab(tmp_path_factory.mktemp("data"), smoke_config())
 
 
 @pytest.fixture(scope="session")
-def snapshots(bench, tmp_path_factory) -> Path:
+def snapshots(lab, tmp_path_factory) -> Path:
     """Snapshots of its main trajectory."""
-    return burnt_in(bench, tmp_path_factory.mktemp("snapshots"))
+    return burnt_in(lab, tmp_path_factory.mktemp("snapshots"))

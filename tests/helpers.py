@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from sidetrip.config import Config, resolve
 from sidetrip.data.packed import SPLITS, Pictures, facts, save_shard, shard_path, shard_paths
-from sidetrip.experiments.bench import Bench
+from sidetrip.engine.lab import Lab
 from sidetrip.experiments.main_trajectory import burn_in
 from sidetrip.files import sealing, write_json
 from sidetrip.runtime.executor import Workplace
@@ -43,16 +43,16 @@ def pack(folder: Path, train: Pictures, validation: Pictures, shard: int = 10**6
     return folder
 
 
-def random_bench(folder, config: Config, device: str | torch.device = "cpu") -> Bench:
-    """A bench on packed random pictures in `folder`."""
+def random_lab(folder, config: Config, device: str | torch.device = "cpu") -> Lab:
+    """A lab on packed random pictures in `folder`."""
     packed = pack(folder / "packed", random_pictures(600, 0), random_pictures(130, 1))
-    return Bench(config, packed, torch.device(device))
+    return Lab(config, packed, torch.device(device))
 
 
-def burnt_in(bench: Bench, folder: Path, seed: int = 0) -> Path:
+def burnt_in(lab: Lab, folder: Path, seed: int = 0) -> Path:
     """Folder of the snapshots of a main trajectory, sealed as a stage would."""
     with sealing(folder / "result") as result:
-        burn_in(bench, seed, Workplace(result, folder / "progress"))
+        burn_in(lab, seed, Workplace(result, folder / "progress"))
     return folder / "result" / f"seed_{seed}"
 
 

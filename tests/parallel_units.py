@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from sidetrip.config import Config
-from sidetrip.experiments.bench import Bench
+from sidetrip.engine.lab import Lab
 from sidetrip.files import FileError
-from sidetrip.parallel import ranks
-from sidetrip.parallel.batchnorm import use_whole_batch
+from sidetrip.engine.parallel import ranks
+from sidetrip.engine.parallel.batchnorm import use_whole_batch
 from sidetrip.runtime.executor import Workplace, worker_device
-from sidetrip.state import TrainState, initial_state, save_state
-from sidetrip.training import Position, advance
+from sidetrip.engine.state import TrainState, initial_state, save_state
+from sidetrip.engine.training import Position, advance
 
 STEPS = 100
 # In float32 a small rate: a unit that is within rounding of 0 is on in one run and off in the other, which changes a
@@ -40,11 +40,11 @@ class _In:
         return pictures.to(self._dtype), labels
 
 
-def bench_of(config: Config, device: torch.device) -> Bench:
-    return Bench(config, Path("data/packed"), device)
+def bench_of(config: Config, device: torch.device) -> Lab:
+    return Lab(config, Path("data/packed"), device)
 
 
-def trained(bench: Bench, dtype: torch.dtype, parts: tuple[int, ...] = (STEPS,)) -> tuple[TrainState, list[float]]:
+def trained(lab: Lab, dtype: torch.dtype, parts: tuple[int, ...] = (STEPS,)) -> tuple[TrainState, list[float]]:
     """The state after all parts, taken up anew in between, and the batch losses."""
     losses: list[float] = []
 
@@ -52,10 +52,10 @@ def trained(bench: Bench, dtype: torch.dtype, parts: tuple[int, ...] = (STEPS,))
         if position.loss is not None:
             losses.append(position.loss)
 
-    state = initial_state(bench.model(0).to(dtype))
+    state = initial_state(lab.model(0).to(dtype))
     for steps in parts:
         rates = [RATES[dtype]] * steps
-        state = advance(bench.model().to(dtype), state, _In(bench.stream(0), dtype), rates, bench.optimizer, [note])
+        state = advance(lab.model().to(dtype), state, _In(lab.stream(0), dtype), rates, lab.optimizer, [note])
     return state, losses
 
 
@@ -68,9 +68,9 @@ def training(config: Config, case: str, place: Workplace) -> dict[str, pd.DataFr
 
 def in_parts(config: Config, case: str, place: Workplace) -> dict[str, pd.DataFrame]:
     """A short run, and the same taken up twice on the way."""
-    bench = bench_of(config, worker_device())
+    lab = bench_of(config, worker_device())
     for name, parts in {"whole": (12,), "parts": (5, 1, 6)}.items():
-        state, _ = trained(bench, torch.float32, parts)
+        state, _ = trained(lab, torch.float32, parts)
         if place.kept:
             save_state(state, Path("ends") / name)
     return {}
@@ -118,12 +118,12 @@ def layers(config: Config, case: str, place: Workplace) -> dict[str, pd.DataFram
 
 def apart(config: Config, case: str, place: Workplace) -> dict[str, pd.DataFrame]:
     """Ranks that start at different steps, then at different weights."""
-    bench, said = bench_of(config, worker_device()), []
-    model = bench.model(0)
+    lab, said = bench_of(config, worker_device()), []
+    model = lab.model(0)
     start = initial_state(model)
-    for odd in (replace(start, step=1), initial_state(bench.model(1))):
+    for odd in (replace(start, step=1), initial_state(lab.model(1))):
         try:
-            advance(model, odd if ranks().rank == 1 else start, bench.stream(0), [], bench.optimizer)
+            advance(model, odd if ranks().rank == 1 else start, lab.stream(0), [], lab.optimizer)
         except RuntimeError as error:
             said.append(str(error))
     return {"said": pd.DataFrame({"line": said})}

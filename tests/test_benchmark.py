@@ -5,7 +5,7 @@ import torch
 from helpers import smoke_config
 from torch import nn
 
-from sidetrip.averaging import RunningAverage
+from sidetrip.measure.averaging import RunningAverage
 from sidetrip.benchmark import __main__ as benchmark
 from sidetrip.benchmark import comparison, stock
 from sidetrip.benchmark.comparison import stock_comparison
@@ -15,7 +15,7 @@ from sidetrip.benchmark.timing import interleaved, ratio
 from sidetrip.benchmark.workplace import SIZES, prepare
 from sidetrip.experiments.cases import cases, controls
 from sidetrip.experiments.side_trips import side_trips
-from sidetrip.training import Position, advance
+from sidetrip.engine.training import Position, advance
 
 CPU = torch.device("cpu")
 
@@ -35,7 +35,7 @@ def _small_stock_parts(monkeypatch):
 
 def test_the_table_is_complete(tmp_path, capsys):
     topics = ["training", "evaluation", "sweep", "workers", "comparison"]
-    out = tmp_path / "bench.md"
+    out = tmp_path / "lab.md"
     benchmark.main(["--variant", "smoke", "--size", "smoke", "--device", "cpu", "--topics", *topics, "--out", str(out)])
     assert out.read_text() == capsys.readouterr().out
     rows = [line.split("|")[1:-1] for line in out.read_text().splitlines() if line.startswith("|")][2:]
@@ -55,7 +55,7 @@ def test_the_table_is_complete(tmp_path, capsys):
 
 def test_the_baseline_scores_what_the_pipeline_scores(work):
     theirs = stock_comparison(work, torch.contiguous_format, threads=1)
-    ours, _ = side_trips(work.bench, work.start, 0)
+    ours, _ = side_trips(work.lab, work.start, 0)
     found = sorted(row[:4] for row in theirs)
     assert found == sorted(ours[["kernel", "window_steps", "model", "split"]].itertuples(index=False, name=None))
 
@@ -78,8 +78,8 @@ def test_the_baseline_s_averages_are_those_of_the_kernels():
 
 def test_no_second_of_a_profile_counts_twice(work):
     def run():
-        advance(work.bench.model(), work.start, work.bench.stream(0), [0.01] * 3, work.bench.optimizer)
-        list(work.bench.evaluate(work.start.weights))
+        advance(work.lab.model(), work.start, work.lab.stream(0), [0.01] * 3, work.lab.optimizer)
+        list(work.lab.evaluate(work.start.weights))
 
     parts = seconds_by_part(run)
     assert parts.keys() == PARTS.keys() | {"other"}

@@ -10,10 +10,10 @@ import pytest
 import torch
 from helpers import along_table, divergence_tables, line_table, smoke_config
 
-from sidetrip.claims.averages import average_is_schedule
-from sidetrip.claims.measure import measure
-from sidetrip.claims.single_step import best_steps, parabolas
-from sidetrip.claims.statistics import verdict
+from sidetrip.verdicts.side_trips import average_is_schedule
+from sidetrip.verdicts.rows import measure
+from sidetrip.verdicts.single_step import best_steps, parabolas
+from sidetrip.verdicts.statistics import verdict
 from sidetrip.experiments import analytic_model
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as transform
 
-from sidetrip.data.crops import ATTEMPTS, boxes_of, crop, draw_boxes
-from sidetrip.randomness import generator
+from sidetrip.engine.crops import ATTEMPTS, boxes_of, crop, draw_boxes
+from sidetrip.engine.randomness import generator
 
 
 @st.composite

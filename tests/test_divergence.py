@@ -6,24 +6,24 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import along_table, line_table, random_bench, smoke_config
+from helpers import along_table, line_table, random_lab, smoke_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidetrip.claims import alignment as alignment_claims
-from sidetrip.claims import divergence as divergence_claims
-from sidetrip.claims import fixed_batch as fixed_batch_claims
-from sidetrip.claims.divergence import along_trips, distances_along
-from sidetrip.claims.statistics import both, judged, pairs_needed
+from sidetrip.verdicts import alignment as alignment_claims
+from sidetrip.verdicts import divergence as divergence_claims
+from sidetrip.verdicts import fixed_batch as fixed_batch_claims
+from sidetrip.verdicts.divergence import along_trips, distances_along
+from sidetrip.verdicts.statistics import both, judged, pairs_needed
 from sidetrip.experiments import alignment, divergence, fixed_batch, side_trips, single_step
 from sidetrip.experiments.main_trajectory import replay
-from sidetrip.state import distance, initial_state, lerp, load_state, state_path
-from sidetrip.training import Optimizer, advance, batch_loss
+from sidetrip.engine.state import distance, initial_state, lerp, load_state, state_path
+from sidetrip.engine.training import Optimizer, advance, batch_loss
 
 
 @pytest.fixture(scope="module")
-def points(bench, snapshots):
-    return list(replay(bench, 0, snapshots, [20, 30]))
+def points(lab, snapshots):
+    return list(replay(lab, 0, snapshots, [20, 30]))
 
 
 GROUPS = ("weights", "buffers", "momentum")
@@ -39,24 +39,24 @@ def assert_untouched(state, before):
             assert torch.equal(getattr(state, group)[name], tensor), f"{group}/{name}"
 
 
-def test_measuring_leaves_the_branch_point_alone(bench, snapshots, points):
+def test_measuring_leaves_the_branch_point_alone(lab, snapshots, points):
     before = [copies(point) for point in points]
-    divergence.divergence(bench, points[0], 0, snapshots)
-    alignment.alignment(bench, points[0], 0)
-    fixed_batch.fixed_batch(bench, (points[0], points[1]), (0.1, 0.1), 0)
-    single_step.single_step(bench, points[0], 0)
+    divergence.divergence(lab, points[0], 0, snapshots)
+    alignment.alignment(lab, points[0], 0)
+    fixed_batch.fixed_batch(lab, (points[0], points[1]), (0.1, 0.1), 0)
+    single_step.single_step(lab, points[0], 0)
     for point, copy in zip(points, before, strict=True):
         assert_untouched(point, copy)
 
 
-def test_distances_along_trips(bench, snapshots, points):
+def test_distances_along_trips(lab, snapshots, points):
     """Against trips that are run: the main trajectory's states are those of a trip at its rate on its batches."""
-    distances, along = divergence.divergence(bench, points[0], 0, snapshots)
+    distances, along = divergence.divergence(lab, points[0], 0, snapshots)
     assert distances["trip_step"].tolist() == [0, 1, 5, 10]
     for row in distances.itertuples():
-        rates = bench.rates[20 : 20 + row.trip_step].tolist()
+        rates = lab.rates[20 : 20 + row.trip_step].tolist()
         here, there = (
-            advance(bench.model(), points[0], bench.stream(0, name), rates, bench.optimizer)
+            advance(lab.model(), points[0], lab.stream(0, name), rates, lab.optimizer)
             for name in ("train", "independent/20")
         )
         assert row.trip_to_start == distance(here, points[0])
@@ -67,21 +67,21 @@ def test_distances_along_trips(bench, snapshots, points):
     assert along.set_index("step").loc[15, "distance"] == pytest.approx(distance(snapshot, there), rel=1e-12)
 
 
-def test_the_midpoint_and_half_the_rate_are_a_case_of_the_comparison(bench, snapshots, points):
+def test_the_midpoint_and_half_the_rate_are_a_case_of_the_comparison(lab, snapshots, points):
     """Fig. 6 from the tables of the averaging comparison, against a midpoint and a trip written out."""
-    scores, apart = side_trips.side_trips(bench, points[0], 0)
-    trip_distances, _ = divergence.divergence(bench, points[0], 0, snapshots)
+    scores, apart = side_trips.side_trips(lab, points[0], 0)
+    trip_distances, _ = divergence.divergence(lab, points[0], 0, snapshots)
     losses, distances = along_trips(scores), distances_along(trip_distances, apart).set_index("trip_step")
-    (end,) = replay(bench, 0, snapshots, [30])
-    rates = bench.rates[20:30]
+    (end,) = replay(lab, 0, snapshots, [30])
+    rates = lab.rates[20:30]
     models = {
         "trip": end,
         "midpoint": lerp(points[0], end, 0.5),
-        "half_rate": advance(bench.model(), points[0], bench.stream(0), (0.5 * rates).tolist(), bench.optimizer),
+        "half_rate": advance(lab.model(), points[0], lab.stream(0), (0.5 * rates).tolist(), lab.optimizer),
     }
     row = losses.query("trip_step == 10 and split == 'validation'").iloc[0]
     for name, state in models.items():
-        assert row[name] == pytest.approx(dict(bench.evaluate(state.weights))["validation"].loss, rel=1e-5), name
+        assert row[name] == pytest.approx(dict(lab.evaluate(state.weights))["validation"].loss, rel=1e-5), name
         assert distances.loc[10, f"{name}_to_start"] == pytest.approx(distance(state, points[0]), rel=1e-5), name
     expected = distance(models["midpoint"], models["half_rate"])
     assert distances.loc[10, "midpoint_to_half_rate"] == pytest.approx(expected, rel=1e-4)
@@ -92,7 +92,7 @@ def test_the_midpoint_and_half_the_rate_are_a_case_of_the_comparison(bench, snap
 
 
 def test_a_trip_that_diverges_is_said_to(tmp_path, snapshots):
-    hot = random_bench(tmp_path, smoke_config())
+    hot = random_lab(tmp_path, smoke_config())
     hot.rates = hot.rates * 1e30
     start = load_state(state_path(snapshots, 15))
     kept = divergence.independent_trip(hot, start, 0, [0, 1, 5, 10])
@@ -102,10 +102,10 @@ def test_a_trip_that_diverges_is_said_to(tmp_path, snapshots):
     assert table.loc[table["steps"] == hot.config.fixed_batch.steps, "loss"].isna().all()
 
 
-def test_lines_between_two_runs(bench, points):
-    table = fixed_batch.fixed_batch(bench, (points[0], points[1]), (0.1, 0.2), 0)
-    own = bench.stream(0, "fixed_batch/20").batch(1)
-    model = bench.model()
+def test_lines_between_two_runs(lab, points):
+    table = fixed_batch.fixed_batch(lab, (points[0], points[1]), (0.1, 0.2), 0)
+    own = lab.stream(0, "fixed_batch/20").batch(1)
+    model = lab.model()
     parameters = list(model.parameters())
     for alpha, point, rate in ((0.0, points[0], 0.1), (1.0, points[1], 0.2)):
         with torch.no_grad():
@@ -132,10 +132,10 @@ def test_default_rate_is_half_the_best_own_step():
     assert fixed_batch.default_rate(pd.DataFrame(rows, columns=columns), 0, 20) == 0.3
 
 
-def test_gradients_and_cosines_written_out(bench, points):
-    along, between = alignment.alignment(bench, points[0], 0)
-    fixed, training = bench.stream(0, "alignment/20").batch(1), bench.stream(0).batch(21)
-    model = bench.model()
+def test_gradients_and_cosines_written_out(lab, points):
+    along, between = alignment.alignment(lab, points[0], 0)
+    fixed, training = lab.stream(0, "alignment/20").batch(1), lab.stream(0).batch(21)
+    model = lab.model()
     with torch.no_grad():
         for name, p in model.named_parameters():
             p.copy_(points[0].weights[name])
@@ -180,10 +180,10 @@ def test_curvature_is_that_of_finite_differences():
     assert found.curvature == pytest.approx((loss_at(h) - 2 * loss_at(0.0) + loss_at(-h)) / h**2, rel=1e-5)
 
 
-def test_chunks_are_the_mean_of_their_parts(bench, points):
-    curves, _ = single_step.single_step(bench, points[0], 0)
-    stream = bench.stream(0, "single_step/20", 32)
-    model = bench.model()
+def test_chunks_are_the_mean_of_their_parts(lab, points):
+    curves, _ = single_step.single_step(lab, points[0], 0)
+    stream = lab.stream(0, "single_step/20", 32)
+    model = lab.model()
     with torch.no_grad():
         for name, p in model.named_parameters():
             p.copy_(points[0].weights[name])
@@ -244,7 +244,7 @@ def test_a_diverged_trip_keeps_no_gradient():
 
 
 def test_a_trip_that_diverges_is_rows_that_say_so(tmp_path):
-    wild = random_bench(tmp_path, smoke_config(**{"burn_in.rate": 99.0}))
+    wild = random_lab(tmp_path, smoke_config(**{"burn_in.rate": 99.0}))
     wild.optimizer = Optimizer(0.99, 0.9)
     start = initial_state(wild.model())
     along, between = alignment.alignment(wild, start, 0)
@@ -265,16 +265,16 @@ def test_saturation_by_hand():
     assert divergence_claims.saturation(rising).iloc[0]["change"] == math.inf
 
 
-def test_an_independent_trip_that_diverges_leaves_holes(bench, snapshots, points, monkeypatch):
+def test_an_independent_trip_that_diverges_leaves_holes(lab, snapshots, points, monkeypatch):
     """Its distances are empty, those to the start are there, and no verdict rests on it."""
-    monkeypatch.setattr(divergence, "independent_trip", lambda bench, start, seed, looks: {0: start, 1: start})
-    distances, along = divergence.divergence(bench, points[0], 0, snapshots)
+    monkeypatch.setattr(divergence, "independent_trip", lambda lab, start, seed, looks: {0: start, 1: start})
+    distances, along = divergence.divergence(lab, points[0], 0, snapshots)
     assert distances["trip_to_independent"].isna().tolist() == [False, False, True, True]
     assert distances["trip_to_start"].notna().all()
     assert along.empty
-    scores, apart = side_trips.side_trips(bench, points[0], 0)
+    scores, apart = side_trips.side_trips(lab, points[0], 0)
     tables = {"side_trips": scores, "distances": apart, "trip_distances": distances, "to_independent_end": along}
-    assert "midpoint_distance" not in divergence_claims.judge(tables, bench.config)
+    assert "midpoint_distance" not in divergence_claims.judge(tables, lab.config)
 
 
 def test_tracking_by_hand():

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from sidetrip.evaluation import Evaluator, score
+from sidetrip.measure.evaluation import Evaluator, score
 
 
 @given(st.lists(st.integers(1, 7), min_size=1, max_size=6), st.integers(0, 99))

@@ -30,7 +30,7 @@ from sidetrip.files import (
     write_json,
     write_table,
 )
-from sidetrip.state import TrainState, load_state, save_state
+from sidetrip.engine.state import TrainState, load_state, save_state
 
 FLIPS = 50  # of every kind of file
 

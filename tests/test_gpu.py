@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 import torch
-from helpers import burnt_in, random_bench, smoke_config
+from helpers import burnt_in, random_lab, smoke_config
 
-from sidetrip.averaging import RunningAverage
+from sidetrip.measure.averaging import RunningAverage
 from sidetrip.experiments import alignment, divergence, fixed_batch, side_trips, single_step
 from sidetrip.experiments.main_trajectory import replay
 from sidetrip.files import FLOAT_FORMAT, read_json
@@ -13,47 +13,47 @@ from sidetrip.kernels import Kernel
 from sidetrip.runtime.devices import gpu_count, make_deterministic
 from sidetrip.runtime.executor import Workplace, run_unit, worker_device, worker_devices
 from sidetrip.runtime.provenance import PROVENANCE
-from sidetrip.state import distance, initial_state, load_state, saved_steps, state_path
-from sidetrip.training import DivergedError, advance, batch_loss
+from sidetrip.engine.state import distance, initial_state, load_state, saved_steps, state_path
+from sidetrip.engine.training import DivergedError, advance, batch_loss
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 GPU = torch.device("cuda")
 
 
 @pytest.fixture(scope="module", params=["fp32", "tf32", "bf16"])
-def bench(request, tmp_path_factory):
-    """A bench on the GPU, in a process that computes as its worker does."""
+def lab(request, tmp_path_factory):
+    """A lab on the GPU, in a process that computes as its worker does."""
     make_deterministic(request.param)
-    yield random_bench(tmp_path_factory.mktemp("data"), smoke_config(**{"model.precision": request.param}), GPU)
+    yield random_lab(tmp_path_factory.mktemp("data"), smoke_config(**{"model.precision": request.param}), GPU)
     make_deterministic("fp32")
 
 
 @pytest.fixture(scope="module")
-def snapshots(bench, tmp_path_factory):
-    return burnt_in(bench, tmp_path_factory.mktemp("snapshots"))
+def snapshots(lab, tmp_path_factory):
+    return burnt_in(lab, tmp_path_factory.mktemp("snapshots"))
 
 
-def test_constant_trip_is_the_main_trajectory(bench, snapshots):
+def test_constant_trip_is_the_main_trajectory(lab, snapshots):
     steps = saved_steps(snapshots)
     end = load_state(state_path(snapshots, steps[-1]), GPU)
     for step in steps[:-1]:
         start = load_state(state_path(snapshots, step), GPU)
-        trip = advance(bench.model(), start, bench.stream(0), bench.rates[step:].tolist(), bench.optimizer)
+        trip = advance(lab.model(), start, lab.stream(0), lab.rates[step:].tolist(), lab.optimizer)
         for group in ("weights", "buffers", "momentum"):
             for name, tensor in getattr(end, group).items():
                 assert torch.equal(getattr(trip, group)[name], tensor), f"from {step}: {group}/{name}"
 
 
-def test_every_experiment_writes_the_same_twice(bench, snapshots):
-    (start, later), seed = replay(bench, 0, snapshots, [20, 30]), 0
+def test_every_experiment_writes_the_same_twice(lab, snapshots):
+    (start, later), seed = replay(lab, 0, snapshots, [20, 30]), 0
 
     def tables() -> list[str]:
         found = [
-            *side_trips.side_trips(bench, start, seed),
-            *single_step.single_step(bench, start, seed),
-            *divergence.divergence(bench, start, seed, snapshots),
-            *alignment.alignment(bench, start, seed),
-            fixed_batch.fixed_batch(bench, (start, later), (0.1, 0.1), seed),
+            *side_trips.side_trips(lab, start, seed),
+            *single_step.single_step(lab, start, seed),
+            *divergence.divergence(lab, start, seed, snapshots),
+            *alignment.alignment(lab, start, seed),
+            fixed_batch.fixed_batch(lab, (start, later), (0.1, 0.1), seed),
         ]
         assert all(map(len, found))
         return [table.to_csv(index=False, float_format=FLOAT_FORMAT) for table in found]
@@ -61,25 +61,25 @@ def test_every_experiment_writes_the_same_twice(bench, snapshots):
     assert tables() == tables()
 
 
-def test_losses_scores_and_averages_are_those_of_a_cpu(bench, tmp_path):
+def test_losses_scores_and_averages_are_those_of_a_cpu(lab, tmp_path):
     """Of one state, to the rounding of the precision; training amplifies that, so runs are not compared."""
-    on_cpu = random_bench(tmp_path, smoke_config())
+    on_cpu = random_lab(tmp_path, smoke_config())
     start = initial_state(on_cpu.model(0))
-    rounding = 2e-2 if bench.optimizer.precision == "bf16" else 2e-3
-    losses = [float(batch_loss(b.model(0), b.stream(0).batch(1)).detach()) for b in (on_cpu, bench)]
+    rounding = 2e-2 if lab.optimizer.precision == "bf16" else 2e-3
+    losses = [float(batch_loss(b.model(0), b.stream(0).batch(1)).detach()) for b in (on_cpu, lab)]
     assert losses[1] == pytest.approx(losses[0], rel=rounding)
     weights = {name: w.to(GPU) for name, w in start.weights.items()}
-    ours = dict(bench.evaluate(weights))
+    ours = dict(lab.evaluate(weights))
     for split, score in on_cpu.evaluate(start.weights):
         assert ours[split].loss == pytest.approx(score.loss, rel=rounding), split
     average = RunningAverage(Kernel.ema(3, newest=0.5), 0)
     passed = []
     advance(
-        bench.model(0),
-        initial_state(bench.model(0)),
-        bench.stream(0),
+        lab.model(0),
+        initial_state(lab.model(0)),
+        lab.stream(0),
         [0.01] * 3,
-        bench.optimizer,
+        lab.optimizer,
         [average, lambda position: passed.append({n: w.double().cpu() for n, w in position.weights.items()})],
     )
     for name, found in average.weights().items():
@@ -87,7 +87,7 @@ def test_losses_scores_and_averages_are_those_of_a_cpu(bench, tmp_path):
         assert torch.allclose(found.double().cpu(), expected, atol=1e-6), name
 
 
-def test_a_trip_that_diverges_is_told_at_its_step(bench):
+def test_a_trip_that_diverges_is_told_at_its_step(lab):
     """Losses are read in blocks here, and no state of after that step is handed out."""
     seen = []
 
@@ -95,9 +95,9 @@ def test_a_trip_that_diverges_is_told_at_its_step(bench):
         seen.append(batch_loss(model, batch, precision))
         return seen[-1] * (float("nan") if len(seen) == 5 else 1.0)
 
-    start = initial_state(bench.model(0))
+    start = initial_state(lab.model(0))
     with pytest.raises(DivergedError) as error:
-        advance(bench.model(0), start, bench.stream(0), [0.01] * 9, bench.optimizer, loss=loss)
+        advance(lab.model(0), start, lab.stream(0), [0.01] * 9, lab.optimizer, loss=loss)
     assert error.value.step == 5
 
 

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidetrip.data import loading
-from sidetrip.data.loading import Form, MappedLoader, ResidentLoader, Shards, open_loader
+from sidetrip.engine.loading import Form, MappedLoader, ResidentLoader, Shards, open_loader
 from sidetrip.data.packed import Pictures, load_pictures, shard_paths
-from sidetrip.data.streams import Augmentation, FixedBatches, TrainingStream
-from sidetrip.experiments.bench import Bench
+from sidetrip.engine.streams import Augmentation, FixedBatches, TrainingStream
+from sidetrip.engine.lab import Lab
 from sidetrip.files import FileError
-from sidetrip.state import initial_state
-from sidetrip.training import advance
+from sidetrip.engine.state import initial_state
+from sidetrip.engine.training import advance
 
 CPU = torch.device("cpu")
 FORM = Form(10, [0.3, 0.4, 0.5], [0.2, 0.3, 0.2], 3)
@@ -156,10 +156,10 @@ def test_training_and_scores_are_the_same_bits(packed, monkeypatch):
     config = smoke_config(**changes, **{f"evaluation.{key}": value for key, value in samples.items()})
 
     def trained():
-        bench = Bench(config, packed, CPU)
-        start = initial_state(bench.model(0))
-        end = advance(bench.model(), start, bench.stream(0), [0.05] * 5, bench.optimizer)
-        return bench.train.resident, end, list(bench.evaluate(end.weights))
+        lab = Lab(config, packed, CPU)
+        start = initial_state(lab.model(0))
+        end = advance(lab.model(), start, lab.stream(0), [0.05] * 5, lab.optimizer)
+        return lab.train.resident, end, list(lab.evaluate(end.weights))
 
     first = trained()
     monkeypatch.setattr(loading, "MOST_RESIDENT", 0)

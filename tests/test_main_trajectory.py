@@ -16,7 +16,7 @@ class BrokenOffError(Exception):
     """What stands for a kill."""
 
 
-def attempt(bench, folder: Path, steps: int | None) -> dict[str, bytes] | None:
+def attempt(lab, folder: Path, steps: int | None) -> dict[str, bytes] | None:
     """Run the burn-in and break it off after so many steps of its own; None: let it finish, and return its files."""
     taken = 0
 
@@ -30,7 +30,7 @@ def attempt(bench, folder: Path, steps: int | None) -> dict[str, bytes] | None:
         patch.setattr(main_trajectory, "report_progress", count)
         try:
             with sealing(folder / "result") as result:
-                losses = burn_in(bench, 0, Workplace(result, folder / "progress"))
+                losses = burn_in(lab, 0, Workplace(result, folder / "progress"))
                 losses.to_csv(result / "losses.csv", float_format=FLOAT_FORMAT)
         except BrokenOffError:
             return None
@@ -38,28 +38,28 @@ def attempt(bench, folder: Path, steps: int | None) -> dict[str, bytes] | None:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(bench, tmp_path_factory):
-    return attempt(bench, tmp_path_factory.mktemp("undisturbed"), None)
+def undisturbed(lab, tmp_path_factory):
+    return attempt(lab, tmp_path_factory.mktemp("undisturbed"), None)
 
 
 @given(breaks=st.lists(st.integers(1, 39), max_size=4), seconds=st.sampled_from([0.0, 1e9]))
 @settings(max_examples=12)
-def test_a_run_broken_off_anywhere_ends_with_the_same_bytes(bench, undisturbed, tmp_path_factory, breaks, seconds):
+def test_a_run_broken_off_anywhere_ends_with_the_same_bytes(lab, undisturbed, tmp_path_factory, breaks, seconds):
     folder = tmp_path_factory.mktemp("broken")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(main_trajectory, "SECONDS_BETWEEN_SAVES", seconds)  # a save a step, or snapshots alone
-        done = [attempt(bench, folder, steps) for steps in breaks]
-        found = next((files for files in done if files is not None), None) or attempt(bench, folder, None)
+        done = [attempt(lab, folder, steps) for steps in breaks]
+        found = next((files for files in done if files is not None), None) or attempt(lab, folder, None)
     assert found == undisturbed
 
 
-def test_it_goes_on_where_it_was(bench, tmp_path, monkeypatch):
+def test_it_goes_on_where_it_was(lab, tmp_path, monkeypatch):
     monkeypatch.setattr(main_trajectory, "SECONDS_BETWEEN_SAVES", 0.0)
-    assert attempt(bench, tmp_path, 22) is None
+    assert attempt(lab, tmp_path, 22) is None
     asked = []
-    stream = bench.stream(0)
-    monkeypatch.setattr(type(bench), "stream", lambda self, seed: _Noting(stream, asked))
-    assert attempt(bench, tmp_path, 3) is None
+    stream = lab.stream(0)
+    monkeypatch.setattr(type(lab), "stream", lambda self, seed: _Noting(stream, asked))
+    assert attempt(lab, tmp_path, 3) is None
     assert asked == [23, 24, 25]
 
 
@@ -72,19 +72,19 @@ class _Noting:
         return self._stream.batch(step, part)
 
 
-def test_a_damaged_save_is_said_and_not_used(bench, undisturbed, tmp_path, capsys):
-    assert attempt(bench, tmp_path, 35) is None
+def test_a_damaged_save_is_said_and_not_used(lab, undisturbed, tmp_path, capsys):
+    assert attempt(lab, tmp_path, 35) is None
     saved = sorted((tmp_path / "progress").glob("at_*"))
     path = saved[1] / "state.safetensors"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    assert attempt(bench, tmp_path, None) == undisturbed
+    assert attempt(lab, tmp_path, None) == undisturbed
     assert f"{path}: damaged" in capsys.readouterr().err
 
 
-def test_only_snapshots_are_kept(bench, tmp_path, monkeypatch):
+def test_only_snapshots_are_kept(lab, tmp_path, monkeypatch):
     monkeypatch.setattr(main_trajectory, "SECONDS_BETWEEN_SAVES", 0.0)
-    assert attempt(bench, tmp_path, 22) is None
+    assert attempt(lab, tmp_path, 22) is None
     steps = [int(path.name.removeprefix("at_")) for path in sorted((tmp_path / "progress").glob("at_*"))]
     assert steps == [0, 15, 22]

@@ -15,7 +15,7 @@ import parallel_units
 import psutil
 import pytest
 import torch
-from helpers import random_bench, smoke_config
+from helpers import random_lab, smoke_config
 from safetensors.torch import load_file
 
 from sidetrip.config import ConfigError
@@ -26,8 +26,8 @@ from sidetrip.runtime.devices import make_deterministic
 from sidetrip.runtime.executor import run_units
 from sidetrip.runtime.provenance import PROVENANCE, provenance
 from sidetrip.runtime.scratch import open_scratch
-from sidetrip.state import save_state
-from sidetrip.training import Stream
+from sidetrip.engine.state import save_state
+from sidetrip.engine.training import Stream
 
 ROOT = Path(__file__).parents[1]
 CASES = ["float64", "float32", "in_parts", "layers", "apart", "full_disk"]  # the last one ends the group
@@ -54,7 +54,7 @@ class Group:
         config = smoke_config(**{"burn_in.batch_size": 24})
         config = replace(config, runtime=replace(config.runtime, processes=processes, device=device))
         self.folder, self.cases = folder, cases
-        self.bench = random_bench(folder / "data", config)
+        self.lab = random_lab(folder / "data", config)
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(make_repository(folder))
             with open_scratch(config, "quadratic", processes) as self.scratch, pytest.raises(FileError) as raised:
@@ -77,7 +77,7 @@ def group(tmp_path_factory) -> Group:
 
 def check_run(group: Group, case: str) -> None:
     """100 steps with augmentation, BatchNorm, momentum and weight decay against the same on one process."""
-    state, losses = parallel_units.trained(group.bench, getattr(torch, case))
+    state, losses = parallel_units.trained(group.lab, getattr(torch, case))
     save_state(state, group.folder / f"alone_{case}")
     alone, together = load_file(group.folder / f"alone_{case}"), load_file(group.ends(case)[0])
     assert alone.keys() == together.keys()
@@ -130,7 +130,7 @@ def test_an_error_of_one_rank_ends_the_group_with_what_is_finished_kept(group):
 def test_the_number_of_processes_is_recorded(group, monkeypatch):
     assert read_json(group.result("float64") / PROVENANCE)["processes"] == str(RANKS)
     monkeypatch.chdir(group.folder)
-    one, two, three = (provenance(group.bench.config, "quadratic", processes) for processes in (1, 2, 3))
+    one, two, three = (provenance(group.lab.config, "quadratic", processes) for processes in (1, 2, 3))
     assert len({one.digest, two.digest, three.digest}) == 3
     assert "processes" not in one.versions
 
@@ -159,7 +159,7 @@ def test_processes_that_keep_dying_are_one_line(group, monkeypatch):
 
     monkeypatch.setattr(on_group, "run_on_group", broken)
     monkeypatch.chdir(group.folder)
-    config = replace(group.bench.config, variant="other")
+    config = replace(group.lab.config, variant="other")
     with (
         open_scratch(config, "quadratic", RANKS) as scratch,
         pytest.raises(ConfigError, match=r"^runtime.processes = 3: worker processes were killed 3 times before a unit"),
@@ -173,8 +173,8 @@ def test_processes_that_keep_dying_are_one_line(group, monkeypatch):
 
 @pytest.mark.parametrize("size", [2, 4])
 @pytest.mark.parametrize("kind", ["training", "fixed"])
-def test_parts_of_a_batch_put_together_are_the_batch(bench, kind, size):
-    stream: Stream = bench.stream(0) if kind == "training" else FixedStream(bench.stream(0).batch(1))
+def test_parts_of_a_batch_put_together_are_the_batch(lab, kind, size):
+    stream: Stream = lab.stream(0) if kind == "training" else FixedStream(lab.stream(0).batch(1))
     pictures, labels = stream.batch(7)
     parts = [stream.batch(7, slice(rank, None, size)) for rank in range(size)]
     assert all(len(part[1]) == len(labels) // size for part in parts)
@@ -187,8 +187,8 @@ def test_one_process_loads_nothing_of_it():
     found = subprocess.check_output(
         [sys.executable, "-c", "import sys, sidetrip.experiments.main_trajectory; print(*sys.modules)"], text=True
     ).split()
-    assert "sidetrip.training" in found
-    for name in ("sidetrip.runtime.group", "sidetrip.parallel.batchnorm", "torch.distributed.launcher"):
+    assert "sidetrip.engine.training" in found
+    for name in ("sidetrip.runtime.group", "sidetrip.engine.parallel.batchnorm", "torch.distributed.launcher"):
         assert name not in found
 
 

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from sidetrip.claims.quadratic import _two_scales, judge, monte_carlo, radius_slopes, steps_to_half
+from sidetrip.verdicts.quadratic import _two_scales, judge, monte_carlo, radius_slopes, steps_to_half
 from sidetrip.experiments import analytic_model
 from sidetrip.kernels import Kernel
-from sidetrip.quadratic import (
+from sidetrip.measure.quadratic import (
     drag_and_drift,
     equation_19,
     simulate,

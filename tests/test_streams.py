@@ -6,8 +6,8 @@ from helpers import random_pictures
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidetrip.data.loading import Form, ResidentLoader
-from sidetrip.data.streams import Augmentation, FixedBatches, TrainingStream
+from sidetrip.engine.loading import Form, ResidentLoader
+from sidetrip.engine.streams import Augmentation, FixedBatches, TrainingStream
 
 MOVED = Augmentation(shift=2, flip=True)
 CROPPED = Augmentation(flip=True, crop=0.25)

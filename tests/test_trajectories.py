@@ -8,19 +8,19 @@ import sys
 import pandas as pd
 import pytest
 import torch
-from helpers import burnt_in, random_bench, smoke_config
+from helpers import burnt_in, random_lab, smoke_config
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sidetrip import training
-from sidetrip.averaging import RunningAverage
+from sidetrip.measure.averaging import RunningAverage
 from sidetrip.experiments import side_trips as trips
 from sidetrip.experiments import single_step as steps
 from sidetrip.experiments.cases import longest, starts_between
 from sidetrip.experiments.main_trajectory import replay
 from sidetrip.files import sealing
 from sidetrip.kernels import Kernel
-from sidetrip.state import (
+from sidetrip.engine.state import (
     TrainState,
     distance,
     initial_state,
@@ -32,7 +32,7 @@ from sidetrip.state import (
     state_path,
     with_weights,
 )
-from sidetrip.training import DivergedError, Optimizer, advance
+from sidetrip.engine.training import DivergedError, Optimizer, advance
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
 
@@ -46,20 +46,20 @@ def assert_same_bits(a: TrainState, b: TrainState) -> None:
             assert torch.equal(x[name], y[name]), f"{group}/{name}"
 
 
-def run(bench, start, steps_taken, observers=(), rates=None, seed=0):
-    rates = bench.rates[start.step : start.step + steps_taken] if rates is None else rates
-    return advance(bench.model(), start, bench.stream(seed), list(rates), bench.optimizer, observers)
+def run(lab, start, steps_taken, observers=(), rates=None, seed=0):
+    rates = lab.rates[start.step : start.step + steps_taken] if rates is None else rates
+    return advance(lab.model(), start, lab.stream(seed), list(rates), lab.optimizer, observers)
 
 
-def test_constant_trip_is_the_main_trajectory(bench, snapshots):
+def test_constant_trip_is_the_main_trajectory(lab, snapshots):
     """From every snapshot, in a fresh model, to the end of the run."""
-    end = load_state(state_path(snapshots, bench.config.burn_in.steps))
+    end = load_state(state_path(snapshots, lab.config.burn_in.steps))
     for step in saved_steps(snapshots)[:-1]:
         start = load_state(state_path(snapshots, step))
-        assert_same_bits(run(bench, start, bench.config.burn_in.steps - step), end)
+        assert_same_bits(run(lab, start, lab.config.burn_in.steps - step), end)
 
 
-def test_replayed_branch_point_is_that_passed_on_the_way(bench, snapshots):
+def test_replayed_branch_point_is_that_passed_on_the_way(lab, snapshots):
     points = [3, 15, 22, 40]
     passed = {}
 
@@ -67,25 +67,25 @@ def test_replayed_branch_point_is_that_passed_on_the_way(bench, snapshots):
         if position.step in points:
             passed[position.step] = position.state()
 
-    model = bench.model(0)
-    run(bench, initial_state(model), 40, [keep])
-    for state in replay(bench, 0, snapshots, points):
+    model = lab.model(0)
+    run(lab, initial_state(model), 40, [keep])
+    for state in replay(lab, 0, snapshots, points):
         assert_same_bits(state, passed[state.step])
 
 
-def test_observers_and_measurements_leave_the_run_alone(bench, snapshots):
+def test_observers_and_measurements_leave_the_run_alone(lab, snapshots):
     start = load_state(state_path(snapshots, 15))
     before = copy.deepcopy(start)
     scores = []
-    run(bench, start, 5, [lambda p: scores.extend(bench.evaluate(p.weights))])
-    steps.single_step(bench, start, 0)
-    trips.side_trips(bench, start, 0)
+    run(lab, start, 5, [lambda p: scores.extend(lab.evaluate(p.weights))])
+    steps.single_step(lab, start, 0)
+    trips.side_trips(lab, start, 0)
     assert_same_bits(start, before)
-    assert_same_bits(run(bench, start, 15), load_state(state_path(snapshots, 30)))
+    assert_same_bits(run(lab, start, 15), load_state(state_path(snapshots, 30)))
 
 
-def test_state_survives_the_disk(bench, snapshots, tmp_path):
-    state = run(bench, load_state(state_path(snapshots, 15)), 3)
+def test_state_survives_the_disk(lab, snapshots, tmp_path):
+    state = run(lab, load_state(state_path(snapshots, 15)), 3)
     with sealing(tmp_path / "a") as folder:
         save_state(state, folder / "state.safetensors")
     found = load_state(tmp_path / "a" / "state.safetensors")
@@ -94,18 +94,18 @@ def test_state_survives_the_disk(bench, snapshots, tmp_path):
     assert (tmp_path / "a" / "state.safetensors").read_bytes() == (tmp_path / "again.safetensors").read_bytes()
 
 
-def test_advance_is_plain_sgd(bench):
+def test_advance_is_plain_sgd(lab):
     """Against torch.optim.SGD on a model of its own, written out."""
-    model = bench.model(0)
+    model = lab.model(0)
     reference = copy.deepcopy(model).train()
     sgd = torch.optim.SGD(reference.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
-    stream = bench.stream(0)
+    stream = lab.stream(0)
     for step in range(1, 7):
         x, y = stream.batch(step)
         sgd.zero_grad()
         nn.functional.cross_entropy(reference(x), y).backward()
         sgd.step()
-    end = run(bench, initial_state(model), 6)
+    end = run(lab, initial_state(model), 6)
     for name, weight in reference.named_parameters():
         assert torch.equal(weight, end.weights[name])
 
@@ -113,16 +113,16 @@ def test_advance_is_plain_sgd(bench):
 STEPS_IN_A_WORKER = """
 import sys
 from pathlib import Path
-from helpers import random_bench, smoke_config
+from helpers import random_lab, smoke_config
 from sidetrip.runtime.executor import prepare_worker
-from sidetrip.state import initial_state
-from sidetrip.training import advance
+from sidetrip.engine.state import initial_state
+from sidetrip.engine.training import advance
 
 prepare_worker("cpu", "fp32")
-bench = random_bench(Path(sys.argv[1]), smoke_config())
-model = bench.model()
-state = advance(model, initial_state(model), bench.stream(0), [0.1, 0.1], bench.optimizer)
-list(bench.evaluate(state.weights))
+lab = random_lab(Path(sys.argv[1]), smoke_config())
+model = lab.model()
+state = advance(model, initial_state(model), lab.stream(0), [0.1, 0.1], lab.optimizer)
+list(lab.evaluate(state.weights))
 print("torch._dynamo" in sys.modules)
 """
 
@@ -134,9 +134,9 @@ def test_a_worker_does_without_torch_s_compiler(tmp_path):
     assert subprocess.run(command, env=paths, capture_output=True, text=True, check=True).stdout == "False\n"
 
 
-def test_swa_equals_averaged_model(bench, snapshots):
+def test_swa_equals_averaged_model(lab, snapshots):
     start, k = load_state(state_path(snapshots, 15)), 9
-    ours, theirs, live = RunningAverage(Kernel.swa(k), 15), None, bench.model()
+    ours, theirs, live = RunningAverage(Kernel.swa(k), 15), None, lab.model()
 
     def feed(position):
         nonlocal theirs
@@ -146,16 +146,16 @@ def test_swa_equals_averaged_model(bench, snapshots):
         if position.step >= 16:
             theirs.update_parameters(live)
 
-    run(bench, start, k, [ours, feed])
+    run(lab, start, k, [ours, feed])
     average = ours.weights()
     for name, weight in theirs.module.named_parameters():
         torch.testing.assert_close(average[name], weight, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("newest", [0.3, 1e-5])
-def test_ema_equals_averaged_model_fed_the_branch_point_first(bench, snapshots, newest):
+def test_ema_equals_averaged_model_fed_the_branch_point_first(lab, snapshots, newest):
     start, k = load_state(state_path(snapshots, 15)), 12
-    ours, live = RunningAverage(Kernel.ema(k, newest=newest), 15), bench.model()
+    ours, live = RunningAverage(Kernel.ema(k, newest=newest), 15), lab.model()
     restore(start, live)
     theirs = AveragedModel(live, multi_avg_fn=get_ema_multi_avg_fn(1 - newest))
 
@@ -163,7 +163,7 @@ def test_ema_equals_averaged_model_fed_the_branch_point_first(bench, snapshots, 
         restore(with_weights(start, position.weights), live)
         theirs.update_parameters(live)
 
-    run(bench, start, k, [ours, feed])
+    run(lab, start, k, [ours, feed])
     average = ours.weights()
     for name, weight in theirs.module.named_parameters():
         torch.testing.assert_close(average[name], weight, rtol=1e-5, atol=1e-6)
@@ -187,7 +187,7 @@ def test_average_refuses_half_a_window():
 
 
 def _position(step, weight):
-    from sidetrip.training import Position
+    from sidetrip.engine.training import Position
 
     return Position(step, {"w": weight}, None, lambda: None)
 
@@ -201,9 +201,9 @@ def test_lerp_and_distance_by_hand():
     assert torch.equal(lerp(a, b, 1.0).weights["w"], b.weights["w"])
 
 
-def test_state_of_another_architecture_is_refused(bench):
+def test_state_of_another_architecture_is_refused(lab):
     with pytest.raises(ValueError, match="another architecture"):
-        restore(initial_state(nn.Linear(2, 2)), bench.model())
+        restore(initial_state(nn.Linear(2, 2)), lab.model())
 
 
 def test_trips_share_a_run_where_one_schedule_begins_another():
@@ -217,15 +217,15 @@ def test_trips_share_a_run_where_one_schedule_begins_another():
     ]
 
 
-def test_side_trip_tables(bench, snapshots):
+def test_side_trip_tables(lab, snapshots):
     """Each row against the experiment written out with one trip at a time."""
     start = load_state(state_path(snapshots, 15))
-    scores, distances = trips.side_trips(bench, start, 0)
-    for case in trips.cases(bench.config):
+    scores, distances = trips.side_trips(lab, start, 0)
+    for case in trips.cases(lab.config):
         average = RunningAverage(case.kernel, 15)
-        end = run(bench, start, case.window, [average])
-        rates = bench.rates[15 : 15 + case.window] * case.kernel.schedule().multipliers
-        trip = run(bench, start, case.window, rates=rates)
+        end = run(lab, start, case.window, [average])
+        rates = lab.rates[15 : 15 + case.window] * case.kernel.schedule().multipliers
+        trip = run(lab, start, case.window, rates=rates)
         mean = with_weights(start, average.weights())
         row = distances.query("kernel == @case.name and window_steps == @case.window").iloc[0]
         assert row["average_to_trip"] == pytest.approx(distance(mean, trip), rel=1e-6)
@@ -236,17 +236,17 @@ def test_side_trip_tables(bench, snapshots):
             (case.name, "trip", trip),
         ):
             found = scores.query(f"kernel == '{kernel}' and window_steps == {case.window} and model == '{model}'")
-            expected = {split: value.loss for split, value in bench.evaluate(state.weights)}
+            expected = {split: value.loss for split, value in lab.evaluate(state.weights)}
             assert found.set_index("split")["loss"].to_dict() == pytest.approx(expected, rel=1e-5)
 
 
-def test_running_averages_are_those_of_the_side_trips(bench, snapshots):
+def test_running_averages_are_those_of_the_side_trips(lab, snapshots):
     """Averaged with trips or without, what lies on the main trajectory is the same."""
-    (start,) = replay(bench, 0, snapshots, [20])
-    scores, _ = trips.side_trips(bench, start, 0)
-    alone = trips.averages_alone(bench, start, 0)
+    (start,) = replay(lab, 0, snapshots, [20])
+    scores, _ = trips.side_trips(lab, start, 0)
+    alone = trips.averages_alone(lab, start, 0)
     keys = ["kernel", "step", "split"]
-    tables = [trips.along_main(table, bench.config).sort_values(keys, ignore_index=True) for table in (scores, alone)]
+    tables = [trips.along_main(table, lab.config).sort_values(keys, ignore_index=True) for table in (scores, alone)]
     pd.testing.assert_frame_equal(*tables)
     ends = tables[0].drop_duplicates(["kernel", "step"])
     found = list(zip(ends["kernel"], ends["step"], ends["window_steps"], strict=True))
@@ -262,12 +262,12 @@ def test_running_averages_begin_every_so_often_and_end_within_the_run(every):
     assert not set(starts_between(config)) & set(config.branch.points)
 
 
-def test_diverging_trip_is_a_row_that_says_so(bench, snapshots, monkeypatch):
+def test_diverging_trip_is_a_row_that_says_so(lab, snapshots, monkeypatch):
     """A kernel whose schedule is huge: the trip diverges, the reference and the other trips do not."""
     wild = trips.Case("wild", Kernel([1 - 1e20, 1e20, *[0.0] * 4]))
     monkeypatch.setattr(trips, "cases", lambda config: [trips.Case("swa", Kernel.swa(5)), wild])
     start = load_state(state_path(snapshots, 15))
-    scores, distances = trips.side_trips(bench, start, 0)
+    scores, distances = trips.side_trips(lab, start, 0)
     lost = scores.query("kernel == 'wild' and model == 'trip'")
     assert lost["diverged"].all()
     assert lost["loss"].isna().all()
@@ -276,9 +276,9 @@ def test_diverging_trip_is_a_row_that_says_so(bench, snapshots, monkeypatch):
     assert list(distances["kernel"]) == ["swa"]
 
 
-def test_controls_are_held_against_the_true_trip(bench, snapshots):
+def test_controls_are_held_against_the_true_trip(lab, snapshots):
     start = load_state(state_path(snapshots, 15))
-    scores, distances = trips.side_trips(bench, start, 0)
+    scores, distances = trips.side_trips(lab, start, 0)
     apart = distances.set_index("kernel")
     for control in ("ema_reversed", "ema_shuffled"):
         assert list(scores[scores["kernel"] == control]["model"].unique()) == ["average"]
@@ -286,8 +286,8 @@ def test_controls_are_held_against_the_true_trip(bench, snapshots):
         assert apart.loc[control, "average_to_trip"] > 2 * apart.loc["ema", "average_to_trip"]
 
 
-def test_single_step_starts_at_the_batch_loss_and_descends(bench, snapshots):
-    table, _ = steps.single_step(bench, load_state(state_path(snapshots, 15)), 0)
+def test_single_step_starts_at_the_batch_loss_and_descends(lab, snapshots):
+    table, _ = steps.single_step(lab, load_state(state_path(snapshots, 15)), 0)
     setting = ["batch_size", "direction", "batchnorm", "batch"]
     assert not table.duplicated([*setting, "index", "step_size"]).any()
     own = table.query("batch == 'own' and batchnorm == 'batch' and batch_size == 16").set_index("step_size")["loss"]
@@ -306,25 +306,25 @@ def test_single_step_starts_at_the_batch_loss_and_descends(bench, snapshots):
     ]
 
 
-def test_the_momentum_direction_is_what_the_optimizer_takes(bench, snapshots):
+def test_the_momentum_direction_is_what_the_optimizer_takes(lab, snapshots):
     """One step of the run, from its branch point, in the direction that the measurement steps along."""
     start = load_state(state_path(snapshots, 15))
-    after = run(bench, start, 1)
-    model = bench.model()
+    after = run(lab, start, 1)
+    model = lab.model()
     restore(start, model)
-    gradient = steps.mean_gradient(model.train(), [bench.stream(0).batch(16)], "fp32")
+    gradient = steps.mean_gradient(model.train(), [lab.stream(0).batch(16)], "fp32")
     names = [name for name, _ in model.named_parameters()]
-    direction = steps.applied_direction(gradient, start, names, bench.optimizer)
+    direction = steps.applied_direction(gradient, start, names, lab.optimizer)
     for name, d in zip(names, direction, strict=True):
-        expected = start.weights[name] - float(bench.rates[15]) * d
+        expected = start.weights[name] - float(lab.rates[15]) * d
         assert torch.allclose(after.weights[name], expected, rtol=1e-5, atol=1e-6), name
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_plain_gradient_against_finite_differences(bench, device):
+def test_plain_gradient_against_finite_differences(lab, device):
     """Directional derivative in float64; no momentum, no weight decay in it."""
-    model = bench.model().to(device).double().train()
-    x, y = bench.stream(0).batch(1)
+    model = lab.model().to(device).double().train()
+    x, y = lab.stream(0).batch(1)
     batch = (x.to(device).double(), y.to(device))
     gradient = steps.mean_gradient(model, [batch], "fp32")
     step = 1e-6
@@ -341,7 +341,7 @@ def test_plain_gradient_against_finite_differences(bench, device):
 
 
 @pytest.mark.parametrize("bad", [4, 9])
-def test_divergence_is_told_alike_however_losses_are_read(bench, monkeypatch, bad):
+def test_divergence_is_told_alike_however_losses_are_read(lab, monkeypatch, bad):
     """Losses read one by one and in blocks: the same step, rate and last loss, and no later state is handed out."""
     told = []
     for block in (1, 3, 100):
@@ -356,9 +356,9 @@ def test_divergence_is_told_alike_however_losses_are_read(bench, monkeypatch, ba
             if position.step % 2 == 0:
                 kept[position.step] = position.state()
 
-        model, rates = bench.model(0), [0.01 * (i + 1) for i in range(12)]
+        model, rates = lab.model(0), [0.01 * (i + 1) for i in range(12)]
         with pytest.raises(DivergedError) as error:
-            advance(model, initial_state(model), bench.stream(0), rates, bench.optimizer, [keep], loss)
+            advance(model, initial_state(model), lab.stream(0), rates, lab.optimizer, [keep], loss)
         assert error.value.step == bad
         assert error.value.rate == rates[bad - 1]
         assert list(kept) == list(range(0, bad, 2))
@@ -366,19 +366,19 @@ def test_divergence_is_told_alike_however_losses_are_read(bench, monkeypatch, ba
     assert len(set(told)) == 1
 
 
-def test_a_diverging_trip_is_the_same_row_however_losses_are_read(bench, snapshots, monkeypatch):
+def test_a_diverging_trip_is_the_same_row_however_losses_are_read(lab, snapshots, monkeypatch):
     wild = trips.Case("wild", Kernel([1 - 1e20, 1e20, *[0.0] * 4]))
     monkeypatch.setattr(trips, "cases", lambda config: [trips.Case("swa", Kernel.swa(5)), wild])
     start, tables = load_state(state_path(snapshots, 15)), []
     for block in (1, 100):
         monkeypatch.setattr(training, "losses_read_at_once", lambda device, block=block: block)
-        tables.append(trips.side_trips(bench, start, 0))
+        tables.append(trips.side_trips(lab, start, 0))
     for one, blocks in zip(*tables, strict=True):
         pd.testing.assert_frame_equal(one, blocks)
 
 
 def test_diverging_burn_in_says_where(tmp_path):
-    wild = random_bench(tmp_path, smoke_config(**{"burn_in.rate": 99.0}))
+    wild = random_lab(tmp_path, smoke_config(**{"burn_in.rate": 99.0}))
     wild.optimizer = Optimizer(0.99, 0.9)
     with pytest.raises(DivergedError, match=r"not finite at step \d+ \(rate 99, last finite loss [\d.e+]+\); lower"):
         burnt_in(wild, tmp_path)

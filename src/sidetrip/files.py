@@ -14,6 +14,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -26,6 +27,26 @@ Content = TypeVar("Content")
 
 SUMS = "SHA256SUMS"
 FLOAT_FORMAT = "%.9g"  # every float32 and the meaningful part of a float64
+
+
+@dataclass(frozen=True)
+class UnitFolders:
+    """Where a unit of work writes.
+
+    Attributes
+    ----------
+    result : Path
+        Empty folder for files of the unit's result other than its tables.
+    progress : Path
+        Folder for what a unit that is killed can go on from; gone when the unit is finished.
+    is_writer : bool
+        Whether this is the process that writes the result and the progress. Where a unit runs on several
+        processes, the others may read the progress, and what they put into their result is dropped.
+    """
+
+    result: Path
+    progress: Path
+    is_writer: bool = True
 
 
 class FileError(RuntimeError):

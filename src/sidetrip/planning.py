@@ -17,10 +17,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from sidetrip.config import Config, load_params, resolve
+from sidetrip.engine.models import build_model
+from sidetrip.engine.state import initial_state, save_state
 from sidetrip.experiments.cases import cases, controls, longest, starts_between, trip_steps, widest
 from sidetrip.experiments.sweep import sweep_cost
-from sidetrip.models import build_model
-from sidetrip.state import initial_state, save_state
 
 FORWARD = 1 / 3  # a backward pass takes about twice a forward pass
 # Training pictures, validation pictures, channels, classes; a folder is taken to hold the data set it is named after.

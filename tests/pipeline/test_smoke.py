@@ -5,7 +5,7 @@ import json
 import pytest
 from smoke import RESULTS, clone, digests, dvc
 
-from sidetrip.claims.statements import STATEMENTS
+from sidetrip.verdicts.statements import STATEMENTS
 
 
 def test_everything_is_there(done):

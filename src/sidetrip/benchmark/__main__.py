@@ -23,7 +23,7 @@ TOPICS = {
 
 HEAD = """# Speed
 
-Measured side by side in one run by `make bench`: medians over interleaved rounds, ratios paired within a round.
+Measured side by side in one run by `make lab`: medians over interleaved rounds, ratios paired within a round.
 Variant {variant}, {size} size. {hardware}
 
 Workers compute on one thread each. A floor is the network's own work and nothing else: the same model, batch size,
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Parse the command line, measure, write."""
     command = parser("sidetrip.benchmark", __doc__)
     command.add_argument("--topics", nargs="+", choices=TOPICS, default=[*TOPICS], help="all by default")
-    command.add_argument("--out", type=Path, default=Path("reports/bench.md"))
+    command.add_argument("--out", type=Path, default=Path("reports/lab.md"))
     options = command.parse_args(arguments)
     with prepared(options) as work:
         rows = measure(work, options.topics)

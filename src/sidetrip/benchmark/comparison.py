@@ -16,9 +16,9 @@ from sidetrip.benchmark.table import Row
 from sidetrip.benchmark.timing import ratio, seconds
 from sidetrip.benchmark.workers import comparison_unit, on_workers
 from sidetrip.benchmark.workplace import Workplace
+from sidetrip.engine.state import restore
 from sidetrip.experiments.side_trips import side_trips
 from sidetrip.runtime.executor import worker_devices
-from sidetrip.state import restore
 
 CORES = len(os.sched_getaffinity(0))
 PROBE = 10  # steps of the windows by which the fastest setting of the stock parts is found
@@ -34,10 +34,10 @@ def stock_comparison(work: Workplace, memory_format: torch.memory_format, thread
     """The comparison with stock parts."""
     mean, deviation = work.facts["mean"], work.facts["deviation"]
     data = loaders(work.config, work.split("train"), work.split("validation"), mean, deviation)
-    model, start = work.bench.model(), work.start
+    model, start = work.lab.model(), work.start
     restore(start, model)
     model.to(memory_format=memory_format)  # type: ignore[call-overload]
-    rates = work.bench.rates[start.step :]
+    rates = work.lab.rates[start.step :]
     with torch_defaults(work.config.model.precision, threads):
         return Comparison(work.config, data, model, start.momentum, rates, work.device).run()
 
@@ -53,11 +53,11 @@ def fastest_stock(work: Workplace) -> str:
 def averaging_comparison(work: Workplace) -> Iterator[Row]:
     """Seconds a branch point: ours on one worker, ours on all workers at once, and stock parts on all cores."""
     everyone = len(worker_devices(replace(work.config.runtime, device=work.device.type), 2**30))
-    work.bench.evaluate, work.start  # noqa: B018 - opened before the clock starts
+    work.lab.evaluate, work.start  # noqa: B018 - opened before the clock starts
     fastest = fastest_stock(work)
     alone, together, stock = [], [], []
     for _ in range(work.size.comparison_repetitions):
-        alone.append(seconds(lambda: side_trips(work.bench, work.start, 0), work.device))
+        alone.append(seconds(lambda: side_trips(work.lab, work.start, 0), work.device))
         together.append(on_workers(work, partial(comparison_unit, work), everyone, everyone) / everyone)
         stock.append(seconds(partial(stock_comparison, work, *STOCK[fastest]), work.device))
     topic = "averaging comparison"

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from sidetrip.experiments.bench import Bench
+from sidetrip.engine.lab import Lab
+from sidetrip.engine.training import autocast, batch_loss
 from sidetrip.runtime.devices import make_deterministic
-from sidetrip.training import autocast, batch_loss
 
 
-def training_floor(bench: Bench, steps: int) -> Callable[[], None]:
+def training_floor(lab: Lab, steps: int) -> Callable[[], None]:
     """Forward, backward and torch's SGD step on one resident batch, `steps` times, and nothing else."""
-    model, batch, constants = bench.model().train(), bench.stream(0).batch(1), bench.optimizer
+    model, batch, constants = lab.model().train(), lab.stream(0).batch(1), lab.optimizer
     sgd = torch.optim.SGD(model.parameters(), 0.01, momentum=constants.momentum, weight_decay=constants.weight_decay)
 
     def run() -> None:

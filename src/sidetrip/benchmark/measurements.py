@@ -7,32 +7,32 @@ from statistics import median
 
 from torch import Tensor
 
-from sidetrip.averaging import AverageBank, RunningAverage
 from sidetrip.benchmark.floors import forward_floor, torch_defaults, training_floor
 from sidetrip.benchmark.table import Row
 from sidetrip.benchmark.timing import interleaved, ratio
 from sidetrip.benchmark.workplace import Workplace
+from sidetrip.engine.training import Position, advance
 from sidetrip.experiments.single_step import measured_settings, single_step, step_sizes
 from sidetrip.kernels import Kernel
-from sidetrip.training import Position, advance
+from sidetrip.measure.averaging import AverageBank, RunningAverage
 
 KERNELS = (1, 4, 16)
 
 
 def training(work: Workplace) -> Iterator[Row]:
     """The training loop against its floor, and what averaging adds to a step."""
-    bench, steps = work.bench, work.size.steps
-    model, rates = bench.model(), [0.01] * steps
-    position = Position(0, dict(bench.model().named_parameters()), None, lambda: work.start)
+    lab, steps = work.lab, work.size.steps
+    model, rates = lab.model(), [0.01] * steps
+    position = Position(0, dict(lab.model().named_parameters()), None, lambda: work.start)
 
     def loop() -> None:
-        advance(model, work.start, bench.stream(0), rates, bench.optimizer)
+        advance(model, work.start, lab.stream(0), rates, lab.optimizer)
 
     def free_loop() -> None:
         with torch_defaults(work.config.model.precision, threads=1):
             loop()
 
-    tasks = {"floor": training_floor(bench, steps), "loop": loop, "free loop": free_loop}
+    tasks = {"floor": training_floor(lab, steps), "loop": loop, "free loop": free_loop}
     tasks |= {f"{count} kernels": _averaging(position, count, steps) for count in KERNELS}
     taken = interleaved(tasks, work.size.repetitions, work.device)
     yield Row("training", "floor: forward, backward, SGD", steps / median(taken["floor"]), "steps/s")
@@ -59,14 +59,14 @@ def _averaging(position: Position, count: int, steps: int) -> Callable[[], None]
 
 def evaluation(work: Workplace) -> Iterator[Row]:
     """Recalibration and scoring against forward passes alone."""
-    bench, settings = work.bench, work.config.evaluation
-    evaluate, weights = bench.evaluate, work.start.weights
+    lab, settings = work.lab, work.config.evaluation
+    evaluate, weights = lab.evaluate, work.start.weights
     batches = [pictures for split in evaluate.splits.values() for pictures, _ in split]
     scored = sum(len(pictures) for pictures in batches)
     passed = scored + settings.recalibration_samples
     taken = interleaved(
         {
-            "floor": forward_floor(bench.model().eval(), batches, work.config.model.precision),
+            "floor": forward_floor(lab.model().eval(), batches, work.config.model.precision),
             "evaluation": lambda: list(evaluate(weights)),
         },
         work.size.repetitions,
@@ -80,13 +80,13 @@ def evaluation(work: Workplace) -> Iterator[Row]:
 
 def sweep(work: Workplace) -> Iterator[Row]:
     """The single-step sweep, gradients and curvatures included, against its forward passes alone."""
-    bench, size = work.bench, work.size
+    lab, size = work.lab, work.size
     batches = list(_swept(work))
-    curves, _ = single_step(bench, work.start, 0)
+    curves, _ = single_step(lab, work.start, 0)
     taken = interleaved(
         {
-            "floor": forward_floor(bench.model().train(), batches, work.config.model.precision),
-            "sweep": lambda: single_step(bench, work.start, 0),
+            "floor": forward_floor(lab.model().train(), batches, work.config.model.precision),
+            "sweep": lambda: single_step(lab, work.start, 0),
         },
         max(1, size.repetitions // 4),
         work.device,
@@ -102,7 +102,7 @@ def _swept(work: Workplace) -> Iterator[Tensor]:
     settings = work.config.single_step
     points = len(step_sizes(settings.points, settings.widest, settings.zoom))
     for size in settings.batch_sizes:
-        stream = work.bench.stream(0, "benchmark", min(size, settings.chunk))
+        stream = work.lab.stream(0, "benchmark", min(size, settings.chunk))
         parts = [stream.batch(1 + i)[0] for i in range(size // stream.batch_size + settings.held_out_batches)]
         for _ in range(points * len(measured_settings(size, settings))):
             yield from parts

@@ -20,12 +20,11 @@ import pandas as pd
 import torch
 
 from sidetrip import batchnorm, evaluation, state, training
-from sidetrip.averaging import RunningAverage
 from sidetrip.benchmark.workers import start_up
 from sidetrip.benchmark.workplace import Workplace, parser, prepared
-from sidetrip.data.streams import TrainingStream
+from sidetrip.engine.lab import Lab
+from sidetrip.engine.streams import TrainingStream
 from sidetrip.experiments.alignment import alignment
-from sidetrip.experiments.bench import Bench
 from sidetrip.experiments.cases import starts_between
 from sidetrip.experiments.divergence import divergence
 from sidetrip.experiments.fixed_batch import fixed_batch
@@ -33,7 +32,8 @@ from sidetrip.experiments.main_trajectory import burn_in
 from sidetrip.experiments.side_trips import averages_alone, side_trips
 from sidetrip.experiments.single_step import single_step
 from sidetrip.files import sealing
-from sidetrip.folding import FoldedNetwork
+from sidetrip.measure.averaging import RunningAverage
+from sidetrip.measure.folding import FoldedNetwork
 from sidetrip.runtime.executor import Workplace as RunPlace
 
 PARTS: dict[str, list[Callable[..., object]]] = {
@@ -58,7 +58,7 @@ class Slice:
 
 def slices(work: Workplace, folder: Path) -> list[Slice]:
     """One slice of every stage that trains or evaluates."""
-    config, bench, start = work.config, work.bench, work.start
+    config, lab, start = work.config, work.lab, work.start
     branches = len(config.seeds) * len(config.branch.points)
     steps, snapshots = config.burn_in.steps, config.burn_in.snapshot_every
     between = len(config.seeds) * len(starts_between(config))
@@ -66,9 +66,9 @@ def slices(work: Workplace, folder: Path) -> list[Slice]:
     replayed = sum(point % snapshots for point in config.branch.points)
     rate, ends = config.burn_in.rate, (start, start)
 
-    def cut(length: int) -> Bench:
-        shorter = Bench(replace(config, burn_in=replace(config.burn_in, steps=length)), work.folder, work.device)
-        shorter.evaluate = bench.evaluate
+    def cut(length: int) -> Lab:
+        shorter = Lab(replace(config, burn_in=replace(config.burn_in, steps=length)), work.folder, work.device)
+        shorter.evaluate = lab.evaluate
         return shorter
 
     def train(name: str) -> None:
@@ -78,12 +78,12 @@ def slices(work: Workplace, folder: Path) -> list[Slice]:
     return [
         Slice("burn_in", lambda: train("burn_in"), len(config.seeds) * steps / short),
         Slice("branch", lambda: train("branch"), len(config.seeds) * replayed / short),
-        Slice("single_step", lambda: single_step(bench, start, 0), branches),
-        Slice("fixed_batch", lambda: fixed_batch(bench, ends, (rate, rate), 0), branches - len(config.seeds)),
-        Slice("side_trips", lambda: side_trips(bench, start, 0), branches),
-        Slice("side_trips, in between", lambda: averages_alone(bench, start, 0), between),
-        Slice("divergence", lambda: divergence(bench, start, 0, folder / "burn_in" / "seed_0"), branches),
-        Slice("alignment", lambda: alignment(bench, start, 0), branches),
+        Slice("single_step", lambda: single_step(lab, start, 0), branches),
+        Slice("fixed_batch", lambda: fixed_batch(lab, ends, (rate, rate), 0), branches - len(config.seeds)),
+        Slice("side_trips", lambda: side_trips(lab, start, 0), branches),
+        Slice("side_trips, in between", lambda: averages_alone(lab, start, 0), between),
+        Slice("divergence", lambda: divergence(lab, start, 0, folder / "burn_in" / "seed_0"), branches),
+        Slice("alignment", lambda: alignment(lab, start, 0), branches),
     ]
 
 
@@ -106,7 +106,7 @@ def _key(function: Callable[..., object]) -> tuple[str, int, str]:
 def profile_variant(work: Workplace) -> pd.DataFrame:
     """Seconds of one worker by stage (rows) and part (columns), for the whole variant."""
     ready = {row.quantity: row.value for row in start_up(work)}["to the first unit on a worker"]
-    work.bench.evaluate, work.start  # noqa: B018 - opened before the clock starts
+    work.lab.evaluate, work.start  # noqa: B018 - opened before the clock starts
     rows = {}
     with tempfile.TemporaryDirectory() as folder:
         for part in slices(work, Path(folder)):

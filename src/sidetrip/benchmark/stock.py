@@ -24,8 +24,8 @@ from torchvision import transforms
 
 from sidetrip.config import Config
 from sidetrip.data.packed import Pictures
+from sidetrip.engine.training import autocast
 from sidetrip.experiments.side_trips import Case, cases, controls
-from sidetrip.training import autocast
 
 LOADER_WORKERS = 2
 StepRow = tuple[str, int, str, str, float, float]  # kernel, window, model, split, loss, accuracy

@@ -16,16 +16,16 @@ from statistics import median
 
 import torch
 
-from sidetrip.averaging import AverageBank, RunningAverage
 from sidetrip.benchmark.table import Row
 from sidetrip.benchmark.units import Tables, Unit, span, spans_of
 from sidetrip.benchmark.workplace import Workplace
 from sidetrip.config import save_config
+from sidetrip.engine.training import advance
 from sidetrip.experiments.side_trips import side_trips
 from sidetrip.experiments.single_step import single_step
 from sidetrip.kernels import Kernel
+from sidetrip.measure.averaging import AverageBank, RunningAverage
 from sidetrip.runtime.executor import worker_device, worker_devices
-from sidetrip.training import advance
 
 
 def on_workers(work: Workplace, unit: Unit, workers: int, units: int) -> float:
@@ -38,7 +38,7 @@ def on_workers(work: Workplace, unit: Unit, workers: int, units: int) -> float:
 def _here(work: Workplace) -> Workplace:
     """The workplace on this worker's device, its data and branch point ready."""
     here = replace(work, device=worker_device())
-    here.start, here.bench.evaluate  # noqa: B018 - opened before the clock starts
+    here.start, here.lab.evaluate  # noqa: B018 - opened before the clock starts
     return here
 
 
@@ -47,7 +47,7 @@ def training_unit(work: Workplace, index: int, _: object) -> Tables:
     here = _here(work)
     start = time.monotonic()
     rates = [0.01] * (10 * work.size.steps)
-    advance(here.bench.model(), here.start, here.bench.stream(index), rates, here.bench.optimizer)
+    advance(here.lab.model(), here.start, here.lab.stream(index), rates, here.lab.optimizer)
     return span(start)
 
 
@@ -55,7 +55,7 @@ def comparison_unit(work: Workplace, index: int, _: object) -> Tables:
     """One branch point's averaging comparison on a worker."""
     here = _here(work)
     start = time.monotonic()
-    side_trips(here.bench, here.start, index)
+    side_trips(here.lab, here.start, index)
     return span(start)
 
 
@@ -92,14 +92,14 @@ def start_up(work: Workplace) -> Iterator[Row]:
 
 def _peak(work: Workplace, kind: str, window: int) -> float:
     """Peak memory in MB of one kind of work, in a process of its own."""
-    bench = work.bench
+    lab = work.lab
     if kind == "training and averages":
         bank = AverageBank([RunningAverage(Kernel.swa(window), work.start.step)], lambda position, average: None)
-        advance(bench.model(), work.start, bench.stream(0), [0.01] * window, bench.optimizer, [bank])
+        advance(lab.model(), work.start, lab.stream(0), [0.01] * window, lab.optimizer, [bank])
     elif kind == "evaluation":
-        list(bench.evaluate(work.start.weights))
+        list(lab.evaluate(work.start.weights))
     else:
-        single_step(bench, work.start, 0)
+        single_step(lab, work.start, 0)
     if work.device.type == "cuda":
         return torch.cuda.max_memory_allocated(work.device) / 1e6
     # Not getrusage: a new process inherits the peak of the one that started it.

@@ -16,12 +16,12 @@ from omegaconf import OmegaConf
 from sidetrip.config import Config, resolve
 from sidetrip.data.packed import SPLITS, Pictures, facts, load_pictures, save_shard, shard_path, shard_paths
 from sidetrip.data.sources import find
-from sidetrip.experiments.bench import Bench
+from sidetrip.engine.lab import Lab
+from sidetrip.engine.state import TrainState, initial_state
+from sidetrip.engine.training import advance
 from sidetrip.files import read_json, sealing, write_json
 from sidetrip.runtime.devices import make_deterministic, resolve_device
 from sidetrip.runtime.memory import keep_freed_memory
-from sidetrip.state import TrainState, initial_state
-from sidetrip.training import advance
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,18 @@ class Workplace:
     size: Size
 
     @cached_property
-    def bench(self) -> Bench:
+    def lab(self) -> Lab:
         """Opened in a process that computes as the pipeline's workers do."""
         make_deterministic(self.config.model.precision)
         keep_freed_memory()
-        return Bench(self.config, self.folder, self.device)
+        return Lab(self.config, self.folder, self.device)
 
     @cached_property
     def start(self) -> TrainState:
         """A branch point: a few steps after initialisation."""
-        model = self.bench.model(0)
-        rates = self.bench.rates[: self.size.steps].tolist()
-        return advance(model, initial_state(model), self.bench.stream(0), rates, self.bench.optimizer)
+        model = self.lab.model(0)
+        rates = self.lab.rates[: self.size.steps].tolist()
+        return advance(model, initial_state(model), self.lab.stream(0), rates, self.lab.optimizer)
 
     def split(self, name: str) -> Pictures:
         """The packed pictures of "train" or "validation"."""

@@ -8,7 +8,7 @@ that names the key, the value and what is allowed, before anything is computed.
 from sidetrip.config.checks import check_samples
 from sidetrip.config.errors import ConfigError, shown
 from sidetrip.config.resolve import active_variants, check_settings_folder, load_params, resolve, save_config, typed
-from sidetrip.config.schema import Claims, Config, Data, Quadratic, Runtime, SingleStep
+from sidetrip.config.schema import Claims, Config, Data, Quadratic, Runtime, SideTrips, SingleStep
 
 __all__ = [
     "Claims",
@@ -17,6 +17,7 @@ __all__ = [
     "Data",
     "Quadratic",
     "Runtime",
+    "SideTrips",
     "SingleStep",
     "active_variants",
     "check_samples",

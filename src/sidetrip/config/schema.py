@@ -48,6 +48,8 @@ class Model:
     width: int = between(1, 1024)  # channels of the first stage (resnet8, resnet20)
     stem: str = choice("cifar", "imagenet")  # torchvision's resnet18/34/50
     precision: str = choice("fp32", "tf32", "bf16")
+    # on CPUs; portable: the same bits on every x86-64 processor with AVX2, native: this processor's own best kernels
+    arithmetic: str = choice("portable", "native")
 
 
 @dataclass
@@ -67,9 +69,16 @@ class BurnIn:
 class Branch:
     """Where the run is branched."""
 
+    # late ones, on which the verdicts rest
     points: list[int] = numbers(
         Number(0, MOST_STEPS), at_least=2, reason="fixed_batch compares neighbouring branch points"
     )
+    early: list[int] = numbers(Number(0, MOST_STEPS), at_least=0)  # for contrast, in no verdict
+
+    @property
+    def steps(self) -> list[int]:
+        """All branch points, ascending."""
+        return sorted({*self.early, *self.points})
 
 
 @dataclass

@@ -47,7 +47,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Run:
+class ShardFiles:
     """Consecutive files of a split, which become one shard.
 
     Every picture becomes its central square, scaled, in RGB as a viewer shows it: turned as its EXIF orientation
@@ -86,7 +86,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Tells it from every other run of every other state of the folder."""
+        """Tells it from every other one of every other state of the folder."""
         return f"{self.split}_{self.shard:05d}_{self.state}"
 
     @property
@@ -130,10 +130,10 @@ def find_splits(data: Data) -> list[Split]:
     return splits
 
 
-def runs(split: Split) -> list[Run]:
-    """A split cut into runs of consecutive files, the last with the rest."""
+def shard_files(split: Split) -> list[ShardFiles]:
+    """A split cut into consecutive files, one shard each, the last with the rest."""
     return [
-        Run(split.name, shard, split.where, split.classes, files, _state(split.where, files))
+        ShardFiles(split.name, shard, split.where, split.classes, files, _state(split.where, files))
         for shard, start in enumerate(range(0, len(split.files), PICTURES_A_SHARD))
         if (files := tuple(split.files[start : start + PICTURES_A_SHARD]))
     ]

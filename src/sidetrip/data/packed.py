@@ -11,15 +11,14 @@ import json
 import math
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from sidetrip.files import check, replacing
+from sidetrip.files import check, read_json, replacing, write_json
 
 SPLITS = ("train", "validation")
 PICTURES_A_SHARD = 1000  # of a folder: what a packing that is killed has to do again, at most, on each worker
@@ -99,9 +98,35 @@ def classes_of(path: Path) -> tuple[str, ...]:
         return tuple(json.loads(file.metadata()["classes"]))
 
 
-def facts(shards: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
-    """What later stages have to know of the shards of each split: their number of pictures, channels, moments."""
-    samples = dict.fromkeys(shards, 0)
+@dataclass(frozen=True)
+class Facts:
+    """What later stages have to know of packed pictures.
+
+    Attributes
+    ----------
+    channels, classes : int
+        Of every picture, and of the labels.
+    train_samples, validation_samples : int
+        Pictures in each split.
+    mean, deviation : list of float
+        Of each channel over the training pictures, in units of the full scale (0..1).
+    """
+
+    channels: int
+    classes: int
+    train_samples: int
+    validation_samples: int
+    mean: list[float]
+    deviation: list[float]
+
+    def samples(self, split: str) -> int:
+        """Pictures in a split, "train" or "validation"."""
+        return {"train": self.train_samples, "validation": self.validation_samples}[split]
+
+
+def gather_facts(shards: Mapping[str, Sequence[Path]]) -> Facts:
+    """The facts of the shards of each split."""
+    samples = dict.fromkeys(SPLITS, 0)
     histogram: np.ndarray | int = 0
     for split, paths in shards.items():
         for path in paths:
@@ -110,13 +135,24 @@ def facts(shards: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
                 if split == "train":
                     histogram = histogram + file.get_tensor("histogram")
     mean, deviation = moments(np.asarray(histogram))
-    return {
-        "channels": len(mean),
-        "classes": len(classes_of(shards["train"][0])),
-        **{f"{split}_samples": number for split, number in samples.items()},
-        "mean": mean,
-        "deviation": deviation,
-    }
+    classes = len(classes_of(shards["train"][0]))
+    return Facts(len(mean), classes, samples["train"], samples["validation"], mean, deviation)
+
+
+def write_facts(facts: Facts, folder: Path) -> None:
+    """Write the facts of a folder of shards."""
+    write_json(folder / "facts.json", asdict(facts))
+
+
+def read_facts(folder: Path) -> Facts:
+    """Read the facts of a sealed folder of shards.
+
+    Raises
+    ------
+    FileError
+        If the file is missing or damaged.
+    """
+    return Facts(**read_json(folder / "facts.json"))
 
 
 def moments(histogram: np.ndarray) -> tuple[list[float], list[float]]:

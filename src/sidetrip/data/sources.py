@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from sidetrip.config import ConfigError, Data
-from sidetrip.data.folders import Split, find_splits, runs
+from sidetrip.data.folders import Split, find_splits, shard_files
 from sidetrip.data.packed import SPLITS, Pictures, save_shard, shard_path
 from sidetrip.files import FileError, read_bytes
 
@@ -96,7 +96,7 @@ def find(data: Data) -> tuple[list[Part], list[Split]]:
 
         return [Named(data.name, *fetch_archives(data.name, Path(data.root)), downloaded)], []
     splits = find_splits(data)
-    return [run for split in splits for run in runs(split)], splits
+    return [files for split in splits for files in shard_files(split)], splits
 
 
 def embedded(data: Data, split: str) -> Pictures:

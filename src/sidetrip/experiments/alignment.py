@@ -11,11 +11,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from sidetrip.experiments.bench import Bench
+from sidetrip.engine.lab import Lab
+from sidetrip.engine.state import TrainState
+from sidetrip.engine.training import DivergedError, Position, advance, batch_loss
 from sidetrip.kernels import Schedule
-from sidetrip.runtime.executor import report_progress
-from sidetrip.state import TrainState
-from sidetrip.training import DivergedError, Position, advance, batch_loss
 
 CONSTANT, LINEAR = "constant", "linear"
 MEASURED = ("fixed_cosine", "different_batches_cosine", "fixed_norm", "training_norm", "fixed_loss", "training_loss")
@@ -50,21 +49,21 @@ def cosine(a: Gradient, b: Gradient) -> float:
     return product / (norm(a) * norm(b))
 
 
-def look_along(bench: Bench, start: TrainState, seed: int, rates: Sequence[float]) -> dict[int, Look]:
+def look_along(lab: Lab, start: TrainState, seed: int, rates: Sequence[float]) -> dict[int, Look]:
     """Advance on the main trajectory's batches and look every so often, by steps after the branch point.
 
     The training batch is the one that the next step takes. The trip itself is not touched: gradients
     are taken on another copy of the model.
     """
-    settings, precision = bench.config.alignment, bench.optimizer.precision
-    stream = bench.stream(seed)
-    fixed, copy = bench.stream(seed, f"alignment/{start.step}").batch(1), bench.model()
+    settings, precision = lab.config.alignment, lab.optimizer.precision
+    stream = lab.stream(seed)
+    fixed, copy = lab.stream(seed, f"alignment/{start.step}").batch(1), lab.model()
     copy.train()
     parameters, looks = dict(copy.named_parameters()), {}
 
     def look(position: Position) -> None:
         if position.batch_loss is not None:
-            report_progress()
+            lab.report(1)
         step = position.step - start.step
         if step % settings.every:
             return
@@ -74,10 +73,10 @@ def look_along(bench: Bench, start: TrainState, seed: int, rates: Sequence[float
                 parameters[name].copy_(weight)
         now = loss_and_gradient(copy, fixed, precision)
         looks[step] = Look(*now, *loss_and_gradient(copy, stream.batch(position.step + 1), precision))
-        report_progress(2)
+        lab.report(2)
 
     with suppress(DivergedError):
-        advance(bench.model(), start, stream, rates, bench.optimizer, [look])
+        advance(lab.model(), start, stream, rates, lab.optimizer, [look])
     return looks
 
 
@@ -93,34 +92,36 @@ def measures(look: Look, first: Look) -> tuple[float, ...]:
     )
 
 
-def alignment(bench: Bench, start: TrainState, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def measure(lab: Lab, start: TrainState, seed: int) -> dict[str, pd.DataFrame]:
     """Follow a constant and a linearly decaying trip from one branch point.
 
     Returns
     -------
-    along : DataFrame
+    alignment : DataFrame
         seed, branch, trip (constant, linear), trip_step, fixed_cosine (of the fixed batch's gradient with
         its first value), different_batches_cosine (fixed with training batch, same weights), fixed_norm,
         training_norm, fixed_loss, training_loss, diverged (the measures are then empty).
-    between : DataFrame
+    between_trips : DataFrame
         seed, branch, trip_step, fixed_cosine, training_cosine: between the two trips at equal step.
     """
-    steps = bench.config.alignment.steps
-    rates = bench.rates[start.step : start.step + steps]
+    steps = lab.config.alignment.steps
+    rates = lab.rates[start.step : start.step + steps]
     linear = rates * Schedule.linear(steps).multipliers
-    trips = {name: look_along(bench, start, seed, r.tolist()) for name, r in ((CONSTANT, rates), (LINEAR, linear))}
+    trips = {name: look_along(lab, start, seed, r.tolist()) for name, r in ((CONSTANT, rates), (LINEAR, linear))}
     along = [
         (seed, start.step, trip, step, *measures(looks[step], looks[0]), False)
         if step in looks
         else (seed, start.step, trip, step, *[math.nan] * len(MEASURED), True)
         for trip, looks in trips.items()
-        for step in range(0, steps + 1, bench.config.alignment.every)
+        for step in range(0, steps + 1, lab.config.alignment.every)
     ]
     pairs = [(step, look, trips[LINEAR][step]) for step, look in trips[CONSTANT].items() if step in trips[LINEAR]]
     between = [
         (seed, start.step, step, cosine(a.fixed, b.fixed), cosine(a.training, b.training)) for step, a, b in pairs
     ]
-    return (
-        pd.DataFrame(along, columns=["seed", "branch", "trip", "trip_step", *MEASURED, "diverged"]),
-        pd.DataFrame(between, columns=["seed", "branch", "trip_step", "fixed_cosine", "training_cosine"]),
-    )
+    return {
+        "alignment": pd.DataFrame(along, columns=["seed", "branch", "trip", "trip_step", *MEASURED, "diverged"]),
+        "between_trips": pd.DataFrame(
+            between, columns=["seed", "branch", "trip_step", "fixed_cosine", "training_cosine"]
+        ),
+    }

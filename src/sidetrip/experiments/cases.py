@@ -8,13 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from sidetrip.config import Config
+from sidetrip.engine.randomness import generator
+from sidetrip.experiments.methods import METHODS
 from sidetrip.kernels import Kernel, Schedule
-from sidetrip.randomness import generator
+
+MANY = 3  # different weights, from which on a kernel's order matters
 
 
 @dataclass(frozen=True)
 class Case:
-    """One averaging kernel with its name and window in steps."""
+    """One averaging kernel with the name of its method and its window in steps."""
 
     name: str
     kernel: Kernel
@@ -27,12 +30,7 @@ class Case:
 
 def cases(config: Config) -> list[Case]:
     """The kernels to compare."""
-    trips = config.side_trips
-    return [
-        *(Case("swa", Kernel.swa(k)) for k in trips.windows),
-        *(Case("two_point", Kernel.two_point(k)) for k in trips.two_point_windows),
-        Case("ema", Kernel.ema(trips.ema_steps, newest=trips.ema_newest)),
-    ]
+    return [Case(method.name, kernel) for method in METHODS for kernel in method.kernels(config.side_trips)]
 
 
 def widest(compared: Iterable[Case]) -> list[Case]:
@@ -43,24 +41,28 @@ def widest(compared: Iterable[Case]) -> list[Case]:
 def controls(config: Config) -> list[tuple[Case, Case]]:
     """Kernels that are not equivalent to the trip of the case beside them: negative controls.
 
-    Only a kernel that is not symmetric in time can be told from its reverse, and only one that is not
-    flat from its shuffled self: EMA.
+    Each method's widest kernel reversed in time and shuffled, where that changes it: a kernel that is symmetric in
+    time cannot be told from its reverse, nor one that is flat (the branch point aside) from its shuffled self.
     """
-    trips = config.side_trips
-    true = Kernel.ema(trips.ema_steps, newest=trips.ema_newest)
-    shuffled = generator("side_trips", "shuffled").permutation(true.weights)
-    ema = Case("ema", true)
-    return [(Case("ema_reversed", Kernel(true.weights[::-1])), ema), (Case("ema_shuffled", Kernel(shuffled)), ema)]
+    found = []
+    for case in widest(cases(config)):
+        weights = case.kernel.weights
+        if len(np.unique(np.round(weights, 12))) < MANY:
+            continue
+        shuffled = generator("side_trips", "shuffled").permutation(weights)
+        for name, wrong in (("reversed", weights[::-1]), ("shuffled", shuffled)):
+            found.append((Case(f"{case.name}_{name}", Kernel(wrong)), case))
+    return found
 
 
 def shared_trips(compared: Iterable[Case]) -> list[tuple[Schedule, list[Case]]]:
-    """Fewest trips that pass the end of every case: one whose schedule begins a longer one rides on it."""
+    """The fewest trips that pass the end of every case: a schedule that begins a longer one needs none of its own."""
     trips: list[tuple[Schedule, list[Case]]] = []
     for case in sorted(compared, key=lambda c: -c.window):
         schedule = case.kernel.schedule()
-        for longer, riders in trips:
+        for longer, begun in trips:
             if np.array_equal(longer.multipliers[: schedule.steps], schedule.multipliers):
-                riders.append(case)
+                begun.append(case)
                 break
         else:
             trips.append((schedule, [case]))
@@ -77,10 +79,15 @@ def trip_steps(config: Config) -> int:
     return longest(config) + sum(schedule.steps for schedule, _ in shared_trips(cases(config)))
 
 
-def starts_between(config: Config) -> list[int]:
-    """Steps, other than branch points, from which windows of the running averages begin.
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a main trajectory over which averages run, by the step that it begins with."""
 
-    Those that begin at branch points are averaged there anyway.
-    """
+    seed: int
+    start: int
+
+
+def windows(config: Config) -> list[Window]:
+    """Where running averages begin, on the main trajectory of the first seed: figures draw that one."""
     last = config.burn_in.steps - longest(config)
-    return sorted({*range(0, last + 1, config.side_trips.every)} - {*config.branch.points})
+    return [Window(config.seeds[0], start) for start in range(0, last + 1, config.side_trips.every)]

@@ -9,10 +9,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from sidetrip.experiments.bench import Bench
-from sidetrip.runtime.executor import report_progress
-from sidetrip.state import TrainState, lerp, restore
-from sidetrip.training import DivergedError, Optimizer, Position, advance, batch_loss
+from sidetrip.engine.lab import Lab
+from sidetrip.engine.state import TrainState, lerp, restore
+from sidetrip.engine.training import DivergedError, Optimizer, Position, advance, batch_loss
+from sidetrip.files import read_table
 
 OWN, HELD_OUT = "own", "held_out"
 
@@ -41,48 +41,42 @@ def default_rate(single_step: pd.DataFrame, seed: int, branch: int) -> float:
     return 0.5 * float(rows.set_index("step_size")["loss"].idxmin())
 
 
-def states_on(bench: Bench, start: TrainState, batch: tuple[Tensor, Tensor], rate: float) -> list[TrainState]:
+def states_on(lab: Lab, start: TrainState, batch: tuple[Tensor, Tensor], rate: float) -> list[TrainState]:
     """States after 0, 1, ... plain gradient steps on one batch; fewer if the loss stops being finite."""
     states: list[TrainState] = []
 
     def keep(position: Position) -> None:
         states.append(position.state())
-        report_progress()
+        lab.report(1)
 
-    plain = Optimizer(momentum=0.0, weight_decay=0.0, precision=bench.optimizer.precision)
+    plain = Optimizer(momentum=0.0, weight_decay=0.0, precision=lab.optimizer.precision)
     with suppress(DivergedError):
-        advance(bench.model(), start, FixedStream(batch), [rate] * bench.config.fixed_batch.steps, plain, [keep])
+        advance(lab.model(), start, FixedStream(batch), [rate] * lab.config.fixed_batch.steps, plain, [keep])
     return states
 
 
-def fixed_batch(
-    bench: Bench, ends: tuple[TrainState, TrainState], rates: tuple[float, float], seed: int
-) -> pd.DataFrame:
+def measure(lab: Lab, start: TrainState, seed: int) -> dict[str, pd.DataFrame]:
     """Losses on the lines between two runs on the same fixed batch, after each number of steps.
 
-    Parameters
-    ----------
-    bench : Bench
-        Data and settings.
-    ends : pair of TrainState
-        θ_t and θ_{t+Δ}; not changed.
-    rates : pair of float
-        Step size of the run from each.
-    seed : int
-        Of the run.
+    One run starts from `start`, the other from the next branch point.
 
     Returns
     -------
-    DataFrame
-        seed, branch, later_branch, rate, later_rate, steps, alpha (0 at the run from θ_t), batch (own,
+    fixed_batch : DataFrame
+        seed, branch, later_branch, rate, later_rate, steps, alpha (0 at the run from the earlier point), batch (own,
         held_out), loss (empty where a run has diverged). BatchNorm in training mode.
     """
+    points = lab.config.branch.points
+    later = lab.branch_point(seed, points[points.index(start.step) + 1])
+    sweep = read_table(lab.runs / "single_step" / "single_step.csv")
+    ends = start, later
+    rates = [lab.config.fixed_batch.rate or default_rate(sweep, seed, end.step) for end in ends]
     first, second = ends
-    settings, precision = bench.config.fixed_batch, bench.optimizer.precision
-    stream = bench.stream(seed, f"fixed_batch/{first.step}")
+    settings, precision = lab.config.fixed_batch, lab.optimizer.precision
+    stream = lab.stream(seed, f"fixed_batch/{first.step}")
     batches = {OWN: stream.batch(1), HELD_OUT: stream.batch(2)}
-    runs = [states_on(bench, state, batches[OWN], rate) for state, rate in zip(ends, rates, strict=True)]
-    model, rows = bench.model(), []
+    runs = [states_on(lab, state, batches[OWN], rate) for state, rate in zip(ends, rates, strict=True)]
+    model, rows = lab.model(), []
     for steps in range(settings.steps + 1):
         for alpha in np.linspace(0.0, 1.0, settings.points):
             losses = dict.fromkeys(batches, float("nan"))
@@ -93,4 +87,4 @@ def fixed_batch(
                     losses = {name: float(batch_loss(model, batch, precision)) for name, batch in batches.items()}
             rows += [(seed, first.step, second.step, *rates, steps, alpha, name, loss) for name, loss in losses.items()]
     columns = ["seed", "branch", "later_branch", "rate", "later_rate", "steps", "alpha", "batch", "loss"]
-    return pd.DataFrame(rows, columns=columns)
+    return {"fixed_batch": pd.DataFrame(rows, columns=columns)}

@@ -7,29 +7,30 @@ import math
 
 import pandas as pd
 
-from sidetrip.averaging import AverageBank, RunningAverage
-from sidetrip.config import Config
-from sidetrip.experiments.bench import SPLITS, Bench
-from sidetrip.experiments.cases import Case, cases, controls, shared_trips, widest
-from sidetrip.runtime.executor import report_progress
-from sidetrip.state import Tensors, TrainState, distance, with_weights
-from sidetrip.training import DivergedError, Position, advance
+from sidetrip.data.packed import SPLITS
+from sidetrip.engine.lab import Lab
+from sidetrip.engine.state import Tensors, TrainState, distance, with_weights
+from sidetrip.engine.training import DivergedError, Position, advance, each_step
+from sidetrip.experiments.cases import Case, cases, controls, shared_trips
+from sidetrip.experiments.evaluator import evaluator
+from sidetrip.measure.averaging import AverageBank, RunningAverage
 
 MOMENTARY, AVERAGE, TRIP = "momentary", "average", "trip"
 
 Key = tuple[str, int]  # name and window of a case
 
 
-class _Scores:
+class Scores:
     """Rows of the table of one branch point."""
 
-    def __init__(self, bench: Bench, seed: int, branch: int) -> None:
-        self._bench, self._seed, self._branch = bench, seed, branch
+    def __init__(self, lab: Lab, seed: int, branch: int) -> None:
+        self._seed, self._branch = seed, branch
+        self._evaluate = evaluator(lab)
         self.rows: list[dict[str, object]] = []
 
     def add(self, case: str, window: int, model: str, weights: Tensors | None) -> None:
         """Score weights; None stands for a trip that diverged."""
-        scores = {s: (v.loss, v.accuracy) for s, v in self._bench.evaluate(weights)} if weights is not None else {}
+        scores = {s: (v.loss, v.accuracy) for s, v in self._evaluate(weights)} if weights is not None else {}
         for split in SPLITS:
             loss, accuracy = scores.get(split, (math.nan, math.nan))
             self.rows.append(
@@ -47,7 +48,7 @@ class _Scores:
             )
 
 
-def follow(bench: Bench, start: TrainState, seed: int, averaged: list[Case], scores: _Scores) -> dict[Key, TrainState]:
+def follow(lab: Lab, start: TrainState, seed: int, averaged: list[Case], scores: Scores) -> dict[Key, TrainState]:
     """Follow the main trajectory through the windows of `averaged`: score it there, and every average.
 
     Returns
@@ -70,12 +71,14 @@ def follow(bench: Bench, start: TrainState, seed: int, averaged: list[Case], sco
             scores.add("none", position.step - start.step, MOMENTARY, position.weights)
 
     bank = AverageBank([RunningAverage(case.kernel, start.step) for case in averaged], finished)
-    rates = bench.rates[start.step : start.step + max(looks)]
-    advance(bench.model(), start, bench.stream(seed), rates.tolist(), bench.optimizer, [bank, momentary, _tick])
+    rates = lab.rates[start.step : start.step + max(looks)]
+    advance(
+        lab.model(), start, lab.stream(seed), rates.tolist(), lab.optimizer, [bank, momentary, each_step(lab.report)]
+    )
     return averages
 
 
-def side_trips(bench: Bench, start: TrainState, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def measure(lab: Lab, start: TrainState, seed: int) -> dict[str, pd.DataFrame]:
     """Compare every average with its trip at one branch point.
 
     The main trajectory carries the running averages of all kernels; every trip takes the same batches with
@@ -83,7 +86,7 @@ def side_trips(bench: Bench, start: TrainState, seed: int) -> tuple[pd.DataFrame
 
     Returns
     -------
-    scores : DataFrame
+    side_trips : DataFrame
         seed, branch, kernel, window_steps, model (momentary, average, trip), split, loss, accuracy,
         diverged. Momentary rows have the kernel "none", that of the branch point itself the window 0;
         negative controls have an average alone.
@@ -91,16 +94,16 @@ def side_trips(bench: Bench, start: TrainState, seed: int) -> tuple[pd.DataFrame
         seed, branch, kernel, window_steps, average_to_trip, average_to_start, trip_to_start:
         Euclidean, over the weights; a negative control's trip is that of the true kernel.
     """
-    compared = cases(bench.config)
-    false: dict[Key, list[Case]] = {(true.name, true.window): [] for _, true in controls(bench.config)}
-    for control, true in controls(bench.config):
+    compared = cases(lab.config)
+    false: dict[Key, list[Case]] = {(true.name, true.window): [] for _, true in controls(lab.config)}
+    for control, true in controls(lab.config):
         false[true.name, true.window].append(control)
-    scores = _Scores(bench, seed, start.step)
-    averages = follow(bench, start, seed, [*compared, *itertools.chain(*false.values())], scores)
+    scores = Scores(lab, seed, start.step)
+    averages = follow(lab, start, seed, [*compared, *itertools.chain(*false.values())], scores)
 
     distances = []
-    for schedule, riders in shared_trips(compared):
-        ends = {start.step + case.window: case for case in riders}
+    for schedule, cases_here in shared_trips(compared):
+        ends = {start.step + case.window: case for case in cases_here}
 
         def arrived(position: Position, ends: dict[int, Case] = ends) -> None:
             if position.step not in ends:
@@ -114,38 +117,13 @@ def side_trips(bench: Bench, start: TrainState, seed: int) -> tuple[pd.DataFrame
                 apart = distance(average, here), distance(average, start), distance(here, start)
                 distances.append((seed, start.step, kind.name, kind.window, *apart))
 
-        rates = bench.rates[start.step : start.step + schedule.steps] * schedule.multipliers
+        rates = lab.rates[start.step : start.step + schedule.steps] * schedule.multipliers
         try:
-            advance(bench.model(), start, bench.stream(seed), rates.tolist(), bench.optimizer, [arrived, _tick])
+            advance(
+                lab.model(), start, lab.stream(seed), rates.tolist(), lab.optimizer, [arrived, each_step(lab.report)]
+            )
         except DivergedError:
             for case in ends.values():
                 scores.add(case.name, case.window, TRIP, None)
     columns = ["seed", "branch", "kernel", "window_steps", "average_to_trip", "average_to_start", "trip_to_start"]
-    return pd.DataFrame(scores.rows), pd.DataFrame(distances, columns=columns)
-
-
-def averages_alone(bench: Bench, start: TrainState, seed: int) -> pd.DataFrame:
-    """Scores of `side_trips` without trips, of the widest average of each kind alone."""
-    scores = _Scores(bench, seed, start.step)
-    follow(bench, start, seed, widest(cases(bench.config)), scores)
-    return pd.DataFrame(scores.rows)
-
-
-def along_main(scores: pd.DataFrame, config: Config) -> pd.DataFrame:
-    """What scores tell of the main trajectory itself: momentary ones, and the widest average of each kind.
-
-    Returns
-    -------
-    DataFrame
-        seed, step, kernel ("none" for momentary), window_steps (that of the average), split, loss, accuracy.
-    """
-    ends = [("none", 0), *((case.name, case.window) for case in widest(cases(config)))]
-    ends += [("none", window) for window in {window for _, window in ends} - {0}]
-    kept = pd.MultiIndex.from_frame(scores[["kernel", "window_steps"]]).isin(ends)
-    rows = scores[kept & (scores["model"] != TRIP)].assign(step=scores["branch"] + scores["window_steps"])
-    return rows[["seed", "step", "kernel", "window_steps", "split", "loss", "accuracy"]]
-
-
-def _tick(position: Position) -> None:
-    if position.batch_loss is not None:
-        report_progress()
+    return {"side_trips": pd.DataFrame(scores.rows), "distances": pd.DataFrame(distances, columns=columns)}

@@ -14,11 +14,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from sidetrip.experiments.bench import Bench
+from sidetrip.engine.lab import Lab
+from sidetrip.engine.state import TrainState, restore
+from sidetrip.engine.training import Optimizer, batch_loss
 from sidetrip.experiments.sweep import BATCH, MOMENTUM, measured_settings, step_sizes
-from sidetrip.runtime.executor import report_progress
-from sidetrip.state import TrainState, restore
-from sidetrip.training import Optimizer, batch_loss
 
 OWN, HELD_OUT = "own", "held_out"
 
@@ -86,7 +85,7 @@ def applied_direction(gradient: Direction, state: TrainState, names: Sequence[st
     ]
 
 
-def single_step(bench: Bench, state: TrainState, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def measure(lab: Lab, state: TrainState, seed: int) -> dict[str, pd.DataFrame]:
     """Measure one branch point.
 
     A batch of more than `single_step.chunk` samples goes through the network in chunks of that size,
@@ -95,7 +94,7 @@ def single_step(bench: Bench, state: TrainState, seed: int) -> tuple[pd.DataFram
 
     Parameters
     ----------
-    bench : Bench
+    lab : Lab
         Data and settings.
     state : TrainState
         The branch point; not changed.
@@ -104,22 +103,22 @@ def single_step(bench: Bench, state: TrainState, seed: int) -> tuple[pd.DataFram
 
     Returns
     -------
-    curves : DataFrame
+    single_step : DataFrame
         seed, branch, batch_size, direction, batchnorm, step_size, batch (own or held_out), index (of
         the held-out batch; 0 for the own), loss.
     curvature : DataFrame
         seed, branch, batch_size, direction, batchnorm, loss, slope, curvature: of the own batch at
         step size 0; for batches that go through the network at once.
     """
-    settings, precision = bench.config.single_step, bench.optimizer.precision
-    model = bench.model()
+    settings, precision = lab.config.single_step, lab.optimizer.precision
+    model = lab.model()
     restore(state, model)
     names = [name for name, _ in model.named_parameters()]
     sizes = step_sizes(settings.points, settings.widest, settings.zoom)
     curves, curvatures = [], []
     for size in settings.batch_sizes:
         # One epoch of one stream: the own batch and the held-out ones share no sample.
-        stream = bench.stream(seed, f"single_step/{state.step}", min(size, settings.chunk))
+        stream = lab.stream(seed, f"single_step/{state.step}", min(size, settings.chunk))
         chunks = size // stream.batch_size
         parts = [stream.batch(step) for step in range(1, chunks + settings.held_out_batches + 1)]
         batches = [parts[:chunks], *([part] for part in parts[chunks:])]
@@ -128,7 +127,7 @@ def single_step(bench: Bench, state: TrainState, seed: int) -> tuple[pd.DataFram
             model.train(batchnorm == BATCH)
             along = mean_gradient(model, batches[0], precision)
             if direction == MOMENTUM:
-                along = applied_direction(along, state, names, bench.optimizer)
+                along = applied_direction(along, state, names, lab.optimizer)
             key = (seed, state.step, size, direction, batchnorm)
             if chunks == 1:  # exact second derivatives take as long as some 16 forward passes
                 parabola = expand(model, batches[0], along, precision)
@@ -138,12 +137,12 @@ def single_step(bench: Bench, state: TrainState, seed: int) -> tuple[pd.DataFram
                 for index, batch in enumerate(batches):
                     loss = mean_loss(model, batch, precision)
                     curves.append((*key, step_size, HELD_OUT if index else OWN, index, loss))
-                report_progress(size + settings.held_out_batches * stream.batch_size)
+                lab.report(size + settings.held_out_batches * stream.batch_size)
     keys = ["seed", "branch", "batch_size", "direction", "batchnorm"]
-    return (
-        pd.DataFrame(curves, columns=[*keys, "step_size", "batch", "index", "loss"]),
-        pd.DataFrame(curvatures, columns=[*keys, "loss", "slope", "curvature"]),
-    )
+    return {
+        "single_step": pd.DataFrame(curves, columns=[*keys, "step_size", "batch", "index", "loss"]),
+        "curvature": pd.DataFrame(curvatures, columns=[*keys, "loss", "slope", "curvature"]),
+    }
 
 
 @torch.no_grad()

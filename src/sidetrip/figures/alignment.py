@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sidetrip.config import Config
 from sidetrip.figures import style
 
 TRIPS = {"constant": ("constant rate", style.MOMENTARY), "linear": ("linear decay", style.TRIP)}
@@ -50,3 +53,8 @@ def figure_7(along: pd.DataFrame, between: pd.DataFrame) -> Figure:
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2)
     return figure
+
+
+def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:
+    """The figures of this experiment, by name."""
+    return {"figure_7": figure_7(tables["alignment"], tables["between_trips"])}

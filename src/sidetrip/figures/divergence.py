@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sidetrip.config import Config
 from sidetrip.figures import style
+from sidetrip.verdicts.divergence import along_trips, distances_along
 
 INDEPENDENT = "#b8860b"
 LINES = {  # column: (label, colour, line style)
@@ -71,3 +75,12 @@ def figure_8(along: pd.DataFrame) -> Figure:
     axes.set(ylim=(0, None))
     axes.legend()
     return figure
+
+
+def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:
+    """The figures of this experiment, by name."""
+    distances = distances_along(tables["trip_distances"], tables["distances"])
+    return {
+        "figure_6": figure_6(distances, along_trips(tables["side_trips"])),
+        "figure_8": figure_8(tables["to_independent_end"]),
+    }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -9,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
+from sidetrip.config import Config
 from sidetrip.figures import style
 
 
@@ -50,3 +53,8 @@ def figure_3(table: pd.DataFrame, seed: int) -> Figure:
     scale = plt.cm.ScalarMappable(plt.Normalize(-0.5, len(steps) - 0.5), ListedColormap(colours))
     figure.colorbar(scale, ax=held_out, ticks=range(len(steps)), label="steps on the fixed batch")
     return figure
+
+
+def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:
+    """The figures of this experiment, by name."""
+    return {"figure_3": figure_3(tables["fixed_batch"], config.seeds[0])}

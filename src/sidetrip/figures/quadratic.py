@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sidetrip.config import Config
 from sidetrip.figures import style
+from sidetrip.verdicts.quadratic import covariance_ratios
 
 RUNS = {  # run: (label, colour, line style)
     "large_rate": ("large rate", style.MOMENTARY, "-"),
@@ -118,3 +122,14 @@ def appendix_a(ratios: pd.DataFrame) -> Figure:
     panels[0].set(ylabel="simulated ÷ closed form")
     panels[1].legend()
     return figure
+
+
+def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:
+    """The figures of this experiment, by name."""
+    return {
+        "figure_4": figure_4(tables["stationary_points"]),
+        "figure_9": figure_9(tables["two_scales"]),
+        "figure_11": figure_11(tables["two_scales"]),
+        "lemma_1": lemma_1(tables["lemma_1"]),
+        "appendix_a": appendix_a(covariance_ratios(tables["appendix_a"], config.claims.confidence)),
+    }

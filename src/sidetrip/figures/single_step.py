@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from sidetrip.config import Config
 from sidetrip.figures import style
 
 VARIATIONS = {
@@ -156,3 +159,15 @@ def figure_13(best: pd.DataFrame) -> Figure:
         handles, labels, loc="outside right center", title="batch of the step,\nthen held-out", alignment="left"
     )
     return figure
+
+
+def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:
+    """The figures of this experiment, by name."""
+    sweep, curvature, settings = tables["single_step"], tables["curvature"], config.single_step
+    seed, branch, size = config.seeds[0], config.branch.points[-1], min(settings.batch_sizes)
+    return {
+        "figure_2": figure_2(sweep, curvature, seed, branch, size, settings.zoom),
+        "figure_2_variations": figure_2_variations(sweep, curvature, seed, branch, size),
+        "figure_12": figure_12(sweep, seed),
+        "figure_13": figure_13(tables["best_steps"]),
+    }

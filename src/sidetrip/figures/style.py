@@ -15,7 +15,6 @@ from sidetrip.files import replacing
 
 MOMENTARY, AVERAGE, TRIP = "#5b6b7b", "#0b72b5", "#d1431f"
 OWN, HELD_OUT = "#7a3e9d", "#2b8a5c"
-KERNEL_TITLES = {"swa": "SWA", "two_point": "Two-point", "ema": "EMA"}
 SPLIT_TITLES = {"train": "training", "validation": "validation"}
 
 

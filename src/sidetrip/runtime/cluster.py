@@ -25,9 +25,11 @@ from tqdm import tqdm
 import sidetrip
 from sidetrip.config import Config, ConfigError, Runtime
 from sidetrip.files import files_in, listing
+from sidetrip.runtime import arithmetic
 from sidetrip.runtime.devices import resolve_device
-from sidetrip.runtime.executor import Workplace, gather, prepare_worker, run_unit, worker_devices
+from sidetrip.runtime.pool import submit_all, worker_devices
 from sidetrip.runtime.provenance import versions
+from sidetrip.runtime.units import Task, Worker, become, run_task
 
 try:
     import dask
@@ -74,6 +76,8 @@ class Terms:
         Digests of the sources of sidetrip.
     threads : str
         OMP_NUM_THREADS, by which sums are ordered.
+    arithmetic : str
+        Portable or native.
     devices : tuple of str
         Of the workers on this machine, by their number; empty for those of a cluster.
     """
@@ -83,13 +87,12 @@ class Terms:
     versions: dict[str, str]
     library: str
     threads: str
+    arithmetic: str
     devices: tuple[str, ...]
 
 
-def run_on_cluster(
-    tasks: Sequence[tuple[Any, Any, Workplace]], costs: Sequence[float], config: Config, bar: Any
-) -> None:
-    """Run tasks (function, unit, workplace) on Dask workers, in their order.
+def run_on_cluster(tasks: Sequence[Task], costs: Sequence[float], config: Config, bar: Any) -> None:
+    """Run tasks on Dask workers, in their order.
 
     Dask gives the unit of a worker that is lost to another one, a few times.
 
@@ -100,21 +103,19 @@ def run_on_cluster(
     """
     threads = os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers started here inherit it
     devices = () if config.runtime.on_cluster else tuple(worker_devices(config.runtime, len(tasks)))
-    terms = Terms(config, tasks[0][2].result.parent, versions(), LOADED, threads, devices)
+    terms = Terms(config, tasks[0].folders.result.parent, versions(), LOADED, threads, arithmetic.present(), devices)
 
     def finished(index: int) -> None:
-        place = tasks[index][2]
-        if not _appears(place.result):
-            raise ConfigError(
-                f"runtime.executor = dask: {place.result} was written by a worker and is not here; {SHARE}"
-            )
+        result = tasks[index].folders.result
+        if not _appears(result):
+            raise ConfigError(f"runtime.executor = dask: {result} was written by a worker and is not here; {SHARE}")
         bar.update(costs[index])
 
     with _client(config.runtime, devices) as client:
         _introduce(client)
         _check_environments(client)
         executor = client.get_executor(pure=False, **_needs(config.runtime))
-        gather(executor, [(_run_there, terms, *task) for task in tasks], finished)
+        submit_all(executor, [(_run_there, terms, task) for task in tasks], finished)
 
 
 def check_cluster(runtime: Runtime) -> None:
@@ -220,13 +221,13 @@ def _one_line_losses() -> Iterator[None]:
 SHARE = "start workers in the root of the repository, in a folder that all machines share"
 
 
-def _run_there(terms: Terms, function: Any, unit: Any, place: Workplace) -> None:
+def _run_there(terms: Terms, task: Task) -> None:
     with _named():
         _check(terms)
         runtime = terms.config.runtime
         device = terms.devices[get_worker().name] if terms.devices else resolve_device(runtime.device)
-        prepare_worker(device, terms.config.model.precision)
-    run_unit(function, unit, place)
+        become(Worker(device), terms.config.model.precision)
+    run_task(task)
 
 
 @contextmanager
@@ -243,6 +244,9 @@ def _check(terms: Terms) -> None:
         raise ConfigError(f"runs in {Path.cwd()}, which has no {terms.folder}; {SHARE}")
     if terms.library != LOADED:
         raise ConfigError("has loaded other code of sidetrip than the stage; restart the workers")
+    if arithmetic.present() != terms.arithmetic:
+        command = f"python -m sidetrip.runtime.arithmetic {terms.arithmetic} dask worker ..."
+        raise ConfigError(f"computes with other kernels than the stage; start it with `{command}`")
     here = versions()
     for name, value in terms.versions.items():
         if here[name] != value:

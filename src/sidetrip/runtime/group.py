@@ -1,8 +1,8 @@
-"""Units that go over a group of processes each, one a GPU or core, one unit after another.
+"""Units that each run on a group of processes, one per GPU or core; one unit after another.
 
 torch's elastic launcher (what torchrun is made of, here as a library) starts the processes, the ranks, and ends all of
-them when one of them ends. Every rank runs the same unit; how they share a step is in `sidetrip.parallel`. The first
-one alone writes.
+them when one of them ends. Every rank runs the same unit; how they share a step is in `sidetrip.engine.parallel`. The
+first one alone writes.
 """
 
 from __future__ import annotations
@@ -15,24 +15,27 @@ import shutil
 import traceback
 import uuid
 from collections.abc import Iterator, Sequence
-from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sidetrip.config import Config
+from sidetrip.files import UnitFolders
 from sidetrip.runtime.devices import rank_devices
-from sidetrip.runtime.executor import Workplace, run_unit, start_worker, watching
+from sidetrip.runtime.pool import WorkerKilledError, ending
+from sidetrip.runtime.progress import watching
+from sidetrip.runtime.units import Task, Worker, run_task, start_worker
 
 HERE = "127.0.0.1"  # a group lives on one machine
 
 
-def run_on_group(tasks: Sequence[tuple[Any, Any, Workplace]], config: Config, bar: Any) -> None:
-    """Run tasks (function, unit, workplace) one after another on a fresh group of `runtime.processes` ranks.
+def run_on_group(tasks: Sequence[Task], config: Config, bar: Any) -> None:
+    """Run tasks one after another on a fresh group of `runtime.processes` ranks.
 
     Raises
     ------
-    BrokenExecutor
+    WorkerKilledError
         If a rank was killed; what is finished is in its place.
     """
     devices = rank_devices(config.runtime)
@@ -45,11 +48,11 @@ def run_on_group(tasks: Sequence[tuple[Any, Any, Workplace]], config: Config, ba
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    from sidetrip.parallel import RankLostError
+    from sidetrip.engine.parallel import RankLostError
 
     context = multiprocessing.get_context("spawn")
     errors = context.SimpleQueue()
-    aside = tasks[0][2].result.parent / ".ranks"
+    aside = tasks[0].folders.result.parent / ".ranks"
     # Only the first rank has something to say; gloo tells of its connections on standard output.
     redirects = {rank: Std.ALL if rank else Std.OUT for rank in range(len(devices))}
     with _folder(aside), _quiet(), watching(bar, context) as progress:
@@ -71,7 +74,14 @@ def run_on_group(tasks: Sequence[tuple[Any, Any, Workplace]], config: Config, ba
             error = None if errors.empty() else errors.get()
             if error is not None and not isinstance(error, RankLostError | DistError):
                 raise error from None
-            raise BrokenExecutor(f"a process of a group of {len(devices)} was killed") from error or failure
+            raise WorkerKilledError(_how_it_ended(failure, error)) from error or failure
+
+
+def _how_it_ended(failure: Any, error: Exception | None) -> str:
+    """How the first rank ended, with the last error that a rank told of."""
+    _, first = failure.get_first_failure()
+    told = f" ({str(error).splitlines()[0]})" if error is not None else ""
+    return ending(first.exitcode) + told
 
 
 @contextmanager
@@ -98,7 +108,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _rank(
-    tasks: Sequence[tuple[Any, Any, Workplace]],
+    tasks: Sequence[Task],
     devices: Sequence[str],
     precision: str,
     aside: Path,
@@ -106,17 +116,17 @@ def _rank(
     errors: Any,
 ) -> None:
     """Run the tasks as one process of the group; an error is handed over, and ends it."""
-    from sidetrip.parallel import joined
+    from sidetrip.engine.parallel import joined
 
     rank = int(os.environ["LOCAL_RANK"])
     try:
-        start_worker(None if rank else progress, devices[rank], precision, len(devices))
+        start_worker(Worker(devices[rank], len(devices), None if rank else progress), precision)
         with joined(devices[rank]) as ranks:
-            for function, unit, place in tasks:
+            for task in tasks:
                 if rank:
-                    _take_part(function, unit, Path(ranks.told()), aside / str(rank))
+                    _take_part(task, Path(ranks.tell()), aside / str(rank))
                 else:
-                    run_unit(_Announcing(function, ranks), unit, place)
+                    run_task(replace(task, function=_Announcing(task.function, ranks)))
     except Exception as error:
         # At once and for good: the others may be waiting for this one, so that the launcher has to end them.
         errors.put(_portable(error))
@@ -129,15 +139,15 @@ class _Announcing:
     def __init__(self, function: Any, ranks: Any) -> None:
         self._function, self._ranks = function, ranks
 
-    def __call__(self, unit: Any, place: Workplace) -> Any:
-        self._ranks.told(str(place.progress))
-        return self._function(unit, place)
+    def __call__(self, unit: Any, folders: UnitFolders) -> Any:
+        self._ranks.tell(str(folders.progress))
+        return self._function(unit, folders)
 
 
-def _take_part(function: Any, unit: Any, progress: Path, aside: Path) -> None:
+def _take_part(task: Task, progress: Path, aside: Path) -> None:
     """Run a unit whose result the first rank keeps."""
     aside.mkdir(parents=True)
-    function(unit, Workplace(aside, progress, kept=False))
+    task.function(task.unit, UnitFolders(aside, progress, is_writer=False))
     shutil.rmtree(aside)
 
 

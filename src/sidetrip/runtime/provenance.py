@@ -16,6 +16,7 @@ import yaml
 
 from sidetrip.config import Config
 from sidetrip.files import SUMS, FileError, digest, files_in, listing
+from sidetrip.runtime import arithmetic
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "pillow")
 PROVENANCE = "provenance.json"  # of a unit or a stage: software and hardware that it was computed with
@@ -28,7 +29,7 @@ def pipeline() -> dict[str, Any]:
     path = Path("dvc.yaml")
     if not path.is_file():
         raise FileError(f"{path}: not there; run stages from the root of the repository")
-    stages: dict[str, Any] = yaml.safe_load(path.read_text())["stages"]
+    stages: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
     return stages
 
 
@@ -77,18 +78,18 @@ def versions() -> dict[str, str]:
 
 
 def software(device: str) -> dict[str, str]:
-    """Versions, and the kind of hardware of the device; nothing that names a machine."""
+    """Versions, the arithmetic, and the kind of hardware of the device; nothing that names a machine."""
     import torch
 
     if device.startswith("cuda"):
         hardware = torch.cuda.get_device_name(torch.device(device))
     else:
         hardware = f"CPU, {platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
-    return versions() | {"hardware": hardware}
+    return versions() | {"arithmetic": arithmetic.present(), "hardware": hardware}
 
 
 def spread(processes: int) -> dict[str, str]:
-    """What `versions` leaves open where a unit goes over several processes: their number orders its sums."""
+    """What `versions` leaves open where a unit runs on several processes: their number orders its sums."""
     return {"processes": str(processes)} if processes > 1 else {}
 
 
@@ -112,6 +113,19 @@ def sources(stage: str, variant: str) -> list[str]:
     return [dep for dep in _for_variant(stage, "deps", variant) if not dep.startswith(COMPUTED)]
 
 
+def inputs(stage: str, variant: str) -> list[str]:
+    """Declared dependencies of a stage that other stages write."""
+    return [dep for dep in _for_variant(stage, "deps", variant) if dep.startswith(COMPUTED)]
+
+
+def input_tables(stage: str, variant: str) -> list[Path]:
+    """Every CSV file among the inputs of a stage, those in folders too."""
+    found = []
+    for path in map(Path, inputs(stage, variant)):
+        found += [path] if path.suffix == ".csv" else sorted(path.glob("*.csv"))
+    return found
+
+
 def _input_digest(dep: str, variant: str) -> str:
     path = Path(dep)
     if not path.exists():
@@ -123,7 +137,7 @@ def _input_digest(dep: str, variant: str) -> str:
 
 
 def provenance(config: Config, stage: str, processes: int = 1) -> Provenance:
-    """What the results of a stage, whose units go over so many processes, follow from, by its declaration in dvc.yaml.
+    """What the results of a stage follow from, by its declaration in dvc.yaml; its units run on `processes` each.
 
     Raises
     ------
@@ -131,7 +145,6 @@ def provenance(config: Config, stage: str, processes: int = 1) -> Provenance:
         If an input is missing; the message names the stage that makes it.
     """
     variant = config.variant
-    inputs = [dep for dep in _for_variant(stage, "deps", variant) if dep.startswith(COMPUTED)]
     sections = [
         section
         for entry in pipeline()[stage].get("params", [])
@@ -143,6 +156,6 @@ def provenance(config: Config, stage: str, processes: int = 1) -> Provenance:
     return Provenance(
         code=code_digest(sources(stage, variant)),
         settings=_digest(json.dumps({section: values[section] for section in sections}, sort_keys=True)),
-        inputs=_digest("".join(f"{dep} {_input_digest(dep, variant)}\n" for dep in inputs)),
-        versions=versions() | spread(processes),
+        inputs=_digest("".join(f"{dep} {_input_digest(dep, variant)}\n" for dep in inputs(stage, variant))),
+        versions=versions() | {"arithmetic": arithmetic.present()} | spread(processes),
     )

@@ -1,23 +1,22 @@
 """Where a stage keeps what is finished until all of it is: a stage that is killed goes on from there.
 
 scratch/<variant>/<stage>/<digest>/ lies outside DVC's outs, which DVC deletes on a restart. The digest is
-that of code, settings, inputs and software, so what other settings left is never picked up.
+that of code, settings, inputs and software, so results of other settings are never picked up.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from sidetrip.config import Config
-from sidetrip.files import FileError, telling
+from sidetrip.files import FileError, UnitFolders, telling
 from sidetrip.runtime.provenance import Provenance, code_digest, provenance, sources
 
 PATIENCE = 20.0  # seconds; a stage whose dvc was killed ends itself within one
@@ -28,29 +27,22 @@ def _exclusive(path: Path) -> Iterator[None]:
     """Hold the lock file `path`; the system lets go of it when the process ends, however that happens."""
     with telling(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+")
-    with file:
-        waited_from, told = time.monotonic(), False
-        while True:
+    lock = FileLock(path)
+    with telling(path):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            sys.stderr.write("sidetrip: waiting for another process that is still running this stage\n")
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                file.seek(0)
-                holder = file.read().strip() or "unknown"
-                if time.monotonic() - waited_from > PATIENCE:
-                    raise FileError(
-                        f"{path}: process {holder} is still running this stage; wait for it, or end it, and run again"
-                    ) from error
-                if not told:
-                    sys.stderr.write(f"sidetrip: waiting for process {holder}, which is still running this stage\n")
-                    told = True
-                time.sleep(0.1)
-        with telling(path):
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
+                lock.acquire(timeout=PATIENCE, poll_interval=0.1)
+            except Timeout as error:
+                raise FileError(
+                    f"{path}: another process is still running this stage; wait for it, or end it, and run again"
+                ) from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
 class Scratch:
@@ -69,13 +61,9 @@ class Scratch:
         self.provenance: Provenance = provenance(config, stage, processes)
         self.folder = Path("scratch") / config.variant / stage / self.provenance.digest[:16]
 
-    def result(self, index: int) -> Path:
-        """Sealed folder of a finished unit."""
-        return self.folder / f"unit_{index:05d}"
-
-    def progress(self, index: int) -> Path:
-        """Folder in which a unit that is under way may keep what it can go on from."""
-        return self.folder / f"unit_{index:05d}.progress"
+    def of_unit(self, index: int) -> UnitFolders:
+        """Where a unit writes, by its number."""
+        return unit_folders(self.folder, f"unit_{index:05d}")
 
     def check_code(self) -> None:
         """Refuse results whose code was edited while they were computed.
@@ -95,9 +83,14 @@ class Scratch:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def unit_folders(folder: Path, name: str) -> UnitFolders:
+    """Where a unit of a name writes in a folder."""
+    return UnitFolders(folder / name, folder / f"{name}.progress")
+
+
 @dataclass(frozen=True)
-class NamedPlaces:
-    """Where units write whose number alone does not say what they are: results of another input are not taken up.
+class FoldersByName:
+    """Where units write whose results depend on their names, not on their numbers alone.
 
     Attributes
     ----------
@@ -110,18 +103,14 @@ class NamedPlaces:
     folder: Path
     names: Sequence[str]
 
-    def result(self, index: int) -> Path:
+    def of_unit(self, index: int) -> UnitFolders:
         """See `Scratch`."""
-        return self.folder / self.names[index]
-
-    def progress(self, index: int) -> Path:
-        """See `Scratch`."""
-        return self.folder / f"{self.names[index]}.progress"
+        return unit_folders(self.folder, self.names[index])
 
 
 @contextmanager
 def open_scratch(config: Config, stage: str, processes: int = 1) -> Iterator[Scratch]:
-    """Scratch of a stage whose units go over so many processes, for one writer at a time.
+    """Scratch of a stage whose units each run on so many processes, for one writer at a time.
 
     Raises
     ------

@@ -1,0 +1,1 @@
+"""What a training step's bits depend on, and nothing else: state, networks, batches, the step itself."""

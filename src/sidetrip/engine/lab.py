@@ -1,0 +1,131 @@
+"""What an experiment works with: the data, batches, networks and states of one variant on one device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from sidetrip.config import Config
+from sidetrip.data.packed import Facts, read_facts
+from sidetrip.engine.loading import Form, Loader
+from sidetrip.engine.mapped import open_loader
+from sidetrip.engine.models import build_model
+from sidetrip.engine.state import TrainState, load_state, saved_steps, state_path
+from sidetrip.engine.streams import Augmentation, TrainingStream
+from sidetrip.engine.training import Optimizer, advance
+from sidetrip.files import UnitFolders
+from sidetrip.kernels import Schedule
+
+
+class Lab:
+    """What the units of one worker process share; opened lazily.
+
+    Parameters
+    ----------
+    config : Config
+        The resolved configuration.
+    runs : Path
+        Holds the output folders of the stages.
+    device : torch.device
+        Where to compute.
+
+    Attributes
+    ----------
+    folders : UnitFolders
+        Where the unit that is running writes.
+    report : callable
+        Tells whoever watches that so much of the unit's cost is done.
+    """
+
+    folders: UnitFolders
+    report: Callable[[float], None]
+
+    def __init__(self, config: Config, runs: Path, device: torch.device) -> None:
+        self.config, self.runs, self.device = config, runs, device
+        self.optimizer = Optimizer(config.burn_in.momentum, config.burn_in.weight_decay, config.model.precision)
+        self.report = lambda amount: None
+
+    @cached_property
+    def facts(self) -> Facts:
+        """Of the packed pictures."""
+        return read_facts(self.runs / "prepare_data")
+
+    def loader(self, split: str, shift: int = 0) -> Loader:
+        """Open the pictures of a split, of which windows moved by up to `shift` pixels will be asked for."""
+        data = self.config.data
+        form = Form(data.size, self.facts.mean, self.facts.deviation, shift)
+        return open_loader(
+            self.runs / "prepare_data", split, self.facts.samples(split), form, self.device, data.crop > 0
+        )
+
+    @cached_property
+    def train(self) -> Loader:
+        """The training pictures."""
+        return self.loader("train", self.config.data.shift)
+
+    def model(self, seed: int = 0) -> nn.Module:
+        """A network with weights drawn from `seed`, on the device."""
+        settings = self.config.model
+        network = build_model(
+            settings.name,
+            width=settings.width,
+            stem=settings.stem,
+            channels=self.facts.channels,
+            classes=self.facts.classes,
+            seed=seed,
+        )
+        network.to(self.device)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network
+
+    def stream(self, seed: int, name: str = "train", batch_size: int | None = None) -> TrainingStream:
+        """A batch sequence over the training pictures; "train" is that of the main trajectory."""
+        data = self.config.data
+        augmentation = Augmentation(data.shift, data.flip, data.crop)
+        return TrainingStream(self.train, seed, name, batch_size or self.config.burn_in.batch_size, augmentation)
+
+    @cached_property
+    def rates(self) -> np.ndarray:
+        """λ of every step of the main trajectory, shape (steps,)."""
+        settings = self.config.burn_in
+        shape: Callable[[int], Schedule] = getattr(Schedule, settings.schedule)
+        return settings.rate * shape(settings.steps).multipliers
+
+    def snapshots(self, seed: int) -> Path:
+        """Folder of the states of a main trajectory that burn_in kept."""
+        return self.runs / "burn_in" / f"seed_{seed}"
+
+    def snapshot(self, seed: int, step: int) -> TrainState:
+        """A state that burn_in kept."""
+        return load_state(state_path(self.snapshots(seed), step), self.device)
+
+    def branch_point(self, seed: int, step: int) -> TrainState:
+        """A state that branch made."""
+        return load_state(state_path(self.runs / "branch" / f"seed_{seed}", step), self.device)
+
+    def replay(self, seed: int, points: Iterable[int]) -> Iterator[TrainState]:
+        """Yield the state at each of `points`, bit for bit that of the main trajectory.
+
+        Each is replayed from the nearest snapshot before it.
+        """
+        model, saved = self.model(seed), saved_steps(self.snapshots(seed))
+        for point in points:
+            start = self.snapshot(seed, max(step for step in saved if step <= point))
+            rates = self.rates[start.step : point].tolist()
+            yield advance(model, start, self.stream(seed), rates, self.optimizer)
+
+
+_opened: Lab | None = None
+
+
+def open_lab(config: Config, runs: Path, device: torch.device) -> Lab:
+    """The lab of this process; opened once, so that units on one worker share the data."""
+    global _opened
+    if _opened is None or (_opened.config, _opened.runs, _opened.device) != (config, runs, device):
+        _opened = Lab(config, runs, device)
+    return _opened

@@ -1,0 +1,169 @@
+"""Packed pictures as batches on a device, and loaders that hold all of them there.
+
+Whether a loader holds or maps its pictures (`mapped`) never changes a bit: both hand the same uint8 pictures to the
+same arithmetic.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sidetrip.data.packed import Pictures
+from sidetrip.engine.crops import crop
+
+
+@dataclass(frozen=True)
+class Form:
+    """What batches are made of.
+
+    Attributes
+    ----------
+    size : int
+        Side of the pictures in pixels.
+    mean, deviation : sequence of float
+        Of each channel, in units of the full scale, by which they are normalised.
+    shift : int
+        Largest move of the central window that will be asked for.
+    """
+
+    size: int
+    mean: Sequence[float]
+    deviation: Sequence[float]
+    shift: int = 0
+
+
+class Windows:
+    """Windows of stored pictures: the central one, and those around it.
+
+    Parameters
+    ----------
+    pictures : Tensor
+        uint8 [n, side, side, channels]; beyond their edges is black.
+    size : int
+        Side of a window.
+    shift : int
+        Largest move.
+    """
+
+    def __init__(self, pictures: Tensor, size: int, shift: int) -> None:
+        self.pictures = pictures
+        samples, side, _, channels = pictures.shape
+        centre = (side - size) // 2
+        margin = max(0, shift - centre)
+        self._first, self._width = centre + margin, side + 2 * margin
+        padded = torch.nn.functional.pad(pictures, (0, 0, *(margin,) * 4)) if margin else pictures
+        # Element i is the window whose top left pixel is the i-th of all padded pixels.
+        begins = samples * self._width**2 - (size - 1) * (self._width + 1)
+        self._windows = padded.contiguous().as_strided(
+            (begins, size, size, channels), (channels, self._width * channels, channels, 1)
+        )
+
+    def corners(self, rows: np.ndarray, shifts: np.ndarray | None) -> np.ndarray:
+        """Which window of each of the pictures `rows`; `shifts` int [n, 2] are moves (down, right)."""
+        down, right = (0, 0) if shifts is None else shifts.T
+        return (rows * self._width + self._first - down) * self._width + self._first - right
+
+    def take(self, corners: Tensor) -> Tensor:
+        """Windows uint8 [n, size, size, channels]."""
+        return self._windows.index_select(0, corners)
+
+
+@dataclass(frozen=True)
+class Held:
+    """Pictures on a device, among them those of a batch: `rows` says where, in the order of the batch."""
+
+    windows: Windows
+    labels: Tensor
+    rows: np.ndarray
+
+
+class Loader(ABC):
+    """Pictures of a split as batches on a device, normalised and augmented there.
+
+    Parameters
+    ----------
+    form : Form
+        What becomes of the pictures.
+    device : torch.device
+        Where the batches are made.
+    """
+
+    resident = True  # whether a batch is had without reading files
+
+    def __init__(self, form: Form, device: torch.device | str) -> None:
+        self.device, self._form = torch.device(device), form
+        deviation = torch.tensor(form.deviation, device=self.device, dtype=torch.float32)
+        self._scale = 1.0 / (255.0 * deviation)
+        self._offset = -torch.tensor(form.mean, device=self.device) / deviation
+
+    @property
+    @abstractmethod
+    def side(self) -> int:
+        """Of the stored pictures, in pixels."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def _held(self, indices: np.ndarray) -> Held:
+        """The pictures of a batch, on the device."""
+
+    def prepare(self, indices: np.ndarray) -> None:  # noqa: B027 - nothing to do where pictures are resident
+        """Begin to read what the next batch needs."""
+
+    def batch(
+        self,
+        indices: np.ndarray,
+        shifts: np.ndarray | None = None,
+        flips: np.ndarray | None = None,
+        boxes: np.ndarray | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Pictures float32 [n, channels, size, size] in channels_last memory, and labels [n].
+
+        How each sample is augmented say `shifts` int [n, 2] (down, right) of the central window, or `boxes`
+        int [n, 4] (top, left, height, width) of the stored picture, which are scaled, and then `flips` bool [n].
+        """
+        held = self._held(indices)
+        mirrored = np.zeros(len(indices), dtype=np.int64) if flips is None else flips
+        if boxes is None:
+            row, corner, mirror = self._send(np.stack([held.rows, held.windows.corners(held.rows, shifts), mirrored]))
+            pixels = held.windows.take(corner)
+            if flips is not None:
+                pixels = torch.where(mirror.bool()[:, None, None, None], pixels.flip(2), pixels)
+        else:
+            sent = self._send(np.stack([held.rows, mirrored, *boxes.T]))
+            row = sent[0]
+            pixels = crop(held.windows.pictures.index_select(0, row), sent[2:].T, sent[1].bool(), self._form.size)
+        return (pixels.float() * self._scale + self._offset).permute(0, 3, 1, 2), held.labels[row]
+
+    def _send(self, numbers: np.ndarray) -> Tensor:
+        """Numbers on the device, in one transfer that a GPU's queue does not wait for."""
+        sent = torch.from_numpy(numbers)
+        return sent.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else sent
+
+
+class ResidentLoader(Loader):
+    """All pictures on the device."""
+
+    def __init__(self, split: Pictures, form: Form, device: torch.device | str) -> None:
+        super().__init__(form, device)
+        pictures = torch.from_numpy(np.ascontiguousarray(split.pictures)).to(self.device)
+        self._windows = Windows(pictures, form.size, form.shift)
+        self._labels = torch.from_numpy(split.labels).to(self.device)
+
+    @property
+    def side(self) -> int:
+        """See `Loader`."""
+        return self._windows.pictures.shape[1]
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def _held(self, indices: np.ndarray) -> Held:
+        return Held(self._windows, self._labels, indices)

@@ -1,0 +1,5 @@
+"""One run over several processes: data parallel, with the results of one process up to rounding."""
+
+from sidetrip.engine.parallel.sharing import RankLostError, Ranks, joined, ranks
+
+__all__ = ["RankLostError", "Ranks", "joined", "ranks"]

@@ -1,0 +1,123 @@
+"""Batch streams: randomness without memory.
+
+Which samples a batch holds, and how each is augmented, is a pure function of (seed, stream name,
+step). Any step can be replayed alone, by any worker, with nothing saved. Every epoch of a stream
+visits each sample once, in a new order; an epoch's last samples that fill no batch are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import zip_longest
+
+import numpy as np
+from torch import Tensor
+
+from sidetrip.engine.crops import draw_boxes
+from sidetrip.engine.loading import Loader
+from sidetrip.engine.randomness import generator
+
+
+@lru_cache(maxsize=8)
+def order(seed: int, name: str, epoch: int, samples: int) -> np.ndarray:
+    """Order in which an epoch of a stream visits the samples, shape (samples,)."""
+    return generator(seed, name, "order", epoch).permutation(samples)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How training pictures are varied.
+
+    Attributes
+    ----------
+    shift : int
+        Moves by up to so many pixels each way; what lies beyond the stored picture is black.
+    flip : bool
+        Mirror images with probability 1/2.
+    crop : float
+        Random boxes of the stored picture, scaled, of at least this share of its area; 0: none.
+    """
+
+    shift: int = 0
+    flip: bool = False
+    crop: float = 0.0
+
+
+@dataclass(frozen=True)
+class TrainingStream:
+    """The batch of any step of a named stream; step t + 1 of a run takes batch t + 1, the first is 1.
+
+    Parameters
+    ----------
+    loader : Loader
+        The training pictures.
+    seed : int
+        Seed of the run.
+    name : str
+        "train" for the main trajectory; any other name is another, independent sequence.
+    batch_size : int
+        Samples a batch.
+    augmentation : Augmentation
+        Drawn anew for each sample of each step.
+    """
+
+    loader: Loader
+    seed: int
+    name: str
+    batch_size: int
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def indices(self, step: int) -> np.ndarray:
+        """Which samples the batch of a step holds, shape (batch_size,)."""
+        epoch, position = divmod(step - 1, len(self.loader) // self.batch_size)
+        visited = order(self.seed, self.name, epoch, len(self.loader))
+        return visited[position * self.batch_size : (position + 1) * self.batch_size]
+
+    def batch(self, step: int, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """Pictures and labels of a step, or of a part of its samples."""
+        random = generator(self.seed, self.name, "augmentation", step)
+        varied, samples = self.augmentation, self.batch_size
+        shift = varied.shift
+        # Drawn for the whole batch: a sample is varied alike, whatever part it is asked for with.
+        shifts = random.integers(-shift, shift + 1, size=(samples, 2))[part] if shift else None
+        boxes = draw_boxes(random, samples, self.loader.side, varied.crop)[part] if varied.crop else None
+        flips = (random.random(samples) < 0.5)[part] if varied.flip else None
+        batch = self.loader.batch(self.indices(step)[part], shifts, flips, boxes)
+        if not self.loader.resident:
+            self.loader.prepare(self.indices(step + 1)[part])
+        return batch
+
+
+class FixedBatches:
+    """A part of a split in batches, without augmentation; the same at every pass.
+
+    Parameters
+    ----------
+    loader : Loader
+        The split.
+    indices : ndarray
+        Which samples.
+    batch_size : int
+        Samples a batch; the last holds the rest.
+    """
+
+    def __init__(self, loader: Loader, indices: np.ndarray, batch_size: int) -> None:
+        self._loader = loader
+        self._parts = [indices[i : i + batch_size] for i in range(0, len(indices), batch_size)]
+        # Resident pictures are normalised once: a split is gone through many times in an experiment.
+        self._batches = list(self._made()) if loader.resident else None
+
+    def _made(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for part, following in zip_longest(self._parts, self._parts[1:]):
+            batch = self._loader.batch(part)
+            if following is not None:
+                self._loader.prepare(following)
+            yield batch
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return self._made() if self._batches is None else iter(self._batches)
+
+    def __len__(self) -> int:
+        return len(self._parts)

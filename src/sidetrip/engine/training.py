@@ -1,0 +1,262 @@
+"""The one function that advances a training state; no stage has a training loop of its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim.sgd import sgd
+
+from sidetrip.engine.parallel import ranks
+from sidetrip.engine.state import Tensors, TrainState, capture, restore
+
+
+class Stream(Protocol):
+    """A batch sequence: a pure function of the step."""
+
+    def batch(self, step: int, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """Pictures [batch, channels, height, width] and labels [batch] of a step (the first step is 1).
+
+        Of a part of its samples alone, if asked for.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """Constants of SGD in PyTorch's form: v ← μ v + (g + wd θ), θ ← θ - λ v."""
+
+    momentum: float
+    weight_decay: float
+    precision: str = "fp32"
+
+
+class DivergedError(RuntimeError):
+    """A loss stopped being finite.
+
+    Attributes
+    ----------
+    step : int
+        The first step whose loss was not finite.
+    rate : float
+        Its learning rate.
+    last_finite_loss : float or None
+        The loss of the step before.
+    """
+
+    def __init__(self, step: int, rate: float, last_finite_loss: float | None) -> None:
+        last = "none" if last_finite_loss is None else f"{last_finite_loss:.6g}"
+        super().__init__(
+            f"the loss is not finite at step {step} (rate {rate:g}, last finite loss {last}); lower the learning rate"
+        )
+        self.step, self.rate, self.last_finite_loss = step, rate, last_finite_loss
+
+    def __reduce__(self) -> tuple[type[DivergedError], tuple[int, float, float | None]]:
+        # Rebuilt from its fields when a worker process hands it back.
+        return DivergedError, (self.step, self.rate, self.last_finite_loss)
+
+
+class Losses:
+    """Losses of a run, read back in blocks: a GPU's queue is not waited for at every step.
+
+    Parameters
+    ----------
+    start : int
+        Step that the run starts from.
+    rates : sequence of float
+        λ of each step.
+    block : int
+        Losses that are read at once.
+    """
+
+    def __init__(self, start: int, rates: Sequence[float], block: int) -> None:
+        self._start, self._rates, self._block = start, rates, block
+        self._read = 0
+        self._last: float | None = None
+        self._unread: list[Tensor] = []
+
+    def add(self, loss: Tensor) -> None:
+        """Take in the loss of the next step."""
+        self._unread.append(loss.detach())
+        if len(self._unread) >= self._block:
+            self.check()
+
+    def check(self) -> None:
+        """Read what is unread.
+
+        Raises
+        ------
+        DivergedError
+            At the first loss that is not finite.
+        """
+        unread, self._unread = self._unread, []
+        for loss in torch.stack(unread).tolist() if unread else ():
+            self._read += 1
+            if not math.isfinite(loss):
+                raise DivergedError(self._start + self._read, float(self._rates[self._read - 1]), self._last)
+            self._last = loss
+
+
+def losses_read_at_once(device: torch.device) -> int:
+    """One where reading costs nothing; on a GPU as many as keep its queue full."""
+    return 1 if device.type == "cpu" else 64
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a run stands, as its observers see it: live tensors, to be read and not kept.
+
+    Attributes
+    ----------
+    step : int
+        Steps taken since initialisation.
+    weights : dict of str to Tensor
+        The live parameters. On a GPU they may be those of a run that has diverged within the last few steps,
+        until `check` has been called.
+    batch_loss : Tensor or None
+        Loss of the batch of this step before it was taken, a scalar on the device; None at the start. May be kept.
+    state : callable
+        Copies the complete state out; checks first.
+    check : callable
+        Raises DivergedError if a loss so far was not finite. Waits for a GPU: call it before measuring, not at
+        every step.
+    """
+
+    step: int
+    weights: Tensors
+    batch_loss: Tensor | None
+    state: Callable[[], TrainState]
+    check: Callable[[], None] = lambda: None
+
+    @property
+    def loss(self) -> float | None:
+        """`batch_loss` as a number; waits for a GPU."""
+        return None if self.batch_loss is None else float(self.batch_loss)
+
+
+Observer = Callable[[Position], None]
+
+
+def each_step(report: Callable[[float], None]) -> Observer:
+    """Observer that reports every step taken."""
+
+    def tell(position: Position) -> None:
+        if position.batch_loss is not None:
+            report(1)
+
+    return tell
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Context in which forward passes run: bfloat16 for "bf16", as they are otherwise."""
+    return torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def batch_loss(model: nn.Module, batch: tuple[Tensor, Tensor], precision: str = "fp32") -> Tensor:
+    """Mean cross-entropy of a batch, a scalar in float32 or better."""
+    pictures, labels = batch
+    with autocast(precision, pictures.device):
+        logits = model(pictures)
+    return cross_entropy(logits if logits.dtype == torch.float64 else logits.float(), labels)
+
+
+@torch.no_grad()
+def take_step(parameters: Tensors, momentum: Tensors, rate: float, optimizer: Optimizer) -> None:
+    """One step of torch's SGD on the parameters that have a gradient, in place.
+
+    Its functional form: making the class loads torch's compiler, over a second in every worker.
+    """
+    moving = [name for name, parameter in parameters.items() if parameter.grad is not None]
+    sgd(
+        [parameters[name] for name in moving],
+        [cast(Tensor, parameters[name].grad) for name in moving],
+        [momentum[name] for name in moving],
+        weight_decay=optimizer.weight_decay,
+        momentum=optimizer.momentum,
+        lr=rate,
+        dampening=0.0,
+        nesterov=False,
+        maximize=False,
+    )
+
+
+def advance(
+    model: nn.Module,
+    state: TrainState,
+    stream: Stream,
+    rates: Sequence[float],
+    optimizer: Optimizer,
+    observers: Sequence[Observer] = (),
+    loss: Callable[[nn.Module, tuple[Tensor, Tensor], str], Tensor] = batch_loss,
+) -> TrainState:
+    """Take one SGD step for each rate, from `state`, on the batches of `stream`.
+
+    Where this process is one of several (see `sidetrip.engine.parallel`), all of them take the same steps, each with
+    its part of every batch.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Scratch space on the right device; its former contents are lost.
+    state : TrainState
+        Where to start; not changed. Momentum is carried over.
+    stream : Stream
+        Step t + 1 takes batch t + 1 of it, whatever the branch point.
+    rates : sequence of float
+        λ of each step.
+    optimizer : Optimizer
+        SGD's constants.
+    observers : sequence of callable
+        Each is shown the position before the first and after every step.
+    loss : callable
+        Of (model, batch, precision); cross-entropy by default.
+
+    Returns
+    -------
+    TrainState
+        After the last step.
+
+    Raises
+    ------
+    DivergedError
+        At the first loss that is not finite.
+    """
+    together = ranks()
+    model = together.normalise_together(model)
+    restore(state, model)
+    model.train()
+    parameters: Tensors = dict(model.named_parameters())
+    live = {name: parameter.detach() for name, parameter in parameters.items()}
+    # Copied into the parameters' memory layout: the same arithmetic wherever the state came from.
+    momentum = {name: torch.empty_like(weight).copy_(state.momentum[name]) for name, weight in live.items()}
+    together.check_alike(state.step, live.values())
+    losses = Losses(state.step, rates, losses_read_at_once(next(iter(live.values())).device))
+
+    def show(step: int, batch_loss: Tensor | None) -> None:
+        def copied() -> TrainState:
+            losses.check()
+            return capture(model, momentum, step)
+
+        position = Position(step, live, batch_loss, copied, losses.check)
+        for observer in observers:
+            observer(position)
+
+    show(state.step, None)
+    for step, rate in enumerate(rates, start=state.step + 1):
+        for parameter in parameters.values():
+            parameter.grad = None
+        objective = loss(model, stream.batch(step, together.part), optimizer.precision)
+        whole = together.mean(objective.detach())
+        losses.add(whole)
+        objective.backward()
+        together.average_gradients(parameters.values())
+        take_step(parameters, momentum, float(rate), optimizer)
+        show(step, whole)
+    losses.check()
+    return capture(model, momentum, state.step + len(rates))

@@ -1,0 +1,31 @@
+"""The evaluator of a lab: every model of an experiment is scored on the same samples."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from sidetrip.engine.lab import Lab
+from sidetrip.engine.randomness import generator
+from sidetrip.engine.streams import FixedBatches
+from sidetrip.measure.evaluation import Evaluator
+
+
+@cache
+def evaluator(lab: Lab) -> Evaluator:
+    """Scores weights on fixed parts of both splits; made once per lab."""
+    settings, validation = lab.config.evaluation, lab.loader("validation")
+    order = generator("evaluation").permutation(len(lab.train))
+    scored, recalibration = order[: settings.train_samples], order[::-1][: settings.recalibration_samples]
+    validated = _validated(len(validation), settings.validation_samples)
+    splits = {
+        "train": FixedBatches(lab.train, scored, settings.batch_size),
+        "validation": FixedBatches(validation, validated, settings.batch_size),
+    }
+    batches = FixedBatches(lab.train, recalibration, settings.batch_size)
+    return Evaluator(lab.model(), batches, splits, lab.config.model.precision)
+
+
+def _validated(pictures: int, samples: int) -> np.ndarray:
+    return generator("validation").permutation(pictures)[:samples] if samples else np.arange(pictures)

@@ -1,0 +1,27 @@
+"""Averages along the main trajectory itself (the lines of Fig. 1, 5, 10, 14)."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from sidetrip.engine.lab import Lab
+from sidetrip.experiments.cases import Window, cases, widest
+from sidetrip.experiments.side_trips import MOMENTARY, Scores, follow
+
+
+def measure(lab: Lab, window: Window) -> dict[str, pd.DataFrame]:
+    """Score the momentary model and the widest average of each kind over one window of the main trajectory.
+
+    Returns
+    -------
+    running_averages : DataFrame
+        seed, step, kernel ("none" for momentary), window_steps (that of the average), split, loss, accuracy.
+    """
+    (start,) = lab.replay(window.seed, [window.start])
+    scores = Scores(lab, window.seed, window.start)
+    follow(lab, start, window.seed, widest(cases(lab.config)), scores)
+    table = pd.DataFrame(scores.rows)
+    momentary = table["model"] == MOMENTARY
+    table["step"] = table["branch"] + table["window_steps"]
+    table.loc[momentary, "window_steps"] = 0
+    return {"running_averages": table[["seed", "step", "kernel", "window_steps", "split", "loss", "accuracy"]]}

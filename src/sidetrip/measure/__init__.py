@@ -1,0 +1,1 @@
+"""What is measured of states: averages, losses, BatchNorm statistics, the analytic model."""

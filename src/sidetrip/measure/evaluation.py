@@ -1,0 +1,77 @@
+"""Loss and accuracy of weights, after exact recalibration of their BatchNorm statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from sidetrip.engine.state import Tensors
+from sidetrip.engine.training import autocast
+from sidetrip.measure.batchnorm import recalibrate
+from sidetrip.measure.folding import FoldedNetwork
+
+Batch = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean cross-entropy (nats) and share of samples classified right."""
+
+    loss: float
+    accuracy: float
+
+
+@torch.inference_mode()
+def score(model: nn.Module, batches: Iterable[Batch], precision: str = "fp32") -> Score:
+    """Score `model` in evaluation mode; every sample counts once, the last partial batch included."""
+    was_training = model.training
+    model.eval()
+    losses, right, samples = [], [], 0
+    for pictures, labels in batches:
+        with autocast(precision, pictures.device):
+            logits = model(pictures)
+        losses.append(cross_entropy(logits.float(), labels, reduction="sum").double())
+        right.append((logits.argmax(dim=1) == labels).sum())
+        samples += len(labels)
+    model.train(was_training)
+    # Read once at the end: a GPU is not waited for at every batch.
+    return Score(float(torch.stack(losses).sum()) / samples, int(torch.stack(right).sum()) / samples)
+
+
+class Evaluator:
+    """Scores weights on named splits, each time with statistics recomputed on the same training batches.
+
+    It has a model of its own, so a model in training is never touched.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Scratch space, on the device of the batches.
+    recalibration : iterable of batches
+        Training pictures that the BatchNorm statistics come from; gone through anew at every call.
+    splits : mapping of str to iterable of batches
+        What to score on; each is gone through anew at every call.
+    precision : str
+        Of the forward passes.
+    """
+
+    def __init__(
+        self, model: nn.Module, recalibration: Iterable[Any], splits: Mapping[str, Iterable[Batch]], precision: str
+    ) -> None:
+        self._model, self._recalibration, self.splits, self._precision = model, recalibration, splits, precision
+        self._folded = FoldedNetwork(model)
+
+    @torch.no_grad()
+    def __call__(self, weights: Tensors) -> Iterator[tuple[str, Score]]:
+        """Yield (split, score) for each split."""
+        for name, parameter in self._model.named_parameters():
+            parameter.copy_(weights[name])
+        recalibrate(self._model, self._recalibration)
+        network = self._folded.refresh()
+        for split, batches in self.splits.items():
+            yield split, score(network, batches, self._precision)

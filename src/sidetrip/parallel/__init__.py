@@ -1,5 +1,0 @@
-"""One run over several processes: data parallel, with the results of one process up to rounding."""
-
-from sidetrip.parallel.sharing import RankLostError, Ranks, joined, ranks
-
-__all__ = ["RankLostError", "Ranks", "joined", "ranks"]

@@ -1,0 +1,1 @@
+"""Tables, figures and verdicts made into the pages that people read."""

@@ -1,0 +1,81 @@
+"""The stage of an experiment: its script declares the units, the experiment of the same name measures them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sidetrip.config import Config
+from sidetrip.engine.units import BranchPoint
+from sidetrip.files import UnitFolders
+from sidetrip.runtime.executor import run_units
+from sidetrip.runtime.scratch import open_scratch
+from sidetrip.runtime.stage import join_results, publishing, stage
+from sidetrip.runtime.units import worker
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Declaration of a stage that measures.
+
+    Attributes
+    ----------
+    name : str
+        Of the stage, and of its module in `sidetrip.experiments`, whose `measure(lab, start, seed)` returns tables by
+        name for a branch point, or `measure(lab, unit)` for any other unit.
+    units : callable
+        Of the configuration; what there is to measure, each independent of the others.
+    cost : callable
+        Of the configuration and a unit; about how much the unit will report as done.
+    trains : bool
+        Whether units take training steps, which `runtime.processes` may share.
+    """
+
+    name: str
+    units: Callable[[Config], Sequence[Any]]
+    cost: Callable[[Config, Any], float]
+    trains: bool = True
+
+    def run(self, config: Config) -> None:
+        """Measure every unit, and publish their tables, joined in the order of the units, as runs/<variant>/<name>.
+
+        Units that an earlier, killed run has finished are not measured again.
+
+        Raises
+        ------
+        FileError
+            If a file cannot be read or written, or the code changed meanwhile.
+        """
+        units = self.units(config)
+        processes = config.runtime.processes if self.trains else 1
+        with open_scratch(config, self.name, processes) as scratch:
+            costs = [self.cost(config, unit) for unit in units]
+            run_units(partial(measure, self.name, config), units, costs, config, self.name, scratch, processes)
+            with publishing(config, self.name, scratch) as target:
+                join_results([scratch.of_unit(index).result for index in range(len(units))], target)
+
+    def main(self) -> None:
+        """Be the stage's script."""
+        stage(self.run)()
+
+
+def measure(name: str, config: Config, unit: Any, folders: UnitFolders) -> Mapping[str, pd.DataFrame]:
+    """Tables of one unit of an experiment, on the worker that this process is."""
+    import torch  # which the process that hands out the work can do without
+
+    from sidetrip.engine.lab import open_lab
+
+    lab = open_lab(config, Path("runs") / config.variant, torch.device(worker().device))
+    lab.folders, lab.report = folders, worker().report
+    experiment = import_module(f"sidetrip.experiments.{name}")
+    if isinstance(unit, BranchPoint):
+        tables: Mapping[str, pd.DataFrame] = experiment.measure(lab, lab.branch_point(unit.seed, unit.step), unit.seed)
+    else:
+        tables = experiment.measure(lab, unit)
+    return tables

@@ -1,0 +1,99 @@
+"""Tasks on a pool of processes of this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from sidetrip.config import Config, Runtime
+from sidetrip.runtime.devices import gpu_count, resolve_device
+from sidetrip.runtime.progress import watching
+from sidetrip.runtime.units import Task, Worker, run_task, start_worker
+
+
+class WorkerKilledError(RuntimeError):
+    """A worker process ended before its unit was finished; the message says how."""
+
+
+def ending(status: int | None) -> str:
+    """How a process ended, by its exit status; minus the number of a signal, if one ended it.
+
+    Memory is a guess that only SIGKILL allows: the system ends with it what takes too much.
+    """
+    if status is None or status >= 0:
+        return "ended" if status is None else f"ended with exit status {status}"
+    name = signal.Signals(-status).name if -status in {int(s) for s in signal.Signals} else f"signal {-status}"
+    return f"killed by {name}{', perhaps for memory' if -status == signal.SIGKILL else ''}"
+
+
+def worker_devices(runtime: Runtime, units: int) -> list[str]:
+    """One entry for each worker: as many as cores on a CPU, one per GPU, never more than units.
+
+    Raises
+    ------
+    ConfigError
+        If the device asked for is not there.
+    """
+    device = resolve_device(runtime.device)
+    if device == "cpu":
+        return ["cpu"] * min(runtime.workers or len(os.sched_getaffinity(0)), units)
+    if device != "cuda":
+        return [device]
+    return [f"cuda:{i}" for i in range(min(gpu_count(), runtime.workers or 2**30, units))]
+
+
+def run_on_pool(tasks: Sequence[Task], config: Config, bar: Any) -> None:
+    """Run tasks on a fresh pool of processes.
+
+    Raises
+    ------
+    WorkerKilledError
+        If a worker was killed; what is finished is in its place.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers inherit it before they load torch
+    devices = worker_devices(config.runtime, len(tasks))
+    context = multiprocessing.get_context("spawn")
+    names = context.Queue()
+    for device in devices:
+        names.put(device)
+    with watching(bar, context) as progress:
+        initial = (progress, config.model.precision, names)
+        with ProcessPoolExecutor(len(devices), context, _start, initial) as executor:
+            workers: Any = executor._processes  # the exit status of a worker is told nowhere else
+            try:
+                submit_all(executor, [(run_task, task) for task in tasks], lambda index: None)
+            except BrokenProcessPool as error:
+                raise WorkerKilledError(_first_killed(list(workers.values()))) from error
+
+
+def _start(progress: Any, precision: str, devices: Any) -> None:
+    start_worker(Worker(devices.get(), progress=progress), precision)
+
+
+def _first_killed(workers: Sequence[Any]) -> str:
+    """How the worker ended that broke the pool; the pool ends the others with SIGTERM."""
+    statuses = []
+    for process in workers:
+        process.join(1.0)
+        statuses.append(process.exitcode)
+    own = [status for status in statuses if status not in (0, -signal.SIGTERM)]
+    return ending(own[0] if own else None)
+
+
+def submit_all(executor: Executor, calls: Sequence[tuple[Any, ...]], finished: Callable[[int], None]) -> None:
+    """Hand calls to any executor in their order, and tell which have finished; the first that fails ends it."""
+    futures = {executor.submit(*call): index for index, call in enumerate(calls)}
+    try:
+        for future in as_completed(futures):
+            future.result()
+            finished(futures[future])
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        executor.shutdown(wait=False)
+        raise

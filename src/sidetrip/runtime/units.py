@@ -1,0 +1,121 @@
+"""One unit of work on a worker process: what it is, and how its result comes to be whole or not there."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from sidetrip.files import FileError, UnitFolders, is_whole, sealing, write_json, write_table
+from sidetrip.runtime.devices import make_deterministic
+from sidetrip.runtime.memory import keep_freed_memory
+from sidetrip.runtime.provenance import PROVENANCE, software, spread
+
+Function = Callable[[Any, UnitFolders], Mapping[str, pd.DataFrame]]
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What a unit may know of the process that it runs on.
+
+    Attributes
+    ----------
+    device : str
+        That it computes on.
+    processes : int
+        That the unit runs on together.
+    progress : queue or None
+        Takes the amounts of a unit's cost that are done.
+    """
+
+    device: str = "cpu"
+    processes: int = 1
+    progress: Any = None
+
+    def report(self, amount: float = 1) -> None:
+        """Tell whoever watches that `amount` of the unit's cost is done."""
+        if self.progress is not None:
+            self.progress.put(amount)
+
+
+_worker = Worker()
+
+
+def worker() -> Worker:
+    """The worker that this process is."""
+    return _worker
+
+
+@dataclass(frozen=True)
+class Task:
+    """A unit with its function, and the folders that it writes to."""
+
+    function: Function
+    unit: Any
+    folders: UnitFolders
+
+
+def become(role: Worker, precision: str) -> None:
+    """Make this thread of this process one that units run on."""
+    global _worker
+    _worker = role
+    make_deterministic(precision)
+    keep_freed_memory()
+
+
+def start_worker(role: Worker, precision: str) -> None:
+    """Make this process a worker that ends with the process that started it, and not before."""
+    # An interrupt goes to all processes of a terminal; the one that started this decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    become(role, precision)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone: nobody would take its results."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def run_task(task: Task) -> None:
+    """Run one unit and seal its result: there is all of it, or nothing.
+
+    On a cluster, the worker of an earlier attempt may be cut off and given up for lost, and yet go on. The two
+    share no folder but the result, which both would fill with the same bytes: the first to finish is taken.
+    """
+    folders = task.folders
+    if is_whole(folders.result):
+        return
+    progress = _take_over(folders)
+    try:
+        with sealing(folders.result) as folder:
+            for name, table in task.function(task.unit, UnitFolders(folder, progress)).items():
+                write_table(table, folder / f"{name}.csv")
+            write_json(folder / PROVENANCE, software(_worker.device) | spread(_worker.processes))
+    except FileError:
+        if not is_whole(folders.result):
+            raise
+    for left in folders.progress.parent.glob(f"{folders.progress.name}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _take_over(folders: UnitFolders) -> Any:
+    """A folder of this attempt's own, with the progress of the latest attempt before it, which thereby loses it."""
+    progress = folders.progress
+    mine = progress.with_name(f"{progress.name}.{uuid.uuid4().hex}")
+    with suppress(OSError):  # two attempts may reach for it at once; the slower one begins anew
+        for latest in sorted(progress.parent.glob(f"{progress.name}*"), key=lambda path: path.stat().st_mtime)[-1:]:
+            latest.rename(mine)
+    return mine

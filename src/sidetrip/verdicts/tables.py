@@ -1,0 +1,18 @@
+"""Tables that verdicts, figures and report read, computed from those of the experiments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from sidetrip.config import Config
+from sidetrip.verdicts.single_step import best_steps, parabolas
+
+
+def derived(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, pd.DataFrame]:
+    """The derived tables that a report keeps, by name."""
+    return {
+        "best_steps": best_steps(tables["single_step"]),
+        "parabolas": parabolas(tables["single_step"], tables["curvature"]),
+    }
