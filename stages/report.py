@@ -5,7 +5,8 @@ from pathlib import Path
 from sidetrip.config import Config
 from sidetrip.data.packed import read_facts
 from sidetrip.files import digest, read_json, read_table, write_bytes
-from sidetrip.report.render import Origin, render, render_index
+from sidetrip.report.index import write_index
+from sidetrip.report.render import Origin, render
 from sidetrip.runtime.provenance import PROVENANCE, code_digest, inputs
 from sidetrip.runtime.stage import stage
 
@@ -28,8 +29,8 @@ def main(config: Config) -> None:
     facts = read_facts(Path("runs") / config.variant / "prepare_data")
     page = render(config, facts, tables, read_json(target / "claims.json"), origin(config, target))
     write_bytes(target / "README.md", page.encode())
-    # Not an out of DVC: it covers variants that are committed but not active, whatever params.yaml lists.
-    write_bytes(reports / "README.md", render_index(reports).encode())
+    # Not outs of DVC: they cover variants that are committed but not active, whatever params.yaml lists.
+    write_index(reports)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any
 
 from sidetrip.config.errors import require
 from sidetrip.config.limits import Choice, Limit
-from sidetrip.config.schema import Config, Quadratic, SingleStep
+from sidetrip.config.schema import Config, Quadratic
 
 DATASETS = ("fashion_mnist", "cifar10", "cifar100")
 TRAINING_PICTURES = {"fashion_mnist": 60_000, "cifar10": 50_000, "cifar100": 50_000}
@@ -28,7 +28,7 @@ def check(config: Config) -> None:
             require(False, key, *fault)
     _check_data(config)
     _check_trips(config)
-    _check_single_step(config.single_step)
+    _check_single_step(config)
     _check_quadratic(config.quadratic)
     _check_runtime(config)
     if config.runtime.device == "cpu":
@@ -81,6 +81,27 @@ def _check_trips(config: Config) -> None:
     require(
         last <= steps, "branch.points", last, f"beyond the burn-in of {steps} steps; lower it or raise burn_in.steps"
     )
+    require(
+        not set(config.branch.early) & set(config.branch.points),
+        "branch.early",
+        config.branch.early,
+        "a step is either early or late; take it out of one of the two lists",
+    )
+    require(
+        max(config.branch.early, default=0) < config.branch.points[0],
+        "branch.early",
+        config.branch.early,
+        f"must come before the first late one ({config.branch.points[0]})",
+    )
+    span = (trips.looks - 1) * trips.look_every
+    shortest = min(trips.windows[-1], trips.two_point_windows[-1], trips.ema_steps)
+    require(
+        span < shortest,
+        "side_trips.looks",
+        trips.looks,
+        f"{trips.look_every} steps apart they begin before the shortest of the widest windows ({shortest}); "
+        "use fewer, or lower side_trips.look_every",
+    )
     room = steps - last
     for key, length in (
         ("side_trips.windows", trips.windows[-1]),
@@ -124,7 +145,14 @@ def _check_runtime(config: Config) -> None:
     )
 
 
-def _check_single_step(settings: SingleStep) -> None:
+def _check_single_step(config: Config) -> None:
+    settings, own = config.single_step, config.burn_in.batch_size
+    require(
+        own in settings.batch_sizes,
+        "single_step.batch_sizes",
+        settings.batch_sizes,
+        f"burn_in.batch_size ({own}) is to be one of them: verdicts are taken there",
+    )
     for size in settings.batch_sizes:
         require(
             size <= settings.chunk or size % settings.chunk == 0,
@@ -181,13 +209,13 @@ def check_samples(config: Config, training_pictures: int, validation_pictures: i
         config.burn_in.batch_size,
         f"two batches, own and held out, exceed the {training_pictures} training pictures; lower it",
     )
-    held_out = config.single_step.held_out_batches
+    own, held_out = config.single_step.own_batches, config.single_step.held_out_batches
     for size in config.single_step.batch_sizes:
         require(
-            size + held_out * min(size, config.single_step.chunk) <= training_pictures,
+            own * size + held_out * min(size, config.single_step.chunk) <= training_pictures,
             "single_step.batch_sizes",
             size,
-            f"{held_out} held-out batches and the own one exceed the {training_pictures} training pictures; lower one",
+            f"{held_out} held-out and {own} own batches exceed the {training_pictures} training pictures; lower one",
         )
     require(
         config.evaluation.validation_samples <= validation_pictures,

@@ -96,6 +96,7 @@ class SingleStep:
     """Loss along one gradient step."""
 
     batch_sizes: list[int] = numbers(Number(2, LARGEST_BATCH, reason=NEEDS_TWO))
+    own_batches: int = between(1, 1000)  # batches that steps are taken on, at each branch point and of each size
     held_out_batches: int = between(10, 10_000)
     # most samples that go through the network at once; larger batches accumulate
     chunk: int = between(2, LARGEST_BATCH, NEEDS_TWO)
@@ -112,6 +113,9 @@ class SideTrips:
     two_point_windows: list[int] = numbers(Number(1, MOST_STEPS))  # also where divergence looks
     ema_steps: int = between(1, MOST_STEPS)  # steps of the EMA trips
     ema_newest: float = above(0, 1)  # δ, weight of the newest iterate
+    # Scores of momentary models and of trips are means over so many looks near the end of their widest windows.
+    looks: int = between(1, 1000)
+    look_every: int = between(1, MOST_STEPS)  # steps between them
     every: int = between(1, MOST_STEPS)  # steps between starts of running averages along the main trajectory
 
 
@@ -143,7 +147,7 @@ class FixedBatch:
 
     steps: int = between(3, 10_000, "the third step is judged")
     points: int = between(3, 10_000)  # on each line between the two runs, its ends included
-    rate: float = between(0, 1000)  # step size; 0: half the best one of the single-step sweep at each branch point
+    widest: float = above(0, 1000)  # largest step size that the line search tries
 
 
 @dataclass
@@ -156,27 +160,32 @@ class Alignment:
 
 @dataclass
 class Claims:
-    """Thresholds of the verdicts and the bootstrap behind their intervals."""
+    """Thresholds of the verdicts, and the tests behind them."""
 
-    bootstrap_samples: int = between(100, 10**6)
-    confidence: float = inside(0, 1)
+    confidence: float = inside(0, 1)  # of the intervals that are shown
+    level: float = inside(0, 0.5)  # of each one-sided test behind a verdict
+    power: float = inside(0, 1)  # at which the seeds needed are counted
     # Ratios, and differences relative to something: positive, and far above any that would still be the effect.
     single_step_floor: float = above(0, 10)
     single_step_gap: float = above(0, 10)
     single_step_rate: float = above(0, 10)
     quadratic_own: float = below(0, 1)  # an R²
+    batch_size_gap: float = above(0, 1000)
     fixed_batch_floor: float = above(0, 10)
+    fixed_batch_held_out: float = above(0, 10)
     fixed_batch_basin: float = above(0, 10)
     average_is_schedule: float = above(0, 10)
     midpoint_tracks_half_rate: float = above(0, 10)
     midpoint_distance: float = above(0, 10)
-    gradient_smoothing_steps: int = between(1, MOST_STEPS)
     fixed_gradient_norm: float = above(0, 10)
     fixed_gradient_cosine: float = below(-1, 1)
     fixed_gradient_direction: float = below(0, 1)  # a share
-    batch_gradients_orthogonal: float = above(0, 1)  # an absolute cosine
+    batch_gradients_orthogonal: float = above(0, 1)  # a cosine
     distance_rank: float = above(-1, 1)  # a rank correlation
     distance_saturates: float = above(0, 10)
+    ema_two_scales: float = above(0, 1)
+    cosine_run_loss: float = above(0, 10)  # nats
+    cosine_run_accuracy: float = above(0, 1)  # a share of the pictures
     identity_error: float = above(0, 1)  # absolute, of weights of order 1
 
 

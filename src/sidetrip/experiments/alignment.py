@@ -4,96 +4,80 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from sidetrip.engine.lab import Lab
-from sidetrip.engine.state import TrainState
-from sidetrip.engine.training import DivergedError, Position, advance, batch_loss
+from sidetrip.engine.state import TrainState, restore
+from sidetrip.engine.training import DivergedError, advance, batch_loss, each_step
+from sidetrip.experiments.looks import alignment_looks
 from sidetrip.kernels import Schedule
 
 CONSTANT, LINEAR = "constant", "linear"
 MEASURED = ("fixed_cosine", "different_batches_cosine", "fixed_norm", "training_norm", "fixed_loss", "training_loss")
 
-Gradient = list[Tensor]
+Batch = tuple[Tensor, Tensor]
+Gradient = Sequence[Tensor]
 
 
-@dataclass(frozen=True)
-class Look:
-    """Loss and gradient of the fixed batch and of the training batch at one point of a trip."""
-
-    fixed_loss: float
-    fixed: Gradient
-    training_loss: float
-    training: Gradient
-
-
-def loss_and_gradient(model: nn.Module, batch: tuple[Tensor, Tensor], precision: str) -> tuple[float, Gradient]:
-    """Mean loss of a batch and its gradient, in the order of the parameters, kept in main memory."""
-    loss = batch_loss(model, batch, precision)
-    return float(loss.detach()), [g.cpu() for g in torch.autograd.grad(loss, list(model.parameters()))]
+def inner(a: Gradient, b: Gradient) -> float:
+    """Inner product of two gradients, accumulated in float64 on their device."""
+    return float(torch.stack([(x.double() * y.double()).sum() for x, y in zip(a, b, strict=True)]).sum())
 
 
 def norm(gradient: Gradient) -> float:
     """Euclidean norm, accumulated in float64."""
-    return math.sqrt(sum(float(g.double().square().sum()) for g in gradient))
+    return math.sqrt(inner(gradient, gradient))
 
 
 def cosine(a: Gradient, b: Gradient) -> float:
     """Cosine of the angle between two gradients, accumulated in float64."""
-    product = sum(float((x.double() * y.double()).sum()) for x, y in zip(a, b, strict=True))
-    return product / (norm(a) * norm(b))
+    return inner(a, b) / (norm(a) * norm(b))
 
 
-def look_along(lab: Lab, start: TrainState, seed: int, rates: Sequence[float]) -> dict[int, Look]:
-    """Advance on the main trajectory's batches and look every so often, by steps after the branch point.
+class _Trip:
+    """A trip that is advanced from look to look; None once it has diverged."""
 
-    The training batch is the one that the next step takes. The trip itself is not touched: gradients
-    are taken on another copy of the model.
-    """
-    settings, precision = lab.config.alignment, lab.optimizer.precision
-    stream = lab.stream(seed)
-    fixed, copy = lab.stream(seed, f"alignment/{start.step}").batch(1), lab.model()
-    copy.train()
-    parameters, looks = dict(copy.named_parameters()), {}
+    def __init__(self, lab: Lab, start: TrainState, seed: int, rates: Sequence[float]) -> None:
+        self._lab, self._start, self._rates = lab, start.step, rates
+        self._stream, self._model, self._copy = lab.stream(seed), lab.model(), lab.model()
+        self.state: TrainState | None = start
 
-    def look(position: Position) -> None:
-        if position.batch_loss is not None:
-            lab.report(1)
-        step = position.step - start.step
-        if step % settings.every:
+    def advance_to(self, step: int) -> None:
+        """Go on to a step after the branch point."""
+        if self.state is None:
             return
-        position.check()
-        with torch.no_grad():
-            for name, weight in position.weights.items():
-                parameters[name].copy_(weight)
-        now = loss_and_gradient(copy, fixed, precision)
-        looks[step] = Look(*now, *loss_and_gradient(copy, stream.batch(position.step + 1), precision))
-        lab.report(2)
+        rates = self._rates[self.state.step - self._start : step]
+        observers = [each_step(self._lab.report)]
+        try:
+            self.state = advance(self._model, self.state, self._stream, rates, self._lab.optimizer, observers)
+        except DivergedError:
+            self.state = None
 
-    with suppress(DivergedError):
-        advance(lab.model(), start, stream, rates, lab.optimizer, [look])
-    return looks
+    def gradient(self, batch: Batch) -> tuple[float, Gradient]:
+        """Mean loss of a batch at the trip's weights, and its gradient; on a copy, so the trip is not touched."""
+        assert self.state is not None
+        restore(self.state, self._copy)
+        return loss_and_gradient(self._copy.train(), batch, self._lab.optimizer.precision)
+
+    def training_batch(self) -> Batch:
+        """The batch that the next step takes."""
+        assert self.state is not None
+        return self._stream.batch(self.state.step + 1)
 
 
-def measures(look: Look, first: Look) -> tuple[float, ...]:
-    """What `MEASURED` names, of a look and the first one of its trip."""
-    return (
-        cosine(look.fixed, first.fixed),
-        cosine(look.fixed, look.training),
-        norm(look.fixed),
-        norm(look.training),
-        look.fixed_loss,
-        look.training_loss,
-    )
+def loss_and_gradient(model: nn.Module, batch: Batch, precision: str) -> tuple[float, Gradient]:
+    """Mean loss of a batch and its gradient, in the order of the parameters."""
+    loss = batch_loss(model, batch, precision)
+    return float(loss.detach()), torch.autograd.grad(loss, list(model.parameters()))
 
 
 def measure(lab: Lab, start: TrainState, seed: int) -> dict[str, pd.DataFrame]:
-    """Follow a constant and a linearly decaying trip from one branch point.
+    """Follow a constant and a linearly decaying trip from one branch point, side by side.
+
+    Gradients are compared as they are taken; none but the first is kept.
 
     Returns
     -------
@@ -106,22 +90,32 @@ def measure(lab: Lab, start: TrainState, seed: int) -> dict[str, pd.DataFrame]:
     """
     steps = lab.config.alignment.steps
     rates = lab.rates[start.step : start.step + steps]
-    linear = rates * Schedule.linear(steps).multipliers
-    trips = {name: look_along(lab, start, seed, r.tolist()) for name, r in ((CONSTANT, rates), (LINEAR, linear))}
-    along = [
-        (seed, start.step, trip, step, *measures(looks[step], looks[0]), False)
-        if step in looks
-        else (seed, start.step, trip, step, *[math.nan] * len(MEASURED), True)
-        for trip, looks in trips.items()
-        for step in range(0, steps + 1, lab.config.alignment.every)
-    ]
-    pairs = [(step, look, trips[LINEAR][step]) for step, look in trips[CONSTANT].items() if step in trips[LINEAR]]
-    between = [
-        (seed, start.step, step, cosine(a.fixed, b.fixed), cosine(a.training, b.training)) for step, a, b in pairs
-    ]
+    decayed = rates * Schedule.linear(steps).multipliers
+    trips = {name: _Trip(lab, start, seed, r.tolist()) for name, r in ((CONSTANT, rates), (LINEAR, decayed))}
+    fixed = lab.stream(seed, f"alignment/{start.step}").batch(1)
+    first: Gradient | None = None
+    along: list[tuple[object, ...]] = []
+    between: list[tuple[object, ...]] = []
+    for step in alignment_looks(lab.config):
+        seen: list[tuple[Gradient, Gradient]] = []
+        for name, trip in trips.items():
+            trip.advance_to(step)
+            if trip.state is None:
+                along.append((seed, start.step, name, step, *[math.nan] * len(MEASURED), True))
+                continue
+            fixed_loss, mine = trip.gradient(fixed)
+            training_loss, training = trip.gradient(trip.training_batch())
+            lab.report(2)
+            first = mine if first is None else first
+            angles = cosine(mine, first), cosine(mine, training)
+            row = (*angles, norm(mine), norm(training), fixed_loss, training_loss, False)
+            along.append((seed, start.step, name, step, *row))
+            seen.append((mine, training))
+        if len(seen) == len(trips):
+            (one, one_training), (other, other_training) = seen
+            between.append((seed, start.step, step, cosine(one, other), cosine(one_training, other_training)))
+    columns = ["seed", "branch", "trip_step", "fixed_cosine", "training_cosine"]
     return {
         "alignment": pd.DataFrame(along, columns=["seed", "branch", "trip", "trip_step", *MEASURED, "diverged"]),
-        "between_trips": pd.DataFrame(
-            between, columns=["seed", "branch", "trip_step", "fixed_cosine", "training_cosine"]
-        ),
+        "between_trips": pd.DataFrame(between, columns=columns),
     }

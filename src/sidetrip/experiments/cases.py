@@ -15,7 +15,7 @@ from sidetrip.kernels import Kernel, Schedule
 MANY = 3  # different weights, from which on a kernel's order matters
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
     """One averaging kernel with the name of its method and its window in steps."""
 
@@ -53,6 +53,44 @@ def controls(config: Config) -> list[tuple[Case, Case]]:
         for name, wrong in (("reversed", weights[::-1]), ("shuffled", shuffled)):
             found.append((Case(f"{case.name}_{name}", Kernel(wrong)), case))
     return found
+
+
+@dataclass(frozen=True)
+class Look:
+    """A moment at which a model is scored.
+
+    Attributes
+    ----------
+    window : int
+        Steps of the window that it belongs to.
+    number : int
+        0 at the end of the window, 1 at the look before, and so on.
+    step : int
+        Steps after the branch point.
+    """
+
+    window: int
+    number: int
+    step: int
+
+
+def looks(config: Config, case: Case | None = None) -> list[Look]:
+    """When the trip of a case is scored; without one, when the main trajectory is, the branch point included.
+
+    One iterate is noise: where a window is the widest of its method, its score is the mean over the last few looks.
+    """
+    compared = cases(config)
+    several = {each.window for each in widest(compared)}
+    windows = {0, *(each.window for each in compared)} if case is None else {case.window}
+    if case is not None and (case.name, case.window) not in {(each.name, each.window) for each in widest(compared)}:
+        several = set()
+    settings = config.side_trips
+    return [
+        Look(window, number, step)
+        for window in sorted(windows)
+        for number in range(settings.looks if window in several else 1)
+        if (step := window - number * settings.look_every) > 0 or number == 0
+    ]
 
 
 def shared_trips(compared: Iterable[Case]) -> list[tuple[Schedule, list[Case]]]:

@@ -7,48 +7,41 @@ comparison: its two-point average and its trip.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from contextlib import suppress
 
 import pandas as pd
 
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import TrainState, distance, saved_steps
-from sidetrip.engine.training import DivergedError, Position, advance
+from sidetrip.engine.training import DivergedError, Position, advance, each_step
 
 
-def independent_trip(lab: Lab, start: TrainState, seed: int, looks: list[int]) -> dict[int, TrainState]:
-    """States of a trip at the main trajectory's rate on a batch sequence of its own, by steps after the branch point.
+def states_along(lab: Lab, start: TrainState, seed: int, batches: str, looks: Iterable[int]) -> dict[int, TrainState]:
+    """States at some steps of a trip at the main trajectory's rate on some batches, by steps after the branch point.
 
-    A trip that diverges keeps fewer.
+    A trip that diverges has fewer.
     """
-    kept: dict[int, TrainState] = {}
+    found: dict[int, TrainState] = {}
+    steps = set(looks)
 
     def keep(position: Position) -> None:
-        if position.step - start.step in looks:
-            kept[position.step - start.step] = position.state()
-        if position.batch_loss is not None:
-            lab.report(1)
+        if position.step - start.step in steps:
+            found[position.step - start.step] = position.state()
 
-    rates = lab.rates[start.step : start.step + looks[-1]].tolist()
+    rates = lab.rates[start.step : start.step + max(steps)].tolist()
+    observers = [keep, each_step(lab.report)]
     with suppress(DivergedError):
-        advance(lab.model(), start, lab.stream(seed, f"independent/{start.step}"), rates, lab.optimizer, [keep])
-    return kept
+        advance(lab.model(), start, lab.stream(seed, batches), rates, lab.optimizer, observers)
+    return found
 
 
 def measure(lab: Lab, start: TrainState, seed: int) -> dict[str, pd.DataFrame]:
     """Measure one branch point.
 
-    Two trips leave it at the same rate: one goes on along the main trajectory, whose states are there, the
-    other takes another batch sequence. They are looked at where the two-point averages end.
-
-    Parameters
-    ----------
-    lab : Lab
-        Data and settings.
-    start : TrainState
-        The branch point; not changed.
-    seed : int
-        Of the run.
+    Two trips leave it at the same rate. One goes on along the main trajectory, the other takes another batch
+    sequence, to the end of the run, as the paper's independently trained θ'. They are compared where the two-point
+    averages end.
 
     Returns
     -------
@@ -56,19 +49,19 @@ def measure(lab: Lab, start: TrainState, seed: int) -> dict[str, pd.DataFrame]:
         seed, branch, trip_step, trip_to_start, trip_to_independent: Euclidean, over the weights; the latter
         is empty where the independent trip has diverged.
     to_independent_end : DataFrame
-        seed, branch, step, distance: of each snapshot θ_t to the end of the independent trip.
+        seed, branch, step, distance: of each snapshot θ_t to the end of the independent trip; no rows if it diverged.
     """
     looks = [0, *lab.config.side_trips.two_point_windows]
-    independent = independent_trip(lab, start, seed, looks)
+    last = lab.config.burn_in.steps - start.step
+    independent = states_along(lab, start, seed, f"independent/{start.step}", [*looks, last])
     distances = []
-    for look, state in zip(looks, lab.replay(seed, [start.step + look for look in looks]), strict=True):
+    for look, state in states_along(lab, start, seed, "train", looks).items():
         apart = distance(state, independent[look]) if look in independent else math.nan
         distances.append((seed, start.step, look, distance(state, start), apart))
-    end = independent.get(looks[-1])
     along = []
-    if end is not None:
+    if last in independent:
         for step in saved_steps(lab.snapshots(seed)):
-            along.append((seed, start.step, step, distance(lab.snapshot(seed, step), end)))
+            along.append((seed, start.step, step, distance(lab.snapshot(seed, step), independent[last])))
     columns = ["seed", "branch", "trip_step", "trip_to_start", "trip_to_independent"]
     return {
         "trip_distances": pd.DataFrame(distances, columns=columns),

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from scipy.optimize import minimize_scalar
+from torch import Tensor, nn
 
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import TrainState, lerp, restore
-from sidetrip.engine.training import DivergedError, Optimizer, Position, advance, batch_loss
-from sidetrip.files import read_table
+from sidetrip.engine.training import DivergedError, Optimizer, advance, batch_loss
 
 OWN, HELD_OUT = "own", "held_out"
+HALVINGS = 10  # of the widest step size, tried in every line search
+CLOSE = 0.03  # relative distance from the best step size that is near enough
+
+Batch = tuple[Tensor, Tensor]
 
 
 class FixedStream:
@@ -29,62 +34,86 @@ class FixedStream:
         return pictures[part], labels[part]
 
 
-def default_rate(single_step: pd.DataFrame, seed: int, branch: int) -> float:
-    """Half the step size at which the own batch's loss is lowest in the sweep of a branch point.
+def common_step_size(lab: Lab, states: Sequence[TrainState], batch: Batch) -> float:
+    """The step size that takes the mean loss of the batch lowest, over plain gradient steps from all of the states.
 
-    Of the smallest batch size, along the plain gradient, with BatchNorm as in training. The whole of it
-    oscillates from the third step on.
+    Halvings of `fixed_batch.widest` are tried first, then the best one's neighbourhood by Brent's method.
     """
-    rows = single_step[(single_step["seed"] == seed) & (single_step["branch"] == branch)]
-    rows = rows[(rows["direction"] == "gradient") & (rows["batchnorm"] == "batch") & (rows["batch"] == OWN)]
-    rows = rows[rows["batch_size"] == rows["batch_size"].min()]
-    return 0.5 * float(rows.set_index("step_size")["loss"].idxmin())
+    model, precision = lab.model().train(), lab.optimizer.precision
+    directions = [_gradient(model, state, batch, precision) for state in states]
+
+    def loss_after(step_size: float) -> float:
+        losses = [
+            _loss_after(model, state, direction, step_size, batch, precision)
+            for state, direction in zip(states, directions, strict=True)
+        ]
+        return sum(losses) / len(losses) if all(map(math.isfinite, losses)) else math.inf
+
+    tried = [lab.config.fixed_batch.widest * 0.5**halvings for halvings in range(HALVINGS)]
+    best = min(tried, key=loss_after)
+    found = minimize_scalar(loss_after, bounds=(0.5 * best, 2.0 * best), options={"xatol": CLOSE * best})
+    return float(found.x) if found.fun < loss_after(best) else best
 
 
-def states_on(lab: Lab, start: TrainState, batch: tuple[Tensor, Tensor], rate: float) -> list[TrainState]:
-    """States after 0, 1, ... plain gradient steps on one batch; fewer if the loss stops being finite."""
-    states: list[TrainState] = []
+def _gradient(model: nn.Module, state: TrainState, batch: Batch, precision: str) -> list[Tensor]:
+    restore(state, model)
+    return list(torch.autograd.grad(batch_loss(model, batch, precision), list(model.parameters())))
 
-    def keep(position: Position) -> None:
-        states.append(position.state())
-        lab.report(1)
 
+@torch.no_grad()
+def _loss_after(
+    model: nn.Module, state: TrainState, direction: Sequence[Tensor], step_size: float, batch: Batch, precision: str
+) -> float:
+    for (name, parameter), d in zip(model.named_parameters(), direction, strict=True):
+        parameter.copy_(state.weights[name] - step_size * d)
+    return float(batch_loss(model, batch, precision))
+
+
+def train_together(
+    lab: Lab, ends: Sequence[TrainState], batch: Batch
+) -> Iterator[tuple[float, Sequence[TrainState] | None]]:
+    """Yield the step size and the states after 0, 1, ... plain gradient steps on one batch; None once one diverged."""
     plain = Optimizer(momentum=0.0, weight_decay=0.0, precision=lab.optimizer.precision)
-    with suppress(DivergedError):
-        advance(lab.model(), start, FixedStream(batch), [rate] * lab.config.fixed_batch.steps, plain, [keep])
-    return states
+    states: Sequence[TrainState] | None = ends
+    yield 0.0, states
+    for _ in range(lab.config.fixed_batch.steps):
+        step_size = math.nan
+        if states is not None:
+            step_size = common_step_size(lab, states, batch)
+            try:
+                states = [advance(lab.model(), state, FixedStream(batch), [step_size], plain) for state in states]
+            except DivergedError:
+                states = None
+        lab.report(1)
+        yield step_size, states
 
 
 def measure(lab: Lab, start: TrainState, seed: int) -> dict[str, pd.DataFrame]:
     """Losses on the lines between two runs on the same fixed batch, after each number of steps.
 
-    One run starts from `start`, the other from the next branch point.
+    One run starts from `start`, the other from the next branch point. Both take steps of the same size, found by a
+    line search at each step, along the plain gradient.
 
     Returns
     -------
     fixed_batch : DataFrame
-        seed, branch, later_branch, rate, later_rate, steps, alpha (0 at the run from the earlier point), batch (own,
-        held_out), loss (empty where a run has diverged). BatchNorm in training mode.
+        seed, branch, later_branch, step_size (of the step that led here; 0 before the first), steps, alpha (0 at the
+        run from the earlier point), batch (own, held_out), loss (empty where a run has diverged). BatchNorm in
+        training mode.
     """
-    points = lab.config.branch.points
+    points, precision = lab.config.branch.points, lab.optimizer.precision
     later = lab.branch_point(seed, points[points.index(start.step) + 1])
-    sweep = read_table(lab.runs / "single_step" / "single_step.csv")
-    ends = start, later
-    rates = [lab.config.fixed_batch.rate or default_rate(sweep, seed, end.step) for end in ends]
-    first, second = ends
-    settings, precision = lab.config.fixed_batch, lab.optimizer.precision
-    stream = lab.stream(seed, f"fixed_batch/{first.step}")
+    stream = lab.stream(seed, f"fixed_batch/{start.step}")
     batches = {OWN: stream.batch(1), HELD_OUT: stream.batch(2)}
-    runs = [states_on(lab, state, batches[OWN], rate) for state, rate in zip(ends, rates, strict=True)]
-    model, rows = lab.model(), []
-    for steps in range(settings.steps + 1):
-        for alpha in np.linspace(0.0, 1.0, settings.points):
-            losses = dict.fromkeys(batches, float("nan"))
-            if all(steps < len(run) for run in runs):
-                restore(lerp(runs[0][steps], runs[1][steps], float(alpha)), model)
-                model.train()
+    model, rows = lab.model().train(), []
+    for steps, (step_size, states) in enumerate(train_together(lab, (start, later), batches[OWN])):
+        for alpha in np.linspace(0.0, 1.0, lab.config.fixed_batch.points):
+            losses = dict.fromkeys(batches, math.nan)
+            if states is not None:
+                restore(lerp(states[0], states[1], float(alpha)), model)
                 with torch.no_grad():
                     losses = {name: float(batch_loss(model, batch, precision)) for name, batch in batches.items()}
-            rows += [(seed, first.step, second.step, *rates, steps, alpha, name, loss) for name, loss in losses.items()]
-    columns = ["seed", "branch", "later_branch", "rate", "later_rate", "steps", "alpha", "batch", "loss"]
+            key = (seed, start.step, later.step, step_size, steps, float(alpha))
+            rows += [(*key, name, loss) for name, loss in losses.items()]
+    columns = ["seed", "branch", "later_branch", "step_size", "steps", "alpha", "batch", "loss"]
     return {"fixed_batch": pd.DataFrame(rows, columns=columns)}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from sidetrip.engine.lab import Lab
-from sidetrip.experiments.cases import Window, cases, widest
-from sidetrip.experiments.side_trips import MOMENTARY, Scores, follow
+from sidetrip.experiments.cases import Window, cases, looks, widest
+from sidetrip.experiments.side_trips import BATCHES, MOMENTARY, Scores, follow
 
 
 def measure(lab: Lab, window: Window) -> dict[str, pd.DataFrame]:
@@ -19,9 +19,10 @@ def measure(lab: Lab, window: Window) -> dict[str, pd.DataFrame]:
     """
     (start,) = lab.replay(window.seed, [window.start])
     scores = Scores(lab, window.seed, window.start)
-    follow(lab, start, window.seed, widest(cases(lab.config)), scores)
+    follow(lab, start, window.seed, widest(cases(lab.config)), looks(lab.config), scores)
     table = pd.DataFrame(scores.rows)
-    momentary = table["model"] == MOMENTARY
-    table["step"] = table["branch"] + table["window_steps"]
-    table.loc[momentary, "window_steps"] = 0
+    table = table[table["split"] != BATCHES]
+    before_end = table["look"] * lab.config.side_trips.look_every
+    table["step"] = table["branch"] + table["window_steps"] - before_end
+    table.loc[table["model"] == MOMENTARY, "window_steps"] = 0
     return {"running_averages": table[["seed", "step", "kernel", "window_steps", "split", "loss", "accuracy"]]}

@@ -7,17 +7,31 @@ point frozen, and the direction that the optimizer would take, momentum included
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from sidetrip.config import SingleStep
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import TrainState, restore
 from sidetrip.engine.training import Optimizer, batch_loss
-from sidetrip.experiments.sweep import BATCH, MOMENTUM, measured_settings, step_sizes
+from sidetrip.experiments.sweep import (
+    BATCH,
+    FIT,
+    GRADIENT,
+    MOMENTUM,
+    NEAR_HELD_OUT,
+    NEAR_OWN,
+    coarse_step_sizes,
+    fit_step_sizes,
+    lowest_at,
+    measured_settings,
+    near_lowest,
+)
 
 OWN, HELD_OUT = "own", "held_out"
 
@@ -27,8 +41,8 @@ Direction = list[Tensor]
 
 def mean_loss(model: nn.Module, parts: Sequence[Batch], precision: str) -> float:
     """Mean loss of a batch that comes in parts of equal size."""
-    with torch.no_grad():
-        return sum(float(batch_loss(model, part, precision)) for part in parts) / len(parts)
+    with torch.no_grad():  # one number is read, however many parts: a GPU is waited for once
+        return float(torch.stack([batch_loss(model, part, precision) for part in parts]).double().mean())
 
 
 def mean_gradient(model: nn.Module, parts: Sequence[Batch], precision: str) -> Direction:
@@ -85,6 +99,49 @@ def applied_direction(gradient: Direction, state: TrainState, names: Sequence[st
     ]
 
 
+class _Line:
+    """Losses of several batches along one line of step sizes from a branch point."""
+
+    def __init__(
+        self, lab: Lab, model: nn.Module, state: TrainState, along: Direction, batches: Sequence[Sequence[Batch]]
+    ) -> None:
+        self._lab, self._model, self._state, self._along, self._batches = lab, model, state, along, batches
+
+    def losses(self, step_size: float, which: slice) -> list[float]:
+        """Mean losses of some of the batches after a step of this size."""
+        _move(self._model, self._state, self._along, step_size)
+        found = [mean_loss(self._model, batch, self._lab.optimizer.precision) for batch in self._batches[which]]
+        self._lab.report(sum(len(part[1]) for batch in self._batches[which] for part in batch))
+        return found
+
+
+OF_OWN, OF_HELD_OUT, OF_ALL = slice(0, 1), slice(1, None), slice(None)  # of the batches of a line
+
+
+def _sweep(line: _Line, settings: SingleStep, refined: bool) -> list[tuple[object, ...]]:
+    """Rows (range, step_size, batch, index, loss) of one line."""
+    rows: list[tuple[object, ...]] = []
+
+    def take(name: str, size: float, which: slice) -> list[float]:
+        losses = line.losses(size, which)
+        for index, loss in enumerate(losses, start=which.start or 0):
+            rows.append((name, size, HELD_OUT if index else OWN, index, loss))
+        return losses
+
+    coarse = coarse_step_sizes(settings)
+    sizes = [size for _, size in coarse]
+    losses = np.array([take(name, size, OF_ALL) for name, size in coarse])
+    if not refined:
+        return rows
+    own, near = losses[:, 0], near_lowest(sizes, losses[:, 0])
+    closer = [take(NEAR_OWN, size, OF_OWN)[0] for size in near]
+    for size in near_lowest(sizes, losses[:, 1:].mean(axis=1)):
+        take(NEAR_HELD_OUT, size, OF_HELD_OUT)
+    for size in fit_step_sizes(lowest_at([*sizes, *near], [*own, *closer])):
+        take(FIT, size, OF_OWN)
+    return rows
+
+
 def measure(lab: Lab, state: TrainState, seed: int) -> dict[str, pd.DataFrame]:
     """Measure one branch point.
 
@@ -104,45 +161,54 @@ def measure(lab: Lab, state: TrainState, seed: int) -> dict[str, pd.DataFrame]:
     Returns
     -------
     single_step : DataFrame
-        seed, branch, batch_size, direction, batchnorm, step_size, batch (own or held_out), index (of
-        the held-out batch; 0 for the own), loss.
+        seed, branch, batch_size, own_batch (number), direction, batchnorm, range (wide, zoom: both kinds of batches;
+        near_own, near_held_out: between the neighbours of the lowest loss; fit: evenly spaced, for parabolas),
+        step_size, batch (own or held_out), index (of the held-out batch; 0 for the own), loss.
     curvature : DataFrame
-        seed, branch, batch_size, direction, batchnorm, loss, slope, curvature: of the own batch at
+        seed, branch, batch_size, own_batch, direction, batchnorm, loss, slope, curvature: of the own batch at
         step size 0; for batches that go through the network at once.
     """
     settings, precision = lab.config.single_step, lab.optimizer.precision
     model = lab.model()
     restore(state, model)
     names = [name for name, _ in model.named_parameters()]
-    sizes = step_sizes(settings.points, settings.widest, settings.zoom)
-    curves, curvatures = [], []
+    curves: list[tuple[object, ...]] = []
+    curvatures: list[tuple[object, ...]] = []
     for size in settings.batch_sizes:
-        # One epoch of one stream: the own batch and the held-out ones share no sample.
-        stream = lab.stream(seed, f"single_step/{state.step}", min(size, settings.chunk))
-        chunks = size // stream.batch_size
-        parts = [stream.batch(step) for step in range(1, chunks + settings.held_out_batches + 1)]
-        batches = [parts[:chunks], *([part] for part in parts[chunks:])]
-        for direction, batchnorm in measured_settings(size, settings):
-            restore(state, model)
-            model.train(batchnorm == BATCH)
-            along = mean_gradient(model, batches[0], precision)
-            if direction == MOMENTUM:
-                along = applied_direction(along, state, names, lab.optimizer)
-            key = (seed, state.step, size, direction, batchnorm)
-            if chunks == 1:  # exact second derivatives take as long as some 16 forward passes
-                parabola = expand(model, batches[0], along, precision)
-                curvatures.append((*key, parabola.loss, parabola.slope, parabola.curvature))
-            for step_size in sizes:
-                _move(model, state, along, float(step_size))
-                for index, batch in enumerate(batches):
-                    loss = mean_loss(model, batch, precision)
-                    curves.append((*key, step_size, HELD_OUT if index else OWN, index, loss))
-                lab.report(size + settings.held_out_batches * stream.batch_size)
-    keys = ["seed", "branch", "batch_size", "direction", "batchnorm"]
+        for own_batch, batches in enumerate(_batches(lab, state.step, seed, size)):
+            for direction, batchnorm in measured_settings(size, own_batch, lab.config):
+                restore(state, model)
+                model.train(batchnorm == BATCH)
+                along = mean_gradient(model, batches[0], precision)
+                if direction == MOMENTUM:
+                    along = applied_direction(along, state, names, lab.optimizer)
+                key = (seed, state.step, size, own_batch, direction, batchnorm)
+                if len(batches[0]) == 1:  # exact second derivatives take as long as some 16 forward passes
+                    parabola = expand(model, batches[0], along, precision)
+                    curvatures.append((*key, parabola.loss, parabola.slope, parabola.curvature))
+                line = _Line(lab, model, state, along, batches)
+                refined = (direction, batchnorm) == (GRADIENT, BATCH)
+                curves += [(*key, *row) for row in _sweep(line, settings, refined)]
+    keys = ["seed", "branch", "batch_size", "own_batch", "direction", "batchnorm"]
     return {
-        "single_step": pd.DataFrame(curves, columns=[*keys, "step_size", "batch", "index", "loss"]),
+        "single_step": pd.DataFrame(curves, columns=[*keys, "range", "step_size", "batch", "index", "loss"]),
         "curvature": pd.DataFrame(curvatures, columns=[*keys, "loss", "slope", "curvature"]),
     }
+
+
+def _batches(lab: Lab, step: int, seed: int, size: int) -> Iterator[list[list[Batch]]]:
+    """Yield each own batch of a size with the held-out ones behind it, each as its chunks.
+
+    All come from one epoch of one stream: no two share a sample.
+    """
+    settings = lab.config.single_step
+    stream = lab.stream(seed, f"single_step/{step}", min(size, settings.chunk))
+    chunks = size // stream.batch_size
+    first = settings.own_batches * chunks
+    held_out = [[stream.batch(number)] for number in range(first + 1, first + settings.held_out_batches + 1)]
+    for own_batch in range(settings.own_batches):
+        own = [stream.batch(own_batch * chunks + chunk) for chunk in range(1, chunks + 1)]
+        yield [own, *held_out]
 
 
 @torch.no_grad()

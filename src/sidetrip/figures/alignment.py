@@ -12,49 +12,40 @@ from matplotlib.figure import Figure
 from sidetrip.config import Config
 from sidetrip.figures import style
 
-TRIPS = {"constant": ("constant rate", style.MOMENTARY), "linear": ("linear decay", style.TRIP)}
+TRIPS = {"constant": ("constant rate", style.MOMENTARY), "linear": ("rate falls linearly to 0", style.TRIP)}
 
 
-def _band(axes: Axes, table: pd.DataFrame, column: str, colour: str, label: str) -> None:
-    """Mean over the pairs, extremes as a band."""
-    found = table.groupby("trip_step")[column].agg(["mean", "min", "max"])
-    axes.plot(found.index, found["mean"], color=colour, lw=1.5, label=label)
-    axes.fill_between(found.index, found["min"], found["max"], color=colour, alpha=0.13, lw=0)
+def _line(axes: Axes, table: pd.DataFrame, column: str, colour: str, label: str, line: str = "-") -> None:
+    """Mean over seeds and branch points by step, with one standard deviation as a band."""
+    found = table.groupby("trip_step")[column].agg(["mean", "std"])
+    axes.plot(found.index, found["mean"], color=colour, lw=1.6, ls=line, label=label)
+    low, high = found["mean"] - found["std"], found["mean"] + found["std"]
+    axes.fill_between(found.index, low, high, color=colour, alpha=0.15, lw=0)
 
 
-def figure_7(along: pd.DataFrame, between: pd.DataFrame) -> Figure:
-    """Draw cosines, norms and losses; lines are means over the pairs, bands their extremes."""
-    figure, panels = plt.subplots(2, 3, figsize=(10.4, 5.6), sharex=True)
-    for trip, (label, colour) in TRIPS.items():
+def figure_7(along: pd.DataFrame, between: pd.DataFrame, least_cosine: float) -> Figure:
+    """Draw cosines, norms and losses of a fixed batch's gradient along both trips, and cosines between the trips."""
+    figure, ((cosines, others), (norms, losses)) = plt.subplots(2, 2, figsize=(style.WIDE, 6.4), sharex=True)
+    for trip, (title, colour) in TRIPS.items():
         rows = along[along["trip"] == trip]
-        for axes, column in (
-            (panels[0][0], "fixed_cosine"),
-            (panels[0][2], "different_batches_cosine"),
-            (panels[1][0], "fixed_norm"),
-            (panels[1][1], "training_norm"),
-            (panels[1][2], "fixed_loss"),
-        ):
-            _band(axes, rows, column, colour, label)
-        training = rows.groupby("trip_step")["training_loss"].mean()
-        panels[1][2].plot(training.index, training, color=colour, lw=1, ls=(0, (2, 2)))
-    _band(panels[0][1], between, "fixed_cosine", style.OWN, "fixed batch")
-    _band(panels[0][1], between, "training_cosine", style.HELD_OUT, "training batch")
-    panels[0][0].axhline(0.5, color="black", lw=0.8, ls=":")
-    panels[0][2].axhline(0.0, color="black", lw=0.8, ls=":")
-    panels[0][0].set(title="fixed batch, with its first gradient", ylabel="cosine", ylim=(-0.25, 1.05))
-    panels[0][1].set(title="between the two trips", ylim=(-0.25, 1.05))
-    panels[0][2].set(title="fixed with training batch", ylim=(-0.75, 1.05))
-    panels[1][0].set(title="gradient norm, fixed batch", ylim=(0, None))
-    panels[1][1].set(title="gradient norm, training batch", ylim=(0, None))
-    panels[1][2].set(title="loss (nats); training batch dotted", ylim=(0, None))
-    for axes in panels[1]:
-        axes.set_xlabel("steps after the branch point")
-    panels[0][1].legend(loc="lower left")
-    handles, labels = panels[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+        _line(cosines, rows, "fixed_cosine", colour, f"with the first, {title}")
+        _line(others, rows, "different_batches_cosine", colour, f"fixed and training batch, {title}")
+        _line(norms, rows, "fixed_norm", colour, f"fixed batch, {title}")
+        _line(losses, rows, "fixed_loss", colour, f"fixed batch, {title}")
+        _line(losses, rows, "training_loss", colour, f"training batches, {title}", ":")
+    _line(cosines, between, "fixed_cosine", style.AVERAGE, "between the trips, equal step")
+    cosines.axhline(least_cosine, color="black", lw=0.8, ls="--")
+    cosines.set(ylabel="cosine", ylim=(min(0.0, cosines.get_ylim()[0]), 1.03), title="gradients of one fixed batch")
+    others.axhline(0.0, color="black", lw=0.8, ls="--")
+    others.set(ylabel="cosine", ylim=(-1, 1), title="gradients of different batches, same weights")
+    norms.set(ylabel="gradient norm", ylim=(0, None), xlabel="steps after the branch point")
+    losses.set(ylabel="loss (nats)", ylim=(0, None), xlabel="steps after the branch point")
+    for axes in (cosines, others, norms, losses):
+        axes.legend(fontsize="x-small", loc="lower left" if axes is cosines else "best")
     return figure
 
 
 def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:
     """The figures of this experiment, by name."""
-    return {"figure_7": figure_7(tables["alignment"], tables["between_trips"])}
+    least = config.claims.fixed_gradient_cosine
+    return {"figure_7": figure_7(tables["alignment"], tables["between_trips"], least)}

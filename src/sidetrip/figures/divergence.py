@@ -12,75 +12,91 @@ from matplotlib.figure import Figure
 from sidetrip.config import Config
 from sidetrip.figures import style
 from sidetrip.verdicts.divergence import along_trips, distances_along
+from sidetrip.verdicts.statistics import POINT, late
 
-INDEPENDENT = "#b8860b"
 LINES = {  # column: (label, colour, line style)
-    "trip_to_independent": ("trips on two batch sequences", INDEPENDENT, "-"),
-    "trip_to_start": ("λ trip – start", style.MOMENTARY, "-"),
-    "half_rate_to_start": ("λ/2 trip – start", style.TRIP, "-"),
-    "midpoint_to_half_rate": ("midpoint – λ/2 trip", style.AVERAGE, "--"),
-    "midpoint_to_start": ("midpoint – start", style.AVERAGE, "-"),
+    "trip_to_independent": ("two λ trips on different batches", style.INDEPENDENT, "-"),
+    "trip_to_start": ("λ trip to the branch point", style.MOMENTARY, "-"),
+    "half_rate_to_start": ("λ/2 trip to the branch point", style.TRIP, "-"),
+    "midpoint_to_start": ("midpoint to the branch point", style.AVERAGE, "-"),
+    "midpoint_to_half_rate": ("midpoint to the λ/2 trip", style.AVERAGE, "--"),
 }
 MODELS = {
     "trip": ("λ trip", style.MOMENTARY),
-    "midpoint": ("midpoint", style.AVERAGE),
+    "midpoint": ("midpoint of its ends", style.AVERAGE),
     "half_rate": ("λ/2 trip", style.TRIP),
 }
 
 
-def _curve(axes: Axes, table: pd.DataFrame, x: str, y: str, colour: str, line: str = "-") -> pd.Series:
-    """Mean over the pairs with their extremes as a band; returns the mean."""
-    found = table.groupby(x)[y].agg(["mean", "min", "max"])
-    axes.plot(found.index, found["mean"], color=colour, ls=line, lw=1.8)
-    axes.fill_between(found.index, found["min"], found["max"], color=colour, alpha=0.13, lw=0)
-    return found["mean"]
+def _curve(axes: Axes, table: pd.DataFrame, y: str, colour: str, label: str, line: str = "-") -> None:
+    """Mean over seeds and branch points, with one standard deviation as a band."""
+    found = table.groupby("trip_step")[y].agg(["mean", "std"])
+    axes.plot(found.index, found["mean"], color=colour, ls=line, lw=1.8, label=label)
+    low, high = found["mean"] - found["std"], found["mean"] + found["std"]
+    axes.fill_between(found.index, low, high, color=colour, alpha=0.13, lw=0)
+
+
+def changes(losses: pd.DataFrame, split: str) -> pd.DataFrame:
+    """Losses of the three models less that of their branch point, in one split."""
+    rows = losses[losses["split"] == split]
+    start = rows[rows["trip_step"] == 0].set_index(POINT)["trip"].rename("start")
+    rows = rows.join(start, on=POINT)
+    return rows.assign(**{model: rows[model] - rows["start"] for model in MODELS})
 
 
 def figure_6(distances: pd.DataFrame, losses: pd.DataFrame) -> Figure:
-    """Draw the five distances along the trips, and the losses of midpoint and λ/2 trip; means over the pairs.
+    """Draw the five distances along the trips, and training and validation losses of midpoint, λ/2 trip and λ trip.
 
-    Of the tables that `claims.divergence.distances_along` and `along_trips` make.
+    Of the tables that `verdicts.divergence.distances_along` and `along_trips` make.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10.2, 4.0))
-    ends = {}
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10.6, 4.6))
     for column, (label, colour, line) in LINES.items():
-        ends[label] = (_curve(left, distances, "trip_step", column, colour, line).iloc[-1], colour)
-    style.label_ends(left, ends)
+        _curve(left, distances, column, colour, label, line)
     left.set(xlabel="steps after the branch point", ylabel="L2 distance of the weights", ylim=(0, None))
-    # Against the branch point's own loss: the levels of early and late branch points differ by more than any gain.
-    pair, rows, ends = ["seed", "branch"], losses[losses["split"] == "validation"], {}
-    start = rows[rows["trip_step"] == 0].set_index(pair)["trip"].rename("start")
-    rows = rows.join(start, on=pair)
-    rows = rows.assign(**{model: rows[model] - rows["start"] for model in MODELS})
-    for model, (label, colour) in MODELS.items():
-        ends[label] = (_curve(right, rows, "trip_step", model, colour).iloc[-1], colour)
-    style.label_ends(right, ends)
-    right.set(xlabel="steps after the branch point", ylabel="validation loss, change (nats)")
-    right.axhline(0.0, color="black", lw=0.8, ls=":")
+    left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    for axes, split in ((middle, "train"), (right, "validation")):
+        for model, (label, colour) in MODELS.items():
+            _curve(axes, changes(losses, split), model, colour, label)
+        axes.axhline(0.0, color="black", lw=0.8, ls=":")
+        axes.set(xlabel="steps after the branch point", title=f"{style.SPLIT_TITLES[split]} loss")
+    middle.set(ylabel="change since the branch point (nats)")
+    middle.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
     return figure
 
 
 def figure_8(along: pd.DataFrame) -> Figure:
-    """Draw the distance of θ_t to the end of an independent trip, one line a pair, coloured by branch point."""
-    figure, axes = plt.subplots(figsize=(6.6, 4.0))
+    """Draw the distance of θ_t to the end of an independent trip, one line a seed, coloured by branch point."""
+    figure, axes = plt.subplots(figsize=(7.4, 4.0))
     branches = sorted(along["branch"].unique())
     colours = dict(zip(branches, style.sequence(len(branches)), strict=True))
-    for (seed, branch), curve in along.groupby(["seed", "branch"]):
+    for (seed, branch), curve in along.groupby(POINT):
         curve, first = curve.sort_values("step"), seed == along["seed"].min()
-        label = f"branch point {branch}" if first else None
-        axes.plot(curve["step"], curve["distance"], color=colours[branch], lw=1.4, label=label)
+        label = f"left the run at step {branch}" if first else None
+        axes.plot(curve["step"], curve["distance"], color=colours[branch], lw=1.2, label=label)
         here = curve[curve["step"] <= branch].iloc[-1]
         axes.plot(here["step"], here["distance"], "o", color=colours[branch], ms=6, mec="white")
+    end = along["step"].max()
+    axes.axvline(end, color="black", lw=0.8, ls=":")
+    axes.annotate(
+        "the independent\ntrip ends here",
+        (end, axes.get_ylim()[1]),
+        (-6, -2),
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        fontsize="small",
+    )
     axes.set(xlabel="step t of the main trajectory", ylabel="L2 distance of θ$_t$ to the end\nof an independent trip")
     axes.set(ylim=(0, None))
-    axes.legend()
+    axes.legend(loc="lower left")
     return figure
 
 
 def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:
-    """The figures of this experiment, by name."""
-    distances = distances_along(tables["trip_distances"], tables["distances"])
+    """The figures of this experiment, by name; late branch points alone."""
+    points = config.branch.points
+    distances = late(distances_along(tables["trip_distances"], tables["distances"]), points)
     return {
-        "figure_6": figure_6(distances, along_trips(tables["side_trips"])),
+        "figure_6": figure_6(distances, along_trips(late(tables["side_trips"], points))),
         "figure_8": figure_8(tables["to_independent_end"]),
     }

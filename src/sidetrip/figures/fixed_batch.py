@@ -38,15 +38,15 @@ def _process(axes: Axes) -> None:
 
 
 def figure_3(table: pd.DataFrame, seed: int) -> Figure:
-    """Draw the process, and mean losses over the seed's pairs of branch points on its lines."""
-    figure, (sketch, own, held_out) = plt.subplots(1, 3, figsize=(10.4, 3.7), width_ratios=(0.8, 1, 1))
+    """Draw the process, and for one seed's first two branch points the losses on its lines."""
+    rows = table[(table["seed"] == seed) & (table["branch"] == table.loc[table["seed"] == seed, "branch"].min())]
+    figure, (sketch, own, held_out) = plt.subplots(1, 3, figsize=(10.4, 3.9), width_ratios=(0.8, 1, 1))
     _process(sketch)
-    steps = sorted(table["steps"].unique())
+    steps = sorted(rows["steps"].unique())
     colours = style.sequence(len(steps))
     for axes, batch, title in ((own, "own", "the fixed batch"), (held_out, "held_out", "a held-out batch")):
-        rows = table[(table["batch"] == batch) & (table["seed"] == seed)]
         for step, colour in zip(steps, colours, strict=True):
-            line = rows[rows["steps"] == step].groupby("alpha")["loss"].mean()
+            line = rows[(rows["batch"] == batch) & (rows["steps"] == step)].set_index("alpha")["loss"].sort_index()
             axes.plot(line.index, line, color=colour, lw=1.6)
         axes.set(xlabel="α, from the run of θ$_t$ to that of θ$_{t+Δ}$", title=title, ylim=(0, None))
     own.set(ylabel="loss (nats)")

@@ -1,12 +1,11 @@
-"""Tables, figures and claims to reports/<variant>/README.md, and the index over variants."""
+"""Tables, figures and verdicts to reports/<variant>/README.md."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -15,20 +14,30 @@ import pandas as pd
 from sidetrip.config import Config
 from sidetrip.data.packed import Facts
 from sidetrip.experiments.methods import METHODS
-from sidetrip.verdicts.side_trips import CONTROLS, average_is_schedule, compared
-from sidetrip.verdicts.single_step import best_steps, paper_setting
-from sidetrip.verdicts.statements import MEANINGS
-from sidetrip.verdicts.statistics import NOT_REPRODUCED, PAIR, REPRODUCED, UNDECIDED, judge_mean, judge_ratio
+from sidetrip.verdicts.side_trips import compared, of_score, widest_window
+from sidetrip.verdicts.single_step import BATCH, paper_setting
+from sidetrip.verdicts.statements import statements
+from sidetrip.verdicts.statistics import (
+    NOT_MEASURED,
+    NOT_REPRODUCED,
+    POINT,
+    REPRODUCED,
+    UNDECIDED,
+    by_seed,
+    fieller,
+    late,
+)
 
+# One section each, in the order of the page; every name is that of an experiment.
+SECTIONS = ("single_step", "fixed_batch", "side_trips", "divergence", "alignment", "quadratic")
 ORIGINS = {
     "embedded": "all of Fashion-MNIST (MIT licence, Zalando SE), averaged to 14 × 14, in this repository",
     "torchvision": "downloaded by torchvision",
     "folder": "a folder of picture files that is not part of this repository",
 }
-DECIDED = (REPRODUCED, NOT_REPRODUCED)
-MARKS = {"reproduced": "yes", "not reproduced": "**no**", "undecided": "undecided", "not measured": "–"}
 
-Claims = list[dict[str, Any]]
+Claims = Sequence[dict[str, Any]]
+Tables = Mapping[str, pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -48,37 +57,48 @@ class Origin:
     software: list[tuple[dict[str, str], list[str]]]
 
 
-def render(
-    config: Config,
-    facts: Facts,
-    tables: dict[str, pd.DataFrame],
-    claims: Claims,
-    provenance: Origin,
-) -> str:
+def render(config: Config, facts: Facts, tables: Tables, claims: Claims, provenance: Origin) -> str:
     """Markdown of one variant's report."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("sidetrip.report", "."),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
-    return environment.get_template("report.md.j2").render(
+    rows = {row["id"]: row for row in claims}
+    regime = rows[f"average_is_schedule_{METHODS[0].name}"]["regime"]
+    return environment.get_template("page.md.j2").render(
         config=config,
         facts=facts,
+        scored=config.evaluation.validation_samples or facts.validation_samples,
         provenance=provenance,
         claims=claims,
-        rows={row["id"]: row for row in claims},
-        controls=_controls(config, tables),
+        rows=rows,
+        unmeasured=[row for row in claims if row["verdict"] == NOT_MEASURED],
+        counts=counts(claims),
+        sections=SECTIONS,
+        methods=METHODS,
+        regime={"window": regime["window_over_branch"], "fall": regime["fall_over_gain"]},
         origin=ORIGINS[config.data.source],
-        step=_step_facts(config, tables["single_step"]),
-        averages=_average_facts(config, tables),
+        step=step_facts(config, tables["best_steps"]),
+        averages=average_facts(config, tables),
+        points=point_rows(tables["by_point"]),
+        controls=control_rows(config, tables),
         meaning=partial(meaning, claims),
     )
 
 
-def _step_facts(config: Config, single_step: pd.DataFrame) -> dict[str, Any]:
-    size = min(config.single_step.batch_sizes)
-    best = best_steps(paper_setting(single_step)).query("batch_size == @size")
-    own, held = (best[best["batch"] == kind].set_index(PAIR) for kind in ("own", "held_out"))
+def counts(claims: Claims) -> str:
+    """How many statements were reproduced, not reproduced, undecided, not measured; a sentence."""
+    found = Counter(row["verdict"] for row in claims)
+    parts = [f"{found[verdict]} {verdict}" for verdict in (REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_MEASURED)]
+    return f"Of {len(claims)} statements: {', '.join(parts)}."
+
+
+def step_facts(config: Config, best_steps: pd.DataFrame) -> dict[str, Any]:
+    """Means over the own batches of the run's own size at late branch points."""
+    size = config.burn_in.batch_size
+    best = late(paper_setting(best_steps), config.branch.points).query("batch_size == @size")
+    own, held = (best[best["batch"] == kind].set_index(BATCH) for kind in ("own", "held_out"))
     return {
         "n": len(own),
         "batch_size": size,
@@ -90,93 +110,61 @@ def _step_facts(config: Config, single_step: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _average_facts(config: Config, tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
-    scores, distances, rows = tables["side_trips"], tables["distances"], []
-    for kernel, title in ((method.name, method.title) for method in METHODS):
-        means = compared(scores, kernel).groupby(["metric", "split"]).mean()
-        widest = distances[distances["kernel"] == kernel].pipe(
-            lambda d: d[d["window_steps"] == d["window_steps"].max()]
-        )
-        row = {
-            f"{metric}_{model}": means.loc[(metric, "validation"), model]
-            for metric in ("loss", "accuracy")
-            for model in ("momentary", "average", "trip")
-        }
-        window = scores.loc[scores["kernel"] == kernel, "window_steps"].max()
-        relative = (widest["average_to_trip"] / widest["trip_to_start"]).mean()
-        row |= _accuracy_gap(scores, kernel, config)
-        rows.append(row | {"title": f"{title}, {window} steps", "relative_distance": relative})
-    diverged = int(scores.query("model == 'trip' and split == 'validation'")["diverged"].sum())
-    return {"rows": rows, "n": len(config.seeds) * len(config.branch.points), "diverged": diverged}
-
-
-def _controls(config: Config, tables: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
-    """Averages with a wrong kernel against the trip of the true one, beside the true kernel itself."""
-    scores, distances = tables["side_trips"], tables["distances"]
-    found = []
-    for kernel, true in ({true: true for true in CONTROLS.values()} | CONTROLS).items():
-        apart, right = (distances[distances["kernel"] == name].set_index(PAIR) for name in (kernel, true))
-        right = right[right["window_steps"] == right["window_steps"].max()]
-        pairs = apart[["average_to_trip"]].join(right[["average_to_trip"]], rsuffix="_true", how="inner")
-        farther = judge_ratio(
-            pairs["average_to_trip"].to_numpy(), pairs["average_to_trip_true"].to_numpy(), config.claims, above=1.0
-        )
-        found.append(
+def average_facts(config: Config, tables: Tables) -> dict[str, Any]:
+    """Mean scores of every method at its widest window over the late branch points, and how many trips diverged."""
+    scores = late(tables["side_trips"], config.branch.points)
+    distances, rows = late(tables["distances"], config.branch.points), []
+    for method in METHODS:
+        window = widest_window(scores, method.name)
+        table = compared(scores, method.name, window)
+        here = distances[(distances["kernel"] == method.name) & (distances["window_steps"] == window)]
+        rows.append(
             {
-                "kernel": kernel.replace("_", ", "),
-                "relative_distance": (apart["average_to_trip"] / apart["trip_to_start"]).mean(),
-                "farther": None if kernel == true else farther,
-                "judged": average_is_schedule(scores, true, config.claims, kernel),
+                "title": f"{method.title}, {window} steps",
+                "loss": of_score(table, "loss", "validation").mean().to_dict(),
+                "accuracy": of_score(table, "accuracy", "validation").mean().to_dict(),
+                "relative_distance": (here["average_to_trip"] / here["trip_to_start"]).mean(),
             }
         )
+    ends = tables["side_trips"].query("model == 'trip' and split == 'validation' and look == 0")
+    return {"rows": rows, "diverged": int(ends["diverged"].sum())}
+
+
+def point_rows(by_point: pd.DataFrame) -> list[dict[str, Any]]:
+    """Validation loss of every seed and branch point, at the widest window of each method."""
+    rows = by_point.query("split == 'validation' and metric == 'loss'")
+    widest = rows.groupby("kernel")["window_steps"].transform("max")
+    titles = {method.name: method.title for method in METHODS}
+    shown = rows[rows["window_steps"] == widest].assign(title=lambda table: table["kernel"].map(titles))
+    return shown.to_dict("records")  # type: ignore[return-value]
+
+
+def control_rows(config: Config, tables: Tables) -> list[dict[str, Any]]:
+    """Averages with a wrong kernel against the trip of the true one."""
+    scores, distances = (late(tables[name], config.branch.points) for name in ("side_trips", "distances"))
+    found = []
+    for method in METHODS:
+        window = widest_window(scores, method.name)
+        apart = distances[distances["window_steps"] == window].set_index(POINT)
+        true = by_seed(apart.loc[apart["kernel"] == method.name, "average_to_trip"])
+        for kernel in sorted({name for name in scores["kernel"] if name.startswith(f"{method.name}_")}):
+            gap = of_score(compared(scores, method.name, window, kernel), "loss", "validation")["gap"]
+            wrong = by_seed(apart.loc[apart["kernel"] == kernel, "average_to_trip"])
+            farther = fieller(wrong.to_numpy(), true.to_numpy(), config.claims.confidence)
+            changed = kernel.removeprefix(f"{method.name}_")
+            found.append(
+                {"kernel": f"{method.title}, {changed}", "trip": method.title, "gap": gap.mean(), "farther": farther}
+            )
     return found
-
-
-def _accuracy_gap(scores: pd.DataFrame, kernel: str, config: Config) -> dict[str, float]:
-    """Average - trip in validation accuracy, with its interval."""
-    rows = compared(scores, kernel).xs(("accuracy", "validation"), level=("metric", "split")).dropna()
-    found = judge_mean((rows["average"] - rows["trip"]).to_numpy(), config.claims)
-    return {"gap": found.value, "gap_low": found.low, "gap_high": found.high}
 
 
 def meaning(claims: Claims, ids: Sequence[str]) -> str:
     """What the verdicts on some statements mean, a sentence each; what is undecided at the end."""
     verdicts = {row["id"]: row["verdict"] for row in claims}
-    sentences = [MEANINGS[name][verdicts[name] == NOT_REPRODUCED] for name in ids if verdicts[name] in DECIDED]
-    unsure = [row["statement"] for row in claims if row["id"] in ids and row["verdict"] == UNDECIDED]
+    known = {statement.id: statement for statement in statements()}
+    sentences = [known[name].if_true for name in ids if verdicts[name] == REPRODUCED]
+    sentences += [known[name].if_false for name in ids if verdicts[name] == NOT_REPRODUCED]
+    unsure = [known[name].statement for name in ids if verdicts[name] == UNDECIDED]
     if unsure:
-        sentences.append(f"Undecided with this many pairs: {'; '.join(unsure)}.")
+        sentences.append(f"Undecided with this many seeds: {'; '.join(unsure)}.")
     return " ".join(sentences)
-
-
-def render_index(reports: Path) -> str:
-    """Markdown of reports/README.md: every variant that has a report, verdicts side by side."""
-    found = {path.parent.name: json.loads(path.read_text()) for path in sorted(reports.glob("*/claims.json"))}
-    names = list(found)
-    lines = [
-        "# Results",
-        "",
-        "One column a variant; the link leads to its report. Statements and criteria: each report's table of verdicts.",
-        "",
-        "| statement | source | " + " | ".join(f"[{name}]({name}/README.md)" for name in names) + " |",
-        "| --- | --- |" + " --- |" * len(names),
-    ]
-    by_id = {name: {row["id"]: row for row in rows} for name, rows in found.items()}
-    for row in next(iter(found.values()), []):
-        cells = [_cell(by_id[name].get(row["id"])) for name in names]
-        lines.append(f"| {row['statement']} | {row['source']} | {' | '.join(cells)} |")
-    pictures = [
-        f"### {name}\n\n![Two-point averages and side trips, {name}]({name}/figures/figure_10.png)\n"
-        for name in names
-        if (reports / name / "figures" / "figure_10.png").exists()
-    ]
-    gallery = ["", "## Two-point averaging across the variants (Fig. 10)", "", *pictures] if pictures else []
-    return "\n".join(
-        [*lines, "", "Cells: reproduced (yes, no, undecided) and the measured value; – is not measured.", *gallery, ""]
-    )
-
-
-def _cell(row: dict[str, Any] | None) -> str:
-    if row is None or row["verdict"] == "not measured":
-        return "–"
-    return f"{MARKS[row['verdict']]} ({row['value']:.3g})"

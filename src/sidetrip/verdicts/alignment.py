@@ -2,61 +2,76 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 
 from sidetrip.config import Config
-from sidetrip.verdicts.statistics import NOT_REPRODUCED, PAIR, Measured, Table, Tables, both, judge_mean
+from sidetrip.verdicts.statistics import (
+    POINT,
+    Judged,
+    Measured,
+    NotMeasured,
+    Table,
+    Tables,
+    all_of,
+    by_seed,
+    failed,
+    judge_mean,
+    judge_within,
+)
 
 
-def norm_changes(along: Table, smoothing_steps: int) -> Table:
-    """Largest relative change of the fixed batch's gradient norm, smoothed, one row a pair and trip.
+def norm_changes(along: Table) -> pd.Series:
+    """Log of the gradient norm's mean over the second half of a trip ÷ over the first; by seed, branch, trip."""
 
-    Means over windows of so many steps, against the mean of the first window; empty if the trip diverged.
+    def change(curve: Table) -> float:
+        middle = curve["trip_step"].max() / 2
+        first, second = (
+            curve.loc[half, "fixed_norm"].mean() for half in (curve["trip_step"] <= middle, curve["trip_step"] > middle)
+        )
+        return float(np.log(second / first))
+
+    return along.groupby([*POINT, "trip"])[["trip_step", "fixed_norm"]].apply(change)
+
+
+def shares_aligned(along: Table, least: float) -> pd.Series:
+    """Share of the looks after the first with a cosine above `least`; by seed, branch, trip."""
+    later = along[(along["trip_step"] > 0) & ~along["diverged"]]
+    return (later["fixed_cosine"] > least).astype(float).groupby([later[key] for key in (*POINT, "trip")]).mean()
+
+
+def between_minus_first(tables: Tables) -> pd.Series:
+    """Cosine of the fixed batch's gradients between the trips at equal step − cosine with the first gradient.
+
+    Mean over the looks after the first and over both trips; by seed and branch point.
     """
-    rows = []
-    for (seed, branch, trip), curve in along.groupby([*PAIR, "trip"]):
-        if curve["diverged"].any():
-            rows.append((seed, branch, trip, np.nan))
-            continue
-        curve = curve.sort_values("trip_step")
-        every = curve["trip_step"].diff().median()
-        window = max(1, min(len(curve), round(smoothing_steps / every)))
-        smooth = curve["fixed_norm"].rolling(window).mean().dropna()
-        rows.append((seed, branch, trip, (smooth / smooth.iloc[0] - 1).abs().max()))
-    return pd.DataFrame(rows, columns=[*PAIR, "trip", "change"])
+    between = tables["between_trips"].query("trip_step > 0").groupby(POINT)["fixed_cosine"].mean()
+    first = tables["alignment"].query("trip_step > 0").groupby(POINT)["fixed_cosine"].mean()
+    return between - first
 
 
-def shares_aligned(along: Table, least: float) -> Table:
-    """Share of looks after the first with a cosine above `least`, one row a pair and trip; none once it diverged."""
-    later = along[along["trip_step"] > 0]
-    aligned = later.assign(share=(later["fixed_cosine"] > least).astype(float))
-    return aligned.groupby([*PAIR, "trip"])[["share"]].mean().reset_index()
-
-
-def judge(tables: Tables, config: Config) -> dict[str, Measured]:
-    """Judge the rows fixed_gradient_norm, fixed_gradient_direction (both trips) and batch_gradients_orthogonal."""
+def judge(tables: Tables, config: Config) -> Judged:
+    """Judge the rows fixed_gradient_*, trips_aligned and batch_gradients_orthogonal."""
     along, claims = tables["alignment"], config.claims
-    changes = norm_changes(along, claims.gradient_smoothing_steps).groupby("trip")["change"]
-    shares = shares_aligned(along, claims.fixed_gradient_cosine).groupby("trip")["share"]
-    between = along.assign(size=along["different_batches_cosine"].abs()).groupby(PAIR)["size"].mean()
-    norm = {
-        f"{trip} trip": judge_mean(x.dropna().to_numpy(), claims, below=claims.fixed_gradient_norm)
-        for trip, x in changes
-        if x.notna().any()
+    names = ("fixed_gradient_norm", "fixed_gradient_direction", "trips_aligned", "batch_gradients_orthogonal")
+    if along["diverged"].all():
+        return dict.fromkeys(names, NotMeasured("every trip diverged"))
+    changes, shares = norm_changes(along), shares_aligned(along, claims.fixed_gradient_cosine)
+    norms, directions = {}, {}
+    for trip in along["trip"].unique():
+        change = by_seed(changes.xs(trip, level="trip")).to_numpy()
+        margin = np.full(len(change), claims.fixed_gradient_norm)
+        norms[f"the {trip} trip"] = judge_within(change, margin, claims)
+        share = by_seed(shares.xs(trip, level="trip")).to_numpy()
+        directions[f"the {trip} trip"] = judge_mean(share, claims, above=claims.fixed_gradient_direction)
+    between = by_seed(along.set_index(POINT)["different_batches_cosine"]).to_numpy()
+    limit = claims.batch_gradients_orthogonal
+    results: dict[str, Measured] = {
+        "fixed_gradient_norm": all_of(norms, claims.level),
+        "fixed_gradient_direction": all_of(directions, claims.level),
+        "trips_aligned": judge_mean(by_seed(between_minus_first(tables)).to_numpy(), claims, above=0.0),
+        "batch_gradients_orthogonal": judge_mean(between, claims, below=limit, above=-limit),
     }
-    direction = {
-        f"{trip} trip": judge_mean(x.to_numpy(), claims, above=claims.fixed_gradient_direction) for trip, x in shares
-    }
-    results = {"fixed_gradient_direction": both(direction)}
-    if norm:
-        results["fixed_gradient_norm"] = both(norm)
     if along["diverged"].any():  # a trip that diverged keeps neither norm nor direction
-        results = {name: replace(found, verdict=NOT_REPRODUCED, pairs_needed=None) for name, found in results.items()}
-    sizes = between.dropna().to_numpy()
-    if len(sizes):
-        limit = claims.batch_gradients_orthogonal
-        results["batch_gradients_orthogonal"] = judge_mean(sizes, claims, below=limit)
+        return {name: failed(row, "a trip diverged") for name, row in results.items()}
     return results

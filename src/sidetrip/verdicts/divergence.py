@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 from scipy.stats import spearmanr
 
 from sidetrip.config import Config
-from sidetrip.verdicts.statistics import PAIR, Measured, Table, Tables, both, judge_mean, judge_ratio
+from sidetrip.verdicts.statistics import (
+    POINT,
+    Judged,
+    Measured,
+    NotMeasured,
+    Table,
+    Tables,
+    all_of,
+    by_seed,
+    judge_equal,
+    judge_mean,
+    late,
+)
+
+CONSTANT_ALONE = "a statement about a constant rate; this variant's rate falls"
 
 
 def along_trips(side_trips: Table) -> Table:
@@ -19,14 +34,15 @@ def along_trips(side_trips: Table) -> Table:
     DataFrame
         seed, branch, trip_step, split, trip, midpoint, half_rate; at step 0 all three are the branch point.
     """
-    two_point = side_trips[side_trips["kernel"] == "two_point"]
-    momentary = side_trips[side_trips["model"] == "momentary"]
+    rows = side_trips[(side_trips["look"] == 0) & side_trips["split"].isin(["train", "validation"])]
+    two_point = rows[rows["kernel"] == "two_point"]
+    momentary = rows[rows["model"] == "momentary"]
     names = {"momentary": "trip", "average": "midpoint", "trip": "half_rate"}
     start = [momentary[momentary["window_steps"] == 0].assign(model=model) for model in names]
     there = momentary[momentary["window_steps"].isin(two_point["window_steps"])]
-    rows = pd.concat([*start, there, two_point]).rename(columns={"window_steps": "trip_step"})
-    rows["model"] = rows["model"].map(names)
-    wide = rows.pivot_table(index=[*PAIR, "trip_step", "split"], columns="model", values="loss", dropna=False)
+    found = pd.concat([*start, there, two_point]).rename(columns={"window_steps": "trip_step"})
+    found["model"] = found["model"].map(names)
+    wide = found.pivot_table(index=[*POINT, "trip_step", "split"], columns="model", values="loss", dropna=False)
     return wide.reset_index().rename_axis(columns=None)
 
 
@@ -45,7 +61,7 @@ def distances_along(trip_distances: Table, distances: Table) -> Table:
         "average_to_start": "midpoint_to_start",
         "average_to_trip": "midpoint_to_half_rate",
     }
-    keys = [*PAIR, "trip_step"]
+    keys = [*POINT, "trip_step"]
     two_point = distances[distances["kernel"] == "two_point"].drop(columns="kernel").rename(columns=columns)
     joined = trip_distances.merge(two_point, on=keys, how="left")
     at_start = joined["trip_step"] == 0
@@ -54,54 +70,78 @@ def distances_along(trip_distances: Table, distances: Table) -> Table:
 
 
 def tracking(losses: Table) -> Table:
-    """For each pair, means over the trip: |midpoint - λ/2 trip| and the midpoint's gain over the λ trip.
+    """Means over the trip of midpoint − λ/2 trip (gap) and of what the midpoint gains over the λ trip (gain).
 
-    Validation loss in nats; the branch point itself, where all three are one, is left out.
+    Training loss in nats, by seed and branch point; the branch point itself, where all three are one, is left out.
     """
-    rows = losses[(losses["split"] == "validation") & (losses["trip_step"] > 0)].set_index(PAIR)
-    gap, gain = (rows["midpoint"] - rows["half_rate"]).abs(), rows["trip"] - rows["midpoint"]
-    return pd.DataFrame({"gap": gap, "gain": gain}).dropna().groupby(PAIR).mean()
+    rows = losses[(losses["split"] == "train") & (losses["trip_step"] > 0)].set_index(POINT)
+    gap, gain = rows["midpoint"] - rows["half_rate"], rows["trip"] - rows["midpoint"]
+    return pd.DataFrame({"gap": gap, "gain": gain}).dropna().groupby(POINT).mean()
 
 
 def saturation(along: Table) -> Table:
-    """For each pair: Spearman's ρ of distance with step up to the branch point, and change after ÷ fall before.
+    """Spearman's ρ of distance with step up to the branch point, and the change from there to the end ÷ fall before.
 
-    The change after is the largest one, of any later snapshot against that nearest to the branch point.
+    Columns seed, branch, rank, change; the change is that of the last snapshot against the one nearest to the branch
+    point, without its sign.
     """
     rows = []
-    for (seed, branch), curve in along.groupby(PAIR):
-        before = curve[curve["step"] <= branch].sort_values("step")["distance"].to_numpy()
-        after = curve[curve["step"] > branch]["distance"].to_numpy()
-        if len(before) < 3 or not len(after):
+    for (seed, branch), curve in along.groupby(POINT):
+        curve = curve.sort_values("step")
+        before, after = curve[curve["step"] <= branch]["distance"], curve[curve["step"] > branch]["distance"]
+        if len(before) < 3 or after.empty:
             continue
-        fall = before[0] - before[-1]
+        fall = before.iloc[0] - before.iloc[-1]
         # A distance that has not fallen has nothing to be compared with: it counts as not having saturated.
-        ratio = abs(after - before[-1]).max() / fall if fall > 0 else math.inf
-        rows.append((seed, branch, spearmanr(range(len(before)), before).statistic, ratio))
-    return pd.DataFrame(rows, columns=[*PAIR, "rank", "change"])
+        change = abs(after.iloc[-1] - before.iloc[-1]) / fall if fall > 0 else math.inf
+        rows.append((seed, branch, spearmanr(range(len(before)), before).statistic, change))
+    return pd.DataFrame(rows, columns=[*POINT, "rank", "change"])
 
 
-def judge(tables: Tables, config: Config) -> dict[str, Measured]:
-    """Judge the rows midpoint_tracks_half_rate, midpoint_distance and distance_saturates."""
-    claims, results = config.claims, {}
-    tracked = tracking(along_trips(tables["side_trips"]))
-    if len(tracked):
-        results["midpoint_tracks_half_rate"] = judge_ratio(
-            tracked["gap"].to_numpy(),
-            tracked["gain"].to_numpy(),
-            claims,
-            below=claims.midpoint_tracks_half_rate,
-            # A gain that is not there turns the sign of the ratio: that is no tracking either.
-            above=0.0,
+def _tracks(side_trips: Table, config: Config) -> Measured | NotMeasured:
+    found = tracking(along_trips(late(side_trips, config.branch.points)))
+    if found.empty:
+        return NotMeasured("every trip at half the rate diverged")
+    gap, gain = by_seed(found["gap"]).to_numpy(), by_seed(found["gain"]).to_numpy()
+    judged = judge_equal(gap, gain, config.claims.midpoint_tracks_half_rate, config.claims)
+    return replace(judged, quantity="nats", detail=f"gain of the midpoint over the λ trip {gain.mean():.3g} nats")
+
+
+def _distance(tables: Tables, config: Config) -> Measured | NotMeasured:
+    distances = late(distances_along(tables["trip_distances"], tables["distances"]), config.branch.points)
+    ends = distances[distances["trip_step"] == distances["trip_step"].max()].dropna().set_index(POINT)
+    if ends.empty:
+        return NotMeasured("every independent trip diverged")
+    ratio = by_seed(ends["midpoint_to_half_rate"] / ends["trip_to_independent"])
+    return judge_mean(ratio.to_numpy(), config.claims, below=config.claims.midpoint_distance, above=0.0)
+
+
+def _saturates(along: Table, config: Config) -> Measured | NotMeasured:
+    if config.burn_in.schedule != "constant":
+        return NotMeasured(CONSTANT_ALONE)
+    found = saturation(along).set_index(POINT)
+    if found.empty:
+        return NotMeasured(
+            "there are fewer than three snapshots before a branch point, or none after; lower burn_in.snapshot_every"
         )
-    distances = distances_along(tables["trip_distances"], tables["distances"])
-    ends = distances[distances["trip_step"] == distances["trip_step"].max()].dropna()
-    if len(ends):
-        ratio = (ends["midpoint_to_half_rate"] / ends["trip_to_independent"]).to_numpy()
-        results["midpoint_distance"] = judge_mean(ratio, claims, below=claims.midpoint_distance, above=0.0)
-    found = saturation(tables["to_independent_end"])
-    if len(found):
-        rank = judge_mean(found["rank"].to_numpy(), claims, below=claims.distance_rank)
-        change = judge_mean(found["change"].to_numpy(), claims, below=claims.distance_saturates)
-        results["distance_saturates"] = both({"ρ": rank, "change after ÷ fall before": change})
-    return results
+    claims = config.claims
+    return all_of(
+        {
+            "ρ up to the branch point": judge_mean(
+                by_seed(found["rank"]).to_numpy(), claims, below=claims.distance_rank
+            ),
+            "change after ÷ fall before": judge_mean(
+                by_seed(found["change"]).to_numpy(), claims, below=claims.distance_saturates
+            ),
+        },
+        claims.level,
+    )
+
+
+def judge(tables: Tables, config: Config) -> Judged:
+    """Judge the rows midpoint_tracks_half_rate, midpoint_distance and distance_saturates."""
+    return {
+        "midpoint_tracks_half_rate": _tracks(tables["side_trips"], config),
+        "midpoint_distance": _distance(tables, config),
+        "distance_saturates": _saturates(tables["to_independent_end"], config),
+    }

@@ -8,24 +8,47 @@ passes as often as one with a single interval.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 from sidetrip.config import Config
-from sidetrip.verdicts.statistics import NOT_REPRODUCED, REPRODUCED, Measured, Table, Tables
+from sidetrip.verdicts.statistics import (
+    CLOSED_FORM,
+    GROUPS,
+    NOT_REPRODUCED,
+    REPRODUCED,
+    Interval,
+    Judged,
+    Measured,
+    NotMeasured,
+    Table,
+    Tables,
+    all_of,
+    judge_mean,
+    judge_within,
+    student_interval,
+)
+
+# The rows of this experiment: no data, so no regime.
+ROWS = (
+    "ema_two_scales",
+    "stationary_radius",
+    "averaging_equals_schedule",
+    "midpoint_inside",
+    "drag_and_drift",
+    "stationary_covariance",
+)
 
 
-def monte_carlo(values: np.ndarray, confidence: float, together: int = 1) -> tuple[float, float, float]:
+def monte_carlo(values: np.ndarray, confidence: float, together: int = 1) -> Interval:
     """Mean over independent groups with its interval, one of so many that hold together."""
-    spread = student.ppf(1 - (1 - confidence) / (2 * together), len(values) - 1)
-    reach = spread * values.std(ddof=1) / math.sqrt(len(values))
-    return float(values.mean()), float(values.mean() - reach), float(values.mean() + reach)
+    return student_interval(values, 1 - (1 - confidence) / together)
 
 
-def _holds(found: tuple[float, float, float], target: float) -> bool:
-    return found[1] <= target <= found[2]
+def _holds(found: Interval, target: float) -> bool:
+    return found.low <= target <= found.high
 
 
 def _verdict(good: bool) -> str:
@@ -54,58 +77,78 @@ def _stationary_radius(lemma_1: Table, confidence: float) -> Measured:
     ]
     good = all(_holds(s, 0.5) for s in slopes.values()) and all(_holds(r, 1.0) for r in ratios)
     detail = (
-        f"slope for A = I; random A: {slopes['random'][0]:.3f}; squared radius over λ/(2 - λ)·E‖c‖²: "
-        f"{min(r[0] for r in ratios):.3f} to {max(r[0] for r in ratios):.3f}"
+        f"slope for A = I; random A: {slopes['random'].value:.3f}; squared radius over λ/(2 - λ)·E‖c‖²: "
+        f"{min(r.value for r in ratios):.3f} to {max(r.value for r in ratios):.3f}"
     )
-    return Measured(*slopes["identity"], int(lemma_1["group"].nunique()), _verdict(good), detail)
+    return Measured(slopes["identity"], int(lemma_1["group"].nunique()), _verdict(good), unit=GROUPS, detail=detail)
 
 
 def _largest(values: pd.Series, limit: float, detail: str = "") -> Measured:
     """An identity: its largest error is number and interval at once."""
     worst = float(values.max())
-    return Measured(worst, worst, worst, len(values), _verdict(worst < limit), detail)
+    return Measured(
+        Interval(worst, worst, worst), len(values), _verdict(worst < limit), unit=CLOSED_FORM, detail=detail
+    )
 
 
 def _midpoint_inside(ratios: Table, confidence: float) -> Measured:
     found = monte_carlo(ratios["ratio"].to_numpy(), confidence)
-    return Measured(*found, len(ratios), _verdict(_holds(found, math.sqrt(0.5))), f"1/√2 = {math.sqrt(0.5):.4f}")
+    detail = f"1/√2 = {math.sqrt(0.5):.4f}"
+    return Measured(found, len(ratios), _verdict(_holds(found, math.sqrt(0.5))), unit=GROUPS, detail=detail)
 
 
-def steps_to_half(curve: pd.Series) -> float:
-    """Step at which a loss (indexed by step) first reaches half of its first value, by linear interpolation."""
-    half, steps, losses = 0.5 * curve.iloc[0], curve.index.to_numpy(float), curve.to_numpy()
-    below = np.flatnonzero(losses <= half)
-    if not len(below):
-        return math.inf
-    i = int(below[0])
-    share = (losses[i - 1] - half) / (losses[i - 1] - losses[i])
-    return float(steps[i - 1] + share * (steps[i] - steps[i - 1]))
+def decay_rates(table: Table, ema_steps: int) -> Table:
+    """Decay rate of the slow coordinate's loss per step, one row a group, one column a run.
 
-
-def _two_scales(table: Table, confidence: float) -> Measured:
-    """EMA - small rate in the fast coordinate's last loss, EMA - large rate in the slow one's steps to half."""
-    last = table[(table["coordinate"] == "fast") & (table["step"] == table["step"].max())]
-    fast = last.pivot_table(index="group", columns="run", values="loss")
+    The slope of the log loss, from two lengths of the EMA on (before, it forgets its start) to where the run at the
+    large rate comes within ten times its last loss. Empty where there are fewer than three rows between.
+    """
     slow = table[table["coordinate"] == "slow"].pivot_table(index="step", columns=["run", "group"], values="loss")
-    halves = slow.apply(steps_to_half).rename("half").reset_index().pivot_table("half", index="group", columns="run")
-    low = monte_carlo((fast["ema"] - fast["small_rate"]).to_numpy(), confidence, 2)
-    quick = monte_carlo((halves["ema"] - halves["large_rate"]).to_numpy(), confidence, 2)
-    # As low, as fast: better would do as well.
-    good = low[1] <= 0 and quick[1] <= 0
-    means = halves.mean()
-    detail = (
-        f"shown: steps to half of the slow loss, EMA - large rate ({means['ema']:.0f} against "
-        f"{means['large_rate']:.0f}; small rate {means['small_rate']:.0f}); "
-        f"last fast loss: EMA {fast['ema'].mean():.2g}, small rate {fast['small_rate'].mean():.2g}, "
-        f"large rate {fast['large_rate'].mean():.2g}"
+    large = table[(table["coordinate"] == "slow") & (table["run"] == "large_rate")].groupby("step")["loss"].mean()
+    settled = large[large <= 10.0 * large.iloc[-1]].index.min()
+    inside = slow[(slow.index >= 2 * ema_steps) & (slow.index <= settled)]
+    if len(inside) < 3:
+        return pd.DataFrame()
+    slopes = inside.apply(lambda losses: -np.polyfit(inside.index, np.log(losses), 1)[0])
+    return slopes.rename("rate").reset_index().pivot_table("rate", index="group", columns="run")
+
+
+def _two_scales(table: Table, config: Config) -> Measured | NotMeasured:
+    """Decay rate of the EMA's slow loss ÷ the large rate's; its last total loss against those of both rates."""
+    settings, claims = config.quadratic, config.claims
+    rates = decay_rates(table, settings.ema_steps)
+    if rates.empty:
+        return NotMeasured("the slow loss settles before the EMA has forgotten its start; raise quadratic.steps")
+    ends = table[table["step"] == table["step"].max()]
+    last = ends.pivot_table("loss", index="group", columns="run", aggfunc="sum")
+    speed = (rates["ema"] / rates["large_rate"]).to_numpy() - 1
+    lag = ema_lag(settings.large_rate * settings.slow, 1 / settings.ema_steps)
+    decay, end = 1e3 * rates.mean(), last.mean()
+    shown = (
+        f"decay per 1000 steps: EMA {decay['ema']:.3g}, large rate {decay['large_rate']:.3g}, small rate "
+        f"{decay['small_rate']:.3g}; last total loss: EMA {end['ema']:.3g}, large {end['large_rate']:.3g}, small "
+        f"{end['small_rate']:.3g}; the EMA lags by {lag:.0f} steps"
     )
-    return Measured(*quick, len(fast), _verdict(good), detail)
+    parts = {
+        "decay rate, EMA ÷ large rate − 1": judge_within(speed, np.full(len(speed), claims.ema_two_scales), claims),
+        "last loss, large rate − EMA": judge_mean((last["large_rate"] - last["ema"]).to_numpy(), claims, above=0.0),
+        "last loss, small rate − EMA": judge_mean((last["small_rate"] - last["ema"]).to_numpy(), claims, above=0.0),
+    }
+    return replace(all_of(parts, claims.level), unit=GROUPS, detail=shown)
+
+
+def ema_lag(contraction: float, newest: float) -> float:
+    """Steps by which an EMA trails a decay exp(-xt), for x = λκ: ln(δ/(δ - x))/x; infinite where x >= δ."""
+    if contraction >= newest:
+        return math.inf
+    return math.log(newest / (newest - contraction)) / contraction
 
 
 def covariance_ratios(table: Table, confidence: float) -> Table:
     """Simulated over closed form with simultaneous intervals: omega, kernel, formula, ratio, low, high."""
     groups = list(table.groupby(["omega", "kernel", "formula"]))
-    rows = [(*key, *monte_carlo(rows["ratio"].to_numpy(), confidence, len(groups))) for key, rows in groups]
+    found = [(key, monte_carlo(rows["ratio"].to_numpy(), confidence, len(groups))) for key, rows in groups]
+    rows = [(*key, interval.value, interval.low, interval.high) for key, interval in found]
     return pd.DataFrame(rows, columns=["omega", "kernel", "formula", "ratio", "low", "high"])
 
 
@@ -125,16 +168,17 @@ def _stationary_covariance(table: Table, confidence: float) -> Measured:
         f"non-symmetric Ω, which it does not cover: {', '.join(off)}"
     )
     n = int(table["group"].nunique())
-    return Measured(float(worst["ratio"]), float(worst["low"]), float(worst["high"]), n, _verdict(good), detail)
+    interval = Interval(float(worst["ratio"]), float(worst["low"]), float(worst["high"]))
+    return Measured(interval, n, _verdict(good), unit=GROUPS, detail=detail)
 
 
-def judge(tables: Tables, config: Config) -> dict[str, Measured]:
+def judge(tables: Tables, config: Config) -> Judged:
     """Judge the rows of the analytic model."""
     claims, confidence = config.claims, config.claims.confidence
     drag = tables["drag_and_drift"]
     cross = drag["mean_cross_term"].to_numpy() / drag["standard_error"].to_numpy()
     return {
-        "ema_two_scales": _two_scales(tables["two_scales"], confidence),
+        "ema_two_scales": _two_scales(tables["two_scales"], config),
         "stationary_radius": _stationary_radius(tables["lemma_1"], confidence),
         "averaging_equals_schedule": _largest(
             tables["lemma_2"]["largest_difference"],

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from sidetrip.config import Config
+from sidetrip.experiments.methods import METHODS
 from sidetrip.verdicts import alignment, divergence, fixed_batch, quadratic, side_trips, single_step
-from sidetrip.verdicts.statements import STATEMENTS
-from sidetrip.verdicts.statistics import NOT_MEASURED, UNDECIDED, Measured, Tables
+from sidetrip.verdicts.statements import statements
+from sidetrip.verdicts.statistics import NOT_MEASURED, UNDECIDED, Interval, Measured, NotMeasured, Tables
 
-EXPERIMENTS = (single_step, fixed_batch, side_trips, divergence, alignment, quadratic)
-REASONS = {
-    "cosine_run": "the main schedule of this variant is not a cosine; fashion_mnist_cosine measures it",
-    "fixed_batch_floor": "it takes two branch points of a seed; add one to branch.points",
-    "fixed_batch_basin": "it takes two branch points of a seed; add one to branch.points",
-    "batch_size_gap": "no step lowers the held-out loss at some batch size, or there is only one batch size",
+JUDGES = (single_step, fixed_batch, side_trips, divergence, alignment, quadratic)
+OTHERWISE = "the number is not finite: a drop or a gain is zero"
+OF_METHOD = {f"average_is_schedule_{method.name}": method.name for method in METHODS} | {
+    "averaging_helps": "swa",
+    "midpoint_tracks_half_rate": "two_point",
+    "midpoint_distance": "two_point",
+    "cosine_run": "swa",
 }
-OTHERWISE = "the number is not finite: a drop or a gain is zero, or every trip diverged"
 
 
 def measure(tables: Tables, config: Config) -> list[dict[str, Any]]:
@@ -26,29 +28,73 @@ def measure(tables: Tables, config: Config) -> list[dict[str, Any]]:
 
     Parameters
     ----------
-    tables : dict of str to DataFrame
+    tables : mapping of str to DataFrame
         The tables of all experiments.
     config : Config
         Thresholds and settings.
+
+    Returns
+    -------
+    list of dict
+        id, source, statement, criterion; value, low, high, n, unit, quantity, verdict, regime (rate_over_batch,
+        window_over_branch, fall_over_gain, where they apply), detail, part, ratio; seeds_needed of undecided rows
+        (null: more than 100); reason of rows that were not measured.
+
+    Raises
+    ------
+    ValueError
+        If a judge names a statement that is not there, or none judges one.
     """
-    found: dict[str, Measured] = {}
-    for experiment in EXPERIMENTS:
-        found |= experiment.judge(tables, config)
-    rows = []
-    for statement in STATEMENTS:
-        row: dict[str, Any] = asdict(statement)
-        row["criterion"] = statement.criterion.format(**asdict(config.claims))
-        measured = found.get(statement.id)
-        if measured is None or not math.isfinite(measured.value):
-            reason = REASONS.get(statement.id, OTHERWISE)
-            row |= {"value": None, "low": None, "high": None, "n": 0, "verdict": NOT_MEASURED, "reason": reason}
-        else:
-            values = {key: _json_number(getattr(measured, key)) for key in ("value", "low", "high")}
-            row |= values | {"n": measured.n, "verdict": measured.verdict, "detail": measured.detail}
-            if measured.verdict == UNDECIDED:
-                row["pairs_needed"] = measured.pairs_needed
-        rows.append(row)
-    return rows
+    found: dict[str, Measured | NotMeasured] = {}
+    for judge in JUDGES:
+        found |= judge.judge(tables, config)
+    known = statements()
+    if odd := {statement.id for statement in known} ^ found.keys():
+        raise ValueError(f"statements and judges do not fit together: {', '.join(sorted(odd))}")
+    averages = side_trips.regimes(tables, config)
+    return [
+        {
+            "id": statement.id,
+            "source": statement.source,
+            "statement": statement.statement,
+            "criterion": statement.criterion.format(**asdict(config.claims)),
+            **_values(found[statement.id]),
+            "regime": _regime(statement.id, averages, config),
+        }
+        for statement in known
+    ]
+
+
+def _values(found: Measured | NotMeasured) -> dict[str, Any]:
+    if isinstance(found, NotMeasured) or not math.isfinite(found.interval.value):
+        reason = found.reason if isinstance(found, NotMeasured) else OTHERWISE
+        return {"value": None, "low": None, "high": None, "n": 0, "verdict": NOT_MEASURED, "reason": reason}
+    row: dict[str, Any] = {
+        **_numbers(found.interval),
+        "n": found.n,
+        "unit": found.unit,
+        "quantity": found.quantity,
+        "verdict": found.verdict,
+    }
+    row |= {"part": found.part, "detail": found.detail}
+    if found.ratio is not None:
+        row["ratio"] = _numbers(found.ratio)
+    if found.verdict == UNDECIDED:
+        row["seeds_needed"] = found.seeds_needed
+    return row
+
+
+def _regime(name: str, averages: Mapping[str, Mapping[str, float]], config: Config) -> dict[str, float | None]:
+    if name in quadratic.ROWS:
+        return {}
+    found: dict[str, float | None] = {"rate_over_batch": _json_number(config.burn_in.rate / config.burn_in.batch_size)}
+    if name in OF_METHOD:
+        found |= {key: _json_number(value) for key, value in averages[OF_METHOD[name]].items()}
+    return found
+
+
+def _numbers(interval: Interval) -> dict[str, float | None]:
+    return {key: _json_number(value) for key, value in asdict(interval).items()}
 
 
 def _json_number(value: float) -> float | None:

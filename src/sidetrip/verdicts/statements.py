@@ -1,249 +1,243 @@
-"""What the paper states, where, and the criterion by which each statement is judged."""
+"""What the paper states, where, how each statement is judged, and what it means that it holds or not."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sidetrip.experiments.methods import METHODS, Method
+
 
 @dataclass(frozen=True)
 class Statement:
-    """What the paper says, where, and the criterion in words."""
+    """One statement of the paper.
+
+    Attributes
+    ----------
+    id, source, statement : str
+        Its name, where it stands, and what it says in brief.
+    criterion : str
+        How it is judged; names of thresholds in braces.
+    if_true, if_false : str
+        What the verdict means, in a sentence.
+    """
 
     id: str
     source: str
     statement: str
     criterion: str
+    if_true: str
+    if_false: str
 
 
-# What it means that a statement holds, and that it does not.
-MEANINGS = {
-    "single_step_floor": (
-        "One step takes a batch below the loss that the run's best averaged model reaches on training data.",
-        "One step does not take a batch below the loss of the run's best averaged model.",
-    ),
-    "single_step_gap": (
-        "Hardly any of that carries over to other batches: a batch's gradient is mostly its own.",
-        "More of it carries over to other batches than the criterion allows.",
-    ),
-    "single_step_rate": (
-        "The step that is best for a batch is far too long for the others.",
-        "The best step for other batches is not much shorter than for the batch itself.",
-    ),
-    "quadratic_own": (
-        "Along its own gradient a batch's loss is close to a parabola, as the paper's model assumes.",
-        "Along its own gradient a batch's loss is not close enough to a parabola.",
-    ),
-    "batch_size_gap": (
-        "Larger batches have more in common with the rest of the data.",
-        "The gap between a batch and the others does not shrink with its size.",
-    ),
-    "fixed_batch_floor": (
-        "Three steps all but erase one batch's loss.",
-        "Three steps leave more of the batch's loss than the criterion allows.",
-    ),
-    "fixed_batch_basin": (
-        "Wherever on the run it is started, training on the batch ends in one basin.",
-        "A ridge lies between what the two starting points lead to.",
-    ),
-    "average_is_schedule_swa": (
-        "SWA lands where a linear decay of the rate would have landed.",
-        "SWA differs from its trip on at least one score by more than the criterion allows.",
-    ),
-    "average_is_schedule_two_point": (
-        "The midpoint of two iterates lands where half the rate would have landed.",
-        "The two-point average differs from its trip on at least one score by more than the criterion allows.",
-    ),
-    "average_is_schedule_ema": (
-        "The EMA lands where its decay of the rate would have landed.",
-        "The EMA differs from its trip on at least one score by more than the criterion allows.",
-    ),
-    "averaging_helps": (
-        "Averaging helps in every form.",
-        "Not every average helps.",
-    ),
-    "midpoint_tracks_half_rate": (
-        "All along the trip the midpoint is as good as a trip at half the rate.",
-        "The midpoint and the trip at half the rate part in loss.",
-    ),
-    "midpoint_distance": (
-        "The two are different points all the same, though nearer to each other than independent trips are.",
-        "The two are not near each other in the sense of the criterion.",
-    ),
-    "fixed_gradient_norm": (
-        "The size of a fixed batch's gradient hardly changes along the trip.",
-        "The size of a fixed batch's gradient changes along the trip by more than the paper saw.",
-    ),
-    "fixed_gradient_direction": (
-        "Its direction stays, so that a batch pulls the same way on both runs, as Lemma 2 assumes.",
-        "Its direction does not stay as Lemma 2 assumes: averages and trips that agree, agree in loss, not in path.",
-    ),
-    "batch_gradients_orthogonal": (
-        "Different batches pull in unrelated directions.",
-        "Different batches pull in related directions.",
-    ),
-    "distance_saturates": (
-        "Independent runs from one point settle at a fixed distance from each other, as on a shell.",
-        "The distance between independent runs does not fall and then stay within the limits of the criterion.",
-    ),
-    "ema_two_scales": (
-        "An EMA has the low noise of the small rate and the speed of the large one.",
-        "An EMA does not have both at once in the sense of the criterion: it lags behind the run that it averages.",
-    ),
-    "stationary_radius": (
-        "At a constant rate a run settles at a radius that grows with the square root of the rate.",
-        "The stationary radius does not follow the square root of the rate within its interval.",
-    ),
-    "averaging_equals_schedule": (
-        "Where gradients do not change, average and trip are the same point, to rounding.",
-        "Average and trip differ where they must not: look for a defect.",
-    ),
-    "midpoint_inside": (
-        "Midpoints lie inside the shell that the run moves on.",
-        "Midpoints do not have the radius that independence implies.",
-    ),
-    "drag_and_drift": (
-        "What a step adds to the norm and what it takes away add up exactly.",
-        "Drag and drift do not add up: look for a defect.",
-    ),
-    "stationary_covariance": (
-        "The closed form gives the spread of any average, in every direction.",
-        "The closed form and the simulation differ by more than chance.",
-    ),
-    "cosine_run": (
-        "The equivalence needs no constant rate.",
-        "On a run with a cosine schedule at least one average differs from its trip by more than the criterion allows.",
-    ),
-}
+def _of_method(method: Method) -> Statement:
+    subject = method.phrase[0].upper() + method.phrase[1:]
+    return Statement(
+        f"average_is_schedule_{method.name}",
+        "Table 1, Fig. 5, 10, 14",
+        f"{method.phrase} and the side trip with its equivalent schedule reach the same accuracy and loss",
+        "average − trip within ± {average_is_schedule:g} × gain (two one-sided tests at {level:g}), widest window; "
+        "loss and accuracy, train and validation",
+        f"{subject} lands where {method.schedule} would have landed.",
+        f"{subject} differs from its trip in at least one score by more than the criterion allows.",
+    )
 
 
-STATEMENTS = [
+BEFORE_METHODS = (
     Statement(
         "single_step_floor",
         "Fig. 2",
         "one step on a batch takes that batch's loss below the average loss of a fully trained model",
-        "lowest own-batch loss ÷ training loss of the run's best average < {single_step_floor:g}",
+        "lowest own-batch loss ÷ loss of the run's best average on training batches of the same kind < "
+        "{single_step_floor:g}",
+        "One step takes a batch below the loss that the run's best average has on such batches.",
+        "One step does not take a batch below the loss that the run's best average has on such batches.",
     ),
     Statement(
         "single_step_gap",
         "Fig. 2, 12",
         "on a held-out training batch only small steps help",
-        "best relative drop, held-out ÷ own < {single_step_gap:g}",
+        "best relative drop of the loss, held-out ÷ own batch < {single_step_gap:g}",
+        "Hardly any of that carries over to other batches: the step is mostly for its own batch.",
+        "More of it carries over to other batches than the criterion allows.",
     ),
     Statement(
         "single_step_rate",
         "Fig. 2",
         "the best step size differs greatly",
-        "best step size, held-out ÷ own < {single_step_rate:g}",
+        "best step size, held-out ÷ own batch < {single_step_rate:g}",
+        "The step that is best for a batch is far too long for the others.",
+        "The best step for other batches is not much shorter than the best for the batch itself.",
     ),
     Statement(
         "quadratic_own",
         "Fig. 2, §3",
         "the own-batch loss is a low-degree polynomial of the step size",
-        "R² of a parabola on [0, 1.5 × own best step] ≥ {quadratic_own:g}",
+        "R² of a parabola on evenly spaced step sizes of [0, 1.5 × own best step] ≥ {quadratic_own:g}",
+        "Along its own gradient a batch's loss is close to a parabola.",
+        "Along its own gradient a batch's loss is not close enough to a parabola.",
     ),
     Statement(
         "batch_size_gap",
         "Fig. 13",
         "the own-batch drop is orders of magnitude above the held-out drop, less so for very large batches",
-        "log10 ratio of the drops, largest − smallest batch size, < 0",
+        "own ÷ held-out drop > {batch_size_gap:g} at the smallest batch; its log10 falls from the smallest to the "
+        "largest",
+        "The smaller the batch, the more its gradient is its own.",
+        "The gap between a batch and the others is not that large, or does not shrink with the batch size.",
     ),
     Statement(
         "fixed_batch_floor",
         "Fig. 3",
         "within 3 full-batch steps on one batch its loss is near 0",
-        "own loss after 3 steps ÷ before < {fixed_batch_floor:g}",
+        "own loss after 3 steps ÷ before < {fixed_batch_floor:g}; step size by line search",
+        "Three steps all but erase one batch's loss.",
+        "Three steps leave more of the batch's loss than the criterion allows.",
+    ),
+    Statement(
+        "fixed_batch_held_out",
+        "Fig. 3",
+        "meanwhile the held-out loss increases dramatically",
+        "held-out loss after the last step ÷ before the first > {fixed_batch_held_out:g}",
+        "The loss of other batches rises meanwhile.",
+        "The loss of other batches does not rise meanwhile.",
     ),
     Statement(
         "fixed_batch_basin",
         "Fig. 3",
-        "trips on the same fixed batch from t and t+Δ end in the same basin",
-        "barrier after the last step ÷ loss before the first < {fixed_batch_basin:g}, own and held-out batch",
+        "trips on the same fixed batch from t and t+Δ end in the same basin, for the own and for the held-out batch",
+        "rise on the line between the ends over the worse end ÷ loss before the first step < {fixed_batch_basin:g}",
+        "From both points of the run, training on the batch ends in one basin.",
+        "A ridge lies between what the two starting points lead to.",
     ),
-    *(
-        Statement(
-            f"average_is_schedule_{kernel}",
-            "Table 1, Fig. 5, 10, 14",
-            f"{title} and the side trip with its equivalent schedule reach the same accuracy and loss",
-            "|average − trip| ÷ |average − momentary| < {average_is_schedule:g}, widest window, "
-            "loss and accuracy, train and validation",
-        )
-        for kernel, title in (("swa", "the SWA average"), ("two_point", "the two-point average"), ("ema", "the EMA"))
-    ),
+)
+
+AFTER_METHODS = (
     Statement(
-        "averaging_helps", "Fig. 5", "every average beats the momentary model", "gain in validation loss > 0, each kind"
+        "averaging_helps",
+        "Fig. 5",
+        "every average beats the momentary model (constant rate)",
+        "gain in validation loss > 0, every method",
+        "Averaging helps in every form.",
+        "At least one average does not help.",
     ),
     Statement(
         "midpoint_tracks_half_rate",
         "Fig. 6",
-        "the loss of the midpoint follows that of the λ/2 trip along the whole trip",
-        "mean |difference| ÷ mean gain over the λ trip < {midpoint_tracks_half_rate:g}",
+        "the training loss of the midpoint follows that of the λ/2 trip along the whole trip",
+        "midpoint − λ/2 trip, mean over the looks, within ± {midpoint_tracks_half_rate:g} × gain over the λ trip",
+        "All along the trip the midpoint is as good as a trip at half the rate.",
+        "Midpoint and trip at half the rate differ in training loss by more than the criterion allows.",
     ),
     Statement(
         "midpoint_distance",
         "Fig. 6",
         "midpoint and λ/2 trip are distinct, but far closer than two trips on different batches",
-        "distance ÷ distance of two independent trips between 0 and {midpoint_distance:g}",
+        "their distance ÷ distance of two independent trips between 0 and {midpoint_distance:g}",
+        "The two are different points, though nearer to each other than independent trips are.",
+        "The two are not near each other in the sense of the criterion.",
     ),
     Statement(
         "fixed_gradient_norm",
         "Fig. 7",
         "the gradient norm of a fixed batch changes by less than 5 % along the trip",
-        "largest relative change, smoothed over {gradient_smoothing_steps} steps, < {fixed_gradient_norm:g}",
+        "log of its mean over the second half of the trip ÷ over the first, within ± {fixed_gradient_norm:g}",
+        "The size of a fixed batch's gradient hardly changes along the trip.",
+        "The size of a fixed batch's gradient changes along the trip by more than the paper saw.",
     ),
     Statement(
         "fixed_gradient_direction",
         "Fig. 7",
         "its cosine with the first gradient stays generally above 0.5",
-        "share of steps with a cosine above {fixed_gradient_cosine:g} > {fixed_gradient_direction:g}",
+        "share of the looks with a cosine above {fixed_gradient_cosine:g} > {fixed_gradient_direction:g}",
+        "Its direction stays, so a batch pulls the same way all along the trip, as Lemma 2 assumes.",
+        "Its direction does not stay as Lemma 2 assumes.",
+    ),
+    Statement(
+        "trips_aligned",
+        "Fig. 7",
+        "gradients of a fixed batch on two parallel trips are even closer aligned than first and last of one",
+        "cosine between the trips − cosine with the first gradient, mean over the looks, > 0",
+        "At equal step a batch pulls both trips nearly the same way.",
+        "Between the trips a batch's gradients are no closer than along one trip.",
     ),
     Statement(
         "batch_gradients_orthogonal",
         "Fig. 7",
         "gradients of independent batches are almost orthogonal",
-        "mean |cosine| < {batch_gradients_orthogonal:g}",
+        "mean signed cosine within ± {batch_gradients_orthogonal:g}",
+        "Different batches pull in unrelated directions.",
+        "Different batches pull in related directions.",
     ),
     Statement(
         "distance_saturates",
         "Fig. 8",
-        "the distance to the end of an independent trip falls monotonically, then stays",
+        "the distance to the end of an independent trip that shares the burn-in falls monotonically, then stays",
         "Spearman ρ of distance with step < {distance_rank:g} up to the branch point; "
-        "|change after| ÷ fall before < {distance_saturates:g}",
+        "change from there to the end ÷ fall before < {distance_saturates:g}",
+        "After the branch point the run comes no nearer to the independent one, nor moves away: as on a shell.",
+        "The distance does not fall and then stay within the limits of the criterion.",
     ),
     Statement(
         "ema_two_scales",
         "Fig. 9, 11",
-        "EMA at the large rate is as low as the small rate in the fast coordinate, as fast as the large in the slow",
-        "both within the Monte-Carlo interval",
+        "EMA keeps the speed of the large rate, unlike the small rate, and lowers the stationary loss",
+        "decay rate of the slow loss ÷ that of the large rate within 1 ± {ema_two_scales:g}; last total loss below "
+        "that of both rates",
+        "An EMA falls as fast as the large rate and ends below both rates; it lags by a fixed number of steps.",
+        "An EMA does not keep the speed of the large rate, or does not end below both rates.",
     ),
-    Statement("stationary_radius", "Lemma 1", "stationary radius ∝ √λ", "log-log slope 0.5 within its interval"),
+    Statement(
+        "stationary_radius",
+        "Lemma 1",
+        "stationary radius ∝ √λ",
+        "log-log slope 0.5 within its interval",
+        "At a constant rate a run settles at a radius that grows with the square root of the rate.",
+        "The stationary radius does not follow the square root of the rate within its interval.",
+    ),
     Statement(
         "averaging_equals_schedule",
         "Lemma 2",
         "with constant gradients the trajectories coincide",
         "largest weight difference < {identity_error:g}",
+        "Where gradients do not change, average and trip are the same point, to rounding.",
+        "Average and trip differ where they must not: look for a defect.",
     ),
     Statement(
         "midpoint_inside",
         "§4, Fig. 4b",
-        "the midpoint of two points of the stationary ellipsoid has 1/√2 of their norm",
+        "the midpoint of two independent points of the stationary ellipsoid has 1/√2 of their norm",
         "1/√2 within its interval",
+        "Midpoints lie inside the shell that the run moves on.",
+        "Midpoints do not have the radius that independence implies.",
     ),
     Statement(
         "drag_and_drift",
         "§4, Fig. 4a, eq. 8",
         "the change in squared norm is −λγ(2−λγ)‖θ‖² + λ²‖ξ‖²",
         "largest relative difference < {identity_error:g}",
+        "What a step adds to the norm and what it takes away add up exactly.",
+        "Drag and drift do not add up: look for a defect.",
     ),
     Statement(
         "stationary_covariance",
         "App. A eq. 19–21",
         "closed form for any kernel",
         "simulated ÷ closed form: 1 within its interval",
+        "The closed form gives the spread of any average, in every direction.",
+        "The closed form and the simulation differ by more than chance.",
     ),
     Statement(
         "cosine_run",
         "Fig. 14, bottom row",
-        "the same holds on a run whose main schedule is a cosine",
-        "average_is_schedule on the cosine variant",
+        "the same holds for SWA on a run whose main schedule is a cosine",
+        "average − trip within ± {cosine_run_loss:g} nats and ± {cosine_run_accuracy:g} of the pictures; train and "
+        "validation",
+        "SWA lands where its decay would have landed on a run with a falling rate, too.",
+        "On a run with a cosine schedule SWA differs from its trip by more than the criterion allows.",
     ),
-]
+)
+
+
+def statements() -> tuple[Statement, ...]:
+    """All statements, in the paper's order; one for each averaging method."""
+    return (*BEFORE_METHODS, *map(_of_method, METHODS), *AFTER_METHODS)

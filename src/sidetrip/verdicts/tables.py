@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import pandas as pd
 
 from sidetrip.config import Config
+from sidetrip.verdicts.equivalence_map import map_points
+from sidetrip.verdicts.side_trips import by_point
 from sidetrip.verdicts.single_step import best_steps, parabolas
 
 
@@ -15,4 +17,6 @@ def derived(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, pd.
     return {
         "best_steps": best_steps(tables["single_step"]),
         "parabolas": parabolas(tables["single_step"], tables["curvature"]),
+        "by_point": by_point(tables, config),
+        "equivalence_map": map_points(tables, config),
     }
