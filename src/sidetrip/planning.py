@@ -12,24 +12,21 @@ import argparse
 import heapq
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from sidetrip.config import Config, load_params, resolve
+from sidetrip.config.known import KNOWN_DATASETS
 from sidetrip.engine.models import build_model
 from sidetrip.engine.state import initial_state, save_state
-from sidetrip.experiments.cases import cases, controls, longest, starts_between, trip_steps, widest
+from sidetrip.experiments.cases import cases, controls, longest, looks, trip_steps, widest
+from sidetrip.experiments.looks import alignment_looks, divergence_cost
 from sidetrip.experiments.sweep import sweep_cost
+from sidetrip.runtime.experiment import experiments
 
 FORWARD = 1 / 3  # a backward pass takes about twice a forward pass
-# Training pictures, validation pictures, channels, classes; a folder is taken to hold the data set it is named after.
-DATASETS = {
-    "fashion_mnist": (60_000, 10_000, 1, 10),
-    "cifar10": (50_000, 10_000, 3, 10),
-    "cifar100": (50_000, 10_000, 3, 100),
-    "imagenet": (1_281_167, 50_000, 3, 1000),
-}
+LINE_SEARCH = 20  # forward passes of a line search on the fixed batch, about
 LABEL_BYTES = 8 + 4  # and the checksum
 UNITS = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
 WORKERS = (1, 2, 8, 64)
@@ -38,33 +35,42 @@ WORKERS = (1, 2, 8, 64)
 def _evaluation(config: Config) -> float:
     """Work of scoring one model: recalibration, part of the training split, all or part of the validation split."""
     settings = config.evaluation
-    validation = settings.validation_samples or DATASETS[config.data.name][1]
+    validation = settings.validation_samples or KNOWN_DATASETS[config.data.name].validation_pictures
     return FORWARD * (settings.recalibration_samples + settings.train_samples + validation)
+
+
+def work_of(config: Config) -> dict[str, Callable[[Any], float]]:
+    """Work of a unit of each experiment that trains or evaluates, in training samples."""
+    burn_in, evaluation = config.burn_in, _evaluation(config)
+    batch, snapshots, compared = burn_in.batch_size, burn_in.snapshot_every, cases(config)
+    trained_on = config.evaluation.train_samples // batch * batch * FORWARD
+    averages = len(compared) + len(controls(config))
+    trips = sum(len(looks(config, case)) for case in compared)
+    scored = (len(looks(config)) + trips + averages) * evaluation + averages * trained_on
+    along = len(looks(config)) * evaluation + len(widest(compared)) * (evaluation + trained_on)
+    gradients = config.alignment.steps + 2 * len(alignment_looks(config))
+    lines = 2 * config.fixed_batch.points * (config.fixed_batch.steps + 1)
+    searches = 2 * LINE_SEARCH * config.fixed_batch.steps
+    fixed = 4 * config.fixed_batch.steps + FORWARD * (lines + searches)
+    return {
+        "burn_in": lambda run: burn_in.steps * batch,
+        "branch": lambda run: sum(point % snapshots for point in config.branch.steps) * batch,
+        "running_averages": lambda window: (window.start % snapshots + longest(config)) * batch + along,
+        "single_step": lambda point: FORWARD * sweep_cost(config),
+        "side_trips": lambda point: trip_steps(config) * batch + scored,
+        "fixed_batch": lambda point: fixed * batch,
+        "divergence": lambda point: divergence_cost(config, point) * batch,
+        "alignment": lambda point: 2.0 * gradients * batch,
+    }
 
 
 def units(config: Config) -> dict[str, list[float]]:
     """Work of every unit of every stage that trains or evaluates, in training samples."""
-    batch, steps, points = config.burn_in.batch_size, config.burn_in.steps, config.branch.points
-    seeds, evaluation = len(config.seeds), _evaluation(config)
-    compared, along, snapshots = cases(config), config.alignment, config.burn_in.snapshot_every
-    looks = {0, *(case.window for case in compared)}
-    scored = len(looks) + 2 * len(compared) + len(controls(config))
-    alone = len({0, *(case.window for case in widest(compared))}) + len(widest(compared))
-    between = [(point % snapshots + longest(config)) * batch + alone * evaluation for point in starts_between(config)]
-    gradients = along.steps + 2 * (along.steps // along.every + 1)
-    lines = 2 * config.fixed_batch.points * (config.fixed_batch.steps + 1)
-    fixed = 2 * config.fixed_batch.steps + FORWARD * lines
-    trip = config.side_trips.two_point_windows
-    away = [(trip[-1] + sum((point + look) % snapshots for look in [0, *trip])) * batch for point in points]
-    pairs = seeds * len(points)
+    work = work_of(config)
     return {
-        "burn_in": [float(steps * batch)] * seeds,
-        "branch": [float(sum(point % snapshots for point in points) * batch)] * seeds,
-        "single_step": [FORWARD * sweep_cost(config)] * pairs,
-        "side_trips": [trip_steps(config) * batch + scored * evaluation] * pairs + between * seeds,
-        "fixed_batch": [fixed * batch] * seeds * len(list(pairwise(points))),
-        "divergence": [float(work) for work in away] * seeds,
-        "alignment": [2.0 * gradients * batch] * pairs,
+        experiment.name: [float(work[experiment.name](unit)) for unit in experiment.units(config)]
+        for experiment in experiments()
+        if experiment.name in work
     }
 
 
@@ -78,10 +84,14 @@ def makespan(work: Sequence[float], workers: int) -> float:
 
 def state_bytes(config: Config) -> int:
     """Size of the file of a training state: weights, momentum, BatchNorm buffers."""
-    _, _, channels, classes = DATASETS[config.data.name]
-    settings = config.model
+    known, settings = KNOWN_DATASETS[config.data.name], config.model
     model = build_model(
-        settings.name, width=settings.width, stem=settings.stem, channels=channels, classes=classes, seed=0
+        settings.name,
+        width=settings.width,
+        stem=settings.stem,
+        channels=known.channels,
+        classes=known.classes,
+        seed=0,
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "state.safetensors"
@@ -91,13 +101,14 @@ def state_bytes(config: Config) -> int:
 
 def storage(config: Config) -> dict[str, int]:
     """Bytes of what grows with the settings: packed pictures, snapshots, branch points."""
-    training, validation, channels, _ = DATASETS[config.data.name]
+    known = KNOWN_DATASETS[config.data.name]
+    pictures = known.training_pictures + known.validation_pictures
     burn_in, state, seeds = config.burn_in, state_bytes(config), len(config.seeds)
     snapshots = len({*range(0, burn_in.steps, burn_in.snapshot_every), burn_in.steps})
     return {
-        "pictures": (training + validation) * (channels * config.data.packed_side**2 + LABEL_BYTES),
+        "pictures": pictures * (known.channels * config.data.packed_side**2 + LABEL_BYTES),
         "snapshots": seeds * snapshots * state,
-        "branch points": seeds * len(config.branch.points) * state,
+        "branch points": seeds * len(config.branch.steps) * state,
     }
 
 

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from sidetrip.benchmark import comparison, measurements, workers
+from sidetrip.benchmark.input import BenchmarkInput, parser, prepared
 from sidetrip.benchmark.table import Row, hardware, markdown
-from sidetrip.benchmark.workplace import Workplace, parser, prepared
 from sidetrip.files import write_bytes
 
 TOPICS = {
@@ -33,7 +33,7 @@ write it with `DataLoader` (two workers), torchvision's transforms, `copy.deepco
 (memory format, threads) the one that is fastest on short windows is taken."""
 
 
-def measure(work: Workplace, topics: list[str]) -> list[Row]:
+def measure(work: BenchmarkInput, topics: list[str]) -> list[Row]:
     """Rows of the topics, in the order given."""
     rows: list[Row] = []
     for topic in topics:
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Parse the command line, measure, write."""
     command = parser("sidetrip.benchmark", __doc__)
     command.add_argument("--topics", nargs="+", choices=TOPICS, default=[*TOPICS], help="all by default")
-    command.add_argument("--out", type=Path, default=Path("reports/lab.md"))
+    command.add_argument("--out", type=Path, default=Path("reports/bench.md"))
     options = command.parse_args(arguments)
     with prepared(options) as work:
         rows = measure(work, options.topics)

@@ -11,14 +11,15 @@ from statistics import median
 import torch
 
 from sidetrip.benchmark.floors import torch_defaults
+from sidetrip.benchmark.input import BenchmarkInput
 from sidetrip.benchmark.stock import Comparison, StepRow, loaders
 from sidetrip.benchmark.table import Row
 from sidetrip.benchmark.timing import ratio, seconds
 from sidetrip.benchmark.workers import comparison_unit, on_workers
-from sidetrip.benchmark.workplace import Workplace
 from sidetrip.engine.state import restore
-from sidetrip.experiments.side_trips import side_trips
-from sidetrip.runtime.executor import worker_devices
+from sidetrip.experiments import side_trips
+from sidetrip.experiments.evaluator import evaluator
+from sidetrip.runtime.pool import worker_devices
 
 CORES = len(os.sched_getaffinity(0))
 PROBE = 10  # steps of the windows by which the fastest setting of the stock parts is found
@@ -30,9 +31,9 @@ STOCK = {
 }
 
 
-def stock_comparison(work: Workplace, memory_format: torch.memory_format, threads: int) -> list[StepRow]:
+def stock_comparison(work: BenchmarkInput, memory_format: torch.memory_format, threads: int) -> list[StepRow]:
     """The comparison with stock parts."""
-    mean, deviation = work.facts["mean"], work.facts["deviation"]
+    mean, deviation = work.facts.mean, work.facts.deviation
     data = loaders(work.config, work.split("train"), work.split("validation"), mean, deviation)
     model, start = work.lab.model(), work.start
     restore(start, model)
@@ -42,7 +43,7 @@ def stock_comparison(work: Workplace, memory_format: torch.memory_format, thread
         return Comparison(work.config, data, model, start.momentum, rates, work.device).run()
 
 
-def fastest_stock(work: Workplace) -> str:
+def fastest_stock(work: BenchmarkInput) -> str:
     """Name of the setting in which the stock parts are fastest on short windows."""
     trips = replace(work.config.side_trips, windows=[PROBE], two_point_windows=[PROBE], ema_steps=PROBE)
     short = replace(work, config=replace(work.config, side_trips=trips))
@@ -50,14 +51,14 @@ def fastest_stock(work: Workplace) -> str:
     return min(taken, key=lambda name: taken[name])
 
 
-def averaging_comparison(work: Workplace) -> Iterator[Row]:
+def averaging_comparison(work: BenchmarkInput) -> Iterator[Row]:
     """Seconds a branch point: ours on one worker, ours on all workers at once, and stock parts on all cores."""
     everyone = len(worker_devices(replace(work.config.runtime, device=work.device.type), 2**30))
-    work.lab.evaluate, work.start  # noqa: B018 - opened before the clock starts
+    evaluator(work.lab), work.start
     fastest = fastest_stock(work)
     alone, together, stock = [], [], []
     for _ in range(work.size.comparison_repetitions):
-        alone.append(seconds(lambda: side_trips(work.lab, work.start, 0), work.device))
+        alone.append(seconds(lambda: side_trips.measure(work.lab, work.start, 0), work.device))
         together.append(on_workers(work, partial(comparison_unit, work), everyone, everyone) / everyone)
         stock.append(seconds(partial(stock_comparison, work, *STOCK[fastest]), work.device))
     topic = "averaging comparison"

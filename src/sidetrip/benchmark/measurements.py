@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from statistics import median
 
+import pandas as pd
 from torch import Tensor
 
 from sidetrip.benchmark.floors import forward_floor, torch_defaults, training_floor
+from sidetrip.benchmark.input import BenchmarkInput
 from sidetrip.benchmark.table import Row
 from sidetrip.benchmark.timing import interleaved, ratio
-from sidetrip.benchmark.workplace import Workplace
 from sidetrip.engine.training import Position, advance
-from sidetrip.experiments.single_step import measured_settings, single_step, step_sizes
+from sidetrip.experiments import single_step
+from sidetrip.experiments.evaluator import evaluator
 from sidetrip.kernels import Kernel
 from sidetrip.measure.averaging import AverageBank, RunningAverage
 
 KERNELS = (1, 4, 16)
 
 
-def training(work: Workplace) -> Iterator[Row]:
+def training(work: BenchmarkInput) -> Iterator[Row]:
     """The training loop against its floor, and what averaging adds to a step."""
     lab, steps = work.lab, work.size.steps
     model, rates = lab.model(), [0.01] * steps
@@ -57,10 +59,10 @@ def _averaging(position: Position, count: int, steps: int) -> Callable[[], None]
     return run
 
 
-def evaluation(work: Workplace) -> Iterator[Row]:
+def evaluation(work: BenchmarkInput) -> Iterator[Row]:
     """Recalibration and scoring against forward passes alone."""
     lab, settings = work.lab, work.config.evaluation
-    evaluate, weights = lab.evaluate, work.start.weights
+    evaluate, weights = evaluator(lab), work.start.weights
     batches = [pictures for split in evaluate.splits.values() for pictures, _ in split]
     scored = sum(len(pictures) for pictures in batches)
     passed = scored + settings.recalibration_samples
@@ -78,15 +80,15 @@ def evaluation(work: Workplace) -> Iterator[Row]:
     yield Row("evaluation", "evaluation ÷ floor", share, "", least=0.9)
 
 
-def sweep(work: Workplace) -> Iterator[Row]:
+def sweep(work: BenchmarkInput) -> Iterator[Row]:
     """The single-step sweep, gradients and curvatures included, against its forward passes alone."""
     lab, size = work.lab, work.size
-    batches = list(_swept(work))
-    curves, _ = single_step(lab, work.start, 0)
+    curves = single_step.measure(lab, work.start, 0)["single_step"]
+    batches = list(_swept(work, curves))
     taken = interleaved(
         {
             "floor": forward_floor(lab.model().train(), batches, work.config.model.precision),
-            "sweep": lambda: single_step(lab, work.start, 0),
+            "sweep": lambda: single_step.measure(lab, work.start, 0),
         },
         max(1, size.repetitions // 4),
         work.device,
@@ -97,12 +99,12 @@ def sweep(work: Workplace) -> Iterator[Row]:
     yield Row("single step", "sweep ÷ floor", ratio(taken["floor"], taken["sweep"]), "", least=0.9)
 
 
-def _swept(work: Workplace) -> Iterator[Tensor]:
-    """The pictures of every forward pass of the sweep at one branch point."""
-    settings = work.config.single_step
-    points = len(step_sizes(settings.points, settings.widest, settings.zoom))
-    for size in settings.batch_sizes:
-        stream = work.lab.stream(0, "benchmark", min(size, settings.chunk))
-        parts = [stream.batch(1 + i)[0] for i in range(size // stream.batch_size + settings.held_out_batches)]
-        for _ in range(points * len(measured_settings(size, settings))):
-            yield from parts
+def _swept(work: BenchmarkInput, curves: pd.DataFrame) -> Iterator[Tensor]:
+    """The pictures of every forward pass of the sweep at one branch point: as many chunks for each of its rows."""
+    chunk = work.config.single_step.chunk
+    for key, rows in curves.groupby(["batch_size", "batch"]):
+        size, batch = int(key[0]), str(key[1])  # type: ignore[call-overload]
+        part = min(size, chunk)
+        pictures, _ = work.lab.stream(0, "benchmark", part).batch(1)
+        for _ in range(len(rows) * (size // part if batch == "own" else 1)):
+            yield pictures

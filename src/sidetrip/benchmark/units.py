@@ -17,26 +17,23 @@ import pandas as pd
 
 import sidetrip.runtime.stage  # noqa: F401 - what every stage loads
 from sidetrip.config import Config, load_params, resolve
-from sidetrip.files import read_table
-from sidetrip.runtime.executor import Workplace, run_units
+from sidetrip.files import UnitFolders, read_table
+from sidetrip.runtime.executor import run_units
+from sidetrip.runtime.scratch import unit_folders
 
 Tables = Mapping[str, pd.DataFrame]
-Unit = Callable[[int, Workplace], Tables]
+Unit = Callable[[int, UnitFolders], Tables]
 
 
 @dataclass(frozen=True)
-class Places:
+class Folders:
     """Where units write, by their number."""
 
     folder: Path
 
-    def result(self, index: int) -> Path:
-        """Sealed folder of a finished unit."""
-        return self.folder / f"unit_{index}"
-
-    def progress(self, index: int) -> Path:
-        """Folder of what a unit that is under way can go on from."""
-        return self.folder / f"unit_{index}.progress"
+    def of_unit(self, index: int) -> UnitFolders:
+        """See `sidetrip.runtime.executor.Folders`."""
+        return unit_folders(self.folder, f"unit_{index}")
 
 
 def span(start: float) -> Tables:
@@ -47,12 +44,12 @@ def span(start: float) -> Tables:
 def spans_of(unit: Unit, units: int, config: Config) -> pd.DataFrame:
     """Run a unit so many times on the workers; columns start, end, one row a unit."""
     with tempfile.TemporaryDirectory() as folder:
-        places = Places(Path(folder))
-        run_units(unit, range(units), [1.0] * units, config, "benchmark", places)
-        return pd.concat([read_table(places.result(index) / "span.csv") for index in range(units)])
+        folders = Folders(Path(folder))
+        run_units(unit, range(units), [1.0] * units, config, "benchmark", folders)
+        return pd.concat([read_table(folders.of_unit(index).result / "span.csv") for index in range(units)])
 
 
-def loaded(index: int, _: Workplace) -> Tables:
+def loaded(index: int, _: UnitFolders) -> Tables:
     """Load what most stages compute with."""
     import sidetrip.experiments.side_trips  # noqa: F401
 

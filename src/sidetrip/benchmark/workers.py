@@ -16,33 +16,34 @@ from statistics import median
 
 import torch
 
+from sidetrip.benchmark.input import BenchmarkInput
 from sidetrip.benchmark.table import Row
 from sidetrip.benchmark.units import Tables, Unit, span, spans_of
-from sidetrip.benchmark.workplace import Workplace
 from sidetrip.config import save_config
 from sidetrip.engine.training import advance
-from sidetrip.experiments.side_trips import side_trips
-from sidetrip.experiments.single_step import single_step
+from sidetrip.experiments import side_trips, single_step
+from sidetrip.experiments.evaluator import evaluator
 from sidetrip.kernels import Kernel
 from sidetrip.measure.averaging import AverageBank, RunningAverage
-from sidetrip.runtime.executor import worker_device, worker_devices
+from sidetrip.runtime.pool import worker_devices
+from sidetrip.runtime.units import worker
 
 
-def on_workers(work: Workplace, unit: Unit, workers: int, units: int) -> float:
+def on_workers(work: BenchmarkInput, unit: Unit, workers: int, units: int) -> float:
     """Seconds from the first unit's start to the last one's end."""
     runtime = replace(work.config.runtime, device=work.device.type, workers=workers)
     spans = spans_of(unit, units, replace(work.config, runtime=runtime))
     return float(spans["end"].max() - spans["start"].min())
 
 
-def _here(work: Workplace) -> Workplace:
+def _here(work: BenchmarkInput) -> BenchmarkInput:
     """The workplace on this worker's device, its data and branch point ready."""
-    here = replace(work, device=worker_device())
-    here.start, here.lab.evaluate  # noqa: B018 - opened before the clock starts
+    here = replace(work, device=torch.device(worker().device))
+    here.start, evaluator(here.lab)
     return here
 
 
-def training_unit(work: Workplace, index: int, _: object) -> Tables:
+def training_unit(work: BenchmarkInput, index: int, _: object) -> Tables:
     """Training steps on a worker."""
     here = _here(work)
     start = time.monotonic()
@@ -51,15 +52,15 @@ def training_unit(work: Workplace, index: int, _: object) -> Tables:
     return span(start)
 
 
-def comparison_unit(work: Workplace, index: int, _: object) -> Tables:
+def comparison_unit(work: BenchmarkInput, index: int, _: object) -> Tables:
     """One branch point's averaging comparison on a worker."""
     here = _here(work)
     start = time.monotonic()
-    side_trips(here.lab, here.start, index)
+    side_trips.measure(here.lab, here.start, index)
     return span(start)
 
 
-def throughput(work: Workplace) -> Iterator[Row]:
+def throughput(work: BenchmarkInput) -> Iterator[Row]:
     """Units of training per second on one and on all workers, in turns."""
     everyone = len(worker_devices(replace(work.config.runtime, device=work.device.type), 2**30))
     unit = partial(training_unit, work)
@@ -73,7 +74,7 @@ def throughput(work: Workplace) -> Iterator[Row]:
     yield Row("workers", f"{everyone} workers ÷ 1 worker", gain, "", least=0.9 * everyone)
 
 
-def start_up(work: Workplace) -> Iterator[Row]:
+def start_up(work: BenchmarkInput) -> Iterator[Row]:
     """Until a stage has read its settings, and until its first unit starts."""
     settings, units = [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -90,16 +91,16 @@ def start_up(work: Workplace) -> Iterator[Row]:
     yield Row("start-up", "to the first unit on a worker", median(units), "s", most=4.0)
 
 
-def _peak(work: Workplace, kind: str, window: int) -> float:
+def _peak(work: BenchmarkInput, kind: str, window: int) -> float:
     """Peak memory in MB of one kind of work, in a process of its own."""
     lab = work.lab
     if kind == "training and averages":
         bank = AverageBank([RunningAverage(Kernel.swa(window), work.start.step)], lambda position, average: None)
         advance(lab.model(), work.start, lab.stream(0), [0.01] * window, lab.optimizer, [bank])
     elif kind == "evaluation":
-        list(lab.evaluate(work.start.weights))
+        list(evaluator(lab)(work.start.weights))
     else:
-        single_step(lab, work.start, 0)
+        single_step.measure(lab, work.start, 0)
     if work.device.type == "cuda":
         return torch.cuda.max_memory_allocated(work.device) / 1e6
     # Not getrusage: a new process inherits the peak of the one that started it.
@@ -107,7 +108,7 @@ def _peak(work: Workplace, kind: str, window: int) -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1e3
 
 
-def memory(work: Workplace) -> Iterator[Row]:
+def memory(work: BenchmarkInput) -> Iterator[Row]:
     """Peak memory of each kind of work, and its growth with the window of an average."""
 
     def peak(kind: str, window: int = 0) -> float:

@@ -12,12 +12,10 @@ from pathlib import PurePath
 from typing import Any
 
 from sidetrip.config.errors import require
+from sidetrip.config.known import KNOWN_DATASETS
 from sidetrip.config.limits import Choice, Limit
 from sidetrip.config.schema import Config, Quadratic
 
-DATASETS = ("fashion_mnist", "cifar10", "cifar100")
-TRAINING_PICTURES = {"fashion_mnist": 60_000, "cifar10": 50_000, "cifar100": 50_000}
-VALIDATION_PICTURES = 10_000  # of each of them
 MOST_MATRIX_ENTRIES = 10**8  # of the analytic model's matrices, held at once: 0.8 GB
 
 
@@ -34,7 +32,8 @@ def check(config: Config) -> None:
     if config.runtime.device == "cpu":
         require(config.model.precision != "tf32", "model.precision", "tf32", "a CPU has none; use fp32 or bf16")
     if config.data.source != "folder":
-        check_samples(config, TRAINING_PICTURES[config.data.name], VALIDATION_PICTURES)
+        known = KNOWN_DATASETS[config.data.name]
+        check_samples(config, known.training_pictures, known.validation_pictures)
 
 
 def leaves(section: Any, prefix: str = "") -> Iterator[tuple[str, Any, Limit | None]]:
@@ -49,7 +48,8 @@ def leaves(section: Any, prefix: str = "") -> Iterator[tuple[str, Any, Limit | N
 
 def _check_data(config: Config) -> None:
     data = config.data
-    known = {"embedded": ("fashion_mnist",), "torchvision": DATASETS}.get(data.source)
+    downloaded = tuple(name for name, facts in KNOWN_DATASETS.items() if facts.torchvision)
+    known = {"embedded": ("fashion_mnist",), "torchvision": downloaded}.get(data.source)
     if known and (fault := Choice(known).fault(data.name)):
         require(False, "data.name", fault[0], f"{fault[1]} with data.source = {data.source}")
     if data.source == "embedded":

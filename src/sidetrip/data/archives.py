@@ -34,7 +34,6 @@ class Cifar:
     train: tuple[str, ...]
     validation: tuple[str, ...]
     label_bytes: int
-    number_of_classes: int
 
 
 CIFAR = {
@@ -46,7 +45,6 @@ CIFAR = {
         tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
         ("test_batch.bin",),
         label_bytes=1,
-        number_of_classes=10,
     ),
     "cifar100": Cifar(
         "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
@@ -56,14 +54,13 @@ CIFAR = {
         ("train.bin",),
         ("test.bin",),
         label_bytes=2,
-        number_of_classes=100,
     ),
 }
 IDX_PREFIX = {"train": "train", "validation": "t10k"}
 
 
-def fetch_archives(name: str, root: Path) -> tuple[int, int, int]:
-    """Have the archives of a data set in `root`; its channels, number of classes, number of pictures.
+def fetch_archives(name: str, root: Path) -> None:
+    """Have the archives of a data set in `root`.
 
     Raises
     ------
@@ -72,10 +69,9 @@ def fetch_archives(name: str, root: Path) -> tuple[int, int, int]:
     """
     if name in CIFAR:
         fetch(CIFAR[name].url, CIFAR[name].md5, root)
-        return 3, CIFAR[name].number_of_classes, 60_000
-    for split in IDX_PREFIX:
-        fetch_idx(split, root)
-    return 1, len(FashionMNIST.classes), 70_000
+    else:
+        for split in IDX_PREFIX:
+            fetch_idx(split, root)
 
 
 def read_archive(name: str, split: str, root: Path) -> Pictures:

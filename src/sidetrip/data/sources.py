@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from sidetrip.config import ConfigError, Data
+from sidetrip.config.known import KNOWN_DATASETS
 from sidetrip.data.folders import Split, find_splits, shard_files
 from sidetrip.data.packed import SPLITS, Pictures, save_shard, shard_path
 from sidetrip.files import FileError, read_bytes
@@ -90,13 +91,20 @@ def find(data: Data) -> tuple[list[Part], list[Split]]:
         If files are missing or do not fit together, as far as a listing can tell.
     """
     if data.source == "embedded":
-        return [Named(data.name, 1, len(FASHION_MNIST), 70_000, embedded)], []
+        return [_named(data.name, embedded)], []
     if data.source == "torchvision":
         from sidetrip.data.archives import fetch_archives  # loads torch
 
-        return [Named(data.name, *fetch_archives(data.name, Path(data.root)), downloaded)], []
+        fetch_archives(data.name, Path(data.root))
+        return [_named(data.name, downloaded)], []
     splits = find_splits(data)
     return [files for split in splits for files in shard_files(split)], splits
+
+
+def _named(name: str, read: Callable[[Data, str], Pictures]) -> Named:
+    known = KNOWN_DATASETS[name]
+    pictures = known.training_pictures + known.validation_pictures
+    return Named(name, known.channels, known.classes, pictures, read)
 
 
 def embedded(data: Data, split: str) -> Pictures:

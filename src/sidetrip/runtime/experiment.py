@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -15,9 +16,13 @@ from sidetrip.config import Config
 from sidetrip.engine.units import BranchPoint
 from sidetrip.files import UnitFolders
 from sidetrip.runtime.executor import run_units
+from sidetrip.runtime.provenance import pipeline
 from sidetrip.runtime.scratch import open_scratch
 from sidetrip.runtime.stage import join_results, publishing, stage
 from sidetrip.runtime.units import worker
+
+if TYPE_CHECKING:
+    from sidetrip.engine.lab import Lab
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,17 @@ class Experiment:
         stage(self.run)()
 
 
+def declared(name: str) -> Experiment | None:
+    """What stages/NAME.py declares, if it is the stage of an experiment."""
+    found = runpy.run_path(str(Path("stages") / f"{name}.py")).get("STAGE")
+    return found if isinstance(found, Experiment) else None
+
+
+def experiments() -> list[Experiment]:
+    """All that the pipeline declares, in its order."""
+    return [experiment for name in pipeline() if (experiment := declared(name)) is not None]
+
+
 def measure(name: str, config: Config, unit: Any, folders: UnitFolders) -> Mapping[str, pd.DataFrame]:
     """Tables of one unit of an experiment, on the worker that this process is."""
     import torch  # which the process that hands out the work can do without
@@ -72,7 +88,13 @@ def measure(name: str, config: Config, unit: Any, folders: UnitFolders) -> Mappi
     from sidetrip.engine.lab import open_lab
 
     lab = open_lab(config, Path("runs") / config.variant, torch.device(worker().device))
-    lab.folders, lab.report = folders, worker().report
+    lab.report = worker().report
+    return measure_in(lab, name, unit, folders)
+
+
+def measure_in(lab: Lab, name: str, unit: Any, folders: UnitFolders) -> Mapping[str, pd.DataFrame]:
+    """Tables of one unit of an experiment, with what a lab has."""
+    lab.folders = folders
     experiment = import_module(f"sidetrip.experiments.{name}")
     if isinstance(unit, BranchPoint):
         tables: Mapping[str, pd.DataFrame] = experiment.measure(lab, lab.branch_point(unit.seed, unit.step), unit.seed)

@@ -14,12 +14,23 @@ import torch
 from omegaconf import OmegaConf
 
 from sidetrip.config import Config, resolve
-from sidetrip.data.packed import SPLITS, Pictures, facts, load_pictures, save_shard, shard_path, shard_paths
+from sidetrip.data.packed import (
+    SPLITS,
+    Facts,
+    Pictures,
+    gather_facts,
+    load_pictures,
+    read_facts,
+    save_shard,
+    shard_path,
+    shard_paths,
+    write_facts,
+)
 from sidetrip.data.sources import find
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import TrainState, initial_state
 from sidetrip.engine.training import advance
-from sidetrip.files import read_json, sealing, write_json
+from sidetrip.files import sealing
 from sidetrip.runtime.devices import make_deterministic, resolve_device
 from sidetrip.runtime.memory import keep_freed_memory
 
@@ -38,8 +49,8 @@ SIZES = {"full": Size(9, 2, 40, 2**62), "smoke": Size(1, 1, 2, 400)}
 
 
 @dataclass(frozen=True)
-class Workplace:
-    """A variant, where its packed data lie, the device, and how much to measure. Goes to worker processes."""
+class BenchmarkInput:
+    """A variant, the folder of its runs, the device, and how much to measure. Goes to worker processes."""
 
     config: Config
     folder: Path
@@ -62,13 +73,12 @@ class Workplace:
 
     def split(self, name: str) -> Pictures:
         """The packed pictures of "train" or "validation"."""
-        return load_pictures(self.folder, name)
+        return load_pictures(self.folder / "prepare_data", name)
 
     @property
-    def facts(self) -> dict[str, list[float]]:
-        """Mean and deviation of the training pictures' channels."""
-        facts: dict[str, list[float]] = read_json(self.folder / "facts.json")
-        return facts
+    def facts(self) -> Facts:
+        """Of the packed pictures."""
+        return read_facts(self.folder / "prepare_data")
 
 
 def parser(program: str, description: str | None) -> argparse.ArgumentParser:
@@ -81,26 +91,24 @@ def parser(program: str, description: str | None) -> argparse.ArgumentParser:
 
 
 @contextmanager
-def prepared(options: argparse.Namespace) -> Iterator[Workplace]:
+def prepared(options: argparse.Namespace) -> Iterator[BenchmarkInput]:
     """What such a command line asks for, for as long as it is measured."""
     with tempfile.TemporaryDirectory() as folder:
         device = torch.device(resolve_device(options.device))
         yield prepare(options.variant, Path(folder), device, SIZES[options.size])
 
 
-def prepare(variant: str, folder: Path, device: torch.device, size: Size) -> Workplace:
+def prepare(variant: str, folder: Path, device: torch.device, size: Size) -> BenchmarkInput:
     """Resolve a variant of params.yaml and pack its pictures, or the first of them, into `folder`."""
     config = resolve(OmegaConf.load("params.yaml"), variant)  # type: ignore[arg-type]
     parts, _ = find(config.data)
     with sealing(folder / "all") as packed:
         for part in parts:
             part.pack(config.data, packed, lambda pictures: None)
-    found = facts({split: shard_paths(folder / "all", split) for split in SPLITS})
-    with sealing(folder / "packed") as packed:
+    with sealing(folder / "prepare_data") as packed:
         for split in SPLITS:
             whole, kept = load_pictures(folder / "all", split), slice(size.pictures)
             first = replace(whole, pictures=whole.pictures[kept], labels=whole.labels[kept])
             save_shard(first, shard_path(packed, split, 0))
-            found[f"{split}_samples"] = len(first)
-        write_json(packed / "facts.json", found)
-    return Workplace(config, folder / "packed", device, size)
+        write_facts(gather_facts({split: shard_paths(packed, split) for split in SPLITS}), packed)
+    return BenchmarkInput(config, folder, device, size)
