@@ -1,10 +1,16 @@
 """Shared settings of the tests, and a small main trajectory on random pictures."""
 
+import os
 from pathlib import Path
+
+from sidetrip.runtime import arithmetic
+
+# As a stage does, before numpy and torch are loaded.
+os.environ.update(arithmetic.environment(arithmetic.PORTABLE, os.environ))
 
 import pytest
 import torch
-from helpers import burnt_in, random_lab, smoke_config
+from helpers import branched_off, burnt_in, random_lab, smoke_config
 from hypothesis import settings
 
 from sidetrip.engine.lab import Lab
@@ -21,10 +27,16 @@ torch.set_num_threads(1)  # small work, on a machine that runs other tests: thre
 def lab(tmp_path_factory) -> Lab:
     """A lab on random pictures, in a process that computes as a worker does."""
     make_deterministic("fp32")
-    return random_lab(tmp_path_factory.mktemp("data"), smoke_config())
+    return random_lab(tmp_path_factory.mktemp("runs"), smoke_config())
 
 
 @pytest.fixture(scope="session")
-def snapshots(lab, tmp_path_factory) -> Path:
+def snapshots(lab) -> Path:
     """Snapshots of its main trajectory."""
-    return burnt_in(lab, tmp_path_factory.mktemp("snapshots"))
+    return burnt_in(lab)
+
+
+@pytest.fixture(scope="session")
+def branched(lab, snapshots) -> Path:
+    """Its branch points."""
+    return branched_off(lab)

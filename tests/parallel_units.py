@@ -9,12 +9,12 @@ from torch import nn
 
 from sidetrip.config import Config
 from sidetrip.engine.lab import Lab
-from sidetrip.files import FileError
 from sidetrip.engine.parallel import ranks
 from sidetrip.engine.parallel.batchnorm import use_whole_batch
-from sidetrip.runtime.executor import Workplace, worker_device
 from sidetrip.engine.state import TrainState, initial_state, save_state
 from sidetrip.engine.training import Position, advance
+from sidetrip.files import FileError, UnitFolders
+from sidetrip.runtime.units import worker
 
 STEPS = 100
 # In float32 a small rate: a unit that is within rounding of 0 is on in one run and off in the other, which changes a
@@ -41,7 +41,7 @@ class _In:
 
 
 def bench_of(config: Config, device: torch.device) -> Lab:
-    return Lab(config, Path("data/packed"), device)
+    return Lab(config, Path("data"), device)
 
 
 def trained(lab: Lab, dtype: torch.dtype, parts: tuple[int, ...] = (STEPS,)) -> tuple[TrainState, list[float]]:
@@ -59,19 +59,19 @@ def trained(lab: Lab, dtype: torch.dtype, parts: tuple[int, ...] = (STEPS,)) -> 
     return state, losses
 
 
-def training(config: Config, case: str, place: Workplace) -> dict[str, pd.DataFrame]:
+def training(config: Config, case: str, folders: UnitFolders) -> dict[str, pd.DataFrame]:
     """Every rank leaves its end in ends/; the first one leaves the losses as its result."""
-    state, losses = trained(bench_of(config, worker_device()), getattr(torch, case))
+    state, losses = trained(bench_of(config, torch.device(worker().device)), getattr(torch, case))
     save_state(state, Path("ends") / f"{case}_{ranks().rank}")
     return {"losses": pd.DataFrame({"loss": losses})}
 
 
-def in_parts(config: Config, case: str, place: Workplace) -> dict[str, pd.DataFrame]:
+def in_parts(config: Config, case: str, folders: UnitFolders) -> dict[str, pd.DataFrame]:
     """A short run, and the same taken up twice on the way."""
-    lab = bench_of(config, worker_device())
+    lab = bench_of(config, torch.device(worker().device))
     for name, parts in {"whole": (12,), "parts": (5, 1, 6)}.items():
         state, _ = trained(lab, torch.float32, parts)
-        if place.kept:
+        if folders.is_writer:
             save_state(state, Path("ends") / name)
     return {}
 
@@ -92,7 +92,7 @@ def normalised(layer: nn.Module, x: torch.Tensor, dy: torch.Tensor, together: bo
     }
 
 
-def layers(config: Config, case: str, place: Workplace) -> dict[str, pd.DataFrame]:
+def layers(config: Config, case: str, folders: UnitFolders) -> dict[str, pd.DataFrame]:
     """Relative differences of each kind of BatchNorm over the ranks from PyTorch's own on the whole batch."""
     rows = []
     for kind, (make, shape) in LAYERS.items():
@@ -116,9 +116,9 @@ def layers(config: Config, case: str, place: Workplace) -> dict[str, pd.DataFram
     return {"differences": pd.DataFrame(rows, columns=["layer", "dtype", "what", "error"])}
 
 
-def apart(config: Config, case: str, place: Workplace) -> dict[str, pd.DataFrame]:
+def apart(config: Config, case: str, folders: UnitFolders) -> dict[str, pd.DataFrame]:
     """Ranks that start at different steps, then at different weights."""
-    lab, said = bench_of(config, worker_device()), []
+    lab, said = bench_of(config, torch.device(worker().device)), []
     model = lab.model(0)
     start = initial_state(model)
     for odd in (replace(start, step=1), initial_state(lab.model(1))):
@@ -129,15 +129,15 @@ def apart(config: Config, case: str, place: Workplace) -> dict[str, pd.DataFrame
     return {"said": pd.DataFrame({"line": said})}
 
 
-def full_disk(config: Config, case: str, place: Workplace) -> dict[str, pd.DataFrame]:
+def full_disk(config: Config, case: str, folders: UnitFolders) -> dict[str, pd.DataFrame]:
     """The first rank fails while the others wait for it."""
-    if place.kept:
+    if folders.is_writer:
         raise FileError("somewhere: cannot be written (No space left on device); make room")
-    ranks().sum(torch.zeros(1, device=worker_device()))
+    ranks().sum(torch.zeros(1, device=torch.device(worker().device)))
     return {}
 
 
-def unit(config: Config, case: str, place: Workplace) -> dict[str, pd.DataFrame]:
+def unit(config: Config, case: str, folders: UnitFolders) -> dict[str, pd.DataFrame]:
     return {"layers": layers, "in_parts": in_parts, "apart": apart, "full_disk": full_disk}.get(case, training)(
-        config, case, place
+        config, case, folders
     )

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidetrip.data.packed import load_pictures, save_shard, shard_path
+from sidetrip.engine.state import TrainState, load_state, save_state
 from sidetrip.files import (
     SUMS,
     FileError,
@@ -30,7 +31,6 @@ from sidetrip.files import (
     write_json,
     write_table,
 )
-from sidetrip.engine.state import TrainState, load_state, save_state
 
 FLIPS = 50  # of every kind of file
 

@@ -3,18 +3,20 @@
 import pandas as pd
 import pytest
 import torch
-from helpers import burnt_in, random_lab, smoke_config
+from helpers import branched_off, burnt_in, random_lab, smoke_config
 
-from sidetrip.measure.averaging import RunningAverage
-from sidetrip.experiments import alignment, divergence, fixed_batch, side_trips, single_step
-from sidetrip.experiments.main_trajectory import replay
-from sidetrip.files import FLOAT_FORMAT, read_json
-from sidetrip.kernels import Kernel
-from sidetrip.runtime.devices import gpu_count, make_deterministic
-from sidetrip.runtime.executor import Workplace, run_unit, worker_device, worker_devices
-from sidetrip.runtime.provenance import PROVENANCE
 from sidetrip.engine.state import distance, initial_state, load_state, saved_steps, state_path
 from sidetrip.engine.training import DivergedError, advance, batch_loss
+from sidetrip.experiments import alignment, divergence, fixed_batch, side_trips, single_step
+from sidetrip.experiments.evaluator import evaluator
+from sidetrip.files import FLOAT_FORMAT, read_json
+from sidetrip.kernels import Kernel
+from sidetrip.measure.averaging import RunningAverage
+from sidetrip.runtime.devices import gpu_count, make_deterministic
+from sidetrip.runtime.executor import worker_devices
+from sidetrip.runtime.provenance import PROVENANCE
+from sidetrip.runtime.scratch import unit_folders
+from sidetrip.runtime.units import Task, Worker, become, run_task, worker
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 GPU = torch.device("cuda")
@@ -29,8 +31,8 @@ def lab(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def snapshots(lab, tmp_path_factory):
-    return burnt_in(lab, tmp_path_factory.mktemp("snapshots"))
+def snapshots(lab):
+    return burnt_in(lab)
 
 
 def test_constant_trip_is_the_main_trajectory(lab, snapshots):
@@ -45,15 +47,14 @@ def test_constant_trip_is_the_main_trajectory(lab, snapshots):
 
 
 def test_every_experiment_writes_the_same_twice(lab, snapshots):
-    (start, later), seed = replay(lab, 0, snapshots, [20, 30]), 0
+    branched_off(lab)
+    start = lab.branch_point(0, 20)
 
     def tables() -> list[str]:
         found = [
-            *side_trips.side_trips(lab, start, seed),
-            *single_step.single_step(lab, start, seed),
-            *divergence.divergence(lab, start, seed, snapshots),
-            *alignment.alignment(lab, start, seed),
-            fixed_batch.fixed_batch(lab, (start, later), (0.1, 0.1), seed),
+            table
+            for experiment in (side_trips, single_step, divergence, alignment, fixed_batch)
+            for table in experiment.measure(lab, start, 0).values()
         ]
         assert all(map(len, found))
         return [table.to_csv(index=False, float_format=FLOAT_FORMAT) for table in found]
@@ -69,8 +70,8 @@ def test_losses_scores_and_averages_are_those_of_a_cpu(lab, tmp_path):
     losses = [float(batch_loss(b.model(0), b.stream(0).batch(1)).detach()) for b in (on_cpu, lab)]
     assert losses[1] == pytest.approx(losses[0], rel=rounding)
     weights = {name: w.to(GPU) for name, w in start.weights.items()}
-    ours = dict(lab.evaluate(weights))
-    for split, score in on_cpu.evaluate(start.weights):
+    ours = dict(evaluator(lab)(weights))
+    for split, score in evaluator(on_cpu)(start.weights):
         assert ours[split].loss == pytest.approx(score.loss, rel=rounding), split
     average = RunningAverage(Kernel.ema(3, newest=0.5), 0)
     passed = []
@@ -106,12 +107,12 @@ def test_one_worker_a_gpu():
     assert worker_devices(runtime, 1000) == [f"cuda:{i}" for i in range(gpu_count())]
 
 
-def _distance_on_worker(unit, place):
-    state = initial_state(torch.nn.Linear(2, 2).to(worker_device()))
+def _distance_on_worker(unit, folders):
+    state = initial_state(torch.nn.Linear(2, 2).to(torch.device(worker().device)))
     return {"distances": pd.DataFrame({"distance": [distance(state, state)]})}
 
 
-def test_a_result_names_the_gpu(tmp_path, monkeypatch):
-    monkeypatch.setattr("sidetrip.runtime.executor._device", "cuda:0")
-    run_unit(_distance_on_worker, 0, Workplace(tmp_path / "unit", tmp_path / "unit.progress"))
+def test_a_result_names_the_gpu(tmp_path):
+    become(Worker("cuda:0"), "fp32")
+    run_task(Task(_distance_on_worker, 0, unit_folders(tmp_path, "unit")))
     assert read_json(tmp_path / "unit" / PROVENANCE)["hardware"] == torch.cuda.get_device_name(0)

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from sidetrip.measure.averaging import RunningAverage
-from sidetrip.kernels import Kernel, Schedule
-from sidetrip.measure.quadratic import stationary_covariance
 from sidetrip.engine.state import initial_state
 from sidetrip.engine.training import Optimizer, advance
+from sidetrip.kernels import Kernel, Schedule
+from sidetrip.measure.averaging import RunningAverage
+from sidetrip.measure.quadratic import stationary_covariance
 
 values = st.floats(-3.0, 3.0)
 windows = st.integers(1, 40)

@@ -6,6 +6,7 @@ trajectory bit for bit.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -87,9 +88,13 @@ def lerp(start: TrainState, end: TrainState, alpha: float) -> TrainState:
 
 
 def distance(a: TrainState, b: TrainState) -> float:
-    """Euclidean distance of the weights, accumulated in float64."""
-    squares = [(w.double() - b.weights[name].double()).square().sum() for name, w in a.weights.items()]
-    return float(torch.stack(squares).sum().sqrt())
+    """Euclidean distance of the weights, accumulated in float64 in the order of their names.
+
+    A state that was loaded has its tensors in another order than one that was trained. The root is Python's, which
+    rounds correctly: torch's for whole tensors starts from an approximation that differs between processors.
+    """
+    squares = [(a.weights[name].double() - b.weights[name].double()).square().sum() for name in sorted(a.weights)]
+    return math.sqrt(float(torch.stack(squares).sum()))
 
 
 def save_state(state: TrainState, path: Path) -> None:

@@ -97,17 +97,23 @@ def _midpoint_inside(ratios: Table, confidence: float) -> Measured:
     return Measured(found, len(ratios), _verdict(_holds(found, math.sqrt(0.5))), unit=GROUPS, detail=detail)
 
 
-def decay_rates(table: Table, ema_steps: int) -> Table:
-    """Decay rate of the slow coordinate's loss per step, one row a group, one column a run.
+SETTLED = 0.25  # last share of the steps, whose mean is taken for the stationary loss
+FORGOTTEN = 4  # lengths of the EMA after which its start weighs less than 2 %
 
-    The slope of the log loss, from two lengths of the EMA on (before, it forgets its start) to where the run at the
-    large rate comes within ten times its last loss. Empty where there are fewer than three rows between.
+
+def decay_rates(table: Table, ema_steps: int) -> Table:
+    """Decay rate per step of what the slow coordinate's loss has above its stationary level; a row per group.
+
+    For noise that is white, that part falls exactly exponentially, at 2λκ. The slope of its logarithm is taken from
+    where the EMA has forgotten its start to where the large rate's loss is twice its stationary level. Empty where
+    there are fewer than three rows between.
     """
     slow = table[table["coordinate"] == "slow"].pivot_table(index="step", columns=["run", "group"], values="loss")
+    level = slow[slow.index >= (1 - SETTLED) * slow.index.max()].mean()
     large = table[(table["coordinate"] == "slow") & (table["run"] == "large_rate")].groupby("step")["loss"].mean()
-    settled = large[large <= 10.0 * large.iloc[-1]].index.min()
-    inside = slow[(slow.index >= 2 * ema_steps) & (slow.index <= settled)]
-    if len(inside) < 3:
+    settled = large[large <= 2 * large[large.index >= (1 - SETTLED) * large.index.max()].mean()].index.min()
+    inside = (slow - level)[(slow.index >= FORGOTTEN * ema_steps) & (slow.index <= settled)]
+    if len(inside) < 3 or (inside <= 0).any(axis=None):
         return pd.DataFrame()
     slopes = inside.apply(lambda losses: -np.polyfit(inside.index, np.log(losses), 1)[0])
     return slopes.rename("rate").reset_index().pivot_table("rate", index="group", columns="run")

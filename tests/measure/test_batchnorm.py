@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from sidetrip.measure.batchnorm import recalibrate
 from sidetrip.engine.models import build_model
+from sidetrip.measure.batchnorm import recalibrate
 
 
 def deep() -> nn.Module:

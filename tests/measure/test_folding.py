@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from sidetrip.engine.models import build_model
 from sidetrip.measure.batchnorm import recalibrate
 from sidetrip.measure.folding import FoldedNetwork
-from sidetrip.engine.models import build_model
 
 
 def network(name: str) -> nn.Module:

@@ -5,7 +5,6 @@ import random
 import subprocess
 import sys
 import time
-from concurrent.futures import BrokenExecutor
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -19,17 +18,18 @@ from helpers import random_lab, smoke_config
 from safetensors.torch import load_file
 
 from sidetrip.config import ConfigError
+from sidetrip.engine.state import save_state
+from sidetrip.engine.training import Stream
 from sidetrip.experiments.fixed_batch import FixedStream
 from sidetrip.files import FileError, files_in, read_json, read_table
 from sidetrip.runtime import group as on_group
 from sidetrip.runtime.devices import make_deterministic
 from sidetrip.runtime.executor import run_units
+from sidetrip.runtime.pool import WorkerKilledError
 from sidetrip.runtime.provenance import PROVENANCE, provenance
 from sidetrip.runtime.scratch import open_scratch
-from sidetrip.engine.state import save_state
-from sidetrip.engine.training import Stream
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CASES = ["float64", "float32", "in_parts", "layers", "apart", "full_disk"]  # the last one ends the group
 ON_GPUS = ["float64", "float32", "in_parts", "apart", "full_disk"]
 RANKS = 3  # with two, the order of a sum does not matter
@@ -51,7 +51,7 @@ class Group:
 
     def __init__(self, folder: Path, device: str, processes: int, cases: list[str]) -> None:
         make_deterministic("fp32")
-        config = smoke_config(**{"burn_in.batch_size": 24})
+        config = smoke_config(**{"burn_in.batch_size": 24, "single_step.batch_sizes": [24], "single_step.chunk": 24})
         config = replace(config, runtime=replace(config.runtime, processes=processes, device=device))
         self.folder, self.cases = folder, cases
         self.lab = random_lab(folder / "data", config)
@@ -63,7 +63,7 @@ class Group:
         self.error = str(raised.value)
 
     def result(self, case: str) -> Path:
-        return self.folder / self.scratch.result(self.cases.index(case))
+        return self.folder / self.scratch.of_unit(self.cases.index(case)).result
 
     def ends(self, case: str) -> list[Path]:
         """The state that each rank ends with."""
@@ -155,14 +155,14 @@ def test_processes_that_keep_dying_are_one_line(group, monkeypatch):
 
     def broken(*_: object) -> None:
         attempts.append(1)
-        raise BrokenExecutor
+        raise WorkerKilledError("killed by SIGKILL, perhaps for memory")
 
     monkeypatch.setattr(on_group, "run_on_group", broken)
     monkeypatch.chdir(group.folder)
     config = replace(group.lab.config, variant="other")
     with (
         open_scratch(config, "quadratic", RANKS) as scratch,
-        pytest.raises(ConfigError, match=r"^runtime.processes = 3: worker processes were killed 3 times before a unit"),
+        pytest.raises(ConfigError, match=r"^runtime.processes = 3: worker processes were lost 3 times before a unit"),
     ):
         run_units(None, [0], [1.0], config, "test", scratch, RANKS)
     assert len(attempts) == 3
@@ -185,7 +185,7 @@ def test_parts_of_a_batch_put_together_are_the_batch(lab, kind, size):
 
 def test_one_process_loads_nothing_of_it():
     found = subprocess.check_output(
-        [sys.executable, "-c", "import sys, sidetrip.experiments.main_trajectory; print(*sys.modules)"], text=True
+        [sys.executable, "-c", "import sys, sidetrip.experiments.burn_in; print(*sys.modules)"], text=True
     ).split()
     assert "sidetrip.engine.training" in found
     for name in ("sidetrip.runtime.group", "sidetrip.engine.parallel.batchnorm", "torch.distributed.launcher"):
@@ -268,7 +268,8 @@ def test_kills_change_nothing(prepared, undisturbed):
     process.kill()
     _, lines = finish(process)
     said = [line for line in lines if line.startswith("sidetrip:")]
-    assert said == ["sidetrip: a worker process was killed; going on from what is finished"]
+    lost = "sidetrip: a worker process was killed by SIGKILL, perhaps for memory"
+    assert said == [f"{lost}; going on from what is finished"]
     _, alive = psutil.wait_procs(there, timeout=60)
     assert not alive
     assert finish(stage(prepared, "burn_in", STEPS)) == (0, [])

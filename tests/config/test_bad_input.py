@@ -23,9 +23,10 @@ from PIL import Image
 from sidetrip.config import ConfigError, check_settings_folder
 from sidetrip.files import seal
 from sidetrip.runtime import devices, executor
-from sidetrip.runtime.executor import run_unit
+from sidetrip.runtime import stage as on_stage
+from sidetrip.runtime.units import run_task
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PARAMS = OmegaConf.to_container(OmegaConf.load(ROOT / "params.yaml"))
 INF, NAN = float("inf"), float("nan")
 FIT = (
@@ -97,8 +98,8 @@ OUT_OF_RANGE = [
     ("burn_in.batch_size", 1, f"burn_in.batch_size = 1: use 2 to 1048576; {TWO}"),
     (
         "burn_in.batch_size",
-        40_000,
-        "burn_in.batch_size = 40000: two batches, own and held out, exceed the 60000 training pictures; lower it",
+        15,
+        "single_step.batch_sizes = [8, 16, 64]: burn_in.batch_size (15) is to be one of them: verdicts are taken there",
     ),
     ("burn_in.rate", -0.1, "burn_in.rate = -0.1: use more than 0 and at most 100"),
     ("burn_in.rate", NAN, "burn_in.rate = nan: use more than 0 and at most 100"),
@@ -126,14 +127,13 @@ OUT_OF_RANGE = [
     ("single_step.batch_sizes", [1, 16], f"single_step.batch_sizes = 1: use 2 to 1048576; {TWO}"),
     (
         "single_step.batch_sizes",
-        [16, 48],
-        "single_step.batch_sizes = 48: sizes above single_step.chunk (32) must be multiples of it",
+        [16, 40],
+        "single_step.batch_sizes = 40: sizes above single_step.chunk (16) must be multiples of it",
     ),
     (
         "single_step.batch_sizes",
         [16, 64_000],
-        "single_step.batch_sizes = 64000: 10 held-out batches and the own one exceed the 60000 training pictures; "
-        "lower one",
+        "single_step.batch_sizes = 64000: 10 held-out and 2 own batches exceed the 60000 training pictures; lower one",
     ),
     ("single_step.held_out_batches", 3, "single_step.held_out_batches = 3: use 10 to 10000"),
     ("single_step.points", 4, "single_step.points = 4: use 5 to 10000"),
@@ -144,7 +144,7 @@ OUT_OF_RANGE = [
     ("side_trips.ema_newest", 0, "side_trips.ema_newest = 0.0: use more than 0 and at most 1"),
     ("side_trips.every", 41, "side_trips.every = 41: use at most burn_in.steps (40)"),
     ("fixed_batch.steps", 2, "fixed_batch.steps = 2: use 3 to 10000; the third step is judged"),
-    ("fixed_batch.rate", -1, "fixed_batch.rate = -1.0: use 0 to 1000"),
+    ("fixed_batch.widest", 0, "fixed_batch.widest = 0.0: use more than 0 and at most 1000"),
     ("side_trips.two_point_windows", [1, 11], f"side_trips.two_point_windows = 11: longer than the 10 steps {FIT}"),
     ("alignment.steps", 11, f"alignment.steps = 11: longer than the 10 steps {FIT}"),
     ("alignment.every", 11, "alignment.every = 11: use at most alignment.steps (10)"),
@@ -161,7 +161,7 @@ OUT_OF_RANGE = [
     ("quadratic.small_rate", 0.05, "quadratic.small_rate = 0.05: must be below quadratic.large_rate (0.05)"),
     ("quadratic.large_rate", 2, "quadratic.large_rate = 2.0: unstable: times quadratic.fast (1) it must be below 2"),
     ("quadratic.every", 1201, "quadratic.every = 1201: use at most quadratic.steps (1200)"),
-    ("claims.bootstrap_samples", 99, "claims.bootstrap_samples = 99: use 100 to 1000000"),
+    ("claims.level", 0.5, "claims.level = 0.5: use more than 0 and less than 0.5"),
     ("claims.confidence", 95, "claims.confidence = 95.0: use more than 0 and less than 1"),
     ("claims.quadratic_own", 1.5, "claims.quadratic_own = 1.5: use at least 0 and less than 1"),
     ("claims.distance_rank", NAN, "claims.distance_rank = nan: use more than -1 and at most 1"),
@@ -230,7 +230,7 @@ def said(stderr: str) -> list[str]:
 def run_here(tasks, config, bar) -> None:
     """In place of the process pool, which takes seconds to start; test_a_process_of_its_own does without."""
     for task in tasks:
-        run_unit(*task)
+        run_task(task)
 
 
 class Place:
@@ -240,7 +240,8 @@ class Place:
         self.folder, self._monkeypatch, self._capsys = folder, monkeypatch, capsys
         self.params = copy.deepcopy({**PARAMS, "active": ["smoke"], "variants": {"smoke": PARAMS["variants"]["smoke"]}})
         monkeypatch.chdir(folder)
-        monkeypatch.setattr(executor, "_on_processes", run_here)
+        monkeypatch.setattr(executor, "run_on_pool", run_here)
+        monkeypatch.setattr(on_stage, "end_at_once_when_asked", lambda name: None)  # signals are the tests' own
         for name in ("dvc.yaml", "src", "stages"):  # what a stage's results are recorded to follow from
             (folder / name).symlink_to(ROOT / name)
         (folder / "datasets" / "fashion_mnist_14").mkdir(parents=True)
@@ -325,9 +326,10 @@ def test_checking_all_active_variants_stops_at_an_empty_list(place):
 
 def test_a_hole(place):
     del place.params["base"]["burn_in"]["momentum"]
-    del place.params["base"]["seeds"]
+    del place.params["base"]["side_trips"]["ema_newest"]
+    del place.params["variants"]["smoke"]["side_trips"]["ema_newest"]
     place.change()
-    place.refuses("variant smoke: burn_in.momentum, seeds not set; set it in base or in the variant")
+    place.refuses("variant smoke: burn_in.momentum, side_trips.ema_newest not set; set it in base or in the variant")
 
 
 # Pictures
@@ -492,15 +494,9 @@ def test_pictures_of_several_runs_that_cannot_be_read(place, pictures, monkeypat
     ("key", "value", "message"),
     [
         (
-            "burn_in.batch_size",
-            5,
-            "burn_in.batch_size = 5: two batches, own and held out, exceed the 8 training pictures; lower it",
-        ),
-        (
             "single_step.batch_sizes",
             [2],
-            "single_step.batch_sizes = 2: 10 held-out batches and the own one exceed the 8 training pictures; "
-            "lower one",
+            "single_step.batch_sizes = 2: 10 held-out and 2 own batches exceed the 8 training pictures; lower one",
         ),
         (
             "evaluation.recalibration_samples",
@@ -511,6 +507,7 @@ def test_pictures_of_several_runs_that_cannot_be_read(place, pictures, monkeypat
 )
 def test_more_samples_than_a_folder_holds(place, pictures, key, value, message):
     small = {"burn_in.batch_size": 2, "evaluation.train_samples": 8, "evaluation.recalibration_samples": 8}
+    small["single_step.batch_sizes"] = [2]
     place.change(**small | {key: value})
     place.refuses(message, "prepare_data")
 

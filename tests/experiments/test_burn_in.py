@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidetrip.experiments import main_trajectory
-from sidetrip.experiments.main_trajectory import burn_in
-from sidetrip.files import FLOAT_FORMAT, files_in, sealing
-from sidetrip.runtime.executor import Workplace
+from sidetrip.engine.units import Run
+from sidetrip.experiments import burn_in
+from sidetrip.files import UnitFolders, files_in, sealing, write_table
 
 
 class BrokenOffError(Exception):
@@ -26,14 +25,15 @@ def attempt(lab, folder: Path, steps: int | None) -> dict[str, bytes] | None:
         if steps is not None and taken >= steps:
             raise BrokenOffError
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(main_trajectory, "report_progress", count)
-        try:
-            with sealing(folder / "result") as result:
-                losses = burn_in(lab, 0, Workplace(result, folder / "progress"))
-                losses.to_csv(result / "losses.csv", float_format=FLOAT_FORMAT)
-        except BrokenOffError:
-            return None
+    lab.report = count
+    try:
+        with sealing(folder / "result") as result:
+            lab.folders = UnitFolders(result, folder / "progress")
+            write_table(burn_in.measure(lab, Run(0))["batch_losses"], result / "losses.csv")
+    except BrokenOffError:
+        return None
+    finally:
+        lab.report = lambda amount: None
     return {str(path.relative_to(folder)): path.read_bytes() for path in files_in(folder / "result")}
 
 
@@ -47,14 +47,14 @@ def undisturbed(lab, tmp_path_factory):
 def test_a_run_broken_off_anywhere_ends_with_the_same_bytes(lab, undisturbed, tmp_path_factory, breaks, seconds):
     folder = tmp_path_factory.mktemp("broken")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(main_trajectory, "SECONDS_BETWEEN_SAVES", seconds)  # a save a step, or snapshots alone
+        patch.setattr(burn_in, "SECONDS_BETWEEN_SAVES", seconds)  # a save a step, or snapshots alone
         done = [attempt(lab, folder, steps) for steps in breaks]
         found = next((files for files in done if files is not None), None) or attempt(lab, folder, None)
     assert found == undisturbed
 
 
 def test_it_goes_on_where_it_was(lab, tmp_path, monkeypatch):
-    monkeypatch.setattr(main_trajectory, "SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(burn_in, "SECONDS_BETWEEN_SAVES", 0.0)
     assert attempt(lab, tmp_path, 22) is None
     asked = []
     stream = lab.stream(0)
@@ -84,7 +84,7 @@ def test_a_damaged_save_is_said_and_not_used(lab, undisturbed, tmp_path, capsys)
 
 
 def test_only_snapshots_are_kept(lab, tmp_path, monkeypatch):
-    monkeypatch.setattr(main_trajectory, "SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(burn_in, "SECONDS_BETWEEN_SAVES", 0.0)
     assert attempt(lab, tmp_path, 22) is None
     steps = [int(path.name.removeprefix("at_")) for path in sorted((tmp_path / "progress").glob("at_*"))]
     assert steps == [0, 15, 22]

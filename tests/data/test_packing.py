@@ -16,11 +16,21 @@ from smoke import digests, environment
 from sidetrip.config import load_params, resolve, save_config
 from sidetrip.data import folders
 from sidetrip.data.folders import decode
-from sidetrip.data.packed import Pictures, facts, load_pictures, moments, save_shard, shard_path, shard_paths
+from sidetrip.data.packed import (
+    Pictures,
+    gather_facts,
+    load_pictures,
+    moments,
+    read_facts,
+    save_shard,
+    shard_path,
+    shard_paths,
+    write_facts,
+)
 from sidetrip.data.sources import find
-from sidetrip.files import SUMS
+from sidetrip.files import SUMS, seal
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TRAIN, TEST, SIDE = 10_000, 100, 16
 CLASSES = [f"class_{i}" for i in range(10)]
 
@@ -170,12 +180,15 @@ def test_facts_are_those_of_all_shards_together(tmp_path):
         part = slice(start, start + 5)
         save_shard(Pictures(pixels[part], labels[part], tuple("abc")), shard_path(tmp_path, "train", shard))
     save_shard(Pictures(pixels[:4] * 0, labels[:4], tuple("abc")), shard_path(tmp_path, "validation", 0))
-    found = facts({split: shard_paths(tmp_path, split) for split in ("train", "validation")})
+    found = gather_facts({split: shard_paths(tmp_path, split) for split in ("train", "validation")})
     full = pixels / 255.0
-    assert (found["channels"], found["classes"]) == (3, 3)
-    assert (found["train_samples"], found["validation_samples"]) == (17, 4)
-    assert found["mean"] == pytest.approx(list(full.mean(axis=(0, 1, 2))), abs=1e-12)
-    assert found["deviation"] == pytest.approx(list(full.std(axis=(0, 1, 2))), abs=1e-12)
+    assert (found.channels, found.classes) == (3, 3)
+    assert (found.train_samples, found.validation_samples) == (17, 4)
+    assert found.mean == pytest.approx(list(full.mean(axis=(0, 1, 2))), abs=1e-12)
+    assert found.deviation == pytest.approx(list(full.std(axis=(0, 1, 2))), abs=1e-12)
+    write_facts(found, tmp_path)
+    seal(tmp_path, [tmp_path / "facts.json"])
+    assert read_facts(tmp_path) == found
 
 
 def test_moments_are_exact_for_counts_that_no_double_holds():

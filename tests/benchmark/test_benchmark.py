@@ -5,17 +5,18 @@ import torch
 from helpers import smoke_config
 from torch import nn
 
-from sidetrip.measure.averaging import RunningAverage
 from sidetrip.benchmark import __main__ as benchmark
 from sidetrip.benchmark import comparison, stock
 from sidetrip.benchmark.comparison import stock_comparison
+from sidetrip.benchmark.input import SIZES, prepare
 from sidetrip.benchmark.profile import PARTS, seconds_by_part
 from sidetrip.benchmark.table import Row, markdown
 from sidetrip.benchmark.timing import interleaved, ratio
-from sidetrip.benchmark.workplace import SIZES, prepare
-from sidetrip.experiments.cases import cases, controls
-from sidetrip.experiments.side_trips import side_trips
 from sidetrip.engine.training import Position, advance
+from sidetrip.experiments import side_trips
+from sidetrip.experiments.cases import cases, controls
+from sidetrip.experiments.evaluator import evaluator
+from sidetrip.measure.averaging import RunningAverage
 
 CPU = torch.device("cpu")
 
@@ -55,7 +56,7 @@ def test_the_table_is_complete(tmp_path, capsys):
 
 def test_the_baseline_scores_what_the_pipeline_scores(work):
     theirs = stock_comparison(work, torch.contiguous_format, threads=1)
-    ours, _ = side_trips(work.lab, work.start, 0)
+    ours = side_trips.measure(work.lab, work.start, 0)["side_trips"].query("look == 0 and split != 'batches'")
     found = sorted(row[:4] for row in theirs)
     assert found == sorted(ours[["kernel", "window_steps", "model", "split"]].itertuples(index=False, name=None))
 
@@ -79,7 +80,7 @@ def test_the_baseline_s_averages_are_those_of_the_kernels():
 def test_no_second_of_a_profile_counts_twice(work):
     def run():
         advance(work.lab.model(), work.start, work.lab.stream(0), [0.01] * 3, work.lab.optimizer)
-        list(work.lab.evaluate(work.start.weights))
+        list(evaluator(work.lab)(work.start.weights))
 
     parts = seconds_by_part(run)
     assert parts.keys() == PARTS.keys() | {"other"}

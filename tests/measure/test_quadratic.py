@@ -3,16 +3,12 @@
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from helpers import smoke_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from sidetrip.verdicts.quadratic import _two_scales, judge, monte_carlo, radius_slopes, steps_to_half
-from sidetrip.experiments import analytic_model
 from sidetrip.kernels import Kernel
 from sidetrip.measure.quadratic import (
     drag_and_drift,
@@ -130,64 +126,6 @@ def test_a_step_is_that_of_the_gradient_and_eq_8_is_exact(seed, d, rate):
     change = after.square().sum(dim=1) - theta.square().sum(dim=1)
     scale = after.square().sum(dim=1) + theta.square().sum(dim=1)
     assert bool(((split.change(theta, rate) - change).abs() <= 1e-12 * scale).all())
-
-
-@given(SEEDS)
-@settings(max_examples=20, deadline=None)
-def test_monte_carlo_interval_is_students(seed):
-    values = np.random.default_rng(seed).standard_normal(8) + 3
-    mean, low, high = monte_carlo(values, 0.95)
-    assert mean == pytest.approx(values.mean())
-    assert (high - low) / 2 == pytest.approx(2.364624 * values.std(ddof=1) / math.sqrt(8), rel=1e-5)
-    wider = monte_carlo(values, 0.95, together=4)
-    assert wider[2] - wider[1] > high - low
-
-
-def test_steps_to_half():
-    assert steps_to_half(pd.Series([8.0, 6.0, 2.0], index=[0, 10, 20])) == pytest.approx(15.0)
-    assert steps_to_half(pd.Series([8.0, 7.0], index=[0, 10])) == math.inf
-
-
-def test_slope_of_an_exact_square_root():
-    rates = [0.01, 0.02, 0.04]
-    table = pd.DataFrame(
-        [("identity", rate, group, (1 + group) * rate) for rate in rates for group in range(3)],
-        columns=["model", "rate", "group", "mean_square_radius"],
-    )
-    assert radius_slopes(table)["slope"].to_numpy() == pytest.approx(0.5)
-
-
-@pytest.mark.parametrize(
-    ("lag", "fast", "expected"), [(0, 0.5, "reproduced"), (6, 0.5, "not reproduced"), (0, 2, "not reproduced")]
-)
-def test_two_scales_by_hand(lag, fast, expected):
-    """The slow loss halves every 10 steps, the EMA's `lag` later; its last fast loss is `fast` × the small rate's."""
-    rows = []
-    for group in range(4):
-        noise = 0.001 * (-1) ** group
-        for step in range(0, 41):
-            for run, late, scale, level in (("large_rate", 0, 1, 3), ("small_rate", 0, 3, 1), ("ema", lag, 1, fast)):
-                slow = 1.0 if step <= late else 0.5 ** ((step - late) / (10 * scale))
-                rows += [(step, run, "slow", group, slow), (step, run, "fast", group, level + noise * level)]
-    table = pd.DataFrame(rows, columns=["step", "run", "coordinate", "group", "loss"])
-    assert _two_scales(table, 0.95).verdict == expected
-
-
-def test_a_small_model_is_measured_from_end_to_end():
-    config = smoke_config()
-    tables = analytic_model.measure(config.quadratic, torch.device("cpu"))
-    again = analytic_model.measure(config.quadratic, torch.device("cpu"))
-    for name, table in tables.items():
-        pd.testing.assert_frame_equal(table, again[name])
-    found = judge(tables, config)
-    assert tables["lemma_2"]["smallest_weight"].min() < 0
-    assert set(tables["lemma_2"]["momentum"]) == {0.0, 0.9}
-    wrong = tables["lemma_2"][["reversed_difference", "shuffled_difference"]]
-    assert (wrong > 1e-6).all(axis=None)  # negative controls fail
-    for name in ("averaging_equals_schedule", "drag_and_drift"):
-        assert found[name].verdict == "reproduced"
-    broken = {**tables, "lemma_2": tables["lemma_2"].assign(largest_difference=1e-6)}
-    assert judge(broken, config)["averaging_equals_schedule"].verdict == "not reproduced"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

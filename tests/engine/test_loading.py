@@ -9,14 +9,16 @@ from helpers import pack, random_pictures, smoke_config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidetrip.data import loading
-from sidetrip.engine.loading import Form, MappedLoader, ResidentLoader, Shards, open_loader
 from sidetrip.data.packed import Pictures, load_pictures, shard_paths
-from sidetrip.engine.streams import Augmentation, FixedBatches, TrainingStream
+from sidetrip.engine import mapped as loading
 from sidetrip.engine.lab import Lab
-from sidetrip.files import FileError
+from sidetrip.engine.loading import Form, ResidentLoader
+from sidetrip.engine.mapped import MappedLoader, Shards, open_loader
 from sidetrip.engine.state import initial_state
+from sidetrip.engine.streams import Augmentation, FixedBatches, TrainingStream
 from sidetrip.engine.training import advance
+from sidetrip.experiments.evaluator import evaluator
+from sidetrip.files import FileError
 
 CPU = torch.device("cpu")
 FORM = Form(10, [0.3, 0.4, 0.5], [0.2, 0.3, 0.2], 3)
@@ -32,7 +34,7 @@ def packed(tmp_path_factory):
         pixels = random.integers(0, 256, (n, 12, 12, 3), dtype=np.uint8)
         return Pictures(pixels, random.integers(0, 4, n), tuple("abcd"))
 
-    return pack(tmp_path_factory.mktemp("pictures") / "packed", split(53), split(20), shard=10)
+    return pack(tmp_path_factory.mktemp("pictures") / "prepare_data", split(53), split(20), shard=10)
 
 
 @pytest.fixture(scope="module")
@@ -152,14 +154,15 @@ def test_which_loader_goes_by_size_and_crops(packed, monkeypatch):
 
 def test_training_and_scores_are_the_same_bits(packed, monkeypatch):
     changes = {"data.size": 10, "data.stored": 12, "data.source": "folder", "burn_in.batch_size": 8}
+    changes["single_step.batch_sizes"] = [8]
     samples = {"train_samples": 40, "validation_samples": 15, "recalibration_samples": 20, "batch_size": 7}
     config = smoke_config(**changes, **{f"evaluation.{key}": value for key, value in samples.items()})
 
     def trained():
-        lab = Lab(config, packed, CPU)
+        lab = Lab(config, packed.parent, CPU)
         start = initial_state(lab.model(0))
         end = advance(lab.model(), start, lab.stream(0), [0.05] * 5, lab.optimizer)
-        return lab.train.resident, end, list(lab.evaluate(end.weights))
+        return lab.train.resident, end, list(evaluator(lab)(end.weights))
 
     first = trained()
     monkeypatch.setattr(loading, "MOST_RESIDENT", 0)

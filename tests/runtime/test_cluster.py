@@ -17,13 +17,14 @@ import pytest
 import torch
 
 from sidetrip.config import ConfigError, Runtime, load_params, resolve
-from sidetrip.files import FileError, files_in
+from sidetrip.files import FileError, UnitFolders, files_in
 from sidetrip.runtime import cluster
-from sidetrip.runtime.executor import Workplace, run_unit, run_units
+from sidetrip.runtime.executor import run_units
 from sidetrip.runtime.provenance import versions
-from sidetrip.runtime.scratch import open_scratch
+from sidetrip.runtime.scratch import open_scratch, unit_folders
+from sidetrip.runtime.units import Task, run_task
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CONFIG = resolve(load_params(ROOT / "params.yaml"), "smoke")
 UNITS = [0, 1, 2, 3]
 
@@ -266,11 +267,11 @@ def test_only_a_gpu_of_a_cluster_is_asked_for():
 # Two attempts at one unit, the first of which was given up for lost and is alive
 
 
-def attempt(place: Workplace, during=lambda: None) -> list[str]:
+def attempt(folders: UnitFolders, during=lambda: None) -> list[str]:
     """An attempt that adds to the progress it finds, which is returned; something happens before it finishes."""
     seen: list[str] = []
 
-    def unit(_, mine: Workplace):
+    def unit(_, mine: UnitFolders):
         mine.progress.mkdir(parents=True, exist_ok=True)
         seen.extend(sorted(path.name for path in mine.progress.iterdir()))
         (mine.progress / "step").touch()
@@ -278,12 +279,12 @@ def attempt(place: Workplace, during=lambda: None) -> list[str]:
         (mine.result / "result.txt").write_text("the same bytes")
         return {}
 
-    run_unit(unit, None, place)
+    run_task(Task(unit, None, folders))
     return seen
 
 
-def place_in(folder: Path) -> Workplace:
-    return Workplace(folder / "unit_00000", folder / "unit_00000.progress")
+def folders_in(folder: Path) -> UnitFolders:
+    return unit_folders(folder, "unit_00000")
 
 
 def contents(folder: Path) -> set[str]:
@@ -294,27 +295,27 @@ WHOLE = {"unit_00000/result.txt", "unit_00000/provenance.json", "unit_00000/SHA2
 
 
 def test_a_second_attempt_takes_over_the_progress_and_both_may_finish(tmp_path):
-    place, seen = place_in(tmp_path), []
-    attempt(place, during=lambda: seen.extend(attempt(place)))
+    folders, seen = folders_in(tmp_path), []
+    attempt(folders, during=lambda: seen.extend(attempt(folders)))
     assert seen == ["step"]
     assert contents(tmp_path) == WHOLE
 
 
 def test_progress_of_a_failed_attempt_is_kept(tmp_path):
-    place = place_in(tmp_path)
+    folders = folders_in(tmp_path)
 
     def fail() -> None:
         raise FileError("no room")
 
     with pytest.raises(FileError, match="no room"):
-        attempt(place, during=fail)
-    assert not place.result.exists()
-    assert attempt(place) == ["step"]
+        attempt(folders, during=fail)
+    assert not folders.result.exists()
+    assert attempt(folders) == ["step"]
     assert contents(tmp_path) == WHOLE
 
 
 def test_a_finished_unit_is_not_run_again(tmp_path):
-    place, again = place_in(tmp_path), []
-    attempt(place)
-    attempt(place, during=lambda: again.append(True))
+    folders, again = folders_in(tmp_path), []
+    attempt(folders)
+    attempt(folders, during=lambda: again.append(True))
     assert again == []

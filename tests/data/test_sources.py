@@ -200,7 +200,7 @@ def test_cifar_is_read_from_its_binary_archive(tmp_path, monkeypatch, name, labe
             archive.addfile(entry, io.BytesIO(content))
     monkeypatch.setitem(archives.CIFAR, name, dataclasses.replace(known, md5=md5(path)))
 
-    assert fetch_archives(name, tmp_path) == (3, {"cifar10": 10, "cifar100": 100}[name], 60_000)
+    fetch_archives(name, tmp_path)
     train = read_archive(name, "train", tmp_path)
     assert train.classes == ("cat", "dog")
     assert len(train) == 3 * len(known.train)

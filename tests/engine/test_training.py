@@ -1,0 +1,129 @@
+"""Branching is exact: every way to reach a step ends in the same bits."""
+
+import copy
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from helpers import advanced, assert_same_bits, burnt_in, random_lab, smoke_config
+from torch import nn
+
+from sidetrip.config import ConfigError
+from sidetrip.engine import training
+from sidetrip.engine.state import initial_state, load_state, saved_steps, state_path
+from sidetrip.engine.training import DivergedError, Optimizer, advance
+from sidetrip.experiments import alignment, divergence, fixed_batch, side_trips, single_step
+from sidetrip.experiments.evaluator import evaluator
+
+
+def test_constant_trip_is_the_main_trajectory(lab, snapshots):
+    """From every snapshot, in a fresh model, to the end of the run."""
+    end = load_state(state_path(snapshots, lab.config.burn_in.steps))
+    for step in saved_steps(snapshots)[:-1]:
+        start = load_state(state_path(snapshots, step))
+        assert_same_bits(advanced(lab, start, lab.config.burn_in.steps - step), end)
+
+
+def test_replayed_branch_point_is_that_passed_on_the_way(lab, snapshots):
+    points = [3, 15, 22, 40]
+    passed = {}
+
+    def keep(position):
+        if position.step in points:
+            passed[position.step] = position.state()
+
+    model = lab.model(0)
+    advanced(lab, initial_state(model), 40, [keep])
+    for state in lab.replay(0, points):
+        assert_same_bits(state, passed[state.step])
+
+
+def test_observers_and_measurements_leave_the_run_and_the_branch_point_alone(lab, branched):
+    start = load_state(state_path(lab.snapshots(0), 15))
+    before, points = copy.deepcopy(start), [lab.branch_point(0, step) for step in (20, 30)]
+    copies = copy.deepcopy(points)
+    advanced(lab, start, 5, [lambda position: list(evaluator(lab)(position.weights))])
+    for experiment in (single_step, side_trips, alignment, divergence, fixed_batch):
+        experiment.measure(lab, points[0], 0)
+    for state, untouched in zip([start, *points], [before, *copies], strict=True):
+        assert_same_bits(state, untouched)
+    assert_same_bits(advanced(lab, start, 15), load_state(state_path(lab.snapshots(0), 30)))
+
+
+def test_advance_is_plain_sgd(lab):
+    """Against torch.optim.SGD on a model of its own, written out."""
+    model = lab.model(0)
+    reference = copy.deepcopy(model).train()
+    sgd = torch.optim.SGD(reference.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
+    stream = lab.stream(0)
+    for step in range(1, 7):
+        x, y = stream.batch(step)
+        sgd.zero_grad()
+        nn.functional.cross_entropy(reference(x), y).backward()
+        sgd.step()
+    end = advanced(lab, initial_state(model), 6)
+    for name, weight in reference.named_parameters():
+        assert torch.equal(weight, end.weights[name])
+
+
+STEPS_IN_A_WORKER = """
+import sys
+from pathlib import Path
+from helpers import random_lab, smoke_config
+from sidetrip.experiments.evaluator import evaluator
+from sidetrip.runtime.units import Worker, become
+from sidetrip.engine.state import initial_state
+from sidetrip.engine.training import advance
+
+become(Worker(), "fp32")
+lab = random_lab(Path(sys.argv[1]), smoke_config())
+model = lab.model()
+state = advance(model, initial_state(model), lab.stream(0), [0.1, 0.1], lab.optimizer)
+list(evaluator(lab)(state.weights))
+print("torch._dynamo" in sys.modules)
+"""
+
+
+def test_a_worker_does_without_torch_s_compiler(tmp_path):
+    """To import it takes longer than a small unit."""
+    command = [sys.executable, "-c", STEPS_IN_A_WORKER, str(tmp_path)]
+    paths = {**os.environ, "PYTHONPATH": "src:tests"}
+    assert subprocess.run(command, env=paths, capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize("bad", [4, 9])
+def test_divergence_is_told_alike_however_losses_are_read(lab, monkeypatch, bad):
+    """Losses read one by one and in blocks: the same step, rate and last loss, and no later state is handed out."""
+    told = []
+    for block in (1, 3, 100):
+        monkeypatch.setattr(training, "losses_read_at_once", lambda device, block=block: block)
+        kept, taken = {}, []
+
+        def loss(model, batch, precision, taken=taken):
+            taken.append(training.batch_loss(model, batch, precision))
+            return taken[-1] * (float("nan") if len(taken) == bad else 1.0)
+
+        def keep(position, kept=kept):
+            if position.step % 2 == 0:
+                kept[position.step] = position.state()
+
+        model, rates = lab.model(0), [0.01 * (i + 1) for i in range(12)]
+        with pytest.raises(DivergedError) as error:
+            advance(model, initial_state(model), lab.stream(0), rates, lab.optimizer, [keep], loss)
+        assert error.value.step == bad
+        assert error.value.rate == rates[bad - 1]
+        assert list(kept) == list(range(0, bad, 2))
+        told.append(str(error.value))
+    assert len(set(told)) == 1
+
+
+def test_diverging_burn_in_says_where(tmp_path):
+    wild = random_lab(tmp_path, smoke_config(**{"burn_in.rate": 99.0}))
+    wild.optimizer = Optimizer(0.99, 0.9)
+    said = (
+        r"burn_in.rate = 99: seed 0: the loss is not finite at step \d+ \(rate 99, last finite loss [\d.e+]+\); lower"
+    )
+    with pytest.raises(ConfigError, match=said):
+        burnt_in(wild)
