@@ -146,3 +146,21 @@ def test_bad_input_is_refused_with_one_line(make, message):
     with pytest.raises(ValueError, match=message) as error:
         make()
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_weights_of_a_coarser_type_are_taken_at_its_rounding(dtype):
+    weights = np.exp(np.random.default_rng(0).standard_normal(40))
+    weights = (weights / weights.sum()).astype(dtype)
+    assert weights.astype(float).sum() != 1.0
+    found = Kernel(weights).weights
+    assert abs(found.sum() - 1.0) < 1e-12
+    np.testing.assert_allclose(found, weights.astype(float), rtol=40 * np.finfo(dtype).eps)
+    with pytest.raises(ValueError, match="must sum to 1"):
+        Kernel((1.1 * weights).astype(dtype))
+
+
+def test_the_type_of_the_newest_weight_does_not_matter():
+    np.testing.assert_array_equal(
+        Kernel.ema(100, newest=np.float32(0.02)).weights, Kernel.ema(100, newest=float(np.float32(0.02))).weights
+    )

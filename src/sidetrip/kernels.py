@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 SUM_TOLERANCE = 1e-9  # how far from 1 the weights may sum: rounding of up to millions of terms
+LARGEST_ROUNDING = 0.01  # of weights in half precision; a sum that is farther off is a mistake
 
 
 def _vector(values: ArrayLike, name: str, least: int) -> NDArray[np.float64]:
@@ -51,7 +52,8 @@ class Kernel:
     ----------
     weights : array_like, shape (k + 1,)
         w_0..w_k, where w_0 belongs to the branch point θ_0 and w_k to the newest iterate. They must
-        sum to 1; negative weights are allowed.
+        sum to 1, to the rounding of the type that they come in; negative weights are allowed. What a type of less than
+        double precision leaves over is divided out.
 
     Raises
     ------
@@ -64,6 +66,10 @@ class Kernel:
     def __init__(self, weights: ArrayLike) -> None:
         vector = _vector(weights, "kernel weights", least=1)
         scale = max(1.0, float(np.abs(vector).sum()))
+        given = np.asarray(weights).dtype
+        rounding = len(vector) * float(np.finfo(given).eps) if given.kind == "f" else 0.0
+        if abs(vector.sum() - 1.0) <= min(rounding, LARGEST_ROUNDING) * scale and given.itemsize < vector.itemsize:
+            vector = _vector(vector / vector.sum(), "kernel weights", least=1)
         if abs(vector.sum() - 1.0) > SUM_TOLERANCE * scale:
             raise ValueError(f"kernel weights must sum to 1, these sum to {vector.sum():.12g}; divide by their sum")
         object.__setattr__(self, "weights", vector)
@@ -103,7 +109,7 @@ class Kernel:
             δ, the weight of the newest iterate; most libraries call 1 - δ the decay. The branch point
             keeps w_0 = (1 - δ)^k.
         """
-        k = _window(k)
+        k, newest = _window(k), float(newest)
         if not 0.0 < newest <= 1.0:
             raise ValueError(f"the newest iterate's weight must lie in (0, 1], got {newest!r}")
         ages = np.arange(k - 1, -1, -1)

@@ -1,45 +1,91 @@
-"""Every module that a stage imports, transitively, is among its deps (config/ aside: its values are tracked)."""
+"""The deps of every stage are what its script and its experiment import; folders import only downwards."""
 
-import ast
 from pathlib import Path
 
 import pytest
 import yaml
+from imports import SOURCE, imports, transitive
 
-SOURCE = Path("src")
-PIPELINE = yaml.safe_load(Path("dvc.yaml").read_text())["stages"]
+PIPELINE = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+LIBRARY = SOURCE / "sidetrip"
+CONFIG = LIBRARY / "config"  # its values are tracked
+# From above to below, as in the design: each imports from those above it alone.
+FLOORS = (
+    "kernels",
+    "files",
+    "config",
+    "data",
+    "engine",
+    "measure",
+    "experiments",
+    "verdicts",
+    "figures",
+    "report",
+    "runtime",
+)
+# Tools that stand beside the floors and may use all of them.
+TOOLS = {"planning", "benchmark", "merge", "snapshots", "verify"}
 
 
-def module_file(name: str) -> Path | None:
-    base = SOURCE / Path(*name.split("."))
-    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
+def code_of(stage: str) -> set[Path]:
+    """The script, the experiment of its name, and all that they import."""
+    roots = [Path("stages") / f"{stage}.py", LIBRARY / "experiments" / f"{stage}.py"]
+    roots = [path for path in roots if path.is_file()]
+    return transitive(*roots) | set(roots)
 
 
-def imports(path: Path) -> set[Path]:
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    packages = {".".join(name.split(".")[:i]) for name in names for i in range(1, len(name.split(".")))}
-    return {file for name in names | packages if name.startswith("sidetrip") and (file := module_file(name))}
+def declared(stage: str) -> list[Path]:
+    return [Path(dep) for dep in PIPELINE[stage]["deps"] if dep.startswith(("src", "stages"))]
 
 
-def transitive(path: Path) -> set[Path]:
-    seen, todo = set(), [path]
-    while todo:
-        for found in imports(todo.pop()) - seen:
-            seen.add(found)
-            todo.append(found)
-    return seen
+def covers(dep: Path, path: Path) -> bool:
+    return dep == path or dep in path.parents
 
 
 @pytest.mark.parametrize("stage", PIPELINE)
 def test_declared_deps_name_all_that_is_imported(stage):
-    script = Path("stages") / f"{stage}.py"
-    declared = [Path(dep) for dep in PIPELINE[stage]["deps"]]
-    assert any(script == dep or dep in script.parents for dep in declared)
-    covered = [*declared, SOURCE / "sidetrip" / "__init__.py", SOURCE / "sidetrip" / "config"]
-    missing = {path for path in transitive(script) if not any(path == dep or dep in path.parents for dep in covered)}
+    covered = [*declared(stage), LIBRARY / "__init__.py", CONFIG]
+    missing = {path for path in code_of(stage) if not any(covers(dep, path) for dep in covered)}
     assert not missing, f"add to the deps of {stage}: {sorted(map(str, missing))}"
+
+
+@pytest.mark.parametrize("stage", PIPELINE)
+def test_no_dep_is_superfluous(stage):
+    unused = [dep for dep in declared(stage) if not any(covers(dep, path) for path in code_of(stage))]
+    assert not unused, f"take out of the deps of {stage}: {sorted(map(str, unused))}"
+
+
+def test_an_edit_of_what_evaluates_does_not_train_again():
+    assert len(declared("burn_in")) <= 7
+    for module in ("evaluation", "batchnorm", "folding", "averaging"):
+        path = LIBRARY / "measure" / f"{module}.py"
+        assert not any(covers(dep, path) for stage in ("burn_in", "branch") for dep in declared(stage))
+        assert any(covers(dep, path) for dep in declared("side_trips"))
+
+
+def floor(path: Path) -> str:
+    return path.relative_to(LIBRARY).parts[0].removesuffix(".py")
+
+
+MODULES = sorted(path for path in LIBRARY.rglob("*.py") if path != LIBRARY / "__init__.py")
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if floor(m) not in TOOLS], ids=str)
+def test_imports_go_downwards(module):
+    here = FLOORS.index(floor(module))
+    wrong = [
+        str(path) for path in imports(module) if path != LIBRARY / "__init__.py" and FLOORS.index(floor(path)) > here
+    ]
+    assert not wrong, f"{module} imports from below: {wrong}"
+
+
+def test_there_is_no_circle():
+    """Between modules; a package's __init__ gathers its own modules, which import each other past it."""
+    modules = {module: {path for path in imports(module) if path.name != "__init__.py"} for module in MODULES}
+    for module, todo in modules.items():
+        seen, todo = set(), set(todo)
+        while todo:
+            found = todo.pop()
+            seen.add(found)
+            todo |= modules[found] - seen
+        assert module not in seen, f"{module} imports itself in the end"

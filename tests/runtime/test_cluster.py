@@ -18,7 +18,7 @@ import torch
 
 from sidetrip.config import ConfigError, Runtime, load_params, resolve
 from sidetrip.files import FileError, UnitFolders, files_in
-from sidetrip.runtime import cluster
+from sidetrip.runtime import arithmetic, cluster
 from sidetrip.runtime.executor import run_units
 from sidetrip.runtime.provenance import versions
 from sidetrip.runtime.scratch import open_scratch, unit_folders
@@ -42,7 +42,7 @@ def root(tmp_path_factory):
 def repository(root, monkeypatch):
     monkeypatch.chdir(root)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'src'}:{ROOT / 'tests'}")
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'src'}:{ROOT / 'tests'}:{ROOT / 'tests' / 'runtime'}")
     yield root
     for made in ("scratch", "processes"):
         shutil.rmtree(root / made, ignore_errors=True)
@@ -221,7 +221,7 @@ def worker(repository, monkeypatch):
     monkeypatch.setattr(cluster, "get_worker", lambda: found)
     monkeypatch.setattr(cluster, "VISIBLE_SECONDS", 0.0)
     Path("scratch").mkdir()
-    terms = cluster.Terms(CONFIG, Path("scratch"), versions(), cluster.LOADED, "1", ())
+    terms = cluster.Terms(CONFIG, Path("scratch"), versions(), cluster.LOADED, "1", arithmetic.present(), ())
     return found, terms
 
 
@@ -236,6 +236,7 @@ def test_a_worker_that_suits_is_taken(worker):
         ({"library": ""}, "has loaded other code of sidetrip than the stage; restart the workers"),
         ({"versions": {"torch": "1.0"}}, "torch is .* there, 1.0 for the stage; use workers that are all alike"),
         ({"threads": "3"}, "start it with its nanny"),
+        ({"arithmetic": "native"}, "start it with `python -m sidetrip.runtime.arithmetic native dask worker ...`"),
     ],
 )
 def test_a_worker_that_differs_is_refused(worker, changes, message):

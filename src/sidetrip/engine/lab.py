@@ -48,7 +48,7 @@ class Lab:
     def __init__(self, config: Config, runs: Path, device: torch.device) -> None:
         self.config, self.runs, self.device = config, runs, device
         self.optimizer = Optimizer(config.burn_in.momentum, config.burn_in.weight_decay, config.model.precision)
-        self.report = lambda amount: None
+        self.report = _untold
 
     @cached_property
     def facts(self) -> Facts:
@@ -118,6 +118,10 @@ class Lab:
             start = self.snapshot(seed, max(step for step in saved if step <= point))
             rates = self.rates[start.step : point].tolist()
             yield advance(model, start, self.stream(seed), rates, self.optimizer)
+
+
+def _untold(amount: float) -> None:
+    """Nobody watches."""
 
 
 _opened: Lab | None = None

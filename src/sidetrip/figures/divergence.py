@@ -52,7 +52,9 @@ def figure_6(distances: pd.DataFrame, losses: pd.DataFrame) -> Figure:
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10.6, 4.6))
     for column, (label, colour, line) in LINES.items():
         _curve(left, distances, column, colour, label, line)
-    left.set(xlabel="steps after the branch point", ylabel="L2 distance of the weights", ylim=(0, None))
+    left.set(
+        xlabel="steps after the branch point", ylabel="L2 distance", ylim=(0, None), title="distances of the weights"
+    )
     left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
     for axes, split in ((middle, "train"), (right, "validation")):
         for model, (label, colour) in MODELS.items():

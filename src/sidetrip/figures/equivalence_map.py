@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullFormatter, PercentFormatter
 
 from sidetrip.experiments.methods import METHODS
 from sidetrip.verdicts.equivalence_map import EQUIVALENT, NOT_EQUIVALENT, UNKNOWN
@@ -41,6 +42,9 @@ def _panel(axes: Axes, points: pd.DataFrame, title: str) -> plt.cm.ScalarMappabl
             )
     axes.axvline(0.1, color="black", lw=0.8, ls=":")
     axes.set(xscale="log", yscale="log", title=title, xlabel="window ÷ branch step")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_locator(FixedLocator([0.01, 0.03, 0.1, 0.3, 1.0]))
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     return plt.cm.ScalarMappable(norm, COLOURS)
 
 

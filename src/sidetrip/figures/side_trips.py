@@ -92,8 +92,9 @@ class Panel:
         shown = self._running[self._running["step"] >= first]
         values = self._scale * pd.concat([shown[self._metric], self._scores[self._metric]]).dropna()
         margin = 0.06 * (values.max() - values.min())
-        span = self._running["step"].max() - first
-        self._axes.set(xlim=(first - 0.04 * span, self._running["step"].max() + 0.03 * span))
+        last = max(self._running["step"].max(), (self._scores["branch"] + self._scores["window_steps"]).max())
+        margin_of_steps = 0.04 * (last - first)
+        self._axes.set(xlim=(first - margin_of_steps, last + margin_of_steps))
         self._axes.set(ylim=(values.min() - margin, values.max() + margin))
 
 

@@ -103,9 +103,9 @@ def figure_2_variations(
             for table in (rows, expansions)
         )
         own = curves(chosen, "own")["mean"]
-        positive = own.index[own.index > 0]
+        lowest_at, positive = float(own.index[int(own.argmin())]), own.index[own.index > 0]
         # Wide enough for the best step; on the momentum direction it is far smaller.
-        widest = positive[min(np.searchsorted(positive, 2.5 * max(own.idxmin(), positive[0])), len(positive) - 1)]
+        widest = positive[min(np.searchsorted(positive, 2.5 * lowest_at), len(positive) - 1)]
         _draw(axes, chosen, widest)
         _draw_parabola(axes, expansion, widest)
         axes.set_title(title)
@@ -174,7 +174,7 @@ def figure_13(best: pd.DataFrame) -> Figure:
         axes.yaxis.set_major_locator(FixedLocator(marks))
         axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(lambda drop, _: f"{100 * drop:g} %")
-    style.legend_below(figure, axes, columns=3)
+    style.legend_below(figure, axes, columns=2)
     return figure
 
 
