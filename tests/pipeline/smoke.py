@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from sidetrip.runtime import arithmetic
+
 ROOT = Path(__file__).parents[2]
 ACTIVE = "active: [fashion_mnist, fashion_mnist_cosine]"
 RESULTS = ("runs", "reports", "dvc.lock")
@@ -21,7 +23,7 @@ def environment(**changes: str) -> dict[str, str]:
     """Of a process in a repository: one worker a stage where a test asks for no more, since tests run side by side."""
     here = str(Path(sys.executable).parent)
     return {
-        **os.environ,
+        **arithmetic.environment(arithmetic.PORTABLE, os.environ),
         "PATH": f"{here}:{os.environ['PATH']}",
         "PYTHONPATH": "src",
         "DVC_NO_ANALYTICS": "1",

@@ -103,7 +103,8 @@ def figure_2_variations(
             for table in (rows, expansions)
         )
         own = curves(chosen, "own")["mean"]
-        lowest_at, positive = float(own.index[int(own.argmin())]), own.index[own.index > 0]
+        sizes = own.index.to_numpy(float)
+        lowest_at, positive = sizes[int(own.argmin())], sizes[sizes > 0]
         # Wide enough for the best step; on the momentum direction it is far smaller.
         widest = positive[min(np.searchsorted(positive, 2.5 * lowest_at), len(positive) - 1)]
         _draw(axes, chosen, widest)

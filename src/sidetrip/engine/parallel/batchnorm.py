@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -10,17 +10,18 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import batch_norm
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sidetrip.engine.parallel.sharing import ranks
+if TYPE_CHECKING:
+    from sidetrip.engine.parallel.sharing import Ranks
 
 
-def use_whole_batch(model: nn.Module) -> nn.Module:
-    """`model` with each BatchNorm layer replaced by one of the whole batch, with the same parameters and buffers."""
+def use_whole_batch(model: nn.Module, ranks: Ranks) -> nn.Module:
+    """`model` with each BatchNorm layer replaced by one of all ranks' batch, with the same parameters and buffers."""
     if isinstance(model, WholeBatchNorm):
         return model
     if isinstance(model, _BatchNorm):
-        return WholeBatchNorm.of(model)
+        return WholeBatchNorm.of(model, ranks)
     for name, child in model.named_children():
-        setattr(model, name, use_whole_batch(child))
+        setattr(model, name, use_whole_batch(child, ranks))
     return model
 
 
@@ -30,13 +31,16 @@ class WholeBatchNorm(_BatchNorm):
     Each rank has equally many. In evaluation it is PyTorch's own.
     """
 
+    ranks: Ranks
+
     @classmethod
-    def of(cls, layer: _BatchNorm) -> WholeBatchNorm:
+    def of(cls, layer: _BatchNorm, ranks: Ranks) -> WholeBatchNorm:
         """A layer that shares the parameters and buffers of `layer`."""
         found = cls(layer.num_features, layer.eps, layer.momentum, layer.affine, layer.track_running_stats)
         found.weight, found.bias = layer.weight, layer.bias
         found.running_mean, found.running_var = layer.running_mean, layer.running_var
         found.num_batches_tracked = layer.num_batches_tracked
+        found.ranks = ranks
         return found.train(layer.training)
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -48,9 +52,9 @@ class WholeBatchNorm(_BatchNorm):
         self._check_input_dim(x)
         if not self.training:
             return super().forward(x)
-        y, mean, variance = _Normalise.apply(x, self.weight, self.bias, self.eps)
+        y, mean, variance = _Normalise.apply(x, self.weight, self.bias, self.eps, self.ranks)
         if self.track_running_stats:
-            self._track(mean, variance, ranks().size * x.numel() // x.shape[1])
+            self._track(mean, variance, self.ranks.size * x.numel() // x.shape[1])
         return y
 
     @torch.no_grad()
@@ -67,17 +71,17 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+        ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, ranks: Ranks
     ) -> tuple[Tensor, Tensor, Tensor]:
         over = [0, *range(2, x.dim())]
         precise = x.to(torch.promote_types(x.dtype, torch.float32))
         here = precise.mean(over)
         within = (precise - _by_channel(here, x)).square().mean(over)
-        means, variances = ranks().gather(torch.stack([here, within])).unbind(1)
+        means, variances = ranks.gather(torch.stack([here, within])).unbind(1)
         mean = means.mean(0)
         variance = (variances + (means - mean).square()).mean(0)  # pooled: within the ranks plus between them
         ctx.save_for_backward(x, weight, mean, variance)
-        ctx.eps = eps
+        ctx.eps, ctx.ranks = eps, ranks
         ctx.mark_non_differentiable(mean, variance)
         return batch_norm(x, mean, variance, weight, bias, eps=eps), mean, variance
 
@@ -91,11 +95,11 @@ class _Normalise(torch.autograd.Function):
         dx, dweight, dbias = torch.ops.aten.native_batch_norm_backward(
             dy, x, scale, mean, variance, None, None, False, ctx.eps, [True, True, True]
         )
-        samples = ranks().size * x.numel() // x.shape[1]
-        along, offset = -scale * (ranks().sum(torch.stack([dweight, dbias])) / samples)
+        samples = ctx.ranks.size * x.numel() // x.shape[1]
+        along, offset = -scale * (ctx.ranks.sum(torch.stack([dweight, dbias])) / samples)
         deviation = (variance + ctx.eps).sqrt()
         dx += batch_norm(x, mean, variance, along / deviation, offset / deviation, eps=ctx.eps)
-        return dx, *(None if weight is None else gradient for gradient in (dweight, dbias)), None
+        return dx, *(None if weight is None else gradient for gradient in (dweight, dbias)), None, None
 
 
 def _by_channel(values: Tensor, x: Tensor) -> Tensor:

@@ -58,7 +58,7 @@ class Ranks:
             return nn.SyncBatchNorm.convert_sync_batchnorm(model)
         from sidetrip.engine.parallel.batchnorm import use_whole_batch
 
-        return use_whole_batch(model)
+        return use_whole_batch(model, self)
 
     def check_alike(self, step: int, weights: Iterable[Tensor]) -> None:
         """Refuse to go on where ranks stand at different steps or weights: their gradients have no common meaning.
