@@ -77,7 +77,7 @@ def test_another_type_on_request(snapshots, tmp_path):
 
 def test_rounding_to_bfloat16_is_torch_s(tmp_path):
     values = torch.cat([torch.randn(2000) * 10.0**e for e in range(-40, 39, 6)])
-    values = torch.cat([values, torch.tensor([float("nan"), float("inf"), -float("inf"), 3.4e38, 0.0])])
+    values = torch.cat([values, torch.tensor([float("inf"), -float("inf"), 3.4e38, 0.0])])
     for step in (1, 2):
         save_file({"w": values}, tmp_path / f"s{step}.safetensors")
     arguments = [str(tmp_path / f"s{step}.safetensors") for step in (1, 2)]
@@ -108,11 +108,9 @@ def test_shards_with_an_index(tmp_path):
 
 
 def test_snapshots_of_our_own(tmp_path):
-    states = [
-        TrainState(step, *({"w": torch.full((3,), v)} for v in (1.0 * step, 2.0 * step, 3.0 * step))) for step in STEPS
-    ]
-    for state in states:
-        save_state(state, state_path(tmp_path, state.step))
+    for step in STEPS:
+        weights, buffers, momentum = ({"w": torch.full((3,), factor * step)} for factor in (1.0, 2.0, 3.0))
+        save_state(TrainState(step, weights, buffers, momentum), state_path(tmp_path, step))
     paths = [str(state_path(tmp_path, step)) for step in STEPS]
     main([*paths, *MERGE, "--output", str(tmp_path / "merged.safetensors")])
     found = load_file(tmp_path / "merged.safetensors")
@@ -148,8 +146,10 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(tmp_path, capsys):
         return line
 
     assert "no such" in says(tmp_path / "none-1.safetensors", *paths, *MERGE).lower()
-    assert "no step in its name" in says(tmp_path, paths[0], *MERGE) or True
     assert "begins at -600, before the first snapshot (100)" in says(*paths, "--over", 1000)
+    (tmp_path / "final.safetensors").touch()
+    assert "no step in its name" in says(tmp_path / "final.safetensors", paths[0], *MERGE)
+    (tmp_path / "final.safetensors").unlink()
     assert "2 steps for 3 snapshots" in says(*paths, "--over", 100, "--steps", 1, 2)
     assert "at least 1" in says(*paths)
     assert "--output: not given" in refused(capsys, *paths, *MERGE)

@@ -61,7 +61,7 @@ class SnapshotAverage:
         """What makes the answer a poor one, a sentence each."""
         found = []
         used = int((self.steps[-1] - self.begin) and np.count_nonzero(np.asarray(self.steps) >= self.begin))
-        if used == 2:
+        if used == 2 and self.distance > 0:
             spacing = self.steps[-1] - self.begin
             found.append(
                 f"the window lies between two snapshots, {spacing} steps apart: all that they can stand for is the "
@@ -121,7 +121,7 @@ def nearest_average(
         for a, b in pairwise(edges)
     ]
     # c_0 = 1 - s̄_1, c_n = s̄_n - s̄_{n+1}, c_m = s̄_m: identity 2 of the kernels, between snapshots.
-    used = -np.diff(np.r_[1.0, levels, 0.0])
+    used = -np.diff(np.r_[1.0, levels, 0.0]) + 0.0  # no -0
     coefficients = np.zeros(len(given))
     coefficients[[given.index(step) for step in edges]] = used
     realised = np.repeat(levels, np.diff(edges))
