@@ -163,7 +163,7 @@ def rate_factors(settings: SideTrips, measured: pd.Series) -> Figure:
     found = measured[measured > 0]
     if len(found):
         axes.axvspan(float(found.quantile(0.1)), float(found.quantile(0.9)), color="black", alpha=0.08, lw=0)
-        label = f"measured along gradients of batches: {found.median():.2g}"
+        label = f"measured along gradients of batches: {found.median():#.2g}"
         axes.axvline(found.median(), color="black", lw=1.2, ls="--", label=label)
     axes.set(xscale="log", ylim=(0, 1.05), ylabel="effective ÷ actual learning rate")
     axes.set(xlabel="λκ/(1 − μ): learning rate × curvature, the factor 1/(1 − μ) of momentum included")
