@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,7 +15,7 @@ from sidetrip.config import Claims, Config
 from sidetrip.figures import style
 
 TRIPS = {"constant": ("constant rate", style.MOMENTARY), "linear": ("falling rate", style.TRIP)}
-LIMIT = {"color": "black", "lw": 0.9, "ls": "--"}
+LIMIT: dict[str, Any] = {"color": "black", "lw": 0.9, "ls": "--"}
 
 
 def _line(axes: Axes, table: pd.DataFrame, column: str, colour: str, label: str, line: str = "-") -> None:
@@ -45,10 +46,11 @@ def figure_7(along: pd.DataFrame, between: pd.DataFrame, claims: Claims) -> Figu
         others.axhline(limit, label="limits", **LIMIT)
     others.set(ylabel="cosine", title="gradients of two batches at the same weights")
     _limits(norms, along, claims.fixed_gradient_norm)
-    norms.set(ylabel="gradient norm", ylim=(0, None), xlabel="steps after the branch point", title="gradient norms of fixed and training batches")
-    losses.set(ylabel="loss (nats)", ylim=(0, None), xlabel="steps after the branch point", title="losses of fixed and training batches")
+    for axes, ylabel, title in ((norms, "gradient norm", "gradient norms"), (losses, "loss (nats)", "losses")):
+        axes.set(xlabel="steps after the branch point", ylabel=ylabel, ylim=(0, None))
+        axes.set_title(f"{title} of fixed and training batches")
     for axes, below in ((cosines, -0.1), (others, -0.1), (norms, -0.22), (losses, -0.22)):
-        look = {"fontsize": "small", "loc": "upper center", "bbox_to_anchor": (0.5, below)}
+        look: dict[str, Any] = {"fontsize": "small", "loc": "upper center", "bbox_to_anchor": (0.5, below)}
         axes.legend(*_once(axes), **look, ncols=2, columnspacing=1.0, handlelength=1.6)
         axes.tick_params(labelbottom=True)
     return figure

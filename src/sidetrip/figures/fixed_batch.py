@@ -15,7 +15,8 @@ from sidetrip.config import Config
 from sidetrip.figures import style
 
 BATCHES = {"own": "the fixed batch", "held_out": "a held-out batch"}
-ALONG = "α, from the run of θ$_t$ (0) to that of θ$_{t+Δ}$ (1)"
+ALONG = "α: 0 at the run of θ$_t$, 1 at θ$_{t+Δ}$"
+
 
 def _process(axes: Axes) -> None:
     """Sketch: two runs leave the main trajectory, lines join them after each number of steps."""
@@ -30,9 +31,9 @@ def _process(axes: Axes) -> None:
     for run in (left, right):
         axes.plot(*run.T, "o-", color="black", ms=4, lw=1)
     axes.annotate("θ$_t$", left[0], (-6, -14), textcoords="offset points", ha="center")
-    axes.annotate("θ$_{t+Δ}$", right[0], (10, -14), textcoords="offset points", ha="center")
+    axes.annotate("θ$_{t+Δ}$", right[0], (12, 2), textcoords="offset points", ha="center")
     axes.annotate(
-        "main trajectory", (1.5, -0.02), (0, -34), textcoords="offset points", color=style.MOMENTARY, ha="center"
+        "main trajectory", (1.5, -0.02), (0, -30), textcoords="offset points", color=style.MOMENTARY, ha="center"
     )
     axes.annotate("steps on one batch", (1.55, 1.68), (0, 10), textcoords="offset points", ha="center")
     axes.set(xlim=(-0.2, 3.2), ylim=(-0.75, 2.1), title="the process")
@@ -43,7 +44,7 @@ def figure_3(table: pd.DataFrame, seed: int) -> Figure:
     """Draw the process, and for each two neighbouring branch points of one seed the losses on the lines between."""
     rows = table[table["seed"] == seed]
     neighbours = sorted({(int(a), int(b)) for a, b in zip(rows["branch"], rows["later_branch"], strict=True)})
-    figure = plt.figure(figsize=(style.WIDE, 1.0 + 2.7 * len(neighbours)))
+    figure = plt.figure(figsize=(style.WIDE, 1.0 + 2.6 * len(neighbours)))
     grid = figure.add_gridspec(len(neighbours), 3, width_ratios=(0.7, 1, 1))
     _process(figure.add_subplot(grid[0, 0]))
     colours = style.sequence(rows["steps"].nunique())
@@ -52,8 +53,8 @@ def figure_3(table: pd.DataFrame, seed: int) -> Figure:
         for j, (batch, title) in enumerate(BATCHES.items()):
             axes = figure.add_subplot(grid[i, 1 + j])
             _lines(axes, rows[(rows["branch"] == branch) & (rows["batch"] == batch)], colours)
-            axes.set(title=f"{title}, t = {branch}, t + Δ = {later}", ylim=(0, None), ylabel="" if j else "loss (nats)")
-            axes.set(xlabel=ALONG if i == len(neighbours) - 1 else "")
+            axes.set(title=f"{title},\nt = {branch}, t + Δ = {later}", ylim=(0, None))
+            axes.set(ylabel="" if j else "loss (nats)", xlabel=ALONG if i == len(neighbours) - 1 else "")
             panels.append(axes)
     scale = plt.cm.ScalarMappable(plt.Normalize(-0.5, len(colours) - 0.5), ListedColormap(colours))
     figure.colorbar(scale, ax=panels, ticks=range(len(colours)), label="steps on the fixed batch", aspect=30)
@@ -62,9 +63,9 @@ def figure_3(table: pd.DataFrame, seed: int) -> Figure:
 
 def _lines(axes: Axes, rows: pd.DataFrame, colours: list[tuple[float, float, float]]) -> None:
     """Loss along the line between the two runs, after each number of steps."""
-    for (_, line), colour in zip(rows.groupby("steps"), colours, strict=True):
-        line = line.set_index("alpha")["loss"].sort_index()
-        axes.plot(line.index, line, color=colour, lw=1.6)
+    for (_, here), colour in zip(rows.groupby("steps"), colours, strict=True):
+        line = here.sort_values("alpha")
+        axes.plot(line["alpha"], line["loss"], color=colour, lw=1.6)
 
 
 def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -36,9 +37,7 @@ def momentary_line(looks: pd.DataFrame, metric: str, every: int) -> pd.DataFrame
         step, mean, low, high (mean ∓ standard deviation of the looks).
     """
     rows = looks.drop_duplicates("step")
-    found = rows.groupby(rows["step"] // every).agg(
-        step=("step", "mean"), mean=(metric, "mean"), std=(metric, "std")
-    )
+    found = rows.groupby(rows["step"] // every).agg(step=("step", "mean"), mean=(metric, "mean"), std=(metric, "std"))
     spread = found["std"].fillna(0.0)
     found = found.assign(low=found["mean"] - spread, high=found["mean"] + spread)
     return found[["step", "mean", "low", "high"]].reset_index(drop=True)
@@ -76,7 +75,7 @@ class Panel:
         axes.fill_between(line.index, line["low"], line["high"], color=style.MOMENTARY, alpha=0.22, lw=0)
         axes.plot(line.index, line["mean"], color=style.MOMENTARY, lw=1.8, label="momentary")
         average = self._average.set_index("step")[self._metric].sort_index()
-        look = {"color": style.AVERAGE, "lw": 1.4, "ls": (0, (5, 1.5, 1, 1.5))}
+        look: dict[str, Any] = {"color": style.AVERAGE, "lw": 1.4, "ls": (0, (5, 1.5, 1, 1.5))}
         axes.plot(average.index, self._scale * average, label="average along the run", **look)
         for branch, rows in self._scores[self._scores["kernel"] == self._method.name].groupby("branch"):
             self._draw_point(int(str(branch)), rows)
@@ -88,7 +87,7 @@ class Panel:
         trip, average = means["trip"], means["average"]
         late = branch in self._config.branch.points
         suffix, alpha = ("", 1.0) if late else (", early branch point", 0.45)
-        look = {"color": style.TRIP, "ls": ":", "lw": 1.2, "ms": 5, "alpha": alpha}
+        look: dict[str, Any] = {"color": style.TRIP, "ls": ":", "lw": 1.2, "ms": 5, "alpha": alpha}
         self._axes.plot(branch + trip.index, trip, marker="o", label=f"side trip{suffix}", **look)
         look = {"ls": "", "mfc": "none", "mec": style.AVERAGE, "mew": 1.4, "ms": 9, "alpha": alpha}
         self._axes.plot(branch + average.index, average, marker="o", label=f"average{suffix}", **look)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -79,17 +80,16 @@ def figure_2(single_step: pd.DataFrame, curvature: pd.DataFrame, branch: int, ba
     _draw_parabola(wide, expansion, widest)
     wide.set(ylabel="loss (nats)", title=f"branch point {branch}, batch size {batch_size}")
     wide.set(ylim=(0, 1.03 * found["held_out"]["max"].max()))
-    _draw(near, rows, zoom, relative=True)
-    _show_dip(near)
+    change = _draw(near, rows, zoom, relative=True)
+    _show_dip(near, change["held_out"]["mean"])
     style.legend_below(figure, wide)
     return figure
 
 
-def _show_dip(axes: Axes) -> None:
+def _show_dip(axes: Axes, held_out: pd.Series) -> None:
     """Limit an axis of changes to what the held-out mean does around its lowest point; the own batch leaves it."""
-    held_out = axes.get_lines()[list(COLOURS).index("held_out")]
-    x, y = held_out.get_xdata(), held_out.get_ydata()
-    lowest = int(np.argmin(y))
+    x, y = held_out.index.to_numpy(float), held_out.to_numpy(float)
+    lowest = int(y.argmin())
     risen = np.flatnonzero((np.arange(len(x)) > lowest) & (y >= -y[lowest]))
     last = risen[0] if len(risen) else len(x) - 1
     deepest = max(-float(y[lowest]), 1e-3)
@@ -100,9 +100,7 @@ def _show_dip(axes: Axes) -> None:
     axes.set(ylabel="change of the loss since λ = 0 (nats)")
 
 
-def figure_2_variations(
-    single_step: pd.DataFrame, curvature: pd.DataFrame, branch: int, batch_size: int
-) -> Figure:
+def figure_2_variations(single_step: pd.DataFrame, curvature: pd.DataFrame, branch: int, batch_size: int) -> Figure:
     """Draw the paper's setting, frozen BatchNorm statistics, and the momentum direction, on the first own batches."""
     here = "branch == @branch and batch_size == @batch_size and own_batch == 0"
     rows, expansions = single_step.query(here), curvature.query(here)
@@ -130,7 +128,7 @@ def figure_12(single_step: pd.DataFrame) -> Figure:
     """Draw Fig. 2's wide range for every branch point (rows) and batch size (columns)."""
     table = paper_setting(single_step)
     branches, sizes = sorted(table["branch"].unique()), sorted(table["batch_size"].unique())
-    shape = {"figsize": (style.WIDE, 0.9 + 1.9 * len(branches)), "squeeze": False, "sharey": "row"}
+    shape: dict[str, Any] = {"figsize": (style.WIDE, 0.9 + 1.9 * len(branches)), "squeeze": False, "sharey": "row"}
     figure, panels = plt.subplots(len(branches), len(sizes), **shape)
     for i, branch in enumerate(branches):
         highest = []
@@ -160,7 +158,7 @@ def figure_13(best: pd.DataFrame) -> Figure:
             x = drop.index * 1.04 ** (i - (len(branches) - 1) / 2)  # side by side, or the bars hide each other
             bars = (drop[0.5] - drop[0.25], drop[0.75] - drop[0.5])
             smallest = min([smallest, *drop[0.5]])
-            look = {"fmt": "o-", "color": colour, "ms": 5, "lw": 1.4, "capsize": 3}
+            look: dict[str, Any] = {"fmt": "o-", "color": colour, "ms": 5, "lw": 1.4, "capsize": 3}
             axes.errorbar(x, drop[0.5], bars, label=f"{TITLES[kind]}, step {branch}", **look)
     axes.set(xscale="log", yscale="log", xlabel="batch size", ylabel="largest relative drop in one step")
     axes.xaxis.set_major_locator(FixedLocator(sizes))
