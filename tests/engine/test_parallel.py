@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -268,8 +269,9 @@ def test_kills_change_nothing(prepared, undisturbed):
     process.kill()
     _, lines = finish(process)
     said = [line for line in lines if line.startswith("sidetrip:")]
-    lost = "sidetrip: a worker process was killed by SIGKILL, perhaps for memory"
-    assert said == [f"{lost}; going on from what is finished"]
+    # The rank that was killed, or one that missed it first.
+    how = r"(killed by SIGKILL, perhaps for memory|ended with exit status 1)( \(another process .* is gone.*\))?"
+    assert re.fullmatch(f"sidetrip: a worker process was {how}; going on from what is finished", *said)
     _, alive = psutil.wait_procs(there, timeout=60)
     assert not alive
     assert finish(stage(prepared, "burn_in", STEPS)) == (0, [])
