@@ -85,12 +85,13 @@ def test_one_signal_ends_a_stage_and_its_workers_and_loses_nothing(copy, number)
     before = digests(copy, *RESULTS)
     stage = start(copy, "side_trips", SIDETRIP_WORKERS="2")
     wait_until(lambda: list((copy / "scratch" / "smoke" / "side_trips").glob("*/unit_0000?")), stage)
-    processes = [stage, *stage.children(recursive=True)]
-    for process in processes if number == signal.SIGINT else [stage]:  # a Ctrl-C goes to all that the terminal has
+    workers = stage.children(recursive=True)
+    for process in [stage, *workers] if number == signal.SIGINT else [stage]:  # a Ctrl-C goes to all in the terminal
         process.send_signal(number)
-    _, alive = psutil.wait_procs(processes, timeout=2)
+    _, stderr = stage.communicate(timeout=2)
+    status = stage.returncode
+    _, alive = psutil.wait_procs(workers, timeout=2)
     assert alive == []
-    status, stderr = end(stage)
     assert status == 128 + number
     (line,) = said(stderr)
     name = signal.Signals(number).name
