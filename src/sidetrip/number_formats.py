@@ -11,6 +11,7 @@ Rounding to odd: Boldo, Melquiond, "When double rounding is odd", 2005.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -19,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
+
+_LOW_HALF = 0 if sys.byteorder == "little" else 1
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,11 @@ def encoded(values: Vector, name: str) -> NDArray[Any]:
 
 
 def _bfloat16(values: Vector) -> NDArray[np.uint16]:
-    bits = _rounded_to_odd(values)
+    with np.errstate(over="ignore", under="ignore"):
+        bits = values.astype(np.float32).view(np.uint32)
+    # A second rounding errs only where the first one made a tie.
+    ties = np.flatnonzero(bits.view(np.uint16)[_LOW_HALF::2] == 0x8000)
+    bits[ties] = _rounded_to_odd(values[ties], np.float32, np.uint32)
     rounded = (bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) >> 16
     unknown = np.isnan(values)
     if unknown.any():  # rounding could carry a NaN over into infinity or zero
@@ -104,13 +111,13 @@ def _bfloat16(values: Vector) -> NDArray[np.uint16]:
     return rounded.astype("<u2")
 
 
-def _rounded_to_odd(values: Vector) -> NDArray[np.uint32]:
-    """Bits of single precision, cut off, with the last one set if anything was cut: a second rounding is then exact."""
+def _rounded_to_odd(values: Vector, real: type[np.floating[Any]], unsigned: type[np.unsignedinteger[Any]]) -> Any:
+    """Bits of a narrower type, cut off, with the last one set if anything was cut: a second rounding is then exact."""
     with np.errstate(over="ignore", under="ignore"):
-        single = values.astype(np.float32)
-    bits = single.view(np.uint32)
-    inexact = single != values
-    bits -= inexact & (np.abs(single) > np.abs(values))
+        narrow = values.astype(real)
+    bits = narrow.view(unsigned)
+    inexact = narrow != values
+    bits -= inexact & (np.abs(narrow) > np.abs(values))
     bits |= inexact & ~np.isnan(values)
     return bits
 
@@ -141,8 +148,15 @@ def _thresholds_of_8_bits(name: str) -> Vector:
     return middles
 
 
-def _of_8_bits(values: Vector, name: str) -> NDArray[np.uint8]:
+@cache
+def _codes_of_half_precision(name: str) -> NDArray[np.uint8]:
+    """Code of each number in half precision, which has more than enough places for a second rounding."""
+    values = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float64)
     codes = np.searchsorted(_thresholds_of_8_bits(name), np.abs(values)).astype(np.uint8)
     codes[np.isnan(values)] = 0x7F
     codes |= np.where(np.signbit(values), np.uint8(0x80), np.uint8(0))
     return codes
+
+
+def _of_8_bits(values: Vector, name: str) -> NDArray[np.uint8]:
+    return _codes_of_half_precision(name)[_rounded_to_odd(values, np.float16, np.uint16)]

@@ -22,7 +22,7 @@ from sidetrip.files import FileError, replacing
 from sidetrip.number_formats import FORMATS, decoded, encoded
 from sidetrip.tensor_files import SIZES, Snapshot, StoredTensor, TensorReader, header_bytes, in_stored_order
 
-BLOCK = 2**17  # numbers; a block in double precision fits into the cache of a core
+BLOCK = 2**16  # numbers; a block in double precision fits into the cache of a core
 BATCHNORM = "BatchNorm statistics"
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 STATE_GROUPS = ("weights", "buffers", "momentum")
