@@ -1,6 +1,7 @@
 # `make repro` regenerates every result, `make test` runs the tests on two cores; each sets itself up first.
-# `make bench` measures speed into reports/bench.md, `make profile` prints where the time goes. VARIANT chooses the variant.
-.PHONY: repro test torture bench profile setup clean-venv
+# `make verify` compares short runs with committed digests: does this machine compute the committed bytes? `make bench` measures
+# speed into reports/bench.md, `make profile` prints where the time goes. VARIANT chooses the variant.
+.PHONY: repro test verify torture bench profile setup clean-venv
 VARIANT ?= fashion_mnist
 PYTHON ?= python3
 VENV := .venv
@@ -11,12 +12,15 @@ export PYTHONPATH := src
 # DVC takes an empty `active` for nothing to do, so the whole of it is checked first.
 repro: setup
 	python stages/configure.py
-	dvc repro
+	python -m sidetrip.runtime.arithmetic portable dvc repro
 
 test: setup
 	ruff check src stages tests datasets
 	mypy
 	pytest -n 2 --dist worksteal
+
+verify: setup
+	python -m sidetrip.verify
 
 # Minutes of kills at random moments; results must be those of an undisturbed run.
 torture: setup

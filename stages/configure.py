@@ -4,15 +4,37 @@ Without arguments, check every active variant and write nothing.
 """
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
+import yaml
 from omegaconf import DictConfig
 
 from sidetrip.config import Config, ConfigError, active_variants, load_params, resolve, save_config
-from sidetrip.data.folders import check_folder
+from sidetrip.data.folders import check_root
 from sidetrip.engine.models import is_model
 from sidetrip.files import FileError
 from sidetrip.runtime.devices import rank_devices, resolve_device
+
+
+def check_pictures(config: Config) -> None:
+    """Refuse a `data.root` that does not do, unless nothing is to be read from there."""
+    try:
+        if config.data.source != "embedded":
+            check_root(config.data)
+    except ConfigError:
+        if not is_packed(config):
+            raise
+
+
+def is_packed(config: Config) -> bool:
+    """Whether DVC has recorded what it has packed with these settings: then it need not see the pictures again."""
+    try:
+        lock = yaml.load(Path("dvc.lock").read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        recorded = lock["stages"][f"prepare_data@{config.variant}"]["params"][f"reports/{config.variant}/config.yaml"]
+    except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError):
+        return False
+    return all(recorded.get(section) == asdict(config)[section] for section in ("data", "model"))
 
 
 def resolve_here(params: DictConfig, variant: str) -> Config:
@@ -22,11 +44,7 @@ def resolve_here(params: DictConfig, variant: str) -> Config:
         raise ConfigError(
             f"model.name = {config.model.name}: unknown model; use resnet8, resnet20 or a torchvision one"
         )
-    root = Path(config.data.root)
-    if config.data.source == "folder":
-        check_folder(root)
-    if config.data.source == "torchvision" and root.exists() and not root.is_dir():
-        raise ConfigError(f"data.root = {root}: a file; name the folder that downloads go to")
+    check_pictures(config)
     if config.runtime.executor == "dask":
         from sidetrip.runtime.cluster import check_cluster  # needs a package that is optional
 

@@ -5,6 +5,7 @@ Each row: what is wrong, and the whole message. The stage scripts run in this pr
 
 import copy
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -37,6 +38,7 @@ IN_A_VARIANT = (
     "seeds, data, model, burn_in, branch, evaluation, single_step, side_trips, quadratic, fixed_batch, "
     "alignment, claims"
 )
+MEND = "mend or remove them, scratch/smoke/prepare_data/unreadable.csv lists them all"
 TWO = "BatchNorm needs at least 2 samples"
 
 WRONG_TYPES = [
@@ -223,8 +225,11 @@ def listing(folder: Path) -> list[str]:
 
 
 def said(stderr: str) -> list[str]:
-    """The lines of stderr, progress bars aside."""
-    return [line for line in stderr.splitlines() if line and "picture/s" not in line]
+    """The lines of stderr, progress bars and the account at the end aside; without the reasons why a picture is bad."""
+    aside = ("picture/s", " pictures found, ")
+    lines = [line for line in stderr.splitlines() if line and not any(text in line for text in aside)]
+    reason = r"(\.(?:jpg|png)): (?:empty|not a picture, or damaged|damaged: [^(,)]*(?:\([^)]*\))?)"
+    return [re.sub(reason, r"\1", line) for line in lines]
 
 
 def run_here(tasks, config, bar) -> None:
@@ -410,13 +415,12 @@ BAD_PICTURES = [
     (
         "prepare_data",
         lambda p: empty(p / "test" / "bee"),
-        "data.validation_split = test: 1 of 2 classes in pictures/test hold no .png, .jpg, .jpeg file (bee); "
-        "fill or remove them",
+        "data.validation_split = test: 1 of 2 classes in pictures/test hold no picture file (bee); fill or remove them",
     ),
     (
         "prepare_data",
         lambda p: [(p / "train" / f"class_{i}").mkdir() for i in range(7)],
-        "data.train_split = train: 7 of 9 classes in pictures/train hold no .png, .jpg, .jpeg file "
+        "data.train_split = train: 7 of 9 classes in pictures/train hold no picture file "
         "(class_0, class_1, class_2, class_3, class_4 and 2 more); fill or remove them",
     ),
     (
@@ -432,19 +436,19 @@ BAD_PICTURES = [
     (
         "prepare_data",
         lambda p: (p / "train" / "ant" / "2.jpg").write_text("no picture"),
-        "data.train_split = train: 1 of 8 pictures cannot be read (pictures/train/ant/2.jpg); mend or remove them",
+        f"data.train_split = train: 1 of 8 pictures cannot be read (pictures/train/ant/2.jpg); {MEND}",
     ),
     (
         "prepare_data",
         lambda p: truncate(p / "test" / "bee" / "1.jpg"),
-        "data.validation_split = test: 1 of 8 pictures cannot be read (pictures/test/bee/1.jpg); mend or remove them",
+        f"data.validation_split = test: 1 of 8 pictures cannot be read (pictures/test/bee/1.jpg); {MEND}",
     ),
     (
         "prepare_data",
         lambda p: [(p / "train" / "bee" / f"x{i}.png").write_bytes(b"") for i in range(7)],
         "data.train_split = train: 7 of 15 pictures cannot be read (pictures/train/bee/x0.png, "
         "pictures/train/bee/x1.png, pictures/train/bee/x2.png, pictures/train/bee/x3.png, pictures/train/bee/x4.png "
-        "and 2 more); mend or remove them",
+        f"and 2 more); {MEND}",
     ),
     (
         "prepare_data",
@@ -476,7 +480,7 @@ def test_pictures_of_several_runs_that_cannot_be_read(place, pictures, monkeypat
         f"pictures/train/{name}" for name in ("ant/0.jpg", "ant/1.jpg", "ant/2.jpg", "ant/3.jpg", "bee/0.jpg")
     )
     place.refuses(
-        f"data.train_split = train: 8 of 8 pictures cannot be read ({names} and 3 more); mend or remove them",
+        f"data.train_split = train: 8 of 8 pictures cannot be read ({names} and 3 more); {MEND}",
         "prepare_data",
     )
     shutil.rmtree(pictures / "train")
@@ -485,7 +489,7 @@ def test_pictures_of_several_runs_that_cannot_be_read(place, pictures, monkeypat
     (pictures / "train" / "ant" / "1.jpg").unlink()
     place.refuses(
         "data.validation_split = test: 2 of 8 pictures cannot be read (pictures/test/ant/1.jpg, "
-        "pictures/test/bee/2.jpg); mend or remove them",
+        f"pictures/test/bee/2.jpg); {MEND}",
         "prepare_data",
     )
 
@@ -546,7 +550,7 @@ def small_sheets(folder: Path, pictures: int, labels: int | None = None, highest
     """Embedded sheets of one row."""
     for split in ("train", "validation"):
         sheet = folder / "datasets" / "fashion_mnist_14" / split
-        write(Path(f"{sheet}_pictures.png"), np.zeros((14, 14 * pictures), np.uint8))
+        write(Path(f"{sheet}_pictures.png"), np.arange(14 * 14 * pictures).reshape(14, -1).astype(np.uint8))
         write(Path(f"{sheet}_labels.png"), (np.arange(labels or pictures) % (highest + 1)).astype(np.uint8)[None])
     seal(sheet.parent, sheet.parent.glob("*.png"))
 
@@ -802,7 +806,7 @@ def test_arguments_that_are_not_understood(place):
             "prepare_data",
             ("-cd", "reports/smoke"),
             2,
-            "data.train_split = train: 1 of 8 pictures cannot be read (pictures/train/ant/0.jpg); mend or remove them",
+            f"data.train_split = train: 1 of 8 pictures cannot be read (pictures/train/ant/0.jpg); {MEND}",
         ),
     ],
 )

@@ -15,7 +15,7 @@ from smoke import digests, environment
 
 from sidetrip.config import load_params, resolve, save_config
 from sidetrip.data import folders
-from sidetrip.data.folders import decode
+from sidetrip.data.decoding import decode
 from sidetrip.data.packed import (
     Pictures,
     gather_facts,

@@ -18,7 +18,7 @@ from torchvision.datasets import FashionMNIST
 
 from sidetrip.data import archives
 from sidetrip.data.archives import fetch_archives, read_archive
-from sidetrip.data.folders import decode
+from sidetrip.data.decoding import UnreadableError, decode
 from sidetrip.data.packed import Pictures, load_pictures
 from sidetrip.data.sources import FASHION_MNIST, downloaded, embedded, find
 from sidetrip.files import sealing
@@ -143,7 +143,8 @@ def test_a_truncated_file_cannot_be_read(tmp_path, suffix, end):
     write(path, np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
     assert decode(path, 8) is not None
     path.write_bytes(path.read_bytes()[: int(end * path.stat().st_size)])
-    assert decode(path, 8) is None
+    with pytest.raises(UnreadableError, match="damaged: image file is truncated"):
+        decode(path, 8)
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe1", b"\xff\xd8\xff\xe0"]))
@@ -151,7 +152,8 @@ def test_bytes_that_are_no_picture_never_raise(content, head):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.png"
         path.write_bytes(head + content)
-        assert decode(path, 8) is None
+        with pytest.raises(UnreadableError):
+            decode(path, 8)
 
 
 def test_embedded_holds_all_of_fashion_mnist():

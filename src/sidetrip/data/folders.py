@@ -1,23 +1,45 @@
-"""Pictures in folders: <root>/<split>/<class>/*.{png,jpg,jpeg}."""
+"""Pictures in folders: <root>/<split>/<class>/, links followed; and an account of what else lies there."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from sidetrip.config import ConfigError, Data
+from sidetrip.config.paths import as_path, found_path
+from sidetrip.data.decoding import CHANNELS, UnreadableError, decode
 from sidetrip.data.packed import PICTURES_A_SHARD, SPLITS, Pictures, save_shard, shard_path
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
+# As torchvision's ImageFolder, and some more names of the same formats; of several pictures in one file, the first.
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+)
 NAMED = 5  # how many files or classes a message names
 REPORTED_AT_ONCE = 50  # pictures
-CHANNELS = 3
+# Why something is left out.
+HIDDEN, OTHER_KIND, NO_CLASS = "hidden", "other kind of file", "in no class folder"
+CLOSED, LOOP, NO_FILE = "folder that cannot be listed", "folder that leads back to itself", "neither file nor folder"
+
+
+class LeftOut(NamedTuple):
+    """A file or a whole folder that is not packed: its path from `data.root`, and the reason."""
+
+    file: str
+    reason: str
+
+
+class Unreadable(NamedTuple):
+    """A picture that cannot be read, and why."""
+
+    file: Path
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -36,6 +58,8 @@ class Split:
         In alphabetical order.
     files : list of str
         "<class>/<...>", relative to `where`, class by class.
+    left_out : list of LeftOut
+        What else lies there.
     """
 
     name: str
@@ -44,6 +68,7 @@ class Split:
     where: Path
     classes: tuple[str, ...]
     files: list[str]
+    left_out: list[LeftOut] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -52,7 +77,7 @@ class ShardFiles:
 
     Every picture becomes its central square, scaled, in RGB as a viewer shows it: turned as its EXIF orientation
     says, grey and palette pictures expanded, 16 bits reduced to the upper 8, transparent parts on black, which is
-    also what moves in at the edges in training.
+    also what moves in at the edges in training. See `decode`.
 
     Attributes
     ----------
@@ -97,35 +122,42 @@ class ShardFiles:
     def __len__(self) -> int:
         return len(self.files)
 
-    def pack(self, data: Data, folder: Path, progress: Callable[[int], None]) -> list[Path]:
+    def pack(self, data: Data, folder: Path, progress: Callable[[int], None]) -> list[Unreadable]:
         """Write the shard into `folder`, unless some pictures cannot be read: those are returned."""
-        side, unreadable = data.packed_side, []
+        side = data.packed_side
+        unreadable: list[Unreadable] = []
         pixels = np.empty((len(self), side, side, CHANNELS), np.uint8)
         for i, file in enumerate(self.files, start=1):
-            if (decoded := decode(self.where / file, side)) is None:
-                unreadable.append(self.where / file)
-            else:
-                pixels[i - 1] = decoded
+            try:
+                pixels[i - 1] = decode(self.where / file, side)
+            except UnreadableError as error:
+                unreadable.append(Unreadable(self.where / file, str(error)))
             if i % REPORTED_AT_ONCE == 0 or i == len(self):
                 progress((i - 1) % REPORTED_AT_ONCE + 1)
         if not unreadable:
             number = {name: label for label, name in enumerate(self.classes)}
             labels = np.array([number[file.partition(os.sep)[0]] for file in self.files])
-            save_shard(Pictures(pixels, labels, self.classes), shard_path(folder, self.split, self.shard))
+            pictures = Pictures(pixels, labels, tuple(map(in_utf8, self.classes)))
+            save_shard(pictures, shard_path(folder, self.split, self.shard))
         return unreadable
 
 
 def find_splits(data: Data) -> list[Split]:
-    """List the files of both splits. Hidden files and folders are left out.
+    """List the files of both splits.
 
     Raises
     ------
     ConfigError
         If a folder or a class is missing, or the splits do not fit together.
     """
-    root, folders = Path(data.root), (data.train_split, data.validation_split)
+    check_root(data)
+    root, folders = data_root(data), (data.train_split, data.validation_split)
     keys = ("data.train_split", "data.validation_split")
     splits = [_find(root, *named) for named in zip(SPLITS, keys, folders, strict=True)]
+    if os.path.samefile(splits[0].where, splits[1].where):
+        raise ConfigError(
+            f"data.validation_split = {data.validation_split}: the same folder as data.train_split; name another one"
+        )
     _check_same_classes(splits, data.root)
     return splits
 
@@ -139,46 +171,68 @@ def shard_files(split: Split) -> list[ShardFiles]:
     ]
 
 
-def check_folder(root: Path) -> None:
-    """Refuse a `data.root` that is no folder."""
-    if root.exists() and not root.is_dir():
-        raise ConfigError(f"data.root = {root}: a file; name the folder that holds <split>/<class>/ folders")
-    if not root.exists():
-        raise ConfigError(f"data.root = {root}: no such folder; put <split>/<class>/ folders of pictures there")
+def data_root(data: Data) -> Path:
+    """The folder that `data.root` names."""
+    return found_path(data.root, data.train_split if data.source == "folder" else "")
 
 
-def check_readable(split: Split, unreadable: Sequence[str]) -> None:
-    """Refuse a split with pictures that cannot be read."""
+def check_root(data: Data) -> None:
+    """Refuse a `data.root` that is no folder of pictures, or none that downloads could go to."""
+    root = data_root(data)
+    try:
+        there = root.exists()
+    except OSError as error:
+        raise ConfigError(f"data.root = {data.root}: {root} cannot be looked for ({error.strerror})") from error
+    if there and not root.is_dir():
+        what = "holds <split>/<class>/ folders" if data.source == "folder" else "downloads go to"
+        raise ConfigError(f"data.root = {data.root}: a file; name the folder that {what}")
+    if data.source == "folder" and not there:
+        where = "" if str(root) == data.root else f" ({root})"
+        raise ConfigError(
+            f"data.root = {data.root}: no such folder{where}; put <split>/<class>/ folders of pictures there"
+        )
+
+
+def check_readable(split: Split, unreadable: Sequence[tuple[str, str]], written: Path) -> None:
+    """Refuse a split with pictures that cannot be read: files and reasons, all of them in a file."""
     if unreadable:
+        named = listed([f"{file}: {reason}" for file, reason in unreadable])
         raise ConfigError(
             f"{split.key} = {split.folder}: {len(unreadable)} of {len(split.files)} pictures cannot be read "
-            f"({_listed(unreadable)}); mend or remove them"
+            f"({named}); mend or remove them, {written} lists them all"
         )
+
+
+def in_utf8(name: str) -> str:
+    """The name of a file or folder, read as UTF-8 whatever the locale."""
+    return os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
 def _find(root: Path, name: str, key: str, folder: str) -> Split:
-    where = root / folder
-    check_folder(root)
-    if not where.is_dir():
-        there = _listed(_folders(root)) or "no folder"
-        raise ConfigError(f"{key} = {folder}: no folder {where}; there is {there} in {root}")
-    classes = _folders(where)
+    where = root / as_path(folder)
+    title = f"{key} = {folder}"
+    if not os.path.isdir(where):
+        there = listed(_folders(root, title)) or "no folder"
+        raise ConfigError(f"{title}: no folder {where}; there is {there} in {root}")
+    classes = _folders(where, title)
     if len(classes) < 2:
         held = f" ({classes[0]})" if classes else ""
-        raise ConfigError(f"{key} = {folder}: {where} holds {len(classes)} class folders{held}; it needs at least 2")
-    found = [_pictures(where, name) for name in classes]
+        raise ConfigError(f"{title}: {where} holds {len(classes)} class folders{held}; it needs at least 2")
+    walk = _Walk(where, folder)
+    found = [walk.pictures(name) for name in classes]
     if empty := [name for name, files in zip(classes, found, strict=True) if not files]:
         raise ConfigError(
-            f"{key} = {folder}: {len(empty)} of {len(classes)} classes in {where} hold no {', '.join(SUFFIXES)} file "
-            f"({_listed(empty)}); fill or remove them"
+            f"{title}: {len(empty)} of {len(classes)} classes in {where} hold no picture file "
+            f"({listed(empty)}{walk.reasons(empty)}); fill or remove them"
         )
-    return Split(name, key, folder, where, tuple(classes), [file for files in found for file in files])
+    files = [file for files in found for file in files]
+    return Split(name, key, folder, where, tuple(classes), files, walk.left_out)
 
 
 def _check_same_classes(splits: Sequence[Split], root: str) -> None:
     train, validation = splits
     odd = [
-        f"{_listed(only)} only in {mine.folder}"
+        f"{listed(only)} only in {mine.folder}"
         for mine, other in ((train, validation), (validation, train))
         if (only := sorted(set(mine.classes) - set(other.classes)))
     ]
@@ -186,18 +240,86 @@ def _check_same_classes(splits: Sequence[Split], root: str) -> None:
         raise ConfigError(f"data.root = {root}: the splits' classes differ: {'; '.join(odd)}; make them equal")
 
 
-def _folders(where: Path) -> list[str]:
-    return sorted(path.name for path in where.iterdir() if path.is_dir() and not path.name.startswith("."))
+def _entries(where: str | Path) -> list[os.DirEntry[str]]:
+    """What a folder holds, in one order in every locale."""
+    with os.scandir(where) as entries:
+        return sorted(entries, key=lambda entry: os.fsencode(entry.name))
 
 
-def _pictures(where: Path, name: str) -> list[str]:
-    """Files of a class, relative to the split's folder. Texts, not paths: there may be a million of them."""
-    found = []
-    for folder, folders, files in os.walk(where / name):
-        folders[:] = [inner for inner in folders if not inner.startswith(".")]
-        taken = (file for file in files if not file.startswith(".") and file.lower().endswith(SUFFIXES))
-        found += [os.path.relpath(os.path.join(folder, file), where) for file in taken]
-    return sorted(found, key=lambda file: file.split(os.sep))
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except PermissionError:  # a link into a folder that is closed: to be told as such
+        return True
+    except OSError:  # a link to itself
+        return False
+
+
+def _folders(where: Path, title: str) -> list[str]:
+    try:
+        entries = _entries(where)
+    except OSError as error:
+        raise ConfigError(
+            f"{title}: {where} cannot be listed ({error.strerror}); give yourself the permission to read it"
+        ) from error
+    return [entry.name for entry in entries if _is_folder(entry) and not entry.name.startswith(".")]
+
+
+class _Walk:
+    """Through the classes of a split, links followed. Texts, not paths: there may be a million of them."""
+
+    def __init__(self, where: Path, folder: str) -> None:
+        self.left_out: list[LeftOut] = []
+        self._where, self._folder = os.fspath(where), folder
+        real = where.resolve()
+        self._above = frozenset(_identity(path) for path in (real, *real.parents))
+        for entry in _entries(where):
+            if entry.name.startswith("."):
+                self._leave_out(entry.name, HIDDEN)
+            elif not _is_folder(entry):
+                self._leave_out(entry.name, NO_CLASS)
+
+    def pictures(self, name: str) -> list[str]:
+        """Files of a class, relative to the split's folder."""
+        found: list[str] = []
+        self._enter(name, self._above, found)
+        return found
+
+    def reasons(self, classes: Sequence[str]) -> str:
+        """Why what lies in classes is left out, as a message ends."""
+        starts = tuple(os.path.join(self._folder, name) for name in classes)
+        reasons = {reason for file, reason in self.left_out if file.startswith(starts)}
+        return f"; left out: {', '.join(sorted(reasons))}" if reasons else ""
+
+    def _leave_out(self, name: str, reason: str) -> None:
+        self.left_out.append(LeftOut(os.path.join(self._folder, name), reason))
+
+    def _enter(self, folder: str, above: frozenset[tuple[int, int]], found: list[str]) -> None:
+        path = os.path.join(self._where, folder)
+        try:
+            here, entries = _identity(path), _entries(path)
+        except OSError:
+            return self._leave_out(folder, CLOSED)
+        if here in above:
+            return self._leave_out(folder, LOOP)
+        for entry in entries:
+            inside = os.path.join(folder, entry.name)
+            if entry.name.startswith("."):
+                self._leave_out(inside, HIDDEN)
+            elif _is_folder(entry):
+                self._enter(inside, above | {here}, found)
+            elif not entry.name.lower().endswith(SUFFIXES):
+                self._leave_out(inside, OTHER_KIND)
+            elif os.path.exists(entry.path) and not entry.is_file():  # a pipe would be waited for for ever
+                self._leave_out(inside, NO_FILE)
+            else:  # or a link to nothing, which will be named as unreadable
+                found.append(inside)
+
+
+def _identity(path: str | Path) -> tuple[int, int]:
+    """What two paths to one folder have in common."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
 
 
 def _state(where: Path, files: Sequence[str]) -> str:
@@ -213,34 +335,7 @@ def _state(where: Path, files: Sequence[str]) -> str:
     return state.hexdigest()[:16]
 
 
-def _listed(names: Sequence[object]) -> str:
+def listed(names: Sequence[object]) -> str:
+    """The first few of names, and how many more there are."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(map(str, names[:NAMED])) + more
-
-
-def decode(path: Path, size: int) -> np.ndarray | None:
-    """Pixels uint8 [size, size, 3] of the central square, or None if the file cannot be read."""
-    try:
-        with Image.open(path) as file:
-            picture = _to_rgb(ImageOps.exif_transpose(file))
-    except Exception:  # on damaged files Pillow raises whatever its decoders happen to meet
-        return None
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    if picture.size != (size, size):
-        picture = picture.resize(
-            (size, size),
-            Image.Resampling.BOX if side % size == 0 else Image.Resampling.BICUBIC,
-            box=(left, top, left + side, top + side),
-            reducing_gap=3.0,
-        )
-    return np.asarray(picture)
-
-
-def _to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I"):  # Pillow's own conversion would clip 16 bits instead of scaling them
-        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "black"), picture)
-    return picture.convert("RGB")

@@ -23,6 +23,7 @@ from sidetrip.files import check, read_json, replacing, write_json
 SPLITS = ("train", "validation")
 PICTURES_A_SHARD = 1000  # of a folder: what a packing that is killed has to do again, at most, on each worker
 LEVELS = 256
+CONSTANT = 1.0  # what stands for a deviation of 0
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,8 @@ class Facts:
     train_samples, validation_samples : int
         Pictures in each split.
     mean, deviation : list of float
-        Of each channel over the training pictures, in units of the full scale (0..1).
+        Of each channel over the training pictures, in units of the full scale (0..1). The deviation of a channel that
+        is constant counts as 1, so that it can be divided by; no other reaches more than a half.
     """
 
     channels: int
@@ -118,6 +120,12 @@ class Facts:
     validation_samples: int
     mean: list[float]
     deviation: list[float]
+
+    @property
+    def constant(self) -> dict[int, int]:
+        """Channels that are the same in every pixel of the training pictures, and their grey level."""
+        levels = ((channel, round((LEVELS - 1) * mean)) for channel, mean in enumerate(self.mean))
+        return {channel: level for channel, level in levels if self.deviation[channel] == CONSTANT}
 
     def samples(self, split: str) -> int:
         """Pictures in a split, "train" or "validation"."""
@@ -135,6 +143,7 @@ def gather_facts(shards: Mapping[str, Sequence[Path]]) -> Facts:
                 if split == "train":
                     histogram = histogram + file.get_tensor("histogram")
     mean, deviation = moments(np.asarray(histogram))
+    deviation = [found or CONSTANT for found in deviation]
     classes = len(classes_of(shards["train"][0]))
     return Facts(len(mean), classes, samples["train"], samples["validation"], mean, deviation)
 

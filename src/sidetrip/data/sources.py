@@ -13,7 +13,7 @@ from PIL import Image
 
 from sidetrip.config import ConfigError, Data
 from sidetrip.config.known import KNOWN_DATASETS
-from sidetrip.data.folders import Split, find_splits, shard_files
+from sidetrip.data.folders import Split, Unreadable, data_root, find_splits, shard_files
 from sidetrip.data.packed import SPLITS, Pictures, save_shard, shard_path
 from sidetrip.files import FileError, read_bytes
 
@@ -52,7 +52,7 @@ class Part(Protocol):
         """About how many pictures."""
         ...
 
-    def pack(self, data: Data, folder: Path, progress: Callable[[int], None]) -> list[Path]:
+    def pack(self, data: Data, folder: Path, progress: Callable[[int], None]) -> list[Unreadable]:
         """Write its shards into `folder`, unless some pictures cannot be read: those are returned."""
         ...
 
@@ -72,7 +72,7 @@ class Named:
     def __len__(self) -> int:
         return self.pictures
 
-    def pack(self, data: Data, folder: Path, progress: Callable[[int], None]) -> list[Path]:
+    def pack(self, data: Data, folder: Path, progress: Callable[[int], None]) -> list[Unreadable]:
         """See `Part`."""
         for split, title in zip(SPLITS, ("training", "validation"), strict=True):
             pictures = self.read(data, split)
@@ -95,7 +95,7 @@ def find(data: Data) -> tuple[list[Part], list[Split]]:
     if data.source == "torchvision":
         from sidetrip.data.archives import fetch_archives  # loads torch
 
-        fetch_archives(data.name, Path(data.root))
+        fetch_archives(data.name, data_root(data))
         return [_named(data.name, downloaded)], []
     splits = find_splits(data)
     return [files for split in splits for files in shard_files(split)], splits
@@ -139,7 +139,7 @@ def downloaded(data: Data, split: str) -> Pictures:
     """One of torchvision's named datasets, from its authors' archive in `data.root`, scaled."""
     from sidetrip.data import archives
 
-    original = archives.read_archive(data.name, split, Path(data.root))
+    original = archives.read_archive(data.name, split, data_root(data))
     return Pictures(resized(original.pictures, data.packed_side), original.labels, original.classes)
 
 

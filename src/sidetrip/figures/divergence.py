@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,7 +24,7 @@ LINES = {  # column: (label, colour, line style)
 }
 MODELS = {
     "trip": ("λ trip", style.MOMENTARY),
-    "midpoint": ("midpoint of its ends", style.AVERAGE),
+    "midpoint": ("midpoint of trip and branch point", style.AVERAGE),
     "half_rate": ("λ/2 trip", style.TRIP),
 }
 
@@ -49,48 +50,37 @@ def figure_6(distances: pd.DataFrame, losses: pd.DataFrame) -> Figure:
 
     Of the tables that `verdicts.divergence.distances_along` and `along_trips` make.
     """
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10.6, 4.6))
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(style.WIDE, 4.8))
     for column, (label, colour, line) in LINES.items():
         _curve(left, distances, column, colour, label, line)
-    left.set(
-        xlabel="steps after the branch point", ylabel="L2 distance", ylim=(0, None), title="distances of the weights"
-    )
-    left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    left.set(xlabel="steps after the\nbranch point", ylabel="L2 distance", ylim=(0, None), title="distances of weights")
+    left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.24), fontsize="small")
     for axes, split in ((middle, "train"), (right, "validation")):
         for model, (label, colour) in MODELS.items():
             _curve(axes, changes(losses, split), model, colour, label)
         axes.axhline(0.0, color="black", lw=0.8, ls=":")
-        axes.set(xlabel="steps after the branch point", title=f"{style.SPLIT_TITLES[split]} loss")
+        axes.set(xlabel="steps after the\nbranch point", title=f"{style.SPLIT_TITLES[split]} loss")
     middle.set(ylabel="change since the branch point (nats)")
-    middle.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    middle.legend(loc="upper center", bbox_to_anchor=(0.5, -0.24), fontsize="small")
     return figure
 
 
 def figure_8(along: pd.DataFrame) -> Figure:
-    """Draw the distance of θ_t to the end of an independent trip, one line a seed, coloured by branch point."""
-    figure, axes = plt.subplots(figsize=(7.4, 4.0))
+    """Draw the distance of θ_t to the end of an independent trip: mean over seeds, a line for each branch point.
+
+    The trip left the run at the branch point and ended with the run.
+    """
+    figure, axes = plt.subplots(figsize=(7.4, 4.2))
     branches = sorted(along["branch"].unique())
-    colours = dict(zip(branches, style.sequence(len(branches)), strict=True))
-    for (seed, branch), curve in along.groupby(POINT):
-        curve, first = curve.sort_values("step"), seed == along["seed"].min()
-        label = f"left the run at step {branch}" if first else None
-        axes.plot(curve["step"], curve["distance"], color=colours[branch], lw=1.2, label=label)
-        here = curve[curve["step"] <= branch].iloc[-1]
-        axes.plot(here["step"], here["distance"], "o", color=colours[branch], ms=6, mec="white")
-    end = along["step"].max()
-    axes.axvline(end, color="black", lw=0.8, ls=":")
-    axes.annotate(
-        "the independent\ntrip ends here",
-        (end, axes.get_ylim()[1]),
-        (-6, -2),
-        textcoords="offset points",
-        ha="right",
-        va="top",
-        fontsize="small",
-    )
+    for branch, colour in zip(branches, style.sequence(len(branches)), strict=True):
+        curve = along[along["branch"] == branch].groupby("step")["distance"].agg(["mean", "min", "max"])
+        axes.plot(curve.index, curve["mean"], color=colour, lw=1.6, label=f"left the run at step {branch} (dot)")
+        axes.fill_between(curve.index, curve["min"], curve["max"], color=colour, alpha=0.15, lw=0)
+        axes.plot(branch, np.interp(branch, curve.index, curve["mean"]), "o", color=colour, ms=7, mec="white")
+    axes.axvline(along["step"].max(), color="black", lw=1, ls=":", label="end of the run and of the trips")
     axes.set(xlabel="step t of the main trajectory", ylabel="L2 distance of θ$_t$ to the end\nof an independent trip")
     axes.set(ylim=(0, None))
-    axes.legend(loc="lower left")
+    style.legend_below(figure, axes, columns=2)
     return figure
 
 

@@ -14,6 +14,9 @@ from matplotlib.figure import Figure
 from sidetrip.config import Config
 from sidetrip.figures import style
 
+BATCHES = {"own": "the fixed batch", "held_out": "a held-out batch"}
+ALONG = "α: 0 at the run of θ$_t$, 1 at θ$_{t+Δ}$"
+
 
 def _process(axes: Axes) -> None:
     """Sketch: two runs leave the main trajectory, lines join them after each number of steps."""
@@ -28,9 +31,9 @@ def _process(axes: Axes) -> None:
     for run in (left, right):
         axes.plot(*run.T, "o-", color="black", ms=4, lw=1)
     axes.annotate("θ$_t$", left[0], (-6, -14), textcoords="offset points", ha="center")
-    axes.annotate("θ$_{t+Δ}$", right[0], (10, -14), textcoords="offset points", ha="center")
+    axes.annotate("θ$_{t+Δ}$", right[0], (12, 2), textcoords="offset points", ha="center")
     axes.annotate(
-        "main trajectory", (1.5, -0.02), (0, -34), textcoords="offset points", color=style.MOMENTARY, ha="center"
+        "main trajectory", (1.5, -0.02), (0, -30), textcoords="offset points", color=style.MOMENTARY, ha="center"
     )
     axes.annotate("steps on one batch", (1.55, 1.68), (0, 10), textcoords="offset points", ha="center")
     axes.set(xlim=(-0.2, 3.2), ylim=(-0.75, 2.1), title="the process")
@@ -38,21 +41,31 @@ def _process(axes: Axes) -> None:
 
 
 def figure_3(table: pd.DataFrame, seed: int) -> Figure:
-    """Draw the process, and for one seed's first two branch points the losses on its lines."""
-    rows = table[(table["seed"] == seed) & (table["branch"] == table.loc[table["seed"] == seed, "branch"].min())]
-    figure, (sketch, own, held_out) = plt.subplots(1, 3, figsize=(10.4, 3.9), width_ratios=(0.8, 1, 1))
-    _process(sketch)
-    steps = sorted(rows["steps"].unique())
-    colours = style.sequence(len(steps))
-    for axes, batch, title in ((own, "own", "the fixed batch"), (held_out, "held_out", "a held-out batch")):
-        for step, colour in zip(steps, colours, strict=True):
-            line = rows[(rows["batch"] == batch) & (rows["steps"] == step)].set_index("alpha")["loss"].sort_index()
-            axes.plot(line.index, line, color=colour, lw=1.6)
-        axes.set(xlabel="α, from the run of θ$_t$ to that of θ$_{t+Δ}$", title=title, ylim=(0, None))
-    own.set(ylabel="loss (nats)")
-    scale = plt.cm.ScalarMappable(plt.Normalize(-0.5, len(steps) - 0.5), ListedColormap(colours))
-    figure.colorbar(scale, ax=held_out, ticks=range(len(steps)), label="steps on the fixed batch")
+    """Draw the process, and for each two neighbouring branch points of one seed the losses on the lines between."""
+    rows = table[table["seed"] == seed]
+    neighbours = sorted({(int(a), int(b)) for a, b in zip(rows["branch"], rows["later_branch"], strict=True)})
+    figure = plt.figure(figsize=(style.WIDE, 1.0 + 2.6 * len(neighbours)))
+    grid = figure.add_gridspec(len(neighbours), 3, width_ratios=(0.7, 1, 1))
+    _process(figure.add_subplot(grid[0, 0]))
+    colours = style.sequence(rows["steps"].nunique())
+    panels = []
+    for i, (branch, later) in enumerate(neighbours):
+        for j, (batch, title) in enumerate(BATCHES.items()):
+            axes = figure.add_subplot(grid[i, 1 + j])
+            _lines(axes, rows[(rows["branch"] == branch) & (rows["batch"] == batch)], colours)
+            axes.set(title=f"{title},\nt = {branch}, t + Δ = {later}", ylim=(0, None))
+            axes.set(ylabel="" if j else "loss (nats)", xlabel=ALONG if i == len(neighbours) - 1 else "")
+            panels.append(axes)
+    scale = plt.cm.ScalarMappable(plt.Normalize(-0.5, len(colours) - 0.5), ListedColormap(colours))
+    figure.colorbar(scale, ax=panels, ticks=range(len(colours)), label="steps on the fixed batch", aspect=30)
     return figure
+
+
+def _lines(axes: Axes, rows: pd.DataFrame, colours: list[tuple[float, float, float]]) -> None:
+    """Loss along the line between the two runs, after each number of steps."""
+    for (_, here), colour in zip(rows.groupby("steps"), colours, strict=True):
+        line = here.sort_values("alpha")
+        axes.plot(line["alpha"], line["loss"], color=colour, lw=1.6)
 
 
 def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from sidetrip.config import Config
 from sidetrip.figures import style
@@ -31,7 +32,7 @@ def _arrow(axes: Axes, start: np.ndarray, end: np.ndarray, colour: str, label: s
 
 def figure_4(points: pd.DataFrame) -> Figure:
     """Draw a step's drag and drift, and points of a stationary ellipsoid with their midpoints inside it."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 4.2))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(style.WIDE, 4.2))
     theta, step = np.array([1.6, 1.0]), np.array([-0.75, 0.25])
     drag = theta * (theta @ step) / (theta @ theta)
     turn = np.linspace(0, 2 * np.pi, 200)
@@ -79,13 +80,14 @@ def figure_9(two_scales: pd.DataFrame) -> Figure:
 
 def figure_11(two_scales: pd.DataFrame) -> Figure:
     """Draw the same per degree of freedom."""
-    figure, panels = plt.subplots(1, 2, figsize=(9.0, 3.6))
+    figure, panels = plt.subplots(1, 2, figsize=(style.WIDE, 3.8))
     for axes, coordinate in zip(panels, ("fast", "slow"), strict=True):
         for run, look in RUNS.items():
             rows = two_scales[(two_scales["run"] == run) & (two_scales["coordinate"] == coordinate)]
             _mean_and_band(axes, rows, *look)
         axes.set(yscale="log", xlabel="step", ylabel="loss", title=f"{coordinate} coordinate")
-    panels[1].legend()
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    style.legend_below(figure, panels[1])
     return figure
 
 
@@ -108,7 +110,7 @@ def lemma_1(table: pd.DataFrame) -> Figure:
 def appendix_a(ratios: pd.DataFrame) -> Figure:
     """Draw simulated over closed-form covariance with intervals, by kernel, for both Ω and both formulas."""
     # Each its own scale: where eq. 19 fails it fails by far.
-    figure, panels = plt.subplots(1, 2, figsize=(9.0, 3.6))
+    figure, panels = plt.subplots(1, 2, figsize=(style.WIDE, 3.8))
     kernels = list(dict.fromkeys(ratios["kernel"]))
     for axes, omega in zip(panels, ("symmetric", "non_symmetric"), strict=True):
         axes.axhline(1.0, color="black", lw=0.8)
@@ -120,7 +122,7 @@ def appendix_a(ratios: pd.DataFrame) -> Figure:
         axes.set(xlim=(-0.5, len(kernels) - 0.5), title=f"{omega.replace('_', '-')} Ω")
         axes.set_xticks(range(len(kernels)), kernels)
     panels[0].set(ylabel="simulated ÷ closed form")
-    panels[1].legend()
+    style.legend_below(figure, panels[1])
     return figure
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,17 +19,28 @@ from sidetrip.verdicts.single_step import curvature_at_rate
 SCORES = {"accuracy": ("accuracy (%)", 100.0), "loss": ("loss (nats)", 1.0)}
 
 
-def momentary_line(running: pd.DataFrame, metric: str, look_every: int, looks: int) -> pd.DataFrame:
-    """Mean and spread of the momentary model's looks that lie close together, by their last step.
+def momentary_line(looks: pd.DataFrame, metric: str, every: int) -> pd.DataFrame:
+    """Mean and spread of the momentary model's scores over stretches of the run, by the mean step of each.
 
-    Columns step, mean, low, high (extremes of the looks).
+    Parameters
+    ----------
+    looks : DataFrame
+        step and the scores, one row for each look at the momentary model; steps may come twice.
+    metric : str
+        Column of the score.
+    every : int
+        Length of a stretch in steps.
+
+    Returns
+    -------
+    DataFrame
+        step, mean, low, high (mean ∓ standard deviation of the looks).
     """
-    rows = running[running["kernel"] == "none"].drop_duplicates("step").sort_values("step")
-    together = (rows["step"].diff() > look_every * looks).cumsum()
-    found = rows.groupby(together).agg(
-        step=("step", "last"), mean=(metric, "mean"), low=(metric, "min"), high=(metric, "max")
-    )
-    return found.reset_index(drop=True)
+    rows = looks.drop_duplicates("step")
+    found = rows.groupby(rows["step"] // every).agg(step=("step", "mean"), mean=(metric, "mean"), std=(metric, "std"))
+    spread = found["std"].fillna(0.0)
+    found = found.assign(low=found["mean"] - spread, high=found["mean"] + spread)
+    return found[["step", "mean", "low", "high"]].reset_index(drop=True)
 
 
 class Panel:
@@ -40,62 +52,46 @@ class Panel:
         self._axes, self._config, self._method, self._metric = axes, config, method, metric
         self._scale = SCORES[metric][1]
         self._seed = config.seeds[0]
+        # The first, steep part of the run would flatten all that follows.
+        self._first = min(config.branch.steps)
         here = "seed == @self._seed and split == @split"
-        self._running = tables["running_averages"].query(here)
+        running = tables["running_averages"].query(here)
+        self._average = running[(running["kernel"] == method.name) & (running["step"] >= self._first)]
         self._scores = tables["side_trips"].query(here)
+        self._looks = self._momentary(running)
+
+    def _momentary(self, running: pd.DataFrame) -> pd.DataFrame:
+        """All looks at the momentary model, those after the branch points included."""
+        every = self._config.side_trips.look_every
+        after = self._scores[self._scores["model"] == "momentary"]
+        after = after.assign(step=after["branch"] + after["window_steps"] - every * after["look"])
+        looks = pd.concat([running[running["kernel"] == "none"], after])
+        return looks[looks["step"] >= self._first]
 
     def draw(self) -> None:
         """Draw the momentary line, the running average, and average and trip from every branch point."""
         axes, settings = self._axes, self._config.side_trips
-        line = momentary_line(self._running, self._metric, settings.look_every, settings.looks)
-        low, high = self._scale * line["low"], self._scale * line["high"]
-        axes.fill_between(line["step"], low, high, color=style.MOMENTARY, alpha=0.2, lw=0)
-        axes.plot(line["step"], self._scale * line["mean"], color=style.MOMENTARY, lw=1.6, label="momentary")
-        average = self._running[self._running["kernel"] == self._method.name].sort_values("step")
-        dashes = (0, (5, 1.5, 1, 1.5))
-        axes.plot(
-            average["step"],
-            self._scale * average[self._metric],
-            color=style.AVERAGE,
-            lw=1.6,
-            ls=dashes,
-            label="running average",
-        )
+        line = self._scale * momentary_line(self._looks, self._metric, settings.every).set_index("step")
+        axes.fill_between(line.index, line["low"], line["high"], color=style.MOMENTARY, alpha=0.22, lw=0)
+        axes.plot(line.index, line["mean"], color=style.MOMENTARY, lw=1.8, label="momentary")
+        average = self._average.set_index("step")[self._metric].sort_index()
+        look: dict[str, Any] = {"color": style.AVERAGE, "lw": 1.4, "ls": (0, (5, 1.5, 1, 1.5))}
+        axes.plot(average.index, self._scale * average, label="average along the run", **look)
         for branch, rows in self._scores[self._scores["kernel"] == self._method.name].groupby("branch"):
-            self._draw_point(int(str(branch)), rows, line)
+            self._draw_point(int(str(branch)), rows)
         widest = max(kernel.steps for kernel in self._method.kernels(settings))
-        axes.set(xlabel="step", title=f"{self._method.title}, window {widest} steps")
+        axes.set(xlabel="step", title=f"{self._method.title}, up to {widest} steps")
 
-    def _draw_point(self, branch: int, rows: pd.DataFrame, line: pd.DataFrame) -> None:
+    def _draw_point(self, branch: int, rows: pd.DataFrame) -> None:
         means = rows.groupby(["model", "window_steps"])[self._metric].mean() * self._scale
-        late = branch in self._config.branch.points
-        start = self._scale * np.interp(branch, line["step"], line["mean"])
         trip, average = means["trip"], means["average"]
-        alpha = 1.0 if late else 0.45
-        self._axes.plot([branch, *(branch + trip.index)], [start, *trip], color=style.TRIP, ls=":", lw=1.2, alpha=alpha)
-        self._axes.plot(branch + trip.index, trip, "o", color=style.TRIP, ms=5, alpha=alpha, label="side trip")
-        self._axes.plot(
-            branch + average.index,
-            average,
-            "o",
-            mfc="none",
-            mec=style.AVERAGE,
-            mew=1.4,
-            ms=9,
-            alpha=alpha,
-            label="average, same steps",
-        )
-
-    def zoom(self) -> None:
-        """Leave out the first, steep part of the run."""
-        first = min(self._config.branch.steps)
-        shown = self._running[self._running["step"] >= first]
-        values = self._scale * pd.concat([shown[self._metric], self._scores[self._metric]]).dropna()
-        margin = 0.06 * (values.max() - values.min())
-        last = max(self._running["step"].max(), (self._scores["branch"] + self._scores["window_steps"]).max())
-        margin_of_steps = 0.04 * (last - first)
-        self._axes.set(xlim=(first - margin_of_steps, last + margin_of_steps))
-        self._axes.set(ylim=(values.min() - margin, values.max() + margin))
+        late = branch in self._config.branch.points
+        suffix, alpha = ("", 1.0) if late else (", early branch point", 0.45)
+        look: dict[str, Any] = {"color": style.TRIP, "ls": ":", "lw": 1.2, "ms": 5, "alpha": alpha}
+        self._axes.plot(branch + trip.index, trip, marker="o", label=f"side trip{suffix}", **look)
+        look = {"ls": "", "mfc": "none", "mec": style.AVERAGE, "mew": 1.4, "ms": 9, "alpha": alpha}
+        self._axes.plot(branch + average.index, average, marker="o", label=f"average{suffix}", **look)
+        self._axes.axvline(branch, color="black", lw=0.7, ls=":", alpha=0.6 * alpha)
 
 
 def _panels(
@@ -109,12 +105,10 @@ def _panels(
     """Fill a grid: one row for each (split, metric), one column for each method."""
     for i, (split, metric) in enumerate(rows):
         for axes, method in zip(panels[i], methods, strict=True):
-            panel = Panel(axes, tables, config, method, split, metric)
-            panel.draw()
-            panel.zoom()
+            Panel(axes, tables, config, method, split, metric).draw()
             axes.set(title=axes.get_title() if i == 0 else "", xlabel="step" if i == len(rows) - 1 else "")
         panels[i][0].set(ylabel=f"{style.SPLIT_TITLES[split]} {SCORES[metric][0]}")
-    style.legend_below(figure, panels[0][0])
+    style.legend_below(figure, panels[0][0], columns=3)
     return figure
 
 
@@ -130,7 +124,7 @@ def figure_1(tables: Mapping[str, pd.DataFrame], config: Config) -> Figure:
 
 def figure_5(tables: Mapping[str, pd.DataFrame], config: Config) -> Figure:
     """The same for every averaging method."""
-    figure, panels = plt.subplots(1, len(METHODS), figsize=(1.2 + 3.1 * len(METHODS), 3.8), sharey=True, squeeze=False)
+    figure, panels = plt.subplots(1, len(METHODS), figsize=(style.grid(len(METHODS)), 4.0), sharey=True, squeeze=False)
     return _panels(figure, panels, tables, config, [("validation", "accuracy")], list(METHODS))
 
 
@@ -145,13 +139,21 @@ def figure_14(tables: Mapping[str, pd.DataFrame], config: Config) -> Figure:
     """Accuracy and loss, validation and training: one row each, one column for each averaging method."""
     rows = [(split, metric) for split in ("validation", "train") for metric in ("accuracy", "loss")]
     figure, panels = plt.subplots(
-        len(rows), len(METHODS), figsize=(1.2 + 3.1 * len(METHODS), 11.0), sharex=True, sharey="row", squeeze=False
+        len(rows), len(METHODS), figsize=(style.grid(len(METHODS)), 10.4), sharex=True, sharey="row", squeeze=False
     )
     return _panels(figure, panels, tables, config, rows, list(METHODS))
 
 
 def rate_factors(settings: SideTrips, measured: pd.Series) -> Figure:
-    """What the quadratic model predicts of each average, and the curvature along batches' gradients (App. A)."""
+    """What the quadratic model predicts of each average, and the curvature along batches' gradients (App. A).
+
+    Parameters
+    ----------
+    settings : SideTrips
+        For the widest kernel of every method.
+    measured : Series
+        λκ/(1 − μ), one value for each own batch.
+    """
     figure, axes = plt.subplots(figsize=(7.4, 4.0))
     x = np.logspace(-4, np.log10(1.9), 300)
     for method in METHODS:
@@ -160,10 +162,11 @@ def rate_factors(settings: SideTrips, measured: pd.Series) -> Figure:
     found = measured[measured > 0]
     if len(found):
         axes.axvspan(float(found.quantile(0.1)), float(found.quantile(0.9)), color="black", alpha=0.08, lw=0)
-        axes.axvline(found.median(), color="black", lw=1, ls="--", label="along a batch's gradient, measured")
+        label = f"measured along gradients of batches: {found.median():#.2g}"
+        axes.axvline(found.median(), color="black", lw=1.2, ls="--", label=label)
     axes.set(xscale="log", ylim=(0, 1.05), ylabel="effective ÷ actual learning rate")
-    axes.set(xlabel="λκ/(1 − μ): rate with the factor of momentum × curvature")
-    axes.legend()
+    axes.set(xlabel="λκ/(1 − μ): learning rate × curvature, the factor 1/(1 − μ) of momentum included")
+    style.legend_below(figure, axes, columns=2)
     return figure
 
 

@@ -39,6 +39,11 @@ def apply_style() -> None:
     )
 
 
+def grid(columns: int) -> float:
+    """Width in inches of a figure of so many panels side by side; up to three have the width of a README."""
+    return WIDE if columns <= 3 else WIDE * columns / 3
+
+
 def sequence(n: int, palette: str = "flare") -> list[tuple[float, float, float]]:
     """Colours of n things in an order, light to dark, none too light to see."""
     return list(sns.color_palette(palette, n + 2))[2:]

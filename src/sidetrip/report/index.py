@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from sidetrip.experiments.methods import METHODS
 from sidetrip.figures import style
 from sidetrip.figures.equivalence_map import draw_map
 from sidetrip.files import write_bytes, write_table
@@ -19,6 +20,12 @@ from sidetrip.verdicts.statistics import NOT_MEASURED, NOT_REPRODUCED, REPRODUCE
 MARKS = {REPRODUCED: "yes", NOT_REPRODUCED: "**no**", UNDECIDED: "undecided", NOT_MEASURED: "–"}
 MAP = "equivalence_map"
 NARROW = 0.1  # window ÷ branch step up to which a point is taken to be in the paper's regime
+
+REGIME = {
+    "rate_over_batch": "λ ÷ batch size {:.1e}",
+    "window_over_branch": "widest SWA window {:.1%} of the branch step",
+    "fall_over_gain": "fall ÷ gain {:.2g}",
+}
 
 Rows = Sequence[dict[str, Any]]
 
@@ -41,25 +48,35 @@ def write_index(reports: Path) -> None:
 
 def _verdicts(claims: Mapping[str, Rows]) -> list[str]:
     names = list(claims)
+    links = [f"[{name}]({name}/README.md)" for name in names]
     lines = [
-        "One column for each variant; the link leads to its report, with criteria, intervals and regimes in full.",
+        "One column for each variant; its link leads to its report, with criteria, intervals and regimes in full.",
         "",
-        *(f"- [{name}]({name}/README.md): {counts(rows)}" for name, rows in claims.items()),
+        *(f"- {link}: {regime(rows)}{counts(rows)}" for link, rows in zip(links, claims.values(), strict=True)),
         "",
-        "| statement | source | " + " | ".join(f"[{name}]({name}/README.md)" for name in names) + " |",
+        f"| statement | source | {' | '.join(links)} |",
         "| --- | --- |" + " --- |" * len(names),
     ]
     by_id = {name: {row["id"]: row for row in rows} for name, rows in claims.items()}
-    for row in next(iter(claims.values()), []):
-        cells = [_cell(by_id[name].get(row["id"])) for name in names]
+    for name, row in {row["id"]: row for rows in claims.values() for row in rows}.items():
+        cells = [_cell(by_id[variant].get(name)) for variant in names]
         lines.append(f"| {row['statement']} | {row['source']} | {' | '.join(cells)} |")
     return [
         *lines,
         "",
-        "Cells: whether the statement was reproduced, and the number that decides it, with the part of the criterion "
-        "that it belongs to where there are several; – is not measured, most often because the statement is about "
-        "another schedule.",
+        "Yes: reproduced; no: not reproduced, which is a result and not a failure; undecided: more seeds would tell; "
+        "–: not measured, most often because the statement is about another schedule. In brackets: the number that "
+        "decides, with its unit, and the part of the criterion that it belongs to where there are several.",
     ]
+
+
+def regime(rows: Rows) -> str:
+    """The regime of a variant in brief, from the first rows that have one; empty if none does."""
+    found: dict[str, float | None] = {}
+    for row in rows:
+        found |= {key: value for key, value in row.get("regime", {}).items() if key not in found}
+    parts = [label.format(found[key]) for key, label in REGIME.items() if found.get(key) is not None]
+    return f"{', '.join(parts)}. " if parts else ""
 
 
 def _cell(row: dict[str, Any] | None) -> str:
@@ -76,24 +93,42 @@ def _map_section(points: pd.DataFrame) -> list[str]:
         "",
         f"![Equivalence of averages and trips by window, rate and method]({MAP}.png)",
         "",
-        "*Above: each mark is one window at one branch point of one variant, judged over its seeds in validation "
-        "loss. Colour: (average − trip) ÷ gain, red where the average is worse than the trip. Dotted: a tenth of the "
-        "branch step. Below: average − trip against what the momentary loss falls by over the window. On a quadratic "
-        "loss a two-point average keeps a quarter of the fall (dashed), SWA next to nothing.*",
+        "*An average replaces a decay of the learning rate where it is equal to the side trip that decays the rate, "
+        "within the share of the gain that the criterion allows (trip: a run from the same branch point; gain: "
+        "momentary − average). Above: one mark for each window and branch point, judged over seeds in validation loss; "
+        "the later a branch point, the higher in its row. Red: the average is worse than the trip; blue: better; "
+        "white: the gain is not clear of 0. Below: average − trip against how much the momentary loss (of the run "
+        "itself, without averaging) falls over the window. On a quadratic loss a two-point average keeps at most a "
+        "quarter of that fall (dashed), SWA some 5 %.*",
         "",
-        _sentence(points, "constant", True),
-        _sentence(points, "constant", False),
+        "Counted over the variants with a constant rate:",
+        "",
+        *(f"- {sentence}" for sentence in _sentences(points)),
+        "",
         f"The numbers: [{MAP}.csv]({MAP}.csv).",
     ]
 
 
-def _sentence(points: pd.DataFrame, schedule: str, narrow: bool) -> str:
-    """How many windows were shown equivalent, refuted and open, at narrow or at wide windows."""
-    rows = points[(points["schedule"] == schedule) & ((points["window_over_branch"] <= NARROW) == narrow)]
-    shown, refuted = (int((rows["verdict"] == verdict).sum()) for verdict in (EQUIVALENT, NOT_EQUIVALENT))
-    where = "up to" if narrow else "above"
-    open_points = len(rows) - shown - refuted
+def _sentences(points: pd.DataFrame) -> list[str]:
+    """Where each method's averages are shown equal, refuted and not known, at narrow and at wide windows."""
+    points = points[points["schedule"] == "constant"]
+    narrow = points["window_over_branch"] <= NARROW + 1e-9
+    found = []
+    for method in METHODS:
+        here = points["kernel"] == method.name
+        parts = [
+            _counted(points[here & chosen], where)
+            for chosen, where in ((narrow, "up to"), (~narrow, "above"))
+            if (here & chosen).any()
+        ]
+        if parts:
+            found.append(f"{method.title}: {'; '.join(parts)}.")
+    return found
+
+
+def _counted(rows: pd.DataFrame, where: str) -> str:
+    shown, refuted = ((rows["verdict"] == verdict).sum() for verdict in (EQUIVALENT, NOT_EQUIVALENT))
     return (
-        f"At a constant rate and windows {where} {100 * NARROW:g} % of the branch step, average and trip are shown "
-        f"equal at {shown} of {len(rows)} points and shown different at {refuted}; {open_points} do not decide."
+        f"at windows {where} {100 * NARROW:g} % of the branch step, equal at {shown} of {len(rows)} points, refuted at "
+        f"{refuted}, not known at {len(rows) - shown - refuted}"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,8 +13,8 @@ import pandas as pd
 
 from sidetrip.config import Config
 from sidetrip.data.packed import Facts
-from sidetrip.experiments.methods import METHODS
-from sidetrip.verdicts.side_trips import compared, of_score, widest_window
+from sidetrip.experiments.methods import METHODS, Method
+from sidetrip.verdicts.side_trips import TITLES, UNITS, compared, of_score, widest_window
 from sidetrip.verdicts.single_step import BATCH, paper_setting
 from sidetrip.verdicts.statements import statements
 from sidetrip.verdicts.statistics import (
@@ -26,15 +26,18 @@ from sidetrip.verdicts.statistics import (
     by_seed,
     fieller,
     late,
+    student_interval,
 )
 
-# One section each, in the order of the page; every name is that of an experiment.
+# One section each, in the order of the page: sections/NAME.md.j2, the name that of an experiment.
 SECTIONS = ("single_step", "fixed_batch", "side_trips", "divergence", "alignment", "quadratic")
 ORIGINS = {
     "embedded": "all of Fashion-MNIST (MIT licence, Zalando SE), averaged to 14 × 14, in this repository",
     "torchvision": "downloaded by torchvision",
-    "folder": "a folder of picture files that is not part of this repository",
+    "folder": "a folder of image files that is not part of this repository",
 }
+
+FORMS = {"loss": {"form": "%.4f", "signed": "%+.4f"}, "accuracy": {"form": "%.2f", "signed": "%+.2f"}}
 
 Claims = Sequence[dict[str, Any]]
 Tables = Mapping[str, pd.DataFrame]
@@ -65,7 +68,6 @@ def render(config: Config, facts: Facts, tables: Tables, claims: Claims, provena
         keep_trailing_newline=True,
     )
     rows = {row["id"]: row for row in claims}
-    regime = rows[f"average_is_schedule_{METHODS[0].name}"]["regime"]
     return environment.get_template("page.md.j2").render(
         config=config,
         facts=facts,
@@ -73,11 +75,13 @@ def render(config: Config, facts: Facts, tables: Tables, claims: Claims, provena
         provenance=provenance,
         claims=claims,
         rows=rows,
-        unmeasured=[row for row in claims if row["verdict"] == NOT_MEASURED],
-        counts=counts(claims),
+        rows_of=lambda ids: [rows[name] for name in ids],
+        equivalences=[f"average_is_schedule_{method.name}" for method in METHODS],
+        summary=summary(claims),
         sections=SECTIONS,
         methods=METHODS,
-        regime={"window": regime["window_over_branch"], "fall": regime["fall_over_gain"]},
+        windows={method.name: [kernel.steps for kernel in method.kernels(config.side_trips)] for method in METHODS},
+        regimes={method.title: rows[f"average_is_schedule_{method.name}"]["regime"] for method in METHODS},
         origin=ORIGINS[config.data.source],
         step=step_facts(config, tables["best_steps"]),
         averages=average_facts(config, tables),
@@ -87,11 +91,17 @@ def render(config: Config, facts: Facts, tables: Tables, claims: Claims, provena
     )
 
 
+def summary(claims: Claims) -> dict[str, list[str]]:
+    """Names of the statements, by verdict."""
+    order = (REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_MEASURED)
+    return {verdict: [row["id"] for row in claims if row["verdict"] == verdict] for verdict in order}
+
+
 def counts(claims: Claims) -> str:
     """How many statements were reproduced, not reproduced, undecided, not measured; a sentence."""
-    found = Counter(row["verdict"] for row in claims)
-    parts = [f"{found[verdict]} {verdict}" for verdict in (REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_MEASURED)]
-    return f"Of {len(claims)} statements: {', '.join(parts)}."
+    parts = [f"{len(ids)} {verdict}" for verdict, ids in summary(claims).items()]
+    decided = sum(len(ids) for verdict, ids in summary(claims).items() if verdict in (REPRODUCED, NOT_REPRODUCED))
+    return f"{decided} of {len(claims)} statements decided: {', '.join(parts)}."
 
 
 def step_facts(config: Config, best_steps: pd.DataFrame) -> dict[str, Any]:
@@ -111,23 +121,30 @@ def step_facts(config: Config, best_steps: pd.DataFrame) -> dict[str, Any]:
 
 
 def average_facts(config: Config, tables: Tables) -> dict[str, Any]:
-    """Mean scores of every method at its widest window over the late branch points, and how many trips diverged."""
+    """Scores of every method at its widest window over the late branch points, and how many trips diverged."""
     scores = late(tables["side_trips"], config.branch.points)
-    distances, rows = late(tables["distances"], config.branch.points), []
+    rows = []
     for method in METHODS:
         window = widest_window(scores, method.name)
         table = compared(scores, method.name, window)
-        here = distances[(distances["kernel"] == method.name) & (distances["window_steps"] == window)]
-        rows.append(
-            {
-                "title": f"{method.title}, {window} steps",
-                "loss": of_score(table, "loss", "validation").mean().to_dict(),
-                "accuracy": of_score(table, "accuracy", "validation").mean().to_dict(),
-                "relative_distance": (here["average_to_trip"] / here["trip_to_start"]).mean(),
-            }
-        )
+        for metric, split in itertools.product(("loss", "accuracy"), ("validation", "train")):
+            title = f"{method.title}, {window} steps"
+            score = {"title": title, "score": f"{TITLES[split]} {metric}", **FORMS[metric]}
+            rows.append(score | _score(of_score(table, metric, split), UNITS[metric][1], config))
     ends = tables["side_trips"].query("model == 'trip' and split == 'validation' and look == 0")
     return {"rows": rows, "diverged": int(ends["diverged"].sum())}
+
+
+def _score(table: pd.DataFrame, scale: float, config: Config) -> dict[str, Any]:
+    """Means of one score, with the intervals of average − trip and of its ratio to the gain."""
+    means = scale * table.groupby("seed").mean()
+    compared_seeds = means[["gap", "gain"]].dropna()
+    gap, gain = compared_seeds["gap"].to_numpy(), compared_seeds["gain"].to_numpy()
+    return {
+        **{name: float(means[name].mean()) for name in ("momentary", "average", "trip", "gain")},
+        "gap": student_interval(gap, config.claims.confidence),
+        "ratio": fieller(gap, gain, config.claims.confidence),
+    }
 
 
 def point_rows(by_point: pd.DataFrame) -> list[dict[str, Any]]:
@@ -140,22 +157,35 @@ def point_rows(by_point: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def control_rows(config: Config, tables: Tables) -> list[dict[str, Any]]:
-    """Averages with a wrong kernel against the trip of the true one."""
-    scores, distances = (late(tables[name], config.branch.points) for name in ("side_trips", "distances"))
-    found = []
+    """Averages with the true and with wrong kernels against the trip of the true one: loss and distance."""
+    scores = late(tables["side_trips"], config.branch.points)
+    found: list[dict[str, Any]] = []
     for method in METHODS:
-        window = widest_window(scores, method.name)
-        apart = distances[distances["window_steps"] == window].set_index(POINT)
-        true = by_seed(apart.loc[apart["kernel"] == method.name, "average_to_trip"])
-        for kernel in sorted({name for name in scores["kernel"] if name.startswith(f"{method.name}_")}):
-            gap = of_score(compared(scores, method.name, window, kernel), "loss", "validation")["gap"]
-            wrong = by_seed(apart.loc[apart["kernel"] == kernel, "average_to_trip"])
-            farther = fieller(wrong.to_numpy(), true.to_numpy(), config.claims.confidence)
-            changed = kernel.removeprefix(f"{method.name}_")
-            found.append(
-                {"kernel": f"{method.title}, {changed}", "trip": method.title, "gap": gap.mean(), "farther": farther}
-            )
+        wrong = sorted({name for name in scores["kernel"] if name.startswith(f"{method.name}_")} - _method_names())
+        kernels = [method.name, *wrong] if wrong else []
+        found += [_control(config, tables, method, kernel) for kernel in kernels]
     return found
+
+
+def _method_names() -> set[str]:
+    return {method.name for method in METHODS}
+
+
+def _control(config: Config, tables: Tables, method: Method, kernel: str) -> dict[str, Any]:
+    """One average against the trip of `method`, at the widest window over the late branch points."""
+    scores, distances = (late(tables[name], config.branch.points) for name in ("side_trips", "distances"))
+    window, level = widest_window(scores, method.name), config.claims.confidence
+    apart = distances[distances["window_steps"] == window].set_index(POINT)
+    here, true = (by_seed(apart.loc[apart["kernel"] == name, "average_to_trip"]) for name in (kernel, method.name))
+    gap = by_seed(of_score(compared(scores, method.name, window, kernel), "loss", "validation")["gap"])
+    changed = "true kernel" if kernel == method.name else kernel.removeprefix(f"{method.name}_")
+    return {
+        "kernel": f"{method.title}, {changed}",
+        "trip": method.title,
+        "gap": student_interval(gap.to_numpy(), level),
+        "distance": here.mean(),
+        "farther": None if kernel == method.name else fieller(here.to_numpy(), true.to_numpy(), level),
+    }
 
 
 def meaning(claims: Claims, ids: Sequence[str]) -> str:
@@ -164,7 +194,7 @@ def meaning(claims: Claims, ids: Sequence[str]) -> str:
     known = {statement.id: statement for statement in statements()}
     sentences = [known[name].if_true for name in ids if verdicts[name] == REPRODUCED]
     sentences += [known[name].if_false for name in ids if verdicts[name] == NOT_REPRODUCED]
-    unsure = [known[name].statement for name in ids if verdicts[name] == UNDECIDED]
+    unsure = [f"`{name}`" for name in ids if verdicts[name] == UNDECIDED]
     if unsure:
-        sentences.append(f"Undecided with this many seeds: {'; '.join(unsure)}.")
+        sentences.append(f"Undecided with this many seeds: {', '.join(unsure)}.")
     return " ".join(sentences)

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 import sidetrip
 from sidetrip.config import Config, ConfigError, Runtime
+from sidetrip.config.paths import found_path
 from sidetrip.files import files_in, listing
 from sidetrip.runtime import arithmetic
 from sidetrip.runtime.devices import resolve_device
@@ -151,7 +152,7 @@ def _needs(runtime: Runtime) -> dict[str, Any]:
 def _connect(runtime: Runtime) -> Client:
     key = "dask_address" if runtime.dask_address else "dask_scheduler_file"
     where = f"runtime.{key} = {getattr(runtime, key)}"
-    address = runtime.dask_address or _address_in(Path(runtime.dask_scheduler_file), where)
+    address = runtime.dask_address or _address_in(found_path(runtime.dask_scheduler_file), where)
     try:
         return Client(address, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:  # the latter: not an address

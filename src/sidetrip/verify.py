@@ -1,0 +1,190 @@
+"""Whether this machine computes the bytes of the committed results: `python -m sidetrip.verify`, or `make verify`.
+
+Short runs of every kind are made anew, in the order in which they build on one another, and the digest of each is
+compared with that in reports/verification.json. The first that differs says where this machine parts from the others.
+
+    python -m sidetrip.verify --write    makes reports/verification.json anew
+
+The networks are those whose digests were taken on another machine as well, with the same settings of the kernels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sidetrip.runtime import arithmetic
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sidetrip.engine.lab import Lab
+
+COMMITTED = Path("reports/verification.json")
+NETWORKS = (("resnet8", 14, 128, 1, 20), ("resnet8", 16, 64, 3, 20), ("resnet20", 32, 32, 3, 5))
+LENGTH = 12  # hexadecimal digits of a digest
+
+Digests = Iterator[tuple[str, str]]
+
+
+def digest(*parts: bytes) -> str:
+    """First digits of the SHA-256 of some bytes."""
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:LENGTH]
+
+
+def of_network(name: str, side: int, batch: int, channels: int, steps: int) -> Digests:
+    """Weights drawn, first loss, and weights after some SGD steps of a network of width 16 on random pictures."""
+    import numpy as np
+    import torch
+    from torch.nn.functional import cross_entropy
+    from torch.optim.sgd import sgd
+
+    from sidetrip.engine.models import build_model
+
+    def bits(*tensors: torch.Tensor) -> str:
+        return digest(*(tensor.detach().numpy().tobytes() for tensor in tensors))
+
+    draw = np.random.Generator(np.random.Philox(7))
+    title = f"{name}, {channels} x {side} x {side}, batch {batch}"
+    model = build_model(name, width=16, stem="cifar", channels=channels, classes=10, seed=0)
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    weights: list[torch.Tensor] = list(model.parameters())
+    momentum: list[torch.Tensor | None] = [torch.zeros_like(weight) for weight in weights]
+    yield f"{title}: weights drawn", bits(*weights)
+    for step in range(1, steps + 1):
+        pictures = draw.integers(0, 256, (batch, channels, side, side)).astype(np.float32) / 128 - 1
+        inputs = torch.from_numpy(pictures).to(memory_format=torch.channels_last)
+        loss = cross_entropy(model(inputs), torch.from_numpy(draw.integers(0, 10, batch)))
+        gradients = list(torch.autograd.grad(loss, weights))
+        if step == 1:
+            yield f"{title}: first loss", bits(loss)
+        with torch.no_grad():
+            sgd(weights, gradients, momentum, weight_decay=5e-4, momentum=0.9, lr=0.05, dampening=0.0, nesterov=False,
+                maximize=False)  # fmt: skip
+        if step in (1, steps):
+            yield f"{title}: weights after {step} steps", bits(*weights)
+
+
+def pack(lab: Lab) -> Digests:
+    """Pack the embedded pictures."""
+    from sidetrip.data.packed import SPLITS, gather_facts, shard_paths, write_facts
+    from sidetrip.data.sources import find
+    from sidetrip.files import sealing
+
+    with sealing(lab.runs / "prepare_data") as folder:
+        for part in find(lab.config.data)[0]:
+            part.pack(lab.config.data, folder, lambda pictures: None)
+        shards = {split: shard_paths(folder, split) for split in SPLITS}
+        write_facts(gather_facts(shards), folder)
+        for split, paths in shards.items():
+            yield f"pictures packed, {split}", digest(*(path.read_bytes() for path in paths))
+        yield "their moments", digest((folder / "facts.json").read_bytes())
+
+
+def of_experiments(lab: Lab, tables: dict[str, pd.DataFrame]) -> Digests:
+    """Every experiment of the smoke variant: its tables, and the states that it leaves."""
+    import pandas as pd
+
+    from sidetrip.files import UnitFolders, files_in, sealing, write_table
+    from sidetrip.runtime.experiment import experiments, measure_in
+
+    for experiment in experiments():
+        parts: dict[str, list[pd.DataFrame]] = {}
+        with sealing(lab.runs / experiment.name) as result:
+            for unit in experiment.units(lab.config):
+                folders = UnitFolders(result, lab.runs / f"{experiment.name}.progress" / str(hash(unit)))
+                for name, table in measure_in(lab, experiment.name, unit, folders).items():
+                    parts.setdefault(name, []).append(table)
+            for name, found in parts.items():
+                tables[name] = pd.concat(found, ignore_index=True)
+                write_table(tables[name], result / f"{name}.csv")
+            for path in files_in(result):
+                yield f"{experiment.name}: {path.relative_to(result).as_posix()}", digest(path.read_bytes())
+
+
+def of_pages(lab: Lab, tables: Mapping[str, pd.DataFrame]) -> Digests:
+    """Derived tables, verdicts and figures."""
+    from sidetrip.figures import FIGURES, style
+    from sidetrip.files import write_table
+    from sidetrip.verdicts.rows import measure
+    from sidetrip.verdicts.tables import derived
+
+    found = dict(tables)
+    for name, table in derived(found, lab.config).items():
+        path = lab.runs / f"{name}.csv"
+        write_table(table, path)
+        found[name] = table
+        yield f"verdicts: {name}", digest(path.read_bytes())
+    yield "verdicts: claims", digest(json.dumps(measure(found, lab.config), sort_keys=True).encode())
+    style.apply_style()
+    for draw in FIGURES:
+        for name, figure in draw(found, lab.config).items():
+            path = lab.runs / f"{name}.png"
+            style.save_figure(figure, path)
+            yield f"figures: {name}", digest(path.read_bytes())
+
+
+def all_digests(folder: Path) -> Digests:
+    """What is compared, in the order in which it builds on one another; computed as it is asked for."""
+    import torch
+
+    from sidetrip.config import load_params, resolve
+    from sidetrip.engine.lab import Lab
+    from sidetrip.runtime.units import Worker, become
+
+    become(Worker(), "fp32")
+    for network in NETWORKS:
+        yield from of_network(*network)
+    config = resolve(load_params(Path("params.yaml")), "smoke")
+    lab = Lab(replace(config, seeds=config.seeds[:3]), folder, torch.device("cpu"))
+    tables: dict[str, pd.DataFrame] = {}
+    yield from pack(lab)
+    yield from of_experiments(lab, tables)
+    yield from of_pages(lab, tables)
+
+
+def compare(found: Digests, expected: Mapping[str, str]) -> list[str]:
+    """Print each digest as it is known; the names of those that differ from what was committed."""
+    differing = []
+    for name, value in found:
+        same = expected.get(name) == value
+        sys.stdout.write(f"{'same   ' if same else 'DIFFERS'} {value}  {name}\n")
+        sys.stdout.flush()
+        if not same:
+            differing.append(name)
+    return differing
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Compare, or write what is to be compared with."""
+    parser = argparse.ArgumentParser(prog="python -m sidetrip.verify", description=__doc__)
+    parser.add_argument("--write", action="store_true", help=f"write {COMMITTED}")
+    options = parser.parse_args(arguments)
+    arithmetic.settle(arithmetic.PORTABLE)
+    from sidetrip.files import write_json
+    from sidetrip.runtime.provenance import software
+
+    with tempfile.TemporaryDirectory() as folder:
+        if options.write:
+            write_json(COMMITTED, {"software": software("cpu"), "digests": dict(all_digests(Path(folder)))})
+            return
+        committed = json.loads(COMMITTED.read_text(encoding="utf-8"))
+        here = software("cpu")
+        for name, value in committed["software"].items():
+            if here[name] != value:
+                sys.stdout.write(f"note: {name} is {here[name]} here, {value} where the digests were made\n")
+        differing = compare(all_digests(Path(folder)), committed["digests"])
+    if differing:
+        sys.exit(f"sidetrip: {len(differing)} of {len(committed['digests'])} differ here, the first is: {differing[0]}")
+    sys.stdout.write("sidetrip: this machine computes the committed bytes\n")
+
+
+if __name__ == "__main__":
+    main()

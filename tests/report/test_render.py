@@ -1,0 +1,120 @@
+"""The page of a variant: figures, verdicts and tables, from tables known by hand."""
+
+import re
+from dataclasses import replace
+from importlib import resources
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from report_tables import all_tables
+from verdict_tables import config, side_trips
+
+from sidetrip.experiments.methods import METHODS
+from sidetrip.figures import FIGURES
+from sidetrip.kernels import Kernel
+from sidetrip.report import render
+from sidetrip.verdicts import rows, statements
+from sidetrip.verdicts import side_trips as judge
+
+FACTS = SimpleNamespace(train_samples=600, validation_samples=200)
+ORIGIN = render.Origin("code", "settings", [({"torch": "1", "arithmetic": "portable"}, ["burn_in"])])
+
+
+def page(tables=None, **changes) -> str:
+    settings = config(**changes)
+    tables = tables or all_tables(settings)
+    return render.render(settings, FACTS, tables, rows.measure(tables, settings), ORIGIN)
+
+
+def table_rows(text: str, first: str) -> list[list[str]]:
+    """Cells of the rows of all tables whose first cell begins like this."""
+    lines = [line for line in text.splitlines() if line.startswith(f"| {first}")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def test_figures_that_are_linked_are_those_that_are_made():
+    tables = all_tables()
+    made = {name for draw in FIGURES for name in draw(tables, config())}
+    assert set(re.findall(r"figures/(\w+)\.png", page(tables))) == made
+
+
+def test_every_section_is_on_the_page():
+    files = {file.name for file in resources.files("sidetrip.report").joinpath("sections").iterdir()}
+    assert files == {f"{name}.md.j2" for name in render.SECTIONS}
+
+
+def test_every_statement_stands_once_in_a_section_and_once_in_the_summary():
+    text = page()
+    for statement in statements.statements():
+        assert text.count(f"| `{statement.id}`: ") + text.count(f"- `{statement.id}`: not measured") == 1
+        assert text.split("## What one step does")[0].count(f"`{statement.id}`") == 1
+
+
+def test_the_regime_stands_beside_every_verdict():
+    text = page()
+    (swa,) = table_rows(text, "`average_is_schedule_swa`")
+    assert swa[4].startswith("λ/B 3.1e-03<br>window 50 %<br>fall ÷ gain")
+    assert table_rows(text, "`stationary_radius`")[0][4] == "quadratic model"
+
+
+def test_n_has_its_unit():
+    text = page()
+    assert table_rows(text, "`single_step_floor`")[0][3] == "5 seeds"
+    assert table_rows(text, "`stationary_radius`")[0][3] == "4 simulation groups"
+    assert table_rows(text, "`averaging_equals_schedule`")[0][3] == "closed form"
+
+
+def test_scores_of_the_averages():
+    tables = all_tables(side_trips=side_trips(gap=0.02, gain=0.1, spread=0.0))
+    loss, training, accuracy, _ = table_rows(page(tables), "SWA, 10 steps")
+    assert loss[1:6] == ["validation loss", "1.0000", "0.9000", "0.8800", "+0.1000"]
+    assert loss[6].startswith("+0.0200")
+    assert loss[7].startswith("0.20")
+    assert training[1] == "training loss"
+    assert accuracy[1:6] == ["validation accuracy", "50.00", "55.00", "56.00", "+5.00"]
+
+
+def test_a_ratio_to_a_gain_of_about_0_is_unbounded():
+    tables = all_tables(side_trips=side_trips(gap=0.01, gain=0.0, spread=0.05))
+    assert table_rows(page(tables), "SWA, 10 steps")[0][7] == "unbounded"
+
+
+def test_every_seed_and_branch_point_is_behind_the_averaging_rows():
+    found = table_rows(page().split("<details>")[-1], "SWA ")
+    assert [(row[1], row[2]) for row in found[:3]] == [("0", "10 (early)"), ("0", "20"), ("0", "30")]
+    assert len(found) == 5 * 3
+
+
+def test_controls_show_loss_and_distance():
+    true, wrong, shuffled = table_rows(page().split("What ought to fail")[1], "EMA")
+    assert (true[0], true[4]) == ("EMA, true kernel", "1")
+    assert wrong[0] == "EMA, reversed"
+    assert wrong[4].startswith("3")
+    assert float(wrong[3]) == pytest.approx(3 * float(true[3]))
+    assert shuffled[0] == "EMA, shuffled"
+
+
+def test_a_method_that_is_added_is_reported(monkeypatch):
+    added = replace(
+        METHODS[0], name="late_swa", title="Late SWA", phrase="late SWA", kernels=lambda _: [Kernel.swa(10)]
+    )
+    for module in (render, judge, statements, rows):
+        monkeypatch.setattr(module, "METHODS", (*METHODS, added))
+    monkeypatch.setitem(rows.OF_METHOD, "average_is_schedule_late_swa", "late_swa")
+    scores = side_trips()
+    scores = pd.concat([scores, scores[scores["kernel"] == "swa"].assign(kernel="late_swa")])
+    text = page(all_tables(side_trips=scores))
+    assert len(table_rows(text, "Late SWA, 10 steps")) == 4
+    assert len(table_rows(text, "`average_is_schedule_late_swa`")) == 1
+
+
+def test_words_are_defined_before_they_are_used():
+    text = page()
+    start = text.index("## Verdicts")
+    for word in ("branch point", "side trip", "late", "early", "momentary", "kernel", "held-out", "gain", "fall"):
+        assert text.index(f"*{word}") < start
+
+
+def test_where_the_arithmetic_was_done_is_on_the_page():
+    assert "arithmetic portable" in page()

@@ -1,0 +1,108 @@
+"""All tables of a small variant, made by hand, as figures and report take them."""
+
+import numpy as np
+import pandas as pd
+from verdict_tables import (
+    alignment,
+    batch_losses,
+    config,
+    divergence,
+    fixed_batch,
+    running_averages,
+    side_trips,
+    single_step,
+)
+
+from sidetrip.config import Config
+from sidetrip.verdicts.tables import derived
+
+GROUPS = range(4)
+
+
+def all_tables(settings: Config | None = None, **changes: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The tables of all experiments, some of them changed, and those derived from them."""
+    curves, curvature = single_step()
+    tables = {
+        "single_step": with_variations(curves),
+        "curvature": with_variations(curvature),
+        "side_trips": side_trips(),
+        "fixed_batch": fixed_batch(),
+        "running_averages": running_averages(),
+        "batch_losses": batch_losses(),
+        **alignment(),
+        **divergence(),
+        **quadratic(),
+    }
+    tables["distances"] = with_controls(tables["distances"])
+    tables |= changes
+    return tables | derived(tables, settings or config())
+
+
+def with_variations(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows with frozen BatchNorm, and of the momentum direction, like those of the plain gradient."""
+    rows = table[(table["batch_size"] == 16) & (table["own_batch"] == 0)]
+    if "range" in rows:
+        rows = rows[rows["range"] != "fit"]
+    return pd.concat([table, rows.assign(batchnorm="frozen"), rows.assign(direction="momentum")], ignore_index=True)
+
+
+def with_controls(distances: pd.DataFrame) -> pd.DataFrame:
+    """The true kernels of all methods, and wrong ones three times as far from the trip."""
+    rows = [distances.assign(kernel=name) for name in ("two_point", "swa", "ema")]
+    rows += [
+        distances.assign(kernel=f"ema_{how}", average_to_trip=3 * distances["average_to_trip"])
+        for how in ("reversed", "shuffled")
+    ]
+    return pd.concat(rows, ignore_index=True)
+
+
+def quadratic() -> dict[str, pd.DataFrame]:
+    """The analytic model where every formula holds, up to a little noise between the groups."""
+    wobble = {group: 1 + 0.01 * (-1) ** group for group in GROUPS}
+    radii = [
+        (model, rate, group, rate / (2 - rate) * wobble[group], rate / (2 - rate))
+        for model in ("identity", "random")
+        for rate in (0.01, 0.04)
+        for group in GROUPS
+    ]
+    scales = [
+        (step, run, coordinate, group, (np.exp(-0.01 * step) + floor) * wobble[group])
+        for step in range(0, 401, 50)
+        for run, floor in (("large_rate", 0.01), ("small_rate", 0.02), ("ema", 0.001))
+        for coordinate in ("fast", "slow")
+        for group in GROUPS
+    ]
+    covariances = [
+        (omega, kernel, formula, group, wobble[group])
+        for omega in ("symmetric", "non_symmetric")
+        for kernel in ("two-point", "n-point", "EMA")
+        for formula in ("exact", "eq_19")
+        for group in GROUPS
+    ]
+    cloud = np.random.default_rng(0).standard_normal((20, 4))
+    return {
+        "lemma_1": pd.DataFrame(radii, columns=["model", "rate", "group", "mean_square_radius", "exact"]),
+        "lemma_2": pd.DataFrame(
+            {
+                "momentum": [0.0, 0.9],
+                "kernel": [0, 1],
+                "steps": [5, 6],
+                "smallest_weight": [-1.0, -1.0],
+                "largest_difference": [1e-16, 2e-16],
+                "reversed_difference": [1.0, 2.0],
+                "shuffled_difference": [1.0, 2.0],
+            }
+        ),
+        "drag_and_drift": pd.DataFrame(
+            {
+                "step": [1, 2],
+                "relative_difference": [1e-16] * 2,
+                "mean_cross_term": [1e-5] * 2,
+                "standard_error": [1e-4] * 2,
+            }
+        ),
+        "midpoint_ratios": pd.DataFrame({"group": GROUPS, "ratio": [0.70 + 0.007 * (group % 3) for group in GROUPS]}),
+        "stationary_points": pd.DataFrame(cloud, columns=["first_x", "first_y", "second_x", "second_y"]),
+        "two_scales": pd.DataFrame(scales, columns=["step", "run", "coordinate", "group", "loss"]),
+        "appendix_a": pd.DataFrame(covariances, columns=["omega", "kernel", "formula", "group", "ratio"]),
+    }
