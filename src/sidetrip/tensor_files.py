@@ -27,6 +27,7 @@ from sidetrip.files import FileError
 
 INDEX_SUFFIX = ".safetensors.index.json"
 LARGEST_HEADER = 100_000_000  # bytes, the format's own limit
+PICKLES = (b"PK\x03\x04", b"\x80\x02")  # how files of torch.save begin
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "C64": 8, "BOOL": 1}
 SIZES |= {"I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1}  # bytes of a number
 
@@ -182,11 +183,12 @@ def _read_header(path: Path) -> tuple[dict[str, StoredTensor], dict[str, str]]:
         with path.open("rb") as file:
             size = path.stat().st_size
             head = file.read(8)
-            _refuse_pickle(head)
             if len(head) < 8:
                 raise ValueError(f"it is only {size} bytes long")
             length = struct.unpack("<Q", head)[0]
             if length > min(LARGEST_HEADER, size - 8):
+                if head.startswith(PICKLES):
+                    raise ValueError("a pickled checkpoint, which is never opened here; docs/merge.md converts it")
                 raise ValueError(f"its header should be {length} bytes long, the whole file is {size}")
             header = json.loads(file.read(length), object_pairs_hook=_without_repetition)
         metadata = header.pop("__metadata__", {})
@@ -201,11 +203,6 @@ def _read_header(path: Path) -> tuple[dict[str, StoredTensor], dict[str, str]]:
         reason = " ".join(str(error).split())
         raise FileError(f"{path}: not a whole safetensors file ({reason}); copy or convert it again") from error
     return tensors, metadata
-
-
-def _refuse_pickle(head: bytes) -> None:
-    if head.startswith((b"PK\x03\x04", b"\x80\x02")):
-        raise ValueError("it looks like a pickled checkpoint, which is never opened; docs/merge.md converts it")
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
