@@ -149,6 +149,19 @@ def test_shards_are_one_snapshot(tmp_path, index):
         }
 
 
+def test_the_index_decides_which_shard_a_tensor_is_taken_from(tmp_path):
+    index = sharded(tmp_path / "shards", TENSORS)
+    places = json.loads(index.read_text())["weight_map"]
+    other = next(shard for shard in places.values() if shard != places["n"])
+    held = {name: TENSORS[name] for name, shard in places.items() if shard == other}
+    save_file(held | {"n": torch.tensor(-1), "unlisted": torch.ones(1)}, tmp_path / "shards" / other)
+    for chosen, value in ((places["n"], 7), (other, -1)):
+        index.write_text(json.dumps({"weight_map": places | {"n": chosen}}))
+        found = read_snapshot(index).tensors
+        assert found.keys() == {*TENSORS, "unlisted"}
+        assert raw(found["n"]) == np.int64(value).tobytes()
+
+
 def test_faults_of_shards_are_one_line(tmp_path):
     index = sharded(tmp_path / "shards", TENSORS)
     content = json.loads(index.read_text())
