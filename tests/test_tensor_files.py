@@ -14,7 +14,7 @@ from safetensors.torch import load, save, save_file
 from sidetrip.files import FileError
 from sidetrip.tensor_files import TensorReader, header_bytes, read_snapshot
 
-TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "n": torch.tensor(7), "empty": torch.zeros(0, 4)}
+TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "n": torch.tensor(7), "empty": torch.zeros(0, 4), "b": torch.ones(2)}
 
 
 def raw(tensor):
@@ -33,7 +33,7 @@ def test_what_the_library_writes_is_read(tmp_path):
         assert raw(found.tensors[name]) == tensor.numpy().tobytes()
         assert found.tensors[name].shape == tuple(tensor.shape)
     types = {name: tensor.dtype for name, tensor in found.tensors.items()}
-    assert types == {"a.weight": "F32", "n": "I64", "empty": "F32"}
+    assert types == {"a.weight": "F32", "n": "I64", "empty": "F32", "b": "F32"}
 
 
 @pytest.mark.parametrize("length", [0x280, 0x4B50])
