@@ -36,6 +36,11 @@ def deadly(unit: int, folders: UnitFolders) -> dict[str, pd.DataFrame]:
     return {}
 
 
+def crashing(unit: int, folders: UnitFolders) -> dict[str, pd.DataFrame]:
+    os.kill(os.getpid(), signal.SIGSEGV)
+    return {}
+
+
 def refused(unit: int, folders: UnitFolders) -> dict[str, pd.DataFrame]:
     raise ConfigError(f"unit {unit} = bad: use another")
 

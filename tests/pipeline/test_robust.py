@@ -3,6 +3,7 @@
 import random
 import runpy
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -49,11 +50,13 @@ def test_a_full_disk_is_one_line_and_a_rerun_completes(done, copy, name, size):
 def test_a_second_writer_is_refused_while_the_first_runs(copy, monkeypatch, capsys):
     first = start(copy, "branch")
     lock = copy / "scratch" / "smoke" / "branch" / "lock"
-    wait_until(lambda: lock.exists() and lock.read_text() == str(first.pid), first)
+    wait_until(lambda: any(path.is_dir() for path in lock.parent.glob("*")), first)  # made under the lock
     first.suspend()  # stopped, it holds its lock for as long as it takes
     monkeypatch.chdir(copy)
     monkeypatch.setattr("sidetrip.runtime.scratch.PATIENCE", 0.5)
     monkeypatch.setattr(sys, "argv", ["stages/branch.py", "-cd", "reports/smoke"])
+    monkeypatch.setattr("sidetrip.runtime.stopping.end_at_once_when_asked", lambda name: None)
+    monkeypatch.setattr("sidetrip.runtime.stage.end_at_once_when_asked", lambda name: None)
     try:
         with pytest.raises(SystemExit) as second:
             runpy.run_path("stages/branch.py", run_name="__main__")
@@ -63,8 +66,8 @@ def test_a_second_writer_is_refused_while_the_first_runs(copy, monkeypatch, caps
     assert second.value.code == 2
     assert status == 0
     waiting, refused = said(capsys.readouterr().err)
-    assert waiting == f"sidetrip: waiting for process {first.pid}, which is still running this stage"
-    assert refused.endswith(f"process {first.pid} is still running this stage; wait for it, or end it, and run again")
+    assert waiting == "sidetrip: waiting for another process that is still running this stage"
+    assert refused.endswith("another process is still running this stage; wait for it, or end it, and run again")
 
 
 def test_workers_end_with_their_stage(copy):
@@ -77,12 +80,34 @@ def test_workers_end_with_their_stage(copy):
     assert alive == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_ends_a_stage_and_its_workers_and_loses_nothing(copy, number):
+    before = digests(copy, *RESULTS)
+    stage = start(copy, "side_trips", SIDETRIP_WORKERS="2")
+    wait_until(lambda: list((copy / "scratch" / "smoke" / "side_trips").glob("*/unit_0000?")), stage)
+    processes = [stage, *stage.children(recursive=True)]
+    for process in processes if number == signal.SIGINT else [stage]:  # a Ctrl-C goes to all that the terminal has
+        process.send_signal(number)
+    _, alive = psutil.wait_procs(processes, timeout=2)
+    assert alive == []
+    status, stderr = end(stage)
+    assert status == 128 + number
+    (line,) = said(stderr)
+    name = signal.Signals(number).name
+    assert line == (
+        f"sidetrip: stage side_trips was stopped by {name}; what is finished is kept, run the same command to go on"
+    )
+    assert "Traceback" not in stderr
+    assert end(start(copy, "side_trips"))[0] == 0
+    assert digests(copy, *RESULTS) == before
+
+
 @pytest.mark.parametrize(
     ("stage_name", "file"),
     [
         ("burn_in", "runs/smoke/prepare_data/train/shard_00000.safetensors"),
         ("branch", "runs/smoke/burn_in/seed_1/step_000015.safetensors"),
-        ("fixed_batch", "runs/smoke/single_step/single_step.csv"),
+        ("fixed_batch", "runs/smoke/branch/seed_1/step_000020.safetensors"),
         ("side_trips", "runs/smoke/prepare_data/facts.json"),
         ("figures", "runs/smoke/quadratic/lemma_1.csv"),
         ("report", "reports/smoke/claims.json"),
@@ -117,7 +142,7 @@ def test_code_that_changes_under_way_spoils_no_result(copy):
     stage = start(copy, "side_trips")
     scratch = copy / "scratch" / "smoke" / "side_trips"
     wait_until(lambda: list(scratch.glob("*/unit_*")), stage)
-    with (copy / "src" / "sidetrip" / "averaging.py").open("a") as file:
+    with (copy / "src" / "sidetrip" / "measure" / "averaging.py").open("a") as file:
         file.write("\n# edited\n")
     status, stderr = end(stage)
     assert status == 2

@@ -5,13 +5,13 @@ import json
 import pytest
 from smoke import RESULTS, clone, digests, dvc
 
-from sidetrip.verdicts.statements import STATEMENTS
+from sidetrip.verdicts.statements import statements
 
 
 def test_everything_is_there(done):
     report = done / "reports" / "smoke"
     claims = json.loads((report / "claims.json").read_text())
-    assert [row["id"] for row in claims] == [statement.id for statement in STATEMENTS]
+    assert [row["id"] for row in claims] == [statement.id for statement in statements()]
     for row in claims:
         assert {"id", "source", "statement", "value", "low", "high", "n", "criterion", "verdict"} <= row.keys()
         assert ("reason" in row) == (row["verdict"] == "not measured")

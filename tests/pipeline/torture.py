@@ -16,19 +16,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
-from smoke import clone, compare, dvc, environment
+import yaml
+from smoke import ROOT, clone, compare, dvc, environment
 
-STAGES = (
-    "prepare_data",
-    "burn_in",
-    "branch",
-    "single_step",
-    "side_trips",
-    "quadratic",
-    "fixed_batch",
-    "divergence",
-    "alignment",
-)
+# Every stage that computes, in the order of the pipeline, which is that in which dvc runs them.
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+STAGES = tuple(name for name in PIPELINE if name not in ("configure", "figures", "report"))
 VICTIMS = ("worker", "stage", "dvc")
 WORKERS = "2"  # one is killed while another works
 

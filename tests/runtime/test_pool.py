@@ -1,0 +1,44 @@
+"""A worker that dies is told of by the signal that ended it; memory is guessed of SIGKILL alone."""
+
+import signal
+
+import cluster_units
+import pytest
+from helpers import smoke_config
+
+from sidetrip.config import ConfigError
+from sidetrip.runtime.executor import run_units
+from sidetrip.runtime.pool import ending
+from sidetrip.runtime.scratch import unit_folders
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (-signal.SIGKILL, "killed by SIGKILL, perhaps for memory"),
+        (-signal.SIGSEGV, "killed by SIGSEGV"),
+        (-signal.SIGABRT, "killed by SIGABRT"),
+        (3, "ended with exit status 3"),
+        (None, "ended"),
+    ],
+)
+def test_how_a_process_ended(status, said):
+    assert ending(status) == said
+
+
+class Folders:
+    def __init__(self, folder):
+        self.folder = folder
+
+    def of_unit(self, index):
+        return unit_folders(self.folder, f"unit_{index}")
+
+
+def test_workers_that_keep_crashing_are_one_line_with_the_signal(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PYTHONPATH", "src:tests")
+    said = (
+        "lost 3 times before a unit was finished, the last one killed by SIGSEGV; use fewer workers or smaller batches"
+    )
+    with pytest.raises(ConfigError, match=f"{said}$"):
+        run_units(cluster_units.crashing, [0], [1.0], smoke_config(), "test", Folders(tmp_path))
+    assert "perhaps for memory" not in capsys.readouterr().err
