@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -319,6 +320,21 @@ def test_what_is_not_finite_is_said(tmp_path, capsys):
     merge(*paths_of(tmp_path), *MERGE, "--output", tmp_path / "merged.safetensors")
     (line,) = capsys.readouterr().err.splitlines()
     assert "bad holds values that are not finite; check whether the run diverged" in line
+
+
+def test_the_guide_s_line_converts_a_torch_checkpoint(tmp_path, capsys):
+    tied = torch.arange(6.0).reshape(2, 3)
+    for step in (1, 5):
+        torch.save({"w": tied.T, "tied": tied}, tmp_path / f"step-{step}.pt")
+    pickled = [tmp_path / f"step-{step}.pt" for step in (1, 5)]
+    arguments = ["--decay", "linear", "--over", 4, "--output", tmp_path / "merged.safetensors"]
+    assert "a pickled checkpoint, which is never opened here; docs/merge.md" in refused(capsys, *pickled, *arguments)
+    (line,) = [line for line in Path("docs/merge.md").read_text(encoding="utf-8").splitlines() if "torch.load" in line]
+    program = shlex.split(line)[1:-2]
+    for path in pickled:
+        subprocess.run([sys.executable, *program, path, path.with_suffix(".safetensors")], check=True)
+    merge(*(path.with_suffix(".safetensors") for path in pickled), *arguments)
+    assert torch.equal(load_file(tmp_path / "merged.safetensors")["w"], tied.T)
 
 
 def big(folder, megabytes):

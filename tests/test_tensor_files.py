@@ -14,7 +14,12 @@ from safetensors.torch import load, save, save_file
 from sidetrip.files import FileError
 from sidetrip.tensor_files import TensorReader, header_bytes, read_snapshot
 
-TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "n": torch.tensor(7), "empty": torch.zeros(0, 4), "b": torch.ones(2)}
+TENSORS = {
+    "a.weight": torch.arange(6.0).reshape(2, 3),
+    "n": torch.tensor(7),
+    "empty": torch.zeros(0, 4),
+    "b": torch.ones(2),
+}
 
 
 def raw(tensor):
