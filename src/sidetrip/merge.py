@@ -2,190 +2,252 @@
 
     python -m sidetrip.merge SNAPSHOT... --decay linear --over 1000 --output merged.safetensors
 
-Snapshots are safetensors: single files, folders with one, folders with an index of shards as Hugging Face writes them,
-or this project's own. Their steps are the last numbers in their names, or those of --steps.
+A snapshot is a safetensors file, a folder that holds one, a folder with an index of shards as Hugging Face writes it,
+or a state that this package wrote. Its step is read from its name, or given with --steps. docs/merge.md has the rest.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import re
+import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sidetrip.files import FileError, replacing
 from sidetrip.kernels import Kernel, Schedule
-from sidetrip.snapshots import SnapshotAverage, nearest_average
-from sidetrip.tensor_files import BLOCK, FLOATS, StoredTensor, encoded, header_bytes, read_snapshot
+from sidetrip.snapshots import SnapshotAverage, nearest_average, relative_schedule
+from sidetrip.tensor_files import INDEX_SUFFIX, Snapshot, TensorReader, read_snapshot
+from sidetrip.weighted_sum import BATCHNORM, MergeReport, check_alike, is_training_state, write_merged
 
-DECAYS = {"linear": Schedule.linear, "cosine": Schedule.cosine, "one_minus_sqrt": Schedule.one_minus_sqrt}
-DTYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16"}
-STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+DECAYS: dict[str, Callable[[int], Schedule]] = {
+    "linear": Schedule.linear,
+    "cosine": Schedule.cosine,
+    "1-sqrt": Schedule.one_minus_sqrt,
+    "two-point": lambda k: Kernel.two_point(k).schedule(),
+}
+DTYPES = {
+    "float64": "F64",
+    "float32": "F32",
+    "float16": "F16",
+    "bfloat16": "BF16",
+    "float8_e4m3fn": "F8_E4M3",
+    "float8_e5m2": "F8_E5M2",
+}
 RECIPE = (
-    "recompute BatchNorm statistics on training batches before the merged model is used: "
-    "sidetrip.measure.batchnorm.recalibrate(model, batches), or torch.optim.swa_utils.update_bn(loader, model)"
+    "BatchNorm statistics are still those of the newest snapshot: before the merged model is used, load it and call "
+    "sidetrip.measure.batchnorm.recalibrate(model, batches) or torch.optim.swa_utils.update_bn(loader, model)"
 )
+NAMED_STEP = re.compile(r"(?:step|steps|iter|iteration|checkpoint|ckpt)[-_=]?(\d+)(?![0-9]*[A-Za-z])", re.IGNORECASE)
+SHARD = re.compile(r"-\d+-of-\d+$")
+SHOWN_NAMES = 3  # of the tensors that were copied, for each reason
 
-Snapshot = Mapping[str, StoredTensor]
+Vector = NDArray[np.float64]
 
 
 def step_of(path: Path) -> int:
-    """The last number in a snapshot's name.
+    """Step of a snapshot by its name, or by that of its folder.
+
+    The number after "step", "iter", "checkpoint" or the like, or the only number that there is.
 
     Raises
     ------
     FileError
-        If there is none.
+        If the name has no number, or several and none of them is marked.
     """
-    numbers = re.findall(r"\d+", path.name.removesuffix(".safetensors"))
-    if not numbers:
-        raise FileError(f"{path}: no step in its name; give the steps with --steps")
-    return int(numbers[-1])
+    own = path.name.removesuffix(INDEX_SUFFIX).removesuffix(".safetensors")
+    if SHARD.search(own):
+        raise FileError(f"{path}: is one of several shards; name its folder, or the index in it")
+    for name in (own, path.absolute().parent.name):
+        if marked := NAMED_STEP.findall(name):
+            return int(marked[-1])
+        numbers = re.findall(r"\d+", name)
+        if len(numbers) == 1 and not re.search(r"\d[A-Za-z]", name):
+            return int(numbers[0])
+        if numbers:
+            raise FileError(f"{path}: which number of {name} is its step is not clear; give the steps with --steps")
+    raise FileError(f"{path}: has no step in its name; give the steps with --steps")
 
 
-def is_averaged(name: str, tensor: StoredTensor) -> bool:
-    """Whether a tensor is one of the weights: floating, no BatchNorm statistic, no optimizer state of our own files."""
-    own = name.startswith(("buffers/", "momentum/"))
-    return tensor.dtype in FLOATS and name.rpartition(".")[2] not in STATISTICS and not own
-
-
-def check_alike(snapshots: Mapping[Path, Snapshot]) -> None:
-    """Refuse snapshots whose names, shapes or types differ.
+def sorted_snapshots(paths: Sequence[Path], steps: Sequence[int] | None) -> dict[int, Path | None]:
+    """Paths of the snapshots by step, ascending; None for steps without a snapshot, of which a table can be asked.
 
     Raises
     ------
     FileError
-        At the first difference.
+        If steps are missing or belong to two snapshots.
     """
-    (first, reference), *others = snapshots.items()
-    for path, found in others:
-        if odd := sorted(reference.keys() ^ found.keys()):
-            raise FileError(f"{path}: {len(odd)} tensors differ from those of {first}, the first is {odd[0]}")
-        for name, tensor in found.items():
-            mine, other = (tensor.dtype, tensor.shape), (reference[name].dtype, reference[name].shape)
-            if mine != other:
-                raise FileError(f"{path}: {name} is {mine[0]} {list(mine[1])}, in {first} {other[0]} {list(other[1])}")
-    if unknown := [name for name, tensor in reference.items() if tensor.dtype.startswith("F8")]:
-        raise FileError(f"{first}: {unknown[0]} has 8 bits, too few to average; merge the snapshots before rounding")
+    if steps and paths and len(steps) != len(paths):
+        raise FileError(f"--steps: {len(steps)} steps for {len(paths)} snapshots; give one for each, in their order")
+    given = steps or [step_of(path) for path in paths]
+    found: dict[int, Path | None] = {}
+    placed: Sequence[Path | None] = paths or [None] * len(given)
+    for step, path in zip(given, placed, strict=True):
+        if step in found:
+            raise FileError(f"step {step}: belongs to {found[step]} and to {path}; name one, or give --steps")
+        found[step] = path
+    return dict(sorted(found.items()))
 
 
-def blocks(tensors: Sequence[StoredTensor], coefficients: Sequence[float]) -> Iterator[np.ndarray]:
-    """Σ_n c_n x_n in float64, block by block."""
-    with ExitStack() as stack:
-        files = [stack.enter_context(tensor.path.open("rb")) for tensor in tensors]
-        for first in range(0, tensors[0].elements, BLOCK):
-            count = min(BLOCK, tensors[0].elements - first)
-            total = np.zeros(count)
-            for tensor, file, coefficient in zip(tensors, files, coefficients, strict=True):
-                total += coefficient * tensor.block(file, first, count)
-            yield total
+def wanted_schedule(options: argparse.Namespace, own_rates: Vector | None, end: int) -> Schedule:
+    """The schedule that the command line asks for.
+
+    Raises
+    ------
+    FileError, ValueError
+        If it does not say one.
+    """
+    if options.decay or options.ema is not None:
+        if options.over is None:
+            raise FileError("--over: not given; say over how many steps the learning rate decays")
+        if options.decay:
+            return DECAYS[options.decay](options.over)
+        return Kernel.ema(options.over, options.ema).schedule()
+    if options.multipliers:
+        wanted = Schedule(numbers(options.multipliers))
+    elif options.kernel:
+        wanted = Kernel(numbers(options.kernel)).schedule()
+    else:
+        absolute = numbers(options.wanted_rates)
+        if own_rates is None:
+            raise FileError("--wanted-rates: needs the run's own rates; give them with --rates")
+        if not len(absolute) <= end <= len(own_rates):
+            raise FileError(
+                f"--rates: {len(own_rates)} rates, where {len(absolute)} are wanted up to step {end}; "
+                f"give those of steps 1..{end}, and no wanted ones before step 1"
+            )
+        wanted = relative_schedule(absolute, own_rates[end - len(absolute) : end])
+    if options.over not in (None, wanted.steps):
+        raise FileError(f"--over = {options.over}: the file gives {wanted.steps} steps; leave --over out")
+    return wanted
 
 
-def write_merged(
-    snapshots: Sequence[Snapshot], coefficients: Sequence[float], output: Path, dtype: str | None = None
-) -> list[str]:
-    """Write the average of snapshots as one safetensors file, whole or not at all.
-
-    Parameters
-    ----------
-    snapshots : sequence of mapping
-        Alike; the newest last.
-    coefficients : sequence of float
-        Of each; those of 0 are not read.
-    output : Path
-        Replaced at the end.
-    dtype : str, optional
-        "F64", "F32", "F16" or "BF16" for the averaged tensors; by default that which they have.
-
-    Returns
-    -------
-    list of str
-        Names of the tensors that were not averaged but taken from the newest snapshot.
+def numbers(path: Path) -> Vector:
+    """The numbers of a text file, one on each line.
 
     Raises
     ------
     FileError
-        If a file cannot be read or written.
+        If there are none, or other things.
     """
-    newest, copied = snapshots[-1], []
-    kept = [(snapshot, c) for snapshot, c in zip(snapshots, coefficients, strict=True) if c]
-    types = {n: (dtype if dtype and is_averaged(n, t) else t.dtype, t.shape) for n, t in newest.items()}
-    _remove_left_over(output)
-    with replacing(output) as temporary, temporary.open("wb") as file:
-        file.write(header_bytes(types))
-        for name, tensor in newest.items():
-            if is_averaged(name, tensor):
-                for block in blocks([snapshot[name] for snapshot, _ in kept], [c for _, c in kept]):
-                    file.write(encoded(block, types[name][0]))
-            else:
-                copied.append(name)
-                file.writelines(tensor.raw())
-    return copied
-
-
-def _remove_left_over(output: Path) -> None:
-    """Remove what a merge that was killed has left beside its target."""
-    for path in output.parent.glob(f".{platform.node()}.*.{output.name}"):
-        owner = path.name.removeprefix(f".{platform.node()}.").partition(".")[0]
-        if owner.isdecimal() and not Path(f"/proc/{owner}").exists() and os.name == "posix":
-            path.unlink(missing_ok=True)
+    try:
+        lines = path.read_text(encoding="utf-8").split()
+        found = np.array([float(line) for line in lines])
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except ValueError as error:
+        raise FileError(f"{path}: not a list of numbers ({error}); write one on each line") from error
+    if not len(found):
+        raise FileError(f"{path}: has no numbers; write one on each line")
+    return found
 
 
 def table(average: SnapshotAverage) -> str:
-    """Coefficients of the snapshots, and the multiplier that each interval after them gets."""
-    used = [step for step in average.steps if step >= average.begin]
-    lines = ["snapshot at step   coefficient   multiplier on the rate since the snapshot before"]
+    """Coefficients of the snapshots, the multiplier of each interval, and how good the answer is."""
+    lines = ["    snapshot    coefficient   multiplier of the steps up to it"]
+    levels = dict(zip(average.used[1:], average.levels, strict=True))
     for step, coefficient in zip(average.steps, average.coefficients, strict=True):
-        level = ""
-        if step in used[1:]:
-            level = f"{average.realised[step - average.begin - 1]:.6g}"
-        lines.append(f"{step:16d}   {coefficient:11.6g}   {level or '-'}")
-    lines.append(f"distance from the schedule asked for (root mean square of the multipliers): {average.distance:.3g}")
-    lines.append(f"sum of the coefficients' sizes: {average.amplification:.6g}")
+        level = f"{levels[step]:.6g}" if step in levels else "" if step in average.used else "not used"
+        lines.append(f"{step:12d}   {coefficient:12.6g}   {level}".rstrip())
+    lines.append(
+        f"These coefficients stand for the multipliers beside them and realise {average.share:.2%} of the schedule: "
+        f"root mean square distance {average.distance:.3g}, sum of |coefficients| {average.amplification:.6g}."
+    )
     return "\n".join(lines)
 
 
 def draw(average: SnapshotAverage, path: Path) -> None:
-    """Picture of the schedule asked for and of the staircase that the snapshots can stand for."""
+    """Draw the schedule asked for and the staircase that the average stands for.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be written, or is of a kind that matplotlib does not write.
+    """
     import matplotlib as mpl
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6.8, 3.8), layout="constrained")
-    steps = np.arange(average.begin, average.begin + len(average.wanted))
-    axes.step(steps, average.wanted, where="post", color="#d1431f", label="asked for")
-    axes.step(steps, average.realised, where="post", color="#0b72b5", label="what the average stands for")
-    for step in average.steps:
-        if step >= average.begin:
-            axes.axvline(step, color="black", lw=0.6, ls=":")
-    axes.set(xlabel="step (dotted: snapshots)", ylabel="multiplier on the learning rate")
+    edges = np.arange(average.begin, average.end + 1)
+    axes.stairs(average.wanted, edges, baseline=None, color="#d1431f", label="asked for")
+    axes.stairs(average.realised, edges, baseline=None, color="#0b72b5", label="what the average stands for")
+    for step in average.used:
+        axes.axvline(step, color="black", lw=0.6, ls=":")
+    axes.set(xlabel="step (dotted: snapshots)", ylabel="multiplier of the learning rate")
     axes.legend(frameon=False)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=130, metadata={"Software": None})
-    plt.close(figure)
+    try:
+        with replacing(path) as temporary:
+            figure.savefig(temporary, dpi=130)
+    except ValueError as error:
+        raise FileError(f"{path}: cannot be drawn ({error}); name a .png") from error
+    finally:
+        plt.close(figure)
 
 
-def wanted_schedule(options: argparse.Namespace) -> Schedule:
-    """The schedule that the command line asks for."""
-    if options.multipliers:
-        try:
-            return Schedule(np.loadtxt(options.multipliers, ndmin=1))
-        except (OSError, ValueError) as error:
-            raise FileError(
-                f"{options.multipliers}: not a list of numbers ({error}); one multiplier per line"
-            ) from error
-    if options.over is None or options.over < 1:
-        raise FileError(f"--over = {options.over}: name the steps of the decay, at least 1")
-    if options.ema is not None:
-        return Kernel.ema(options.over, newest=options.ema).schedule()
-    return DECAYS[options.decay](options.over)
+def summary(report: MergeReport, output: Path, newest: int) -> str:
+    """What became of the tensors, one line for each kind."""
+    lines = [f"{output}: {report.averaged} tensors averaged"]
+    for reason, names in report.copied.items():
+        shown = ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
+        lines.append(f"not averaged but taken from step {newest}: {len(names)} tensors, {reason} ({shown})")
+    if BATCHNORM in report.copied:
+        lines.append(RECIPE)
+    return "\n".join(lines)
+
+
+def opened(snapshots: dict[int, Path], trust_names: bool) -> dict[int, Snapshot]:
+    """Headers of the snapshots, checked against each other and against their steps.
+
+    Raises
+    ------
+    FileError
+        If one is missing, damaged or of another model, or says another step than its name.
+    """
+    found = {step: read_snapshot(path) for step, path in snapshots.items()}
+    check_alike(list(found.values()))
+    for step, snapshot in found.items():
+        inside = _step_inside(snapshot)
+        if trust_names and inside not in (None, step):
+            raise FileError(f"{snapshot.path}: is of step {inside} by its tensor, {step} by its name; give --steps")
+    return found
+
+
+def _step_inside(snapshot: Snapshot) -> int | None:
+    """The step that a training state holds itself."""
+    step = snapshot.tensors.get("step")
+    if step is None or not is_training_state(snapshot) or (step.dtype, step.elements) != ("I64", 1):
+        return None
+    raw = np.empty(8, dtype=np.uint8)
+    with TensorReader(step) as reader:
+        reader.read(raw)
+    return int(raw.view("<i8")[0])
+
+
+def check_output(output: Path | None, paths: Sequence[Path | None], snapshots: Sequence[Snapshot]) -> Path:
+    """Refuse a target that is missing, a folder, or one of the snapshots.
+
+    Raises
+    ------
+    FileError
+        If it is.
+    """
+    if output is None:
+        raise FileError("--output: not given; name the file to write, or use --dry-run")
+    if output.is_dir():
+        raise FileError(f"{output}: is a folder; name the file to write")
+    inputs = {path for path in paths if path} | {t.path for snapshot in snapshots for t in snapshot.tensors.values()}
+    if output.resolve() in {path.resolve() for path in inputs}:
+        raise FileError(f"{output}: is one of the snapshots; write to another file")
+    return output
 
 
 def parser() -> argparse.ArgumentParser:
@@ -193,18 +255,23 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(
         prog="python -m sidetrip.merge", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    found.add_argument("snapshots", nargs="+", type=Path)
-    found.add_argument("--steps", type=int, nargs="+", help="of the snapshots, in their order")
-    found.add_argument("--decay", choices=DECAYS, default="linear", help="shape of the decay (default: linear)")
-    found.add_argument(
-        "--ema", type=float, metavar="NEWEST", help="instead: the EMA with this weight of the newest iterate"
-    )
-    found.add_argument("--multipliers", type=Path, help="instead: a file with one multiplier per step")
-    found.add_argument("--over", type=int, help="steps of the decay, which ends at the newest snapshot")
-    found.add_argument("--output", type=Path, help="the safetensors file to write")
-    found.add_argument("--dtype", choices=DTYPES, help="of the merged weights (default: as they are)")
-    found.add_argument("--dry-run", action="store_true", help="print coefficients and schedule, write nothing")
-    found.add_argument("--picture", type=Path, help="draw the schedule into this PNG")
+    add = found.add_argument
+    add("snapshots", nargs="*", type=Path, metavar="SNAPSHOT")
+    add("--steps", type=int, nargs="+", metavar="STEP", help="steps of the snapshots, in their order")
+    shape = found.add_mutually_exclusive_group(required=True)
+    shape.add_argument("--decay", choices=DECAYS, help="shape of the decay, with --over")
+    shape.add_argument("--ema", type=float, metavar="NEWEST", help="EMA with this weight of the newest iterate")
+    shape.add_argument("--multipliers", type=Path, metavar="FILE", help="multiplier of each step of the window")
+    shape.add_argument("--kernel", type=Path, metavar="FILE", help="averaging weights of the window's k + 1 iterates")
+    shape.add_argument("--wanted-rates", type=Path, metavar="FILE", help="learning rate of each step, with --rates")
+    add("--over", type=int, metavar="STEPS", help="length of the window")
+    add("--end", type=int, metavar="STEP", help="snapshot at which the window ends (default: the newest)")
+    add("--rates", type=Path, metavar="FILE", help="the run's own rate of its steps 1, 2, ... if it is not constant")
+    add("--output", type=Path, metavar="FILE", help="safetensors file to write")
+    add("--dtype", choices=DTYPES, help="type of the averaged tensors (default: as they are)")
+    add("--dry-run", action="store_true", help="print the table, write no weights; --steps alone are enough")
+    add("--picture", type=Path, metavar="FILE.png", help="draw the schedule asked for and the one realised")
+    add("--accept-poor", action="store_true", help="write an average that stands for the schedule badly")
     return found
 
 
@@ -214,40 +281,61 @@ def run(options: argparse.Namespace) -> None:
     Raises
     ------
     FileError, ValueError
-        Whatever is wrong, before anything is written.
+        If something is wrong; no weights have been written then.
     """
-    paths: list[Path] = options.snapshots
-    if options.steps and len(options.steps) != len(paths):
-        raise FileError(f"--steps: {len(options.steps)} steps for {len(paths)} snapshots; give one for each")
-    steps = dict(zip(paths, options.steps or map(step_of, paths), strict=True))
-    ordered = sorted(paths, key=lambda path: steps[path])
-    average = nearest_average([steps[path] for path in ordered], wanted_schedule(options))
-    if not options.dry_run and options.output is None:
-        raise FileError("--output: not given; name the file to write, or use --dry-run")
-    snapshots = {path: read_snapshot(path) for path in ordered}
-    check_alike(snapshots)
+    paths = sorted_snapshots(options.snapshots, options.steps)
+    rates = numbers(options.rates) if options.rates else None
+    end = max(paths, default=0) if options.end is None else options.end
+    average = nearest_average(list(paths), wanted_schedule(options, rates, end), rates, options.end)
+    needed = {step: path for step, path in paths.items() if path and step in average.used}
+    if not needed and not options.dry_run:
+        raise FileError("no snapshot is named; name them, or use --dry-run for the table of --steps")
+    snapshots = opened(needed, trust_names=not options.steps) if needed else {}
+    output = None if options.dry_run else check_output(options.output, list(paths.values()), list(snapshots.values()))
+    if output and average.objections and not options.accept_poor:
+        raise FileError(f"{average.objections[0]}, or --accept-poor")
     sys.stdout.write(f"{table(average)}\n")
-    for warning in average.warnings:
+    for warning in (*average.objections, *average.warnings):
         sys.stderr.write(f"sidetrip: {warning}\n")
     if options.picture:
         draw(average, options.picture)
-    if options.dry_run:
-        return
-    dtype = DTYPES[options.dtype] if options.dtype else None
-    copied = write_merged(list(snapshots.values()), average.coefficients.tolist(), options.output, dtype)
-    if copied:
-        sys.stdout.write(f"taken from the newest snapshot, not averaged: {', '.join(copied)}\n")
-    if any(name.rpartition(".")[2] in STATISTICS for name in copied):
-        sys.stdout.write(f"{RECIPE}\n")
+    if output:
+        coefficients = [float(c) for s, c in zip(average.steps, average.coefficients, strict=True) if s in snapshots]
+        report = write_merged(snapshots, coefficients, output, DTYPES[options.dtype] if options.dtype else None)
+        sys.stdout.write(f"{summary(report, output, average.end)}\n")
+        for name in report.not_finite:
+            sys.stderr.write(f"sidetrip: {name} holds values that are not finite; check whether the run diverged\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Merge, or say in one line what is wrong."""
+    """Merge, or say in one line what is wrong and leave with status 2."""
+    options = parser().parse_args(arguments)
     try:
-        run(parser().parse_args(arguments))
+        with _cleaning_up_when_terminated():
+            run(options)
     except (FileError, ValueError) as error:
         sys.stderr.write(f"sidetrip: {error}\n")
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("sidetrip: stopped, nothing was written\n")
+        sys.exit(130)
+
+
+@contextmanager
+def _cleaning_up_when_terminated() -> Iterator[None]:
+    """Let a request to end (SIGTERM) unwind, so that the temporary file is removed."""
+
+    def unwind(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.signal(signal.SIGTERM, unwind)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 if __name__ == "__main__":

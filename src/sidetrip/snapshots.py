@@ -1,12 +1,18 @@
-"""Which average of a few snapshots stands for a decay of the learning rate, and how well.
+"""The average of a few snapshots that stands for a decay of the learning rate, and how well it does.
 
 Between two neighbouring snapshots t_{n-1} < t_n an average Σ_n c_n θ_{t_n} gives every step the same multiplier
-s̄_n = Σ_{j >= n} c_j: what snapshots can realise are staircases that are constant between them. The staircase nearest to
-a wanted schedule, in least squares over the steps, has the mean of the wanted multipliers on each interval.
+s̄_n = Σ_{j >= n} c_j. The schedules that snapshots can realise are therefore the staircases that are constant between
+snapshots. The nearest one has, on each interval, the mean of the wanted multipliers there.
+
+If the run's own rate r_i varies, the multipliers are relative to it: θ̄ = θ_0 - Σ_i r_i s̄_i m_i misses the wanted point
+by Σ_i r_i (s̄_i - s_i) m_i. Where the m_i are white noise, the expected square of this is proportional to
+Σ_i r_i² (s̄_i - s_i)², so the mean on each interval is weighted by r_i². A constant m_i would ask for weights r_i; the
+error that this choice makes there is reported as `drift`, and is zero if the rate is constant between snapshots.
 
 References
 ----------
-Sandler et al. 2023, Table 1 and Lemma 2 for snapshots at every step. DOI 10.48550/arXiv.2301.02312.
+Sandler, Zhmoginov, Miller, Vladymyrov, "Training trajectories, mini-batch losses and the curious role of the learning
+rate", Table 1 and Lemma 2, for snapshots at every step. DOI 10.48550/arXiv.2301.02312.
 """
 
 from __future__ import annotations
@@ -20,117 +26,246 @@ from numpy.typing import ArrayLike, NDArray
 
 from sidetrip.kernels import Schedule
 
-LARGE_AMPLIFICATION = 2.0  # sum of the coefficients' sizes from which on noise of the snapshots is made larger
+Vector = NDArray[np.float64]
+
+# Sum of the sizes of the coefficients. It is 1 for every schedule that falls from at most 1 to at least 0.
+LARGE_AMPLIFICATION, LARGEST_AMPLIFICATION = 2.0, 100.0
+# Share of the decay that is realised: 1 - 1/(4 n²) for a linear decay over n equal intervals.
+SMALL_SHARE, SMALLEST_SHARE = 0.9, 0.5
+LARGE_DRIFT = 0.02  # of the sum of the rates
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SnapshotAverage:
     """The average of snapshots that is nearest to a wanted schedule.
 
     Attributes
     ----------
     steps : tuple of int
-        Of all snapshots given, ascending.
+        Steps of all snapshots given, ascending.
     coefficients : ndarray, shape (snapshots,)
-        Of each snapshot; they sum to 1. Snapshots before the window have none.
-    begin : int
-        Step that the realised schedule begins after: that of the last snapshot at or before the window's begin.
-    wanted, realised : ndarray, shape (steps[-1] - begin,)
-        Multipliers of the steps after `begin`: those asked for, 1 before the window, and those that the average
-        stands for.
+        Coefficient of each snapshot; they sum to 1. Snapshots that are older or newer than needed have 0.
+    window : int
+        Number of steps of the wanted schedule.
+    begin, end : int
+        The steps of the oldest and the newest snapshot that are used. `end` is the end of the window, and `begin` is at
+        or before its beginning.
+    wanted, realised : ndarray, shape (end - begin,)
+        Multipliers of the steps begin + 1..end: those asked for, which are 1 before the window, and those that the
+        average stands for.
+    rates : ndarray, shape (end - begin,)
+        The run's own rate of the same steps; all 1 if none was given.
     """
 
     steps: tuple[int, ...]
-    coefficients: NDArray[np.float64]
+    coefficients: Vector
+    window: int
     begin: int
-    wanted: NDArray[np.float64]
-    realised: NDArray[np.float64]
+    end: int
+    wanted: Vector
+    realised: Vector
+    rates: Vector
+
+    @property
+    def used(self) -> tuple[int, ...]:
+        """Steps of the snapshots from `begin` to `end`, ascending."""
+        return tuple(step for step in self.steps if self.begin <= step <= self.end)
+
+    @property
+    def levels(self) -> Vector:
+        """Multiplier of the interval that ends at each used snapshot but the oldest, shape (used - 1,)."""
+        return self.realised[[step - self.begin - 1 for step in self.used[1:]]]
 
     @property
     def distance(self) -> float:
-        """Root mean square difference of the realised from the wanted multipliers."""
-        return float(np.sqrt(np.mean((self.realised - self.wanted) ** 2)))
+        """Root mean square of realised minus wanted multipliers; each step counts by its squared rate."""
+        return float(np.sqrt(_mean((self.realised - self.wanted) ** 2, self.rates**2)))
+
+    @property
+    def share(self) -> float:
+        """How much of the decay is realised: 1 is all of it, 0 is no better than the newest snapshot alone.
+
+        1 - |realised - wanted|² / |1 - wanted|², each step counting by its squared rate.
+        """
+        whole = _mean((1.0 - self.wanted) ** 2, self.rates**2)
+        return 1.0 - self.distance**2 / whole if whole > 0.0 else 1.0
 
     @property
     def amplification(self) -> float:
-        """Σ|c|: 1 for a true average; what is above 1 makes the noise of the snapshots larger."""
+        """Σ|c|: 1 for coefficients that are all at least 0, and larger where the noise of the snapshots is enlarged."""
         return float(np.abs(self.coefficients).sum())
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """What makes the answer a poor one, a sentence each."""
+    def drift(self) -> float:
+        """Relative difference between the realised and the wanted sum of rate times multiplier.
+
+        It is the error that a constant gradient would make, and 0 if the rate is constant between snapshots.
+        """
+        wanted = float(self.rates @ self.wanted)
+        return float(self.rates @ self.realised) / wanted - 1.0 if wanted else 0.0
+
+    @property
+    def spacing(self) -> int:
+        """Number of steps between the two newest of the used snapshots."""
+        return self.end - self.used[-2]
+
+    @property
+    def objections(self) -> tuple[str, ...]:
+        """Reasons not to use the average at all, one sentence each."""
         found = []
-        used = int((self.steps[-1] - self.begin) and np.count_nonzero(np.asarray(self.steps) >= self.begin))
-        if used == 2 and self.distance > 0:
-            spacing = self.steps[-1] - self.begin
+        if self.share < SMALLEST_SHARE:
             found.append(
-                f"the window lies between two snapshots, {spacing} steps apart: all that they can stand for is the "
-                f"multiplier {self.realised[0]:.3g} all along; use a longer window or denser snapshots"
+                f"these snapshots realise only {max(self.share, 0.0):.0%} of the schedule ({self._coarseness()}); "
+                "use denser snapshots or a longer window"
             )
-        if self.amplification > LARGE_AMPLIFICATION:
+        if self.amplification > LARGEST_AMPLIFICATION:
+            found.append(f"{self._enlarged()}; use a schedule that stays between 0 and 1 and does not rise")
+        return tuple(found)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Reasons to trust the average less, one sentence each; `objections` are not repeated."""
+        found = []
+        if SMALLEST_SHARE <= self.share < SMALL_SHARE:
             found.append(
-                f"the coefficients' sizes sum to {self.amplification:.3g}: noise of the snapshots is made larger by as "
-                "much; use a schedule that never rises nor goes above 1"
+                f"these snapshots realise {self.share:.0%} of the schedule ({self._coarseness()}); "
+                "denser snapshots or a longer window realise more"
+            )
+        if LARGE_AMPLIFICATION < self.amplification <= LARGEST_AMPLIFICATION:
+            found.append(f"{self._enlarged()}; a schedule that stays between 0 and 1 and does not rise avoids it")
+        if abs(self.drift) > LARGE_DRIFT:
+            found.append(
+                f"the sum of the realised rates differs from that of the wanted ones by {self.drift:+.1%}, because the "
+                "run's own rate changes between snapshots; denser snapshots bring them together"
             )
         return tuple(found)
+
+    def _coarseness(self) -> str:
+        intervals = len(self.used) - 1
+        if self.window < self.spacing:
+            return f"the window of {self.window} steps is shorter than the spacing of {self.spacing} steps"
+        return f"the window of {self.window} steps has {intervals} interval{'s' * (intervals > 1)} between snapshots"
+
+    def _enlarged(self) -> str:
+        return f"the sizes of the coefficients sum to {self.amplification:.3g}, which enlarges noise of the snapshots"
 
 
 def nearest_average(
     steps: Sequence[int], wanted: Schedule, rates: ArrayLike | None = None, end: int | None = None
 ) -> SnapshotAverage:
-    """The coefficients of snapshots that stand for the staircase nearest to a wanted schedule.
+    """Coefficients of the snapshots that stand for the staircase nearest to a wanted schedule.
 
     Parameters
     ----------
     steps : sequence of int
-        Of the snapshots, ascending.
+        Steps of the snapshots, ascending; the spacing may vary.
     wanted : Schedule
-        Multipliers on the run's own rate over the steps up to the last snapshot; of a kernel, `kernel.schedule()`.
-    rates : array_like, optional
-        The run's own rate of each step of the window, if it is not constant: a step then counts in proportion to its
-        squared rate, which is what its share in the displacement is worth where the gradients' noise is white.
+        Multipliers on the run's own rate for the last steps up to `end`; for a kernel, `kernel.schedule()`. The steps
+        before the window that share an interval with it are wanted at multiplier 1.
+    rates : array_like, shape (n,), optional
+        The run's own rate of each of its steps 1..n, with n >= end. Constant by default.
     end : int, optional
-        Step of the snapshot that the window ends at; the last one by default. Later ones are not used.
+        Step of the snapshot at which the window ends; the newest by default. Newer snapshots are not used.
+
+    Returns
+    -------
+    SnapshotAverage
+        The coefficients, the schedule that they realise, and how good it is.
 
     Raises
     ------
     ValueError
-        If there are fewer than two snapshots, their steps are not ascending, the window begins before the first of
-        them (which would be an extrapolation), or `rates` or `end` do not fit.
+        If there are fewer than two snapshots, their steps do not ascend, the window begins before the first of them
+        (an extrapolation), no snapshot lies at `end`, or the rates do not cover the window or are not rates.
     """
+    given = _ascending(steps)
+    last = _end(given, end)
+    first_of_window = last - wanted.steps
+    if first_of_window < given[0]:
+        raise ValueError(
+            f"a window of {wanted.steps} steps that ends at step {last} begins at step {first_of_window}, before the "
+            f"first snapshot at step {given[0]}; use at most {last - given[0]} steps, or an earlier snapshot"
+        )
+    begin = max(step for step in given if step <= first_of_window)
+    used = [step for step in given if begin <= step <= last]
+    multipliers = np.r_[np.ones(first_of_window - begin), wanted.multipliers]
+    own = np.ones(len(multipliers)) if rates is None else _rates_between(rates, begin, last)
+    edges = np.subtract(used, begin)
+    levels = _interval_means(multipliers, own**2, edges)
+    coefficients = np.zeros(len(given))
+    # c_0 = 1 - s̄_1, c_n = s̄_n - s̄_{n+1}, c_m = s̄_m: the kernel of the staircase where it is not zero.
+    coefficients[[given.index(step) for step in used]] = -np.diff(np.r_[1.0, levels, 0.0])
+    realised = np.repeat(levels, np.diff(edges))
+    return SnapshotAverage(given, coefficients, wanted.steps, begin, last, multipliers, realised, own)
+
+
+def relative_schedule(wanted_rates: ArrayLike, own_rates: ArrayLike) -> Schedule:
+    """Multipliers that turn the run's own rates into wanted ones, s_i = wanted_i / own_i.
+
+    Parameters
+    ----------
+    wanted_rates, own_rates : array_like, shape (k,)
+        Absolute rates of the same k steps.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or a rate is wanted at a step where the run's own rate is 0: the run did not move there.
+    """
+    wanted, own = np.asarray(wanted_rates, dtype=np.float64), _checked_rates(own_rates)
+    if wanted.shape != own.shape:
+        raise ValueError(f"{wanted.size} wanted rates for {own.size} own rates; give one for each step")
+    if (still := np.flatnonzero((own == 0.0) & (wanted != 0.0))).size:
+        raise ValueError(
+            f"the run's own rate is 0 at step {still[0] + 1} of the window, where no average can realise a rate of "
+            f"{wanted[still[0]]:.3g}; want 0 there, or use a window without this step"
+        )
+    return Schedule(np.divide(wanted, own, out=np.ones_like(own), where=own != 0.0))
+
+
+def _ascending(steps: Sequence[int]) -> tuple[int, ...]:
     given = tuple(int(step) for step in steps)
     if len(given) < 2:
         raise ValueError(f"an average needs at least 2 snapshots, got {len(given)}; name more")
-    if any(later <= earlier for earlier, later in pairwise(given)):
-        raise ValueError(f"the snapshots' steps must be ascending and different, got {list(given)}")
-    if end is not None and end not in given:
-        raise ValueError(f"the window is to end at step {end}, where there is no snapshot; use one of {list(given)}")
-    last = given[-1] if end is None else end
-    begin_of_window = last - wanted.steps
-    if begin_of_window < given[0]:
+    if wrong := next(((a, b) for a, b in pairwise(given) if b <= a), None):
         raise ValueError(
-            f"a window of {wanted.steps} steps that ends at step {last} begins at {begin_of_window}, before the first "
-            f"snapshot ({given[0]}); use a shorter one, or an earlier snapshot"
+            f"the steps of the snapshots must ascend without repetition, got {wrong[1]} after {wrong[0]}; "
+            "sort them and name each once"
         )
-    begin = max(step for step in given if step <= begin_of_window)
-    target = np.r_[np.ones(begin_of_window - begin), wanted.multipliers]
-    weights = np.ones(len(target)) if rates is None else _squared(rates, wanted.steps, len(target))
-    edges = [step for step in given if begin <= step <= last]
-    levels = [
-        float(np.average(target[a - begin : b - begin], weights=weights[a - begin : b - begin]))
-        for a, b in pairwise(edges)
-    ]
-    # c_0 = 1 - s̄_1, c_n = s̄_n - s̄_{n+1}, c_m = s̄_m: identity 2 of the kernels, between snapshots.
-    used = -np.diff(np.r_[1.0, levels, 0.0]) + 0.0  # no -0
-    coefficients = np.zeros(len(given))
-    coefficients[[given.index(step) for step in edges]] = used
-    realised = np.repeat(levels, np.diff(edges))
-    return SnapshotAverage(given, coefficients, begin, target, realised)
+    return given
 
 
-def _squared(rates: ArrayLike, window: int, steps: int) -> NDArray[np.float64]:
-    """Weights of the steps: squared rates, those before the window with the rate of its first step."""
+def _end(given: tuple[int, ...], end: int | None) -> int:
+    if end is None:
+        return given[-1]
+    if end not in given[1:]:
+        nearest = min(given[1:], key=lambda step: abs(step - end))
+        raise ValueError(f"the window cannot end at step {end}, where no later snapshot lies; the nearest is {nearest}")
+    return end
+
+
+def _checked_rates(rates: ArrayLike) -> Vector:
     given = np.asarray(rates, dtype=np.float64)
-    if given.shape != (window,) or not (np.isfinite(given).all() and (given > 0).all()):
-        raise ValueError(f"rates must be {window} positive numbers, one for each step of the window")
-    return np.r_[np.full(steps - window, given[0]), given] ** 2
+    if given.ndim != 1 or not (np.isfinite(given) & (given >= 0.0)).all():
+        raise ValueError("the run's own rates must be a list of finite numbers of at least 0, one for each step")
+    return given
+
+
+def _rates_between(rates: ArrayLike, begin: int, end: int) -> Vector:
+    """Rates of the steps begin + 1..end, from those of the steps 1..n."""
+    given = _checked_rates(rates)
+    if begin < 0 or len(given) < end:
+        raise ValueError(
+            f"{len(given)} rates do not cover the steps {begin + 1}..{end}; give the rates of the run's steps 1..{end}"
+        )
+    return given[begin:end]
+
+
+def _mean(values: Vector, weights: Vector) -> float:
+    """Weighted mean; unweighted if nothing has weight, which is where the run stood still."""
+    return float(np.average(values, weights=weights)) if weights.any() else float(values.mean())
+
+
+def _interval_means(values: Vector, weights: Vector, edges: NDArray[np.int64]) -> Vector:
+    """Weighted mean between each pair of neighbouring edges."""
+    return np.array([_mean(values[a:b], weights[a:b]) for a, b in pairwise(edges)])
