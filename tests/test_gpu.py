@@ -13,7 +13,7 @@ from sidetrip.files import FLOAT_FORMAT, read_json
 from sidetrip.kernels import Kernel
 from sidetrip.measure.averaging import RunningAverage
 from sidetrip.runtime.devices import gpu_count, make_deterministic
-from sidetrip.runtime.executor import worker_devices
+from sidetrip.runtime.pool import worker_devices
 from sidetrip.runtime.provenance import PROVENANCE
 from sidetrip.runtime.scratch import unit_folders
 from sidetrip.runtime.units import Task, Worker, become, run_task, worker
