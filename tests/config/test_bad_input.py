@@ -12,6 +12,7 @@ import subprocess
 import sys
 import urllib.error
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from sidetrip.runtime import stage as on_stage
 from sidetrip.runtime.units import run_task
 
 ROOT = Path(__file__).parents[2]
-PARAMS = OmegaConf.to_container(OmegaConf.load(ROOT / "params.yaml"))
+PARAMS: Any = OmegaConf.to_container(OmegaConf.load(ROOT / "params.yaml"))
 INF, NAN = float("inf"), float("nan")
 FIT = (
     "between the last branch point (30) and the end of the run (40); shorten it, branch earlier or raise burn_in.steps"
@@ -375,6 +376,11 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
 
 
+def replace_by_empty(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
 def replace_by_file(folder: Path) -> None:
     shutil.rmtree(folder)
     folder.write_text("not a folder")
@@ -409,7 +415,7 @@ BAD_PICTURES = [
     ),
     (
         "prepare_data",
-        lambda p: [shutil.rmtree(p / "train" / name) for name in ("ant", "bee")],
+        lambda p: replace_by_empty(p / "train"),
         "data.train_split = train: pictures/train holds 0 class folders; it needs at least 2",
     ),
     (
@@ -510,8 +516,12 @@ def test_pictures_of_several_runs_that_cannot_be_read(place, pictures, monkeypat
     ],
 )
 def test_more_samples_than_a_folder_holds(place, pictures, key, value, message):
-    small = {"burn_in.batch_size": 2, "evaluation.train_samples": 8, "evaluation.recalibration_samples": 8}
-    small["single_step.batch_sizes"] = [2]
+    small = {
+        "burn_in.batch_size": 2,
+        "evaluation.train_samples": 8,
+        "evaluation.recalibration_samples": 8,
+        "single_step.batch_sizes": [2],
+    }
     place.change(**small | {key: value})
     place.refuses(message, "prepare_data")
 
