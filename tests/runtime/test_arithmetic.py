@@ -1,10 +1,14 @@
 """The environment that kernels are chosen by: set before they are loaded, taken back for the native arithmetic."""
 
+import ast
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from sidetrip.runtime import arithmetic
 from sidetrip.runtime.arithmetic import KERNELS, NATIVE, PORTABLE, environment
@@ -76,3 +80,32 @@ def test_a_command_gets_the_environment():
 def test_what_it_is_not_asked_for_rightly_is_one_line(arguments):
     with pytest.raises(SystemExit, match=r"^sidetrip: use python -m sidetrip.runtime.arithmetic portable\|native COMM"):
         arithmetic.main(arguments)
+
+
+def test_a_command_that_cannot_be_run_is_one_line(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(SystemExit, match=r"^sidetrip: no-such-command: cannot be run \(No such file or directory\)$"):
+        arithmetic.main([PORTABLE, "no-such-command"])
+
+
+def roots_of_tensors(path: Path) -> list[int]:
+    """Lines of a source that take a root which is neither Python's nor NumPy's."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and "sqrt" in node.attr and node.attr not in ("rsqrt", "one_minus_sqrt"):
+            found += [] if ast.unparse(node.value) in ("math", "np") else [node.lineno]
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and ast.unparse(node.right) == "0.5":
+            found.append(node.lineno)
+    return found
+
+
+def test_no_root_is_torch_s():
+    """Those of whole tensors are not rounded correctly, nor alike on all processors."""
+    lines = {str(path): roots_of_tensors(path) for path in Path("src").rglob("*.py")}
+    assert {path: found for path, found in lines.items() if found} == {}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_reciprocal_root_is_rounded_at_each_step(dtype):
+    values = torch.rand(10_000, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    assert np.array_equal(values.rsqrt().numpy(), 1 / np.sqrt(values.numpy()))
