@@ -225,7 +225,7 @@ def listing(folder: Path) -> list[str]:
     return sorted(found)
 
 
-def said(stderr: str) -> list[str]:
+def without_progress(stderr: str) -> list[str]:
     """The lines of stderr, progress bars and the account at the end aside; without the reasons why a picture is bad."""
     aside = ("picture/s", " pictures found, ")
     lines = [line for line in stderr.splitlines() if line and not any(text in line for text in aside)]
@@ -271,7 +271,7 @@ class Place:
         if isinstance(status, str):  # what Python itself does with it on the way out
             sys.stderr.write(f"{status}\n")
             status = 1
-        return int(status or 0), said(self._capsys.readouterr().err)
+        return int(status or 0), without_progress(self._capsys.readouterr().err)
 
     def configure(self) -> tuple[int, list[str]]:
         return self.run("configure", "smoke", "reports/smoke/config.yaml")
@@ -833,5 +833,5 @@ def test_a_process_of_its_own(place, pictures, stage, arguments, status, message
         check=False,
     )
     assert result.returncode == status
-    assert said(result.stderr) == [f"sidetrip: {message}"]
+    assert without_progress(result.stderr) == [f"sidetrip: {message}"]
     assert listing(place.folder) == before

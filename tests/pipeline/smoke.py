@@ -48,6 +48,15 @@ def clone(folder: Path, *changes: tuple[str, str]) -> Path:
     return folder
 
 
+def linked(folder: Path) -> Path:
+    """A root of a repository in which stages of the smoke variant run by hand, on the code that is here."""
+    for name in ("dvc.yaml", "params.yaml", "src", "stages", "datasets"):
+        (folder / name).symlink_to(ROOT / name)
+    command = [sys.executable, "stages/configure.py", "smoke", "reports/smoke/config.yaml"]
+    subprocess.run(command, cwd=folder, env=environment(), check=True)
+    return folder
+
+
 def dvc(folder: Path, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["dvc", *arguments], cwd=folder, env=environment(**changes), capture_output=True, text=True, check=False

@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from smoke import end, linked, start
 
+from sidetrip.files import read_json
 from sidetrip.runtime import arithmetic
 from sidetrip.runtime.arithmetic import KERNELS, NATIVE, PORTABLE, environment
+from sidetrip.runtime.provenance import PROVENANCE
 
 SETTLING = """
 import os, sys
@@ -74,6 +77,19 @@ def test_a_command_gets_the_environment():
         command, env={**os.environ, "PYTHONPATH": "src"}, capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == KERNELS["MKL_CBWR"]
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory) -> Path:
+    return linked(tmp_path_factory.mktemp("repository"))
+
+
+@pytest.mark.parametrize("wanted", [NATIVE, PORTABLE])
+def test_a_stage_computes_with_the_arithmetic_of_its_settings_and_says_so(repository, wanted):
+    stage = start(repository, "quadratic", f"model.arithmetic={wanted}", MKL_CBWR="AVX2")  # neither of the two
+    assert end(stage)[0] == 0
+    (software,) = read_json(repository / "runs" / "smoke" / "quadratic" / PROVENANCE)
+    assert software["arithmetic"] == wanted
 
 
 @pytest.mark.parametrize("arguments", [[], [PORTABLE], ["other", "true"]])

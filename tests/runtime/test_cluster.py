@@ -5,7 +5,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ import cluster_units
 import psutil
 import pytest
 import torch
+from smoke import wait_until
 
 from sidetrip.config import ConfigError, Runtime, load_params, resolve
 from sidetrip.files import FileError, UnitFolders, files_in
@@ -42,7 +42,8 @@ def root(tmp_path_factory):
 def repository(root, monkeypatch):
     monkeypatch.chdir(root)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'src'}:{ROOT / 'tests'}:{ROOT / 'tests' / 'runtime'}")
+    places = ("src", "tests", "tests/pipeline", "tests/runtime")
+    monkeypatch.setenv("PYTHONPATH", ":".join(str(ROOT / place) for place in places))
     yield root
     for made in ("scratch", "processes"):
         shutil.rmtree(root / made, ignore_errors=True)
@@ -66,13 +67,6 @@ def results(function, **runtime) -> dict[str, bytes]:
         found = {str(path.relative_to(scratch.folder)): path.read_bytes() for path in files_in(scratch.folder)}
         scratch.remove()
     return found
-
-
-def wait_until(condition, seconds=120.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 @contextmanager
@@ -139,7 +133,7 @@ def test_a_scheduler_that_ends_is_one_line(repository):
 def test_workers_of_this_machine_end_with_a_killed_stage(repository):
     script = "import cluster_units, test_cluster; test_cluster.results(cluster_units.endless, executor='dask')"
     stage = psutil.Popen([sys.executable, "-c", f"if __name__ == '__main__': {script}"])
-    wait_until(lambda: len(list(Path("processes").glob("*"))) == 2)
+    wait_until(lambda: len(list(Path("processes").glob("*"))) == 2, stage)
     there = [psutil.Process(int(path.name)) for path in Path("processes").iterdir()]
     stage.kill()
     stage.wait()
