@@ -17,12 +17,11 @@ import torch
 from smoke import wait_until
 
 from sidetrip.config import ConfigError, Runtime, load_params, resolve
-from sidetrip.files import FileError, UnitFolders, files_in
+from sidetrip.files import files_in
 from sidetrip.runtime import arithmetic, cluster
 from sidetrip.runtime.executor import run_units
 from sidetrip.runtime.provenance import versions
-from sidetrip.runtime.scratch import open_scratch, unit_folders
-from sidetrip.runtime.units import Task, run_task
+from sidetrip.runtime.scratch import open_scratch
 
 ROOT = Path(__file__).parents[2]
 CONFIG = resolve(load_params(ROOT / "params.yaml"), "smoke")
@@ -257,60 +256,3 @@ def test_only_a_gpu_of_a_cluster_is_asked_for():
     assert cluster._needs(here) == {}
     assert cluster._needs(replace(here, dask_address="host:1")) == {"resources": {"GPU": 1}}
     assert cluster._needs(replace(here, dask_address="host:1", device="cpu")) == {}
-
-
-# Two attempts at one unit, the first of which was given up for lost and is alive
-
-
-def attempt(folders: UnitFolders, during=lambda: None) -> list[str]:
-    """An attempt that adds to the progress it finds, which is returned; something happens before it finishes."""
-    seen: list[str] = []
-
-    def unit(_, mine: UnitFolders):
-        mine.progress.mkdir(parents=True, exist_ok=True)
-        seen.extend(sorted(path.name for path in mine.progress.iterdir()))
-        (mine.progress / "step").touch()
-        during()
-        (mine.result / "result.txt").write_text("the same bytes")
-        return {}
-
-    run_task(Task(unit, None, folders))
-    return seen
-
-
-def folders_in(folder: Path) -> UnitFolders:
-    return unit_folders(folder, "unit_00000")
-
-
-def contents(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-
-
-WHOLE = {"unit_00000/result.txt", "unit_00000/provenance.json", "unit_00000/SHA256SUMS"}
-
-
-def test_a_second_attempt_takes_over_the_progress_and_both_may_finish(tmp_path):
-    folders, seen = folders_in(tmp_path), []
-    attempt(folders, during=lambda: seen.extend(attempt(folders)))
-    assert seen == ["step"]
-    assert contents(tmp_path) == WHOLE
-
-
-def test_progress_of_a_failed_attempt_is_kept(tmp_path):
-    folders = folders_in(tmp_path)
-
-    def fail() -> None:
-        raise FileError("no room")
-
-    with pytest.raises(FileError, match="no room"):
-        attempt(folders, during=fail)
-    assert not folders.result.exists()
-    assert attempt(folders) == ["step"]
-    assert contents(tmp_path) == WHOLE
-
-
-def test_a_finished_unit_is_not_run_again(tmp_path):
-    folders, again = folders_in(tmp_path), []
-    attempt(folders)
-    attempt(folders, during=lambda: again.append(True))
-    assert again == []
