@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
@@ -117,7 +117,7 @@ def _too_large(pixels: int) -> UnreadableError:
 def _turn(file: Image.Image) -> Image.Transpose | None:
     """What the EXIF orientation asks for, if it can be made out; all else in there is left alone."""
     try:
-        value = file.getexif().get(ExifTags.Base.Orientation)
+        value: Any = file.getexif().get(ExifTags.Base.Orientation)
         return TURNED.get(value[0] if isinstance(value, tuple | bytes) else value)
     except Exception:  # whatever stands in a file that others wrote
         return None
