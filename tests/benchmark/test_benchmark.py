@@ -40,8 +40,8 @@ def test_the_table_is_complete(tmp_path, capsys):
     topics = ["training", "evaluation", "sweep", "workers", "comparison"]
     out = tmp_path / "lab.md"
     benchmark.main(["--variant", "smoke", "--size", "smoke", "--device", "cpu", "--topics", *topics, "--out", str(out)])
-    assert out.read_text() == capsys.readouterr().out
-    rows = [line.split("|")[1:-1] for line in out.read_text().splitlines() if line.startswith("|")][2:]
+    assert out.read_text(encoding="utf-8") == capsys.readouterr().out
+    rows = [line.split("|")[1:-1] for line in out.read_text(encoding="utf-8").splitlines() if line.startswith("|")][2:]
     assert all(float(value) > 0 for _, _, value, *_ in rows)
     quantities = " ".join(row[1] for row in rows)
     for quantity in (

@@ -258,7 +258,7 @@ class Place:
             section, _, name = key.rpartition(".")
             smoke = self.params if section == "runtime" else self.params["variants"]["smoke"]
             (smoke.setdefault(section, {}) if section else smoke)[name] = value
-        (self.folder / "params.yaml").write_text(yaml.safe_dump(self.params))
+        (self.folder / "params.yaml").write_text(yaml.safe_dump(self.params), encoding="utf-8")
 
     def run(self, stage: str, *arguments: str) -> tuple[int, list[str]]:
         """Exit status, and the lines that the stage says about itself; the rest of stderr is progress."""
@@ -320,7 +320,7 @@ def test_a_value_that_does_not_fit(place, key, value, message):
 
 @pytest.mark.parametrize(("text", "message"), BAD_FILES)
 def test_params_yaml_itself(place, text, message):
-    (place.folder / "params.yaml").write_text(text)
+    (place.folder / "params.yaml").write_text(text, encoding="utf-8")
     place.refuses(message)
 
 
@@ -383,7 +383,7 @@ def replace_by_empty(folder: Path) -> None:
 
 def replace_by_file(folder: Path) -> None:
     shutil.rmtree(folder)
-    folder.write_text("not a folder")
+    folder.write_text("not a folder", encoding="utf-8")
 
 
 BAD_PICTURES = [
@@ -441,7 +441,7 @@ BAD_PICTURES = [
     ),
     (
         "prepare_data",
-        lambda p: (p / "train" / "ant" / "2.jpg").write_text("no picture"),
+        lambda p: (p / "train" / "ant" / "2.jpg").write_text("no picture", encoding="utf-8"),
         f"data.train_split = train: 1 of 8 pictures cannot be read (pictures/train/ant/2.jpg); {MEND}",
     ),
     (
@@ -655,7 +655,7 @@ def test_a_download_that_arrives_corrupted(place, downloads, monkeypatch):
 
 def test_a_file_where_downloads_should_go(place, downloads):
     downloads.parent.mkdir()
-    downloads.write_text("not a folder")
+    downloads.write_text("not a folder", encoding="utf-8")
     place.refuses("data.root = scratch/downloads: a file; name the folder that downloads go to")
 
 
@@ -717,7 +717,7 @@ def test_another_folder_than_the_root_of_the_repository(place):
 
 def test_a_file_where_reports_should_be(place):
     place.change()
-    (place.folder / "reports").write_text("not a folder")
+    (place.folder / "reports").write_text("not a folder", encoding="utf-8")
     place.refuses(
         "reports/smoke/config.yaml: cannot be written (Not a directory); make room or set its permissions, and run "
         "again: what is finished is kept"
@@ -737,7 +737,7 @@ def test_a_folder_that_is_read_only(place):
 def test_a_file_where_runs_should_be(place):
     place.change()
     small_sheets(place.folder, 520)
-    (place.folder / "runs").write_text("not a folder")
+    (place.folder / "runs").write_text("not a folder", encoding="utf-8")
     place.refuses(
         "runs/smoke/prepare_data: cannot be written (Not a directory); make room or set its permissions, and run "
         "again: what is finished is kept",
@@ -773,7 +773,10 @@ def test_settings_edited_by_hand(place):
     place.change()
     assert place.configure() == (0, [])
     path = place.folder / "reports/smoke/config.yaml"
-    path.write_text("".join(line for line in path.read_text().splitlines(True) if "momentum" not in line))
+    path.write_text(
+        "".join(line for line in path.read_text(encoding="utf-8").splitlines(True) if "momentum" not in line),
+        encoding="utf-8",
+    )
     status, lines = place.run("prepare_data", "-cd", "reports/smoke")
     assert lines == [
         "sidetrip: reports/smoke/config.yaml: damaged or edited by hand; edit params.yaml instead, and write it anew "
@@ -831,6 +834,7 @@ def test_a_process_of_its_own(place, pictures, stage, arguments, status, message
         capture_output=True,
         text=True,
         check=False,
+        encoding="utf-8",
     )
     assert result.returncode == status
     assert without_progress(result.stderr) == [f"sidetrip: {message}"]

@@ -58,7 +58,12 @@ print("right")
 def test_gradients_of_every_width_stride_and_kernel_size():
     environment = {**os.environ, **CAPPED, "PYTHONPATH": "src"}
     result = subprocess.run(
-        [sys.executable, "-c", GRADIENTS], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", GRADIENTS],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        encoding="utf-8",
     )
     assert result.returncode == 0, result.stderr[-500:]
     assert result.stdout == "right\n"

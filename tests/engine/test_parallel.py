@@ -179,7 +179,9 @@ def test_parts_of_a_batch_put_together_are_the_batch(lab, kind, size):
 
 def test_one_process_loads_nothing_of_it():
     found = subprocess.check_output(
-        [sys.executable, "-c", "import sys, sidetrip.experiments.burn_in; print(*sys.modules)"], text=True
+        [sys.executable, "-c", "import sys, sidetrip.experiments.burn_in; print(*sys.modules)"],
+        text=True,
+        encoding="utf-8",
     ).split()
     assert "sidetrip.engine.training" in found
     for name in ("sidetrip.runtime.group", "sidetrip.engine.parallel.batchnorm", "torch.distributed.launcher"):
@@ -200,7 +202,8 @@ def prepared(tmp_path_factory) -> Path:
 def stage(root: Path, name: str, *overrides: str) -> psutil.Popen:
     """Start a stage of one seed over two processes."""
     command = [sys.executable, f"stages/{name}.py", "-cd", "reports/smoke", "seeds=[0]", *overrides]
-    return psutil.Popen(command, cwd=root, env=ON_TWO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "encoding": "utf-8"}
+    return psutil.Popen(command, cwd=root, env=ON_TWO, **pipes)
 
 
 def finish(process: psutil.Popen) -> tuple[int, list[str]]:

@@ -28,11 +28,16 @@ print(present(), torch.backends.cpu.get_cpu_capability(), sys.argv[1:])
 
 def settled(tmp_path, wanted: str, **present: str) -> list[str]:
     script = tmp_path / "script.py"
-    script.write_text(SETTLING)
+    script.write_text(SETTLING, encoding="utf-8")
     plain = {key: value for key, value in os.environ.items() if key not in KERNELS}
     command = [sys.executable, str(script), wanted, "another argument"]
     result = subprocess.run(
-        command, env={**plain, "PYTHONPATH": "src", **present}, capture_output=True, text=True, check=True
+        command,
+        env={**plain, "PYTHONPATH": "src", **present},
+        capture_output=True,
+        text=True,
+        check=True,
+        encoding="utf-8",
     )
     return result.stdout.splitlines()
 
@@ -74,7 +79,12 @@ def test_tests_compute_as_stages_do():
 def test_a_command_gets_the_environment():
     command = [sys.executable, "-m", "sidetrip.runtime.arithmetic", PORTABLE, "printenv", "MKL_CBWR"]
     result = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": "src"}, capture_output=True, text=True, check=True
+        command,
+        env={**os.environ, "PYTHONPATH": "src"},
+        capture_output=True,
+        text=True,
+        check=True,
+        encoding="utf-8",
     )
     assert result.stdout.strip() == KERNELS["MKL_CBWR"]
 

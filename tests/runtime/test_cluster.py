@@ -77,7 +77,7 @@ def a_cluster(*workers: tuple[Path, tuple[str, ...]]):
     host, port = address.split(":")
     dask, options = [sys.executable, "-m", "dask"], ["--no-dashboard"]
     processes = [subprocess.Popen([*dask, "scheduler", "--host", host, "--port", port, *options])]
-    Path("scheduler.pid").write_text(str(processes[0].pid))
+    Path("scheduler.pid").write_text(str(processes[0].pid), encoding="utf-8")
     try:
         for folder, arguments in workers:
             command = [*dask, "worker", address, "--host", host, *options, *(arguments or ("--nthreads", "1"))]
@@ -190,7 +190,7 @@ def test_no_scheduler_is_one_line(repository, monkeypatch):
 def test_a_scheduler_file_that_leads_nowhere_is_one_line(repository, monkeypatch, content, message):
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
     if content is not None:
-        Path("scheduler.json").write_text(content)
+        Path("scheduler.json").write_text(content, encoding="utf-8")
     with pytest.raises(ConfigError, match=f"^runtime.dask_scheduler_file = scheduler.json: {message}"):
         results(cluster_units.where, executor="dask", dask_scheduler_file="scheduler.json")
 
@@ -247,7 +247,7 @@ def test_an_edited_library_is_other_code(tmp_path, monkeypatch):
     shutil.copytree(cluster.LIBRARY, tmp_path / "sidetrip", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(cluster, "LIBRARY", tmp_path / "sidetrip")
     assert cluster._library() == cluster.LOADED
-    (tmp_path / "sidetrip" / "kernels.py").write_text("")
+    (tmp_path / "sidetrip" / "kernels.py").write_text("", encoding="utf-8")
     assert cluster._library() != cluster.LOADED
 
 

@@ -18,7 +18,7 @@ def attempt(folders: UnitFolders, during=lambda: None) -> list[str]:
         seen.extend(sorted(path.name for path in mine.progress.iterdir()))
         (mine.progress / "step").touch()
         during()
-        (mine.result / "result.txt").write_text("the same bytes")
+        (mine.result / "result.txt").write_text("the same bytes", encoding="utf-8")
         return {}
 
     run_task(Task(unit, None, folders))
