@@ -22,6 +22,7 @@ from sidetrip.console import write_any_text
 from sidetrip.engine.models import build_model
 from sidetrip.engine.state import initial_state, save_state
 from sidetrip.experiments.cases import cases, controls, longest, looks, trip_steps, widest
+from sidetrip.experiments.cool_downs import scored_of, steps_of
 from sidetrip.experiments.looks import alignment_looks, divergence_cost
 from sidetrip.experiments.sweep import sweep_cost
 from sidetrip.runtime.experiment import experiments
@@ -43,6 +44,7 @@ def _evaluation(config: Config) -> float:
 def work_of(config: Config) -> dict[str, Callable[[Any], float]]:
     """Work of a unit of each experiment that trains or evaluates, in training samples."""
     burn_in, evaluation = config.burn_in, _evaluation(config)
+    validated = evaluation - FORWARD * config.evaluation.train_samples
     batch, snapshots, compared = burn_in.batch_size, burn_in.snapshot_every, cases(config)
     trained_on = config.evaluation.train_samples // batch * batch * FORWARD
     averages = len(compared) + len(controls(config))
@@ -62,6 +64,7 @@ def work_of(config: Config) -> dict[str, Callable[[Any], float]]:
         "fixed_batch": lambda point: fixed * batch,
         "divergence": lambda point: divergence_cost(config, point) * batch,
         "alignment": lambda point: 2.0 * gradients * batch,
+        "forecast": lambda unit: steps_of(config, unit) * batch + scored_of(config, unit) * validated,
     }
 
 
