@@ -45,7 +45,7 @@ def forecast(tables: Mapping[str, pd.DataFrame]) -> Figure:
         _panel(axes, line[line["window_steps"] == window], downs[downs["window_steps"] == window])
         axes.set(title=f"decay over {window} steps", xlabel="step at which the decay ends")
     panels[0][0].set(ylabel="validation loss (nats)")
-    style.legend_below(figure, panels[0][0], columns=3)
+    style.legend_below(figure, panels[0][0], columns=3 if len(windows) > 1 else 2)
     return figure
 
 
