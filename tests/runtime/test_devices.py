@@ -61,12 +61,17 @@ def test_a_worker_of_a_cluster_has_a_gpu_of_its_own(machine):
 
 def test_a_unit_runs_with_its_worker_s_gpu_as_the_present_one(monkeypatch, tmp_path):
     present = []
+
+    def unit(number, folders):
+        present.append("unit")
+        return {}
+
     monkeypatch.setattr(torch.cuda, "set_device", present.append)
     monkeypatch.setattr("sidetrip.runtime.units.software", lambda device: {})
     for device in ("cuda:3", "cpu"):
         become(Worker(device), "fp32")
         folders = unit_folders(tmp_path, device.replace(":", "_"))
-        run_task(Task(lambda unit, folders: present.append("unit") or {}, 0, folders))
+        run_task(Task(unit, 0, folders))
     become(Worker(), "fp32")
     assert present == [torch.device("cuda:3"), "unit", "unit"]
 
