@@ -33,8 +33,8 @@ from sidetrip.runtime.pool import WorkerKilledError
 from sidetrip.runtime.provenance import PROVENANCE, provenance
 from sidetrip.runtime.scratch import open_scratch
 
-CASES = ["float64", "float32", "in_parts", "layers", "apart", "full_disk"]  # the last one ends the group
-ON_GPUS = ["float64", "float32", "in_parts", "apart", "full_disk"]
+CASES = ["float64", "float32", "in_parts", "layers", "apart", "shared", "full_disk"]  # the last one ends the group
+ON_GPUS = ["float64", "float32", "in_parts", "apart", "shared", "full_disk"]
 ON_TWO = environment(SIDETRIP_PROCESSES="2", SIDETRIP_DEVICE="cpu")
 RANKS = 3  # with two, the order of a sum does not matter
 TOLERANCES = {"float64": 1e-10, "float32": 1e-4}
@@ -110,6 +110,15 @@ def test_batchnorm_of_the_whole_batch(group, dtype, tolerance):
     rows = differences[differences["dtype"] == dtype]
     assert len(rows) > 20
     assert rows["error"].max() <= tolerance, rows.sort_values("error").tail()
+
+
+def test_what_is_measured_is_shared_and_is_that_of_one_process(group):
+    table = read_table(group.result("shared") / "measured.csv").set_index("what")["value"]
+    alone = parallel_units.measured(group.lab)
+    assert table[list(alone)].to_dict() == pytest.approx(alone, rel=1e-4, abs=1e-6)
+    pictures = smoke_config().evaluation.validation_samples
+    batches = -(-pictures // group.lab.config.evaluation.batch_size)
+    assert table["scored here"] <= -(-pictures // RANKS) + batches
 
 
 def test_ranks_that_have_gone_apart_are_noticed(group):

@@ -88,10 +88,12 @@ class Ranks:
 
     def mean(self, value: Tensor) -> Tensor:
         """Mean of a tensor over the ranks, without gradient."""
-        return value if self.size == 1 else self.sum(value) / self.size
+        return self.sum(value) / self.size
 
     def sum(self, value: Tensor) -> Tensor:
-        """Sum of a tensor over the ranks, without gradient."""
+        """Sum of a tensor over the ranks, without gradient; alone, the tensor itself."""
+        if self.size == 1:
+            return value.detach()
         import torch.distributed as distributed
 
         total = value.detach().clone(memory_format=torch.contiguous_format)
