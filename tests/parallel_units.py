@@ -141,7 +141,8 @@ def measured(lab: Lab) -> dict[str, float]:
     found["loss on batches"], found["accuracy on batches"] = side_trips._on_batches(lab, 0, start.weights)
     tables = alignment.measure(lab, start, 0)
     first = tables["alignment"].query("trip == 'linear' and trip_step == 0")[list(alignment.MEASURED)].iloc[0]
-    return found | first.to_dict() | tables["between_trips"].iloc[0].drop(["seed", "branch"]).to_dict()
+    between = tables["between_trips"].iloc[0].drop(["seed", "branch"])
+    return found | {f"alignment {name}": float(value) for row in (first, between) for name, value in row.items()}
 
 
 def shared(config: Config, case: str, folders: UnitFolders) -> dict[str, pd.DataFrame]:
