@@ -1,12 +1,16 @@
 """Which device a process computes on, with what torch would say on machines that are not this one."""
 
 import warnings
+from contextlib import nullcontext
 
 import pytest
 import torch
+from helpers import smoke_config
 
 from sidetrip.config import ConfigError
 from sidetrip.runtime import cluster, devices
+from sidetrip.runtime.experiment import declared
+from sidetrip.runtime.pool import worker_devices
 from sidetrip.runtime.scratch import unit_folders
 from sidetrip.runtime.units import Task, Worker, become, run_task
 
@@ -87,3 +91,19 @@ def test_cuda_that_does_not_start_in_a_worker_is_one_line(monkeypatch):
         "runtime.device: CUDA does not start on cuda:1 (CUDA error: no kernel image is available); see `nvidia-smi`, "
         "or use cpu"
     )
+
+
+def test_the_analytic_model_runs_on_cores_where_there_are_gpus(machine, monkeypatch):
+    machine(8, True)
+    placed = []
+
+    def noted(function, units, costs, config, *others):
+        placed.append(worker_devices(config.runtime, 1))
+        raise ConfigError("enough")
+
+    monkeypatch.setattr("sidetrip.runtime.experiment.run_units", noted)
+    monkeypatch.setattr("sidetrip.runtime.experiment.open_scratch", lambda *_: nullcontext())
+    for name in ("quadratic", "single_step"):
+        with pytest.raises(ConfigError, match="enough"):
+            declared(name).run(smoke_config())
+    assert placed == [["cpu"], ["cuda:0"]]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
-from sidetrip.config import ConfigError, Runtime
+from sidetrip.config import Config, ConfigError, Runtime
 
 DRIVERS = ("nvidia*", "kfd", "dxg")  # in /dev, of Nvidia, AMD and Windows
 
@@ -87,6 +88,11 @@ def use_device(device: str) -> None:
             f"runtime.device: CUDA does not start on {device} ({str(error).splitlines()[0]}); see `nvidia-smi`, or use "
             "cpu"
         ) from error
+
+
+def on_cores(config: Config) -> Config:
+    """The configuration with processor cores for its device, for work that no GPU is to do."""
+    return replace(config, runtime=replace(config.runtime, device="cpu"))
 
 
 def rank_devices(runtime: Runtime) -> list[str]:
