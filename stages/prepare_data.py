@@ -3,7 +3,6 @@
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from sidetrip.data.folders import ShardFiles, Split, check_readable
 from sidetrip.data.packed import SPLITS, gather_facts, shard_paths, write_facts
 from sidetrip.data.sources import Part, find
 from sidetrip.files import UnitFolders, read_table, write_table
+from sidetrip.runtime.devices import on_cores
 from sidetrip.runtime.executor import run_units
 from sidetrip.runtime.scratch import FoldersByName, open_scratch
 from sidetrip.runtime.stage import join_results, output_folder, publishing, stage
@@ -52,10 +52,8 @@ def main(config: Config) -> None:
     with open_scratch(config, "prepare_data") as scratch:
         parts, splits = find(config.data)
         folders = FoldersByName(scratch.folder, [f"unit_{part.name}" for part in parts])
-        # Decoding is work for processor cores, whatever trains.
-        on_cores = replace(config, runtime=replace(config.runtime, device="cpu"))
         costs = [len(part) for part in parts]
-        run_units(partial(unit, config), parts, costs, on_cores, "prepare_data", folders, counted="picture")
+        run_units(partial(unit, config), parts, costs, on_cores(config), "prepare_data", folders, counted="picture")
         results = [folders.of_unit(index).result for index in range(len(parts))]
         check_all_readable(splits, parts, results, scratch.folder.parent / f"{UNREADABLE}.csv")
         shards = {split: [path for result in results for path in shard_paths(result, split)] for split in SPLITS}

@@ -13,7 +13,10 @@ from sidetrip.engine.parallel import ranks
 from sidetrip.engine.parallel.batchnorm import use_whole_batch
 from sidetrip.engine.state import TrainState, initial_state, save_state
 from sidetrip.engine.training import Position, advance
+from sidetrip.experiments import alignment, side_trips
+from sidetrip.experiments.evaluator import evaluator
 from sidetrip.files import FileError, UnitFolders
+from sidetrip.measure.evaluation import score
 from sidetrip.runtime.units import worker
 
 STEPS = 100
@@ -129,6 +132,30 @@ def apart(config: Config, case: str, folders: UnitFolders) -> dict[str, pd.DataF
     return {"said": pd.DataFrame({"line": said})}
 
 
+def measured(lab: Lab) -> dict[str, float]:
+    """What is measured of one state: scores on both splits and on batches, gradients."""
+    start = initial_state(lab.model(0))
+    found = {}
+    for split, value in evaluator(lab)(start.weights):
+        found |= {f"{split} loss": value.loss, f"{split} accuracy": value.accuracy}
+    found["loss on batches"], found["accuracy on batches"] = side_trips._on_batches(lab, 0, start.weights)
+    tables = alignment.measure(lab, start, 0)
+    first = tables["alignment"].query("trip == 'linear' and trip_step == 0")[list(alignment.MEASURED)].iloc[0]
+    between = tables["between_trips"].iloc[0].drop(["seed", "branch"])
+    return found | {f"alignment {name}": float(value) for row in (first, between) for name, value in row.items()}
+
+
+def shared(config: Config, case: str, folders: UnitFolders) -> dict[str, pd.DataFrame]:
+    """What is measured over the ranks, and the samples that the first one scored."""
+    lab = bench_of(config, torch.device(worker().device))
+    found = measured(lab)
+    model, seen = nn.Flatten(), []
+    model.register_forward_hook(lambda module, arguments, output: seen.append(len(arguments[0])))
+    score(model, evaluator(lab).splits["validation"])
+    found["scored here"] = sum(seen)
+    return {"measured": pd.DataFrame({"what": list(found), "value": list(found.values())})}
+
+
 def full_disk(config: Config, case: str, folders: UnitFolders) -> dict[str, pd.DataFrame]:
     """The first rank fails while the others wait for it."""
     if folders.is_writer:
@@ -138,6 +165,5 @@ def full_disk(config: Config, case: str, folders: UnitFolders) -> dict[str, pd.D
 
 
 def unit(config: Config, case: str, folders: UnitFolders) -> dict[str, pd.DataFrame]:
-    return {"layers": layers, "in_parts": in_parts, "apart": apart, "full_disk": full_disk}.get(case, training)(
-        config, case, folders
-    )
+    others = {"layers": layers, "in_parts": in_parts, "apart": apart, "shared": shared, "full_disk": full_disk}
+    return others.get(case, training)(config, case, folders)

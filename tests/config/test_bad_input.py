@@ -690,7 +690,7 @@ def test_a_device_that_is_not_there(place):
     [("cpu", "a CPU has none; use fp32 or bf16"), ("auto", "this machine has no GPU; use fp32 or bf16")],
 )
 def test_a_precision_that_the_device_has_not(place, monkeypatch, device, message):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(devices, "gpu_count", lambda: 0)
     place.change(**{"runtime.device": device, "model.precision": "tf32"})
     place.refuses(f"model.precision = tf32: {message}")
 

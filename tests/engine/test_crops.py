@@ -6,11 +6,13 @@ import torch
 import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as transform
 
 from sidetrip.engine.crops import ATTEMPTS, boxes_of, crop, draw_boxes
 from sidetrip.engine.randomness import generator
+from sidetrip.runtime.devices import make_deterministic
 
 
 @st.composite
@@ -43,6 +45,30 @@ def test_every_sample_has_its_own_box_and_flip():
     together = crop(pictures, boxes, flips, 24)
     for i in range(40):
         assert torch.equal(together[i : i + 1], crop(pictures[i : i + 1], boxes[i : i + 1], flips[i : i + 1], 24))
+
+
+class Noting(TorchDispatchMode):
+    """Notes for each batched product whether a GPU would round its factors to TF32."""
+
+    def __init__(self):
+        super().__init__()
+        self.rounded = []
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        if function is torch.ops.aten.bmm.default:
+            self.rounded.append(torch.backends.cuda.matmul.allow_tf32)
+        return function(*arguments, **(keywords or {}))
+
+
+def test_pictures_are_resampled_in_full_precision_whatever_the_network_s(request):
+    request.addfinalizer(lambda: make_deterministic("fp32"))
+    make_deterministic("tf32")
+    pictures, boxes = torch.zeros(2, 8, 8, 3, dtype=torch.uint8), torch.tensor([[0, 0, 4, 6]] * 2)
+    with Noting() as noted:
+        crop(pictures, boxes, torch.tensor([True, False]), 5)
+    assert noted.rounded == [False, False]
+    assert torch.backends.cuda.matmul.allow_tf32
+    assert torch.backends.cudnn.allow_tf32
 
 
 class Fed:

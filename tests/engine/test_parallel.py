@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import parallel_units
 import psutil
@@ -19,6 +20,8 @@ from safetensors.torch import load_file
 from smoke import environment, linked
 
 from sidetrip.config import ConfigError
+from sidetrip.engine.parallel import Ranks
+from sidetrip.engine.parallel.batchnorm import WholeBatchNorm, _Normalise
 from sidetrip.engine.state import save_state
 from sidetrip.engine.training import Stream
 from sidetrip.experiments.fixed_batch import FixedStream
@@ -30,8 +33,8 @@ from sidetrip.runtime.pool import WorkerKilledError
 from sidetrip.runtime.provenance import PROVENANCE, provenance
 from sidetrip.runtime.scratch import open_scratch
 
-CASES = ["float64", "float32", "in_parts", "layers", "apart", "full_disk"]  # the last one ends the group
-ON_GPUS = ["float64", "float32", "in_parts", "apart", "full_disk"]
+CASES = ["float64", "float32", "in_parts", "layers", "apart", "shared", "full_disk"]  # the last one ends the group
+ON_GPUS = ["float64", "float32", "in_parts", "apart", "shared", "full_disk"]
 ON_TWO = environment(SIDETRIP_PROCESSES="2", SIDETRIP_DEVICE="cpu")
 RANKS = 3  # with two, the order of a sum does not matter
 TOLERANCES = {"float64": 1e-10, "float32": 1e-4}
@@ -109,6 +112,15 @@ def test_batchnorm_of_the_whole_batch(group, dtype, tolerance):
     assert rows["error"].max() <= tolerance, rows.sort_values("error").tail()
 
 
+def test_what_is_measured_is_shared_and_is_that_of_one_process(group):
+    table = read_table(group.result("shared") / "measured.csv").set_index("what")["value"]
+    alone = parallel_units.measured(group.lab)
+    assert table[list(alone)].to_dict() == pytest.approx(alone, rel=1e-4, abs=1e-6)
+    pictures = smoke_config().evaluation.validation_samples
+    batches = -(-pictures // group.lab.config.evaluation.batch_size)
+    assert table["scored here"] <= -(-pictures // RANKS) + batches
+
+
 def test_ranks_that_have_gone_apart_are_noticed(group):
     lines = read_table(group.result("apart") / "said.csv")["line"].tolist()
     message = "the processes of a group have gone apart: they are at steps"
@@ -160,6 +172,53 @@ def test_processes_that_keep_dying_are_one_line(group, monkeypatch):
     ):
         run_units(None, [0], [1.0], config, "test", scratch, RANKS)
     assert len(attempts) == 3
+
+
+def test_processes_that_cannot_form_a_group_are_one_line_with_the_cause_once(group, monkeypatch, capfd):
+    launched = on_group.run_on_group
+    attempts = []
+
+    def counted(*arguments: object) -> None:
+        attempts.append(1)
+        launched(*arguments)
+
+    monkeypatch.setattr(on_group, "run_on_group", counted)
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "nowhere")
+    monkeypatch.chdir(group.folder)
+    config = replace(group.lab.config, variant="apart")
+    with open_scratch(config, "quadratic", RANKS) as scratch, pytest.raises(ConfigError) as error:
+        run_units(parallel_units.unit, ["full_disk"], [1.0], config, "test", scratch, RANKS)
+    said = (
+        r"runtime.processes = 3: the processes could not form a group \([^\n]*nowhere[^\n]*\); mend what it names, or "
+    )
+    assert re.fullmatch(said + "use 1", str(error.value))
+    assert len(attempts) == 1
+    assert "nowhere" not in "".join(capfd.readouterr())
+
+
+def test_a_group_on_gpus_has_the_same_batchnorm_and_waits_for_no_layer():
+    """Shapes alone, as if on a GPU: to read a number there, for which its queue would be waited for, is an error."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    class TwoAlike(Ranks):
+        def sum(self, value: torch.Tensor) -> torch.Tensor:
+            return 2 * value
+
+        def gather(self, value: torch.Tensor) -> torch.Tensor:
+            return torch.stack([value, value])
+
+    two = TwoAlike(0, 2)
+    with FakeTensorMode(), torch.device("cuda"):
+        layer = two.normalise_together(torch.nn.BatchNorm2d(4))
+        assert isinstance(layer, WholeBatchNorm)
+        for dtype in (torch.float32, torch.bfloat16):
+            x = torch.empty(8, 4, 9, 9, dtype=dtype).to(memory_format=torch.channels_last)
+            assert layer(x).dtype == dtype
+            # Directly: autograd itself would start CUDA.
+            saved = SimpleNamespace(saved_tensors=(x, layer.weight, *torch.empty(2, 4)), eps=layer.eps, ranks=two)
+            dx, dweight, *_ = _Normalise.backward(saved, torch.empty_like(x))
+            assert (dx.shape, dx.dtype, dx.device.type) == (x.shape, dtype, "cuda")
+            assert dweight.dtype == torch.float32
 
 
 # Parts of a batch

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from helpers import advanced
+from helpers import advanced, random_lab, smoke_config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidetrip.engine.state import load_state, restore, state_path
+from sidetrip.engine.state import initial_state, load_state, restore, state_path
 from sidetrip.engine.training import batch_loss
 from sidetrip.experiments import single_step as steps
 from sidetrip.experiments.sweep import near_lowest, sweep_cost
+from sidetrip.runtime.devices import make_deterministic
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
 
@@ -148,3 +149,21 @@ def test_chunks_are_the_mean_of_their_parts(lab, snapshots, measured):
         for own_batch, chunks in ((0, range(1, 5)), (1, range(5, 9))):
             expected = np.mean([float(batch_loss(model, stream.batch(i))) for i in chunks])
             assert table.set_index("own_batch").loc[own_batch, "loss"] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_second_derivatives_are_taken_in_full_precision(tmp_path, monkeypatch, request, precision):
+    request.addfinalizer(lambda: make_deterministic("fp32"))
+    make_deterministic(precision)
+    noted, expand = [], steps.expand
+
+    def noting(model, parts, direction, precision):
+        noted.append((precision, torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32))
+        return expand(model, parts, direction, precision)
+
+    monkeypatch.setattr(steps, "expand", noting)
+    changes = {"model.precision": precision, "single_step.batch_sizes": [16], "single_step.own_batches": 1}
+    lab = random_lab(tmp_path, smoke_config(**changes))
+    steps.measure(lab, initial_state(lab.model(0)), 0)
+    assert set(noted) == {("fp32", False, False)}
+    assert torch.backends.cudnn.allow_tf32 == (precision == "tf32")

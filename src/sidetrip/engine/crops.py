@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sidetrip.engine.products import ieee_products
+
 RATIOS = (3 / 4, 4 / 3)  # width over height
 ATTEMPTS = 10
 
@@ -96,6 +98,7 @@ def crop(pictures: Tensor, boxes: Tensor, mirrored: Tensor, size: int) -> Tensor
     down = resampling(top, height, torch.zeros_like(mirrored), side, size)
     across = resampling(left, width, mirrored, side, size)
     # Rows in front, then columns behind: each product is one matrix a sample, whatever the number of channels.
-    rows = down @ pictures.permute(0, 1, 3, 2).float().reshape(n, side, channels * side)
-    both = rows.view(n, size * channels, side) @ across.mT
+    with ieee_products():  # pictures do not depend on the precision of the network
+        rows = down @ pictures.permute(0, 1, 3, 2).float().reshape(n, side, channels * side)
+        both = rows.view(n, size * channels, side) @ across.mT
     return both.view(n, size, channels, size).permute(0, 1, 3, 2).round().contiguous()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sidetrip.engine.lab import Lab
+from sidetrip.engine.parallel import ranks
 from sidetrip.engine.state import TrainState, restore
 from sidetrip.engine.training import DivergedError, advance, batch_loss, each_step
 from sidetrip.experiments.looks import alignment_looks
@@ -42,7 +43,8 @@ class _Trip:
 
     def __init__(self, lab: Lab, start: TrainState, seed: int, rates: Sequence[float]) -> None:
         self._lab, self._start, self._rates = lab, start.step, rates
-        self._stream, self._model, self._copy = lab.stream(seed), lab.model(), lab.model()
+        self._stream, self._model = lab.stream(seed), lab.model()
+        self._copy = ranks().normalise_together(lab.model())
         self.state: TrainState | None = start
 
     def advance_to(self, step: int) -> None:
@@ -63,15 +65,19 @@ class _Trip:
         return loss_and_gradient(self._copy.train(), batch, self._lab.optimizer.precision)
 
     def training_batch(self) -> Batch:
-        """The batch that the next step takes."""
+        """The batch that the next step takes, or this process' part of it."""
         assert self.state is not None
-        return self._stream.batch(self.state.step + 1)
+        return self._stream.batch(self.state.step + 1, ranks().part)
 
 
 def loss_and_gradient(model: nn.Module, batch: Batch, precision: str) -> tuple[float, Gradient]:
-    """Mean loss of a batch and its gradient, in the order of the parameters."""
-    loss = batch_loss(model, batch, precision)
-    return float(loss.detach()), torch.autograd.grad(loss, list(model.parameters()))
+    """Mean loss of a batch and its gradient, in the order of the parameters.
+
+    Where this process is one of several, of the whole batch that each has a part of.
+    """
+    loss, together = batch_loss(model, batch, precision), ranks()
+    gradient = torch.autograd.grad(loss, list(model.parameters()))
+    return float(together.mean(loss)), [together.mean(part) for part in gradient]
 
 
 def measure(lab: Lab, start: TrainState, seed: int) -> dict[str, pd.DataFrame]:
@@ -92,7 +98,7 @@ def measure(lab: Lab, start: TrainState, seed: int) -> dict[str, pd.DataFrame]:
     rates = lab.rates[start.step : start.step + steps]
     decayed = rates * Schedule.linear(steps).multipliers
     trips = {name: _Trip(lab, start, seed, r.tolist()) for name, r in ((CONSTANT, rates), (LINEAR, decayed))}
-    fixed = lab.stream(seed, f"alignment/{start.step}").batch(1)
+    fixed = lab.stream(seed, f"alignment/{start.step}").batch(1, ranks().part)
     first: Gradient | None = None
     along: list[tuple[object, ...]] = []
     between: list[tuple[object, ...]] = []

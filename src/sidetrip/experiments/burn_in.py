@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
 from sidetrip.config import ConfigError
 from sidetrip.engine.lab import Lab
+from sidetrip.engine.operations import check_operations
 from sidetrip.engine.state import TrainState, initial_state, load_state, save_state, state_path
 from sidetrip.engine.training import DivergedError, Observer, Position, advance, each_step
 from sidetrip.engine.units import Run
@@ -95,6 +97,13 @@ class Journal:
         return pd.DataFrame(losses, columns=["step", "batch_loss"])
 
 
+def check_network(lab: Lab) -> None:
+    """Refuse a network that this device cannot take through all that the experiments ask of it."""
+    pictures = min(lab.config.single_step.chunk, lab.config.burn_in.batch_size, len(lab.train))
+    batch = lab.train.batch(np.arange(pictures))
+    check_operations(lab.model().train(), batch, lab.optimizer.precision, lab.config.model.name)
+
+
 def measure(lab: Lab, run: Run) -> dict[str, pd.DataFrame]:
     """Train from initialisation to the end and keep a snapshot every so often, in seed_<seed>/.
 
@@ -106,11 +115,12 @@ def measure(lab: Lab, run: Run) -> dict[str, pd.DataFrame]:
     Raises
     ------
     ConfigError
-        If the loss stops being finite.
+        If the device cannot take the network's passes, or the loss stops being finite.
     """
     every, steps = lab.config.burn_in.snapshot_every, lab.config.burn_in.steps
     journal = Journal(lab.folders.progress, sorted({*range(0, steps, every), steps}))
     model = lab.model(run.seed)
+    check_network(lab)
     start = journal.latest() or initial_state(model)
     lab.report(start.step)
     rates = lab.rates[start.step :].tolist()

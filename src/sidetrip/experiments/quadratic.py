@@ -1,5 +1,7 @@
 """The analytic model measured: Lemma 1, Lemma 2, Fig. 4, 9, 11 and Appendix A. No data.
 
+It is computed on processor cores, wherever networks are trained: a GPU would draw other random numbers.
+
 Everything random comes in `groups` of equally many replicas; tables hold one row a group, so that an
 interval needs nothing but the spread over groups.
 """
@@ -33,6 +35,7 @@ from sidetrip.measure.quadratic import (
 )
 
 Tables = dict[str, pd.DataFrame]
+CPU = torch.device("cpu")
 LARGE, SMALL, EMA = "large_rate", "small_rate", "ema"
 
 
@@ -42,7 +45,7 @@ def group_means(values: Tensor, settings: Quadratic) -> list[float]:
     return means
 
 
-def lemma_1(settings: Quadratic, rate: float, device: torch.device) -> pd.DataFrame:
+def lemma_1(settings: Quadratic, rate: float) -> pd.DataFrame:
     """Stationary radius at one rate, for A_x = I and for Gaussian A_x with E[AᵀA] = I; c ~ N(0, I).
 
     Lemma 1 is about small rates: eq. 12 has a relative correction of order λ, which adds to the log-log
@@ -57,8 +60,8 @@ def lemma_1(settings: Quadratic, rate: float, device: torch.device) -> pd.DataFr
     rows = []
     n, d = settings.replicas, settings.dimension
     for model in ("identity", "random"):
-        random = torch_generator(device, "quadratic", "lemma_1", model, rate)
-        theta = torch.zeros(n, d, dtype=torch.float64, device=device)
+        random = torch_generator(CPU, "quadratic", "lemma_1", model, rate)
+        theta = torch.zeros(n, d, dtype=torch.float64)
         # What is missing from the squared radius, a share (1 - λ)^2n, is the same at each rate and far below
         # the Monte-Carlo error.
         for _ in range(math.ceil(math.log(1e-3) / (2 * math.log1p(-rate)))):
@@ -130,7 +133,7 @@ def lemma_2(settings: Quadratic) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["momentum", "kernel", "steps", "smallest_weight", *differences])
 
 
-def drag_and_drift_steps(settings: Quadratic, device: torch.device, steps: int = 100) -> pd.DataFrame:
+def drag_and_drift_steps(settings: Quadratic, steps: int = 100) -> pd.DataFrame:
     """Both sides of eq. 8, step by step, with random A_x and c_x.
 
     Returns
@@ -140,7 +143,7 @@ def drag_and_drift_steps(settings: Quadratic, device: torch.device, steps: int =
         standard_error: 2λ(1 - λγ_x)θᵀb_x ÷ ‖θ‖², which the paper's γ_x (from A_x alone) leaves out.
     """
     random, n, d, rate = (
-        torch_generator(device, "quadratic", "drag_and_drift"),
+        torch_generator(CPU, "quadratic", "drag_and_drift"),
         settings.replicas,
         settings.dimension,
         max(settings.rates),
@@ -162,7 +165,7 @@ def drag_and_drift_steps(settings: Quadratic, device: torch.device, steps: int =
     return pd.DataFrame(rows, columns=["step", "relative_difference", "mean_cross_term", "standard_error"])
 
 
-def midpoints(settings: Quadratic, device: torch.device) -> tuple[pd.DataFrame, pd.DataFrame]:
+def midpoints(settings: Quadratic) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Two independent points of a stationary ellipsoid in the plane, and their midpoint.
 
     Returns
@@ -181,7 +184,7 @@ def midpoints(settings: Quadratic, device: torch.device) -> tuple[pd.DataFrame, 
             [Kernel.identity(1)],
             settings.replicas,
             warm_up,
-            torch_generator(device, "quadratic", name),
+            torch_generator(CPU, "quadratic", name),
         )[0]
         for name in ("first", "second")
     )
@@ -192,7 +195,7 @@ def midpoints(settings: Quadratic, device: torch.device) -> tuple[pd.DataFrame, 
     return ratios, pd.DataFrame(pairs, columns=["first_x", "first_y", "second_x", "second_y"])
 
 
-def two_scales(settings: Quadratic, device: torch.device) -> pd.DataFrame:
+def two_scales(settings: Quadratic) -> pd.DataFrame:
     """Loss by degree of freedom of a fast and a slow one, at two rates and for an EMA at the larger (Fig. 9, 11).
 
     The EMA starts at the first iterate; its newest weight is 1 over `ema_steps`.
@@ -202,7 +205,7 @@ def two_scales(settings: Quadratic, device: torch.device) -> pd.DataFrame:
     DataFrame
         step, run (large_rate, small_rate, ema), coordinate (fast, slow), group, loss (κu²/2).
     """
-    curvature = torch.tensor([settings.fast, settings.slow], dtype=torch.float64, device=device)
+    curvature = torch.tensor([settings.fast, settings.slow], dtype=torch.float64)
     rows: list[tuple[object, ...]] = []
 
     def record(step: int, run: str, u: Tensor) -> None:
@@ -211,8 +214,8 @@ def two_scales(settings: Quadratic, device: torch.device) -> pd.DataFrame:
             rows.extend((step, run, coordinate, group, value) for group, value in enumerate(means))
 
     for run, rate in ((LARGE, settings.large_rate), (SMALL, settings.small_rate)):
-        random = torch_generator(device, "quadratic", "two_scales", run)
-        u = torch.full((settings.replicas, 2), settings.start, dtype=torch.float64, device=device)
+        random = torch_generator(CPU, "quadratic", "two_scales", run)
+        u = torch.full((settings.replicas, 2), settings.start, dtype=torch.float64)
         average = u.clone()
         for step in range(settings.steps + 1):
             if step % settings.every == 0:
@@ -232,7 +235,7 @@ def appendix_a_systems() -> Mapping[str, np.ndarray]:
     }
 
 
-def appendix_a(settings: Quadratic, device: torch.device) -> pd.DataFrame:
+def appendix_a(settings: Quadratic) -> pd.DataFrame:
     """Simulated covariance of an average over its closed form, tr(F⁻¹F̂)/d.
 
     Returns
@@ -249,34 +252,34 @@ def appendix_a(settings: Quadratic, device: torch.device) -> pd.DataFrame:
     for name, omega in appendix_a_systems().items():
         slowest = np.abs(np.linalg.eigvals(np.eye(3) - rate * omega)).max()
         warm_up = math.ceil(math.log(1e-6) / math.log(slowest))
-        random = torch_generator(device, "quadratic", "appendix_a", name)
+        random = torch_generator(CPU, "quadratic", "appendix_a", name)
         averages = simulate(omega, rate, list(kernels.values()), settings.replicas, warm_up, random)
         for (label, kernel), average in zip(kernels.items(), averages, strict=True):
             for formula, closed in (("exact", stationary_covariance), ("eq_19", equation_19)):
-                inverse = torch.as_tensor(np.linalg.inv(closed(omega, rate, kernel)), device=device)
+                inverse = torch.as_tensor(np.linalg.inv(closed(omega, rate, kernel)))
                 means = group_means(((average @ inverse) * average).sum(dim=1) / len(omega), settings)
                 rows += [(name, label, formula, group, ratio) for group, ratio in enumerate(means)]
     return pd.DataFrame(rows, columns=["omega", "kernel", "formula", "group", "ratio"])
 
 
-def _midpoint_tables(settings: Quadratic, device: torch.device) -> Tables:
-    ratios, points = midpoints(settings, device)
+def _midpoint_tables(settings: Quadratic) -> Tables:
+    ratios, points = midpoints(settings)
     return {"midpoint_ratios": ratios, "stationary_points": points}
 
 
 # Parts that need no argument, independent of one another; each returns tables by name. Lemma 1 is a part for each rate.
-PARTS: dict[str, Callable[[Quadratic, torch.device], Tables]] = {
-    "two_scales": lambda settings, device: {"two_scales": two_scales(settings, device)},
-    "appendix_a": lambda settings, device: {"appendix_a": appendix_a(settings, device)},
+PARTS: dict[str, Callable[[Quadratic], Tables]] = {
+    "two_scales": lambda settings: {"two_scales": two_scales(settings)},
+    "appendix_a": lambda settings: {"appendix_a": appendix_a(settings)},
     "midpoints": _midpoint_tables,
-    "drag_and_drift": lambda settings, device: {"drag_and_drift": drag_and_drift_steps(settings, device)},
-    "lemma_2": lambda settings, _: {"lemma_2": lemma_2(settings)},
+    "drag_and_drift": lambda settings: {"drag_and_drift": drag_and_drift_steps(settings)},
+    "lemma_2": lambda settings: {"lemma_2": lemma_2(settings)},
 }
 
 
 def measure(lab: Lab, part: Part) -> dict[str, pd.DataFrame]:
     """The tables of one part of the analytic model."""
-    settings, device = lab.config.quadratic, lab.device
-    tables = {"lemma_1": lemma_1(settings, part, device)} if isinstance(part, float) else PARTS[part](settings, device)
+    settings = lab.config.quadratic
+    tables = {"lemma_1": lemma_1(settings, part)} if isinstance(part, float) else PARTS[part](settings)
     lab.report(cost(part))
     return tables

@@ -8,11 +8,13 @@ from collections.abc import Iterable
 
 import pandas as pd
 import torch
+from torch.nn.functional import cross_entropy
 
 from sidetrip.data.packed import SPLITS
 from sidetrip.engine.lab import Lab
+from sidetrip.engine.parallel import ranks
 from sidetrip.engine.state import Tensors, TrainState, distance, with_weights
-from sidetrip.engine.training import DivergedError, Observer, Position, advance, batch_loss, each_step
+from sidetrip.engine.training import DivergedError, Observer, Position, advance, autocast, each_step
 from sidetrip.experiments.cases import Case, Look, cases, controls, looks, shared_trips
 from sidetrip.experiments.evaluator import evaluator
 from sidetrip.measure.averaging import AverageBank, RunningAverage
@@ -61,18 +63,23 @@ class Scores:
 @torch.no_grad()
 def _on_batches(lab: Lab, seed: int, weights: Tensors) -> tuple[float, float]:
     """Mean loss and accuracy over as many samples as `evaluation.train_samples`, in whole batches."""
-    model = lab.model()
+    together = ranks()
+    model = together.normalise_together(lab.model())
     for name, parameter in model.named_parameters():
         parameter.copy_(weights[name])
     model.train()
     stream, precision = lab.stream(seed, "reference"), lab.optimizer.precision
     batches = max(1, lab.config.evaluation.train_samples // stream.batch_size)
-    losses, right = 0.0, 0
+    losses, right = [], []
     for step in range(1, batches + 1):
-        pictures, labels = stream.batch(step)
-        losses += float(batch_loss(model, (pictures, labels), precision))
-        right += int((model(pictures).argmax(dim=1) == labels).sum())
-    return losses / batches, right / (batches * stream.batch_size)
+        pictures, labels = stream.batch(step, together.part)
+        with autocast(precision, pictures.device):
+            logits = model(pictures)
+        losses.append(together.mean(cross_entropy(logits.float(), labels)))
+        right.append(together.sum((logits.argmax(dim=1) == labels).sum()))
+    # Read once at the end: a GPU is not waited for at every batch.
+    samples = batches * stream.batch_size
+    return sum(torch.stack(losses).tolist()) / batches, int(torch.stack(right).sum()) / samples
 
 
 def follow(

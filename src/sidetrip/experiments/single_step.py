@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from sidetrip.config import SingleStep
 from sidetrip.engine.lab import Lab
+from sidetrip.engine.products import ieee_products
 from sidetrip.engine.state import TrainState, restore
 from sidetrip.engine.training import Optimizer, batch_loss
 from sidetrip.experiments.sweep import (
@@ -184,7 +185,8 @@ def measure(lab: Lab, state: TrainState, seed: int) -> dict[str, pd.DataFrame]:
                     along = applied_direction(along, state, names, lab.optimizer)
                 key = (seed, state.step, size, own_batch, direction, batchnorm)
                 if len(batches[0]) == 1:  # exact second derivatives take as long as some 16 forward passes
-                    parabola = expand(model, batches[0], along, precision)
+                    with ieee_products():  # in bfloat16 or TF32 second derivatives are off by per cents
+                        parabola = expand(model, batches[0], along, "fp32")
                     curvatures.append((*key, parabola.loss, parabola.slope, parabola.curvature))
                 line = _Line(lab, model, state, along, batches)
                 refined = (direction, batchnorm) == (GRADIENT, BATCH)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from sidetrip.engine.parallel import ranks
 from sidetrip.engine.state import Tensors
 from sidetrip.engine.training import autocast
 from sidetrip.measure.batchnorm import recalibrate
@@ -28,19 +29,25 @@ class Score:
 
 @torch.inference_mode()
 def score(model: nn.Module, batches: Iterable[Batch], precision: str = "fp32") -> Score:
-    """Score `model` in evaluation mode; every sample counts once, the last partial batch included."""
-    was_training = model.training
+    """Score `model` in evaluation mode; every sample counts once, the last partial batch included.
+
+    Where this process is one of several, each scores its part of every batch.
+    """
+    together, was_training = ranks(), model.training
     model.eval()
     losses, right, samples = [], [], 0
     for pictures, labels in batches:
-        with autocast(precision, pictures.device):
-            logits = model(pictures)
-        losses.append(cross_entropy(logits.float(), labels, reduction="sum").double())
-        right.append((logits.argmax(dim=1) == labels).sum())
+        mine, expected = pictures[together.part], labels[together.part]
+        with autocast(precision, mine.device):
+            logits = model(mine)
+        losses.append(cross_entropy(logits.float(), expected, reduction="sum").double())
+        right.append((logits.argmax(dim=1) == expected).sum())
         samples += len(labels)
     model.train(was_training)
     # Read once at the end: a GPU is not waited for at every batch.
-    return Score(float(torch.stack(losses).sum()) / samples, int(torch.stack(right).sum()) / samples)
+    sums = together.sum(torch.stack([torch.stack(losses).sum(), torch.stack(right).sum().double()]))
+    loss, hits = sums.tolist()
+    return Score(loss / samples, hits / samples)
 
 
 class Evaluator:
@@ -57,7 +64,7 @@ class Evaluator:
     splits : mapping of str to iterable of batches
         What to score on; each is gone through anew at every call.
     precision : str
-        Of the forward passes.
+        Of the forward passes, those for the statistics too.
     """
 
     def __init__(
@@ -71,7 +78,8 @@ class Evaluator:
         """Yield (split, score) for each split."""
         for name, parameter in self._model.named_parameters():
             parameter.copy_(weights[name])
-        recalibrate(self._model, self._recalibration)
+        with autocast(self._precision, parameter.device):
+            recalibrate(self._model, self._recalibration)
         network = self._folded.refresh()
         for split, batches in self.splits.items():
             yield split, score(network, batches, self._precision)

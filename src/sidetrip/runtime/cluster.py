@@ -27,7 +27,7 @@ from sidetrip.config import Config, ConfigError, Runtime
 from sidetrip.config.paths import found_path
 from sidetrip.files import files_in, listing
 from sidetrip.runtime import arithmetic
-from sidetrip.runtime.devices import resolve_device
+from sidetrip.runtime.devices import only_gpu, resolve_device
 from sidetrip.runtime.pool import submit_all, worker_devices
 from sidetrip.runtime.provenance import versions
 from sidetrip.runtime.units import Task, Worker, become, run_task
@@ -225,10 +225,15 @@ SHARE = "start workers in the root of the repository, in a folder that all machi
 def _run_there(terms: Terms, task: Task) -> None:
     with _named():
         _check(terms)
-        runtime = terms.config.runtime
-        device = terms.devices[get_worker().name] if terms.devices else resolve_device(runtime.device)
+        device = terms.devices[get_worker().name] if terms.devices else _own_device(terms.config.runtime.device)
         become(Worker(device), terms.config.model.precision)
     run_task(task)
+
+
+def _own_device(name: str) -> str:
+    """Device of a worker of a cluster, by the setting."""
+    device = resolve_device(name)
+    return only_gpu() if device == "cuda" else device
 
 
 @contextmanager

@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import os
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
-from sidetrip.config import ConfigError, Runtime
+from sidetrip.config import Config, ConfigError, Runtime
 
 DRIVERS = ("nvidia*", "kfd", "dxg")  # in /dev, of Nvidia, AMD and Windows
 
 
 def gpu_count() -> int:
-    """GPUs that torch can use."""
+    """GPUs that torch can use.
+
+    Raises
+    ------
+    ConfigError
+        If there are GPUs that it cannot use: where CUDA does not start, workers would die.
+    """
     if not any(any(Path("/dev").glob(name)) for name in DRIVERS):
         return 0  # torch, which takes seconds to load, would say the same
     import torch
 
-    return torch.cuda.device_count()
+    there = torch.cuda.device_count()  # asks the driver alone, whatever its age
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        starts = torch.cuda.is_available()
+    if there and not starts:
+        reason = str(said[-1].message).partition("(")[0].strip() if said else "CUDA does not start"
+        raise ConfigError(
+            f"runtime.device: this machine has {there} GPU(s) that torch {torch.__version__} cannot use ({reason}); "
+            f"install a driver for CUDA {torch.version.cuda} or newer, or use cpu"
+        )
+    return there
 
 
 def resolve_device(name: str) -> str:
@@ -35,6 +53,46 @@ def resolve_device(name: str) -> str:
     if int(name.partition(":")[2] or 0) >= there:
         raise ConfigError(f"runtime.device = {name}: this machine has {there} CUDA device(s); use auto or cpu")
     return name
+
+
+def only_gpu() -> str:
+    """The one GPU that this process sees: of several, no worker knows which one is its own.
+
+    Raises
+    ------
+    ConfigError
+        If it sees several.
+    """
+    there = gpu_count()
+    if there != 1:
+        raise ConfigError(f"sees {there} GPUs; start each worker with CUDA_VISIBLE_DEVICES=N, where N is its own GPU")
+    return "cuda:0"
+
+
+def use_device(device: str) -> None:
+    """Make a device the one that this process computes on, where nothing else is said, too.
+
+    Raises
+    ------
+    ConfigError
+        If CUDA does not start on it.
+    """
+    if not device.startswith("cuda"):
+        return
+    import torch
+
+    try:
+        torch.cuda.set_device(torch.device(device))
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"runtime.device: CUDA does not start on {device} ({str(error).splitlines()[0]}); see `nvidia-smi`, or use "
+            "cpu"
+        ) from error
+
+
+def on_cores(config: Config) -> Config:
+    """The configuration with processor cores for its device, for work that no GPU is to do."""
+    return replace(config, runtime=replace(config.runtime, device="cpu"))
 
 
 def rank_devices(runtime: Runtime) -> list[str]:

@@ -15,6 +15,7 @@ import pandas as pd
 from sidetrip.config import Config
 from sidetrip.engine.units import BranchPoint
 from sidetrip.files import UnitFolders
+from sidetrip.runtime.devices import on_cores
 from sidetrip.runtime.executor import run_units
 from sidetrip.runtime.provenance import pipeline
 from sidetrip.runtime.scratch import open_scratch
@@ -40,12 +41,15 @@ class Experiment:
         Of the configuration and a unit; about how much the unit will report as done.
     trains : bool
         Whether units take training steps, which `runtime.processes` may share.
+    network : bool
+        Whether units need a network; without one they run on processor cores, whatever `runtime.device` is.
     """
 
     name: str
     units: Callable[[Config], Sequence[Any]]
     cost: Callable[[Config, Any], float]
     trains: bool = True
+    network: bool = True
 
     def run(self, config: Config) -> None:
         """Measure every unit, and publish their tables, joined in the order of the units, as runs/<variant>/<name>.
@@ -61,7 +65,8 @@ class Experiment:
         processes = config.runtime.processes if self.trains else 1
         with open_scratch(config, self.name, processes) as scratch:
             costs = [self.cost(config, unit) for unit in units]
-            run_units(partial(measure, self.name, config), units, costs, config, self.name, scratch, processes)
+            placed = config if self.network else on_cores(config)
+            run_units(partial(measure, self.name, config), units, costs, placed, self.name, scratch, processes)
             with publishing(config, self.name, scratch) as target:
                 join_results([scratch.of_unit(index).result for index in range(len(units))], target)
 

@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sidetrip.config import Config
+from sidetrip.config import Config, ConfigError
 from sidetrip.files import UnitFolders
 from sidetrip.runtime.devices import rank_devices
 from sidetrip.runtime.pool import WorkerKilledError, ending
@@ -37,6 +37,8 @@ def run_on_group(tasks: Sequence[Task], config: Config, bar: Any) -> None:
     ------
     WorkerKilledError
         If a rank was killed; what is finished is in its place.
+    ConfigError
+        If the ranks could not form a group.
     """
     devices = rank_devices(config.runtime)
     # Read when torch is loaded, by this process and by the ranks, or when they meet.
@@ -46,9 +48,10 @@ def run_on_group(tasks: Sequence[Task], config: Config, bar: Any) -> None:
     from torch.distributed import DistError
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous import RendezvousError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    from sidetrip.engine.parallel import RankLostError
+    from sidetrip.engine.parallel import NoGroupError, RankLostError
 
     context = multiprocessing.get_context("spawn")
     errors = context.SimpleQueue()
@@ -71,10 +74,37 @@ def run_on_group(tasks: Sequence[Task], config: Config, bar: Any) -> None:
         try:
             elastic_launch(launch, _rank)(tasks, devices, config.model.precision, aside, progress, errors)
         except ChildFailedError as failure:
-            error = None if errors.empty() else errors.get()
-            if error is not None and not isinstance(error, RankLostError | DistError):
+            told = _told(errors)
+            missed = (RankLostError, DistError)  # of a rank that only misses another
+            error = next((error for error in told if not isinstance(error, missed)), told[0] if told else None)
+            if isinstance(error, NoGroupError) and not _was_killed(failure):
+                raise _no_group(len(devices), error) from error
+            if error is not None and not isinstance(error, (NoGroupError, *missed)):
                 raise error from None
             raise WorkerKilledError(_how_it_ended(failure, error)) from error or failure
+        except (DistError, RendezvousError) as error:  # of the launcher itself
+            raise _no_group(len(devices), error) from error
+
+
+def _no_group(processes: int, error: Exception) -> ConfigError:
+    cause = str(error).strip().splitlines()
+    return ConfigError(
+        f"runtime.processes = {processes}: the processes could not form a group "
+        f"({cause[0] if cause else type(error).__name__}); mend what it names, or use 1"
+    )
+
+
+def _told(errors: Any) -> list[Exception]:
+    """What ranks have told of, in their order."""
+    told = []
+    while not errors.empty():
+        told.append(errors.get())
+    return told
+
+
+def _was_killed(failure: Any) -> bool:
+    """Whether the first rank that ended was ended by a signal: the others then miss it."""
+    return failure.get_first_failure()[1].exitcode < 0
 
 
 def _how_it_ended(failure: Any, error: Exception | None) -> str:

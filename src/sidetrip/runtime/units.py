@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from sidetrip.files import FileError, UnitFolders, is_whole, sealing, write_json, write_table
-from sidetrip.runtime.devices import make_deterministic
+from sidetrip.runtime.devices import make_deterministic, use_device
 from sidetrip.runtime.memory import keep_freed_memory
 from sidetrip.runtime.provenance import PROVENANCE, software, spread
 
@@ -98,6 +98,7 @@ def run_task(task: Task) -> None:
     folders = task.folders
     if is_whole(folders.result):
         return
+    use_device(_worker.device)
     progress = _take_over(folders)
     try:
         with sealing(folders.result) as folder:

@@ -27,6 +27,10 @@ class RankLostError(RuntimeError):
     """Another process of the group is gone, so this one cannot go on."""
 
 
+class NoGroupError(RuntimeError):
+    """The processes could not form a group; another attempt would fail alike."""
+
+
 @dataclass(frozen=True)
 class Ranks:
     """This process among those that a run goes over.
@@ -54,8 +58,6 @@ class Ranks:
         """
         if self.size == 1:
             return model
-        if next(model.parameters()).is_cuda:
-            return nn.SyncBatchNorm.convert_sync_batchnorm(model)
         from sidetrip.engine.parallel.batchnorm import use_whole_batch
 
         return use_whole_batch(model, self)
@@ -86,10 +88,12 @@ class Ranks:
 
     def mean(self, value: Tensor) -> Tensor:
         """Mean of a tensor over the ranks, without gradient."""
-        return value if self.size == 1 else self.sum(value) / self.size
+        return self.sum(value) / self.size
 
     def sum(self, value: Tensor) -> Tensor:
-        """Sum of a tensor over the ranks, without gradient."""
+        """Sum of a tensor over the ranks, without gradient; alone, the tensor itself."""
+        if self.size == 1:
+            return value.detach()
         import torch.distributed as distributed
 
         total = value.detach().clone(memory_format=torch.contiguous_format)
@@ -126,15 +130,23 @@ def ranks() -> Ranks:
 
 @contextmanager
 def joined(device: str) -> Iterator[Ranks]:
-    """Join the group that the environment describes (as torch's launcher does) for as long as the context lasts."""
+    """Join the group that the environment describes (as torch's launcher does) for as long as the context lasts.
+
+    Raises
+    ------
+    NoGroupError
+        If the processes do not find together.
+    """
     global _ranks
     import torch.distributed as distributed
 
     gpu = torch.device(device) if device.startswith("cuda") else None
     if gpu is not None:
         torch.cuda.set_device(gpu)  # for collectives of objects
-    with _telling_losses():
+    try:
         distributed.init_process_group("gloo" if gpu is None else "nccl", device_id=gpu, timeout=PATIENCE)
+    except (RuntimeError, ValueError) as error:
+        raise NoGroupError(str(error)) from error
     _ranks = Ranks(distributed.get_rank(), distributed.get_world_size())
     try:
         yield _ranks

@@ -1,0 +1,103 @@
+"""A network that a device cannot take through its passes, or not twice alike, is one line before any step."""
+
+import itertools
+
+import pytest
+import torch
+from helpers import random_lab, smoke_config
+from torch import nn
+
+from sidetrip.config import ConfigError
+from sidetrip.engine.operations import check_operations, passes
+from sidetrip.engine.training import batch_loss
+from sidetrip.engine.units import Run
+from sidetrip.experiments import burn_in
+from sidetrip.files import UnitFolders
+
+BATCH = torch.randn(6, 5), torch.tensor([0, 1, 2, 0, 1, 2])
+
+
+class Pooling(torch.autograd.Function):
+    """Fails in its backward pass as torch's adaptive pooling does on a GPU."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, dy):
+        raise RuntimeError(
+            "adaptive_avg_pool2d_backward_cuda does not have a deterministic implementation, but you set "
+            "'torch.use_deterministic_algorithms(True)'. You can turn off determinism just for this operation"
+        )
+
+
+def attention(x):
+    """On a CPU torch's fused kernel has no second derivative."""
+    return nn.functional.scaled_dot_product_attention(*[x[None, None]] * 3)[0, 0]
+
+
+class Layer(nn.Module):
+    def __init__(self, function, size=5, classes=3):
+        super().__init__()
+        self.linear, self.function = nn.Linear(size, classes), function
+
+    def forward(self, x):
+        return self.function(self.linear(x).square())
+
+
+def refusal(function) -> str:
+    with pytest.raises(ConfigError) as error:
+        check_operations(Layer(function), BATCH, "fp32", "odd")
+    return str(error.value)
+
+
+def test_a_pass_that_fails_is_one_line():
+    assert refusal(Pooling.apply) == (
+        "model.name = odd: cannot be measured on cpu (adaptive_avg_pool2d_backward_cuda does not have a deterministic "
+        "implementation, but you set 'torch.use_deterministic_algorithms(True)'); use another model, or "
+        "runtime.device = cpu"
+    )
+
+
+def test_a_second_derivative_that_is_not_there_is_one_line():
+    assert refusal(attention).startswith("model.name = odd: cannot be measured on cpu (derivative for aten::")
+
+
+def test_other_bits_at_a_second_time_are_one_line():
+    calls = itertools.count(1)
+    assert "computes other bits on cpu at a second time" in refusal(lambda x: x * (1.0 + 1e-6 * next(calls)))
+
+
+def test_random_masks_are_no_other_bits_and_the_generator_stands_where_it_stood():
+    model, before = Layer(nn.Dropout(0.5)), torch.random.get_rng_state()
+    check_operations(model, BATCH, "bf16", "dropout")
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_the_passes_are_loss_gradient_and_hessian_product():
+    model, batch = nn.Linear(5, 3).double(), (BATCH[0].double(), BATCH[1])
+
+    def loss_of(flat):
+        return batch_loss(lambda x: nn.functional.linear(x, flat[:15].view(3, 5), flat[15:]), batch)
+
+    def flattened(parts):
+        return torch.cat([part.detach().flatten() for part in parts])
+
+    loss, *others = passes(model, batch, "fp32")
+    flat = flattened(model.parameters()).requires_grad_()
+    (gradient,) = torch.autograd.grad(loss_of(flat), flat)
+    product = torch.autograd.functional.hessian(loss_of, flat.detach()) @ gradient
+    torch.testing.assert_close(loss, loss_of(flat.detach()))
+    torch.testing.assert_close(flattened(others[:2]), gradient)
+    torch.testing.assert_close(flattened(others[2:]), product)
+
+
+def test_a_burn_in_refuses_before_its_first_step(tmp_path, monkeypatch):
+    lab = random_lab(tmp_path, smoke_config())
+    odd = nn.Sequential(nn.Flatten(), Layer(Pooling.apply, 196, 10))
+    monkeypatch.setattr(lab, "model", lambda seed=0: odd)
+    lab.folders = UnitFolders(tmp_path / "result", tmp_path / "progress")
+    with pytest.raises(ConfigError, match=r"^model.name = resnet8: cannot be measured on cpu \(adaptive_avg"):
+        burn_in.measure(lab, Run(0))
+    assert not (tmp_path / "progress").exists()
