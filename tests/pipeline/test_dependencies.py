@@ -24,7 +24,17 @@ FLOORS = (
     "runtime",
 )
 # Tools that stand beside the floors and may use all of them.
-TOOLS = {"planning", "benchmark", "merge", "snapshots", "number_formats", "tensor_files", "weighted_sum", "verify"}
+TOOLS = {
+    "planning",
+    "benchmark",
+    "merge",
+    "snapshots",
+    "number_formats",
+    "tensor_files",
+    "weighted_sum",
+    "verify",
+    "console",
+}
 
 
 def code_of(stage: str) -> set[Path]:
