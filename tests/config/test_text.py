@@ -67,7 +67,7 @@ def test_what_opens_text(code, found):
 
 @pytest.fixture
 def params(tmp_path) -> Path:
-    return shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
+    return Path(shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml"))
 
 
 def changed(path: Path) -> list[tuple[str, str]]:

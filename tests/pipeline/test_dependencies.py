@@ -34,6 +34,7 @@ TOOLS = {
     "weighted_sum",
     "verify",
     "console",
+    "repair",
 }
 
 

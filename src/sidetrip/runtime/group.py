@@ -23,7 +23,7 @@ from typing import Any
 from sidetrip.config import Config
 from sidetrip.files import UnitFolders
 from sidetrip.runtime.devices import rank_devices
-from sidetrip.runtime.pool import WorkerKilledError, ending
+from sidetrip.runtime.pool import WorkerKilledError, check_semaphores, ending
 from sidetrip.runtime.progress import watching
 from sidetrip.runtime.units import Task, Worker, run_task, start_worker
 
@@ -37,6 +37,8 @@ def run_on_group(tasks: Sequence[Task], config: Config, bar: Any) -> None:
     ------
     WorkerKilledError
         If a rank was killed; what is finished is in its place.
+    FileError
+        As `check_semaphores`.
     """
     devices = rank_devices(config.runtime)
     # Read when torch is loaded, by this process and by the ranks, or when they meet.
@@ -51,6 +53,7 @@ def run_on_group(tasks: Sequence[Task], config: Config, bar: Any) -> None:
     from sidetrip.engine.parallel import RankLostError
 
     context = multiprocessing.get_context("spawn")
+    check_semaphores(context)
     errors = context.SimpleQueue()
     aside = tasks[0].folders.result.parent / ".ranks"
     # Only the first rank has something to say; gloo tells of its connections on standard output.
