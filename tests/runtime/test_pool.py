@@ -57,6 +57,6 @@ def test_without_room_for_semaphores_a_line_says_where(tmp_path, monkeypatch, nu
     with pytest.raises(FileError) as refused:
         run_units(cluster_units.crashing, [0], [1.0], smoke_config(), "test", Folders(tmp_path), processes)
     assert str(refused.value) == (
-        f"/dev/shm: no semaphores for worker processes can be made there ({os.strerror(number)}); mount it with 1 MB or "
-        "more (containers: --shm-size=64m), and run again"
+        f"/dev/shm: no semaphores for worker processes can be made there ({os.strerror(number)}); mount it with 1 MB "
+        "or more (containers: --shm-size=64m), and run again"
     )

@@ -17,7 +17,6 @@ from sidetrip.runtime.devices import gpu_count, resolve_device
 from sidetrip.runtime.progress import watching
 from sidetrip.runtime.units import Task, Worker, run_task, start_worker
 
-
 SEMAPHORES = 64  # more than a pool or a group of ranks makes; each takes a page of memory
 
 

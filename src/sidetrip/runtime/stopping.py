@@ -39,6 +39,13 @@ def end_at_once_when_asked(name: str) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
+def _same_group(parent: int) -> bool:
+    try:
+        return os.getpgid(parent) == os.getpgid(0)
+    except ProcessLookupError:
+        return False
+
+
 def _end(what: str, status: int) -> None:
     """End this process at once, with a line; a progress bar may stand where it begins."""
     with suppress(OSError):  # who read it may be gone, too
@@ -58,7 +65,8 @@ def end_with_dvc(name: str) -> None:
     parent = os.getppid()
 
     def watch() -> None:
-        while os.getppid() == parent:
+        # It may be gone already: who takes over an orphan is in another group of processes than dvc and its stages.
+        while os.getppid() == parent and _same_group(parent):
             time.sleep(0.1)
         _end(f"{name} ended with the dvc that started it", 1)
 
