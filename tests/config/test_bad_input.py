@@ -506,6 +506,13 @@ def test_pictures_of_several_runs_that_cannot_be_read(place, pictures, monkeypat
         f"data.train_split = train: 8 of 8 pictures cannot be read ({names} and 3 more); {MEND}",
         "prepare_data",
     )
+    listed = (place.folder / "scratch/smoke/prepare_data/unreadable.csv").read_text(encoding="utf-8").splitlines()
+    assert listed[0] == "file,reason"
+    assert [line.partition(",")[0] for line in listed[1:]] == [
+        *(f"pictures/train/{name}/{i}.jpg" for name in ("ant", "bee") for i in range(4)),
+        "pictures/test/ant/1.jpg",
+    ]
+    assert all(",damaged: image file is truncated" in line for line in listed[1:])
     shutil.rmtree(pictures / "train")
     shutil.copytree(pictures / "test", pictures / "train")
     truncate(pictures / "test" / "bee" / "2.jpg")

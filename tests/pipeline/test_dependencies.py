@@ -25,7 +25,17 @@ FLOORS = (
     "runtime",
 )
 # Tools that stand beside the floors and may use all of them.
-TOOLS = {"planning", "benchmark", "merge", "number_formats", "tensor_files", "weighted_sum", "verify"}
+TOOLS = {
+    "planning",
+    "benchmark",
+    "merge",
+    "number_formats",
+    "tensor_files",
+    "weighted_sum",
+    "verify",
+    "console",
+    "repair",
+}
 
 
 def code_of(stage: str) -> set[Path]:
