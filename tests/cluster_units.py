@@ -14,7 +14,7 @@ from sidetrip.runtime.units import worker
 
 def where(unit: int, folders: UnitFolders) -> dict[str, pd.DataFrame]:
     """A table, a file, and the process that made them."""
-    (folders.result / f"file_{unit}.txt").write_text(str(unit))
+    (folders.result / f"file_{unit}.txt").write_text(str(unit), encoding="utf-8")
     Path("processes").mkdir(exist_ok=True)
     Path(f"processes/{os.getpid()}").touch()
     return {"table": pd.DataFrame({"unit": [unit], "square": [unit**2], "device": [worker().device]})}
@@ -26,7 +26,7 @@ def where_after_a_loss(unit: int, folders: UnitFolders) -> dict[str, pd.DataFram
     half = folders.progress / "half"
     if unit == 1 and not half.exists():
         half.touch()
-        (folders.result / "file_1.txt").write_text("half")
+        (folders.result / "file_1.txt").write_text("half", encoding="utf-8")
         os.kill(os.getpid(), signal.SIGKILL)
     return where(unit, folders)
 
@@ -52,5 +52,5 @@ def endless(unit: int, folders: UnitFolders) -> dict[str, pd.DataFrame]:
 
 
 def scheduler_killer(unit: int, folders: UnitFolders) -> dict[str, pd.DataFrame]:
-    os.kill(int(Path("scheduler.pid").read_text()), signal.SIGKILL)
+    os.kill(int(Path("scheduler.pid").read_text(encoding="utf-8")), signal.SIGKILL)
     return {}

@@ -105,9 +105,9 @@ def layers(config: Config, case: str, folders: UnitFolders) -> dict[str, pd.Data
             for parameter in layer.parameters():
                 nn.init.uniform_(parameter, 0.5, 2.0, generator=random)
             ours.load_state_dict(layer.state_dict())
-            ours = use_whole_batch(ours, ranks())
-            assert list(ours.state_dict()) == list(layer.state_dict())
-            found = normalised(ours, x[ranks().part], dy[ranks().part], together=True)
+            together = use_whole_batch(ours, ranks())
+            assert list(together.state_dict()) == list(layer.state_dict())
+            found = normalised(together, x[ranks().part], dy[ranks().part], together=True)
             expected = normalised(layer.double(), x.double(), dy.double(), together=False)
             assert found.keys() == expected.keys()
             for name, value in expected.items():

@@ -201,6 +201,7 @@ def test_a_full_disk_is_one_line(tmp_path, kind):
         text=True,
         check=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+        encoding="utf-8",
     )
     assert len(result.stdout.splitlines()) == 1, result.stdout + result.stderr
     assert "File too large" in result.stdout

@@ -170,7 +170,7 @@ def test_only_what_is_needed_is_read(tmp_path, capsys):
     older.write_bytes(b"damaged")
     newer.write_bytes(b"damaged")
     save_file(tensors(300) | {"scalar": torch.tensor(float("nan"))}, between)
-    (tmp_path / "flat").write_text("0.5\n" * 300)
+    (tmp_path / "flat").write_text("0.5\n" * 300, encoding="utf-8")
     arguments = [*paths, older, newer, between, "--end", 400, "--multipliers", tmp_path / "flat"]
     merge(*arguments, "--output", tmp_path / "merged.safetensors")
     found, first, last = (load_file(path) for path in (tmp_path / "merged.safetensors", paths[0], paths[2]))
@@ -197,8 +197,8 @@ def test_every_way_to_ask(options, schedule, tmp_path, capsys):
     own = np.linspace(1.0, 0.5, 400)
     wanted = np.linspace(0.6, 0.0, 200)
     lists = {"--multipliers": Schedule.cosine(280).multipliers, "--kernel": Kernel.ema(300, 0.02).weights}
-    (tmp_path / "FILE").write_text("\n".join(map(repr, map(float, lists.get(options[0], wanted)))))
-    (tmp_path / "RATES").write_text("\n".join(map(repr, map(float, own))))
+    (tmp_path / "FILE").write_text("\n".join(map(repr, map(float, lists.get(options[0], wanted)))), encoding="utf-8")
+    (tmp_path / "RATES").write_text("\n".join(map(repr, map(float, own))), encoding="utf-8")
     rates = own if "RATES" in options else None
     expected = nearest_average(STEPS, schedule or Schedule(wanted / own[200:]), rates)
     merge("--steps", *STEPS, *(tmp_path / o if o in ("FILE", "RATES") else o for o in options), "--dry-run")
@@ -259,9 +259,9 @@ def test_steps_of_names(name, step, tmp_path):
 
 def test_what_is_wrong_is_one_line_and_nothing_is_written(tmp_path, capsys):
     paths, output = written(tmp_path), tmp_path / "merged.safetensors"
-    (tmp_path / "words").write_text("0.5 half")
-    (tmp_path / "nothing").write_text("")
-    (tmp_path / "ones").write_text("1\n" * 5)
+    (tmp_path / "words").write_text("0.5 half", encoding="utf-8")
+    (tmp_path / "nothing").write_text("", encoding="utf-8")
+    (tmp_path / "ones").write_text("1\n" * 5, encoding="utf-8")
     before = sorted(tmp_path.iterdir())
     content = [path.read_bytes() for path in paths]
 
@@ -356,7 +356,7 @@ def test_memory_is_that_of_a_few_blocks(tmp_path):
         "print(re.search(r'VmHWM:\\s+(\\d+)', pathlib.Path('/proc/self/status').read_text())[1])"
     )
     command = [sys.executable, "-c", script, *big(tmp_path, 300), *MERGE, "--output", tmp_path / "merged"]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, encoding="utf-8").stdout
     assert int(printed.split()[-1]) < 150 * 1024
     assert (tmp_path / "merged").stat().st_size > 300 * 2**20
 

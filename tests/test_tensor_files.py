@@ -140,7 +140,7 @@ def sharded(folder, tensors, index="model.safetensors.index.json"):
     places = {name: shards[i % 2] for i, name in enumerate(tensors)}
     for shard in shards:
         save_file({name: tensors[name] for name, place in places.items() if place == shard}, folder / shard)
-    (folder / index).write_text(json.dumps({"metadata": {"total_size": 0}, "weight_map": places}))
+    (folder / index).write_text(json.dumps({"metadata": {"total_size": 0}, "weight_map": places}), encoding="utf-8")
     return folder / index
 
 
@@ -156,12 +156,12 @@ def test_shards_are_one_snapshot(tmp_path, index):
 
 def test_the_index_decides_which_shard_a_tensor_is_taken_from(tmp_path):
     index = sharded(tmp_path / "shards", TENSORS)
-    places = json.loads(index.read_text())["weight_map"]
+    places = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
     other = next(shard for shard in places.values() if shard != places["n"])
     held = {name: TENSORS[name] for name, shard in places.items() if shard == other}
     save_file(held | {"n": torch.tensor(-1), "unlisted": torch.ones(1)}, tmp_path / "shards" / other)
     for chosen, value in ((places["n"], 7), (other, -1)):
-        index.write_text(json.dumps({"weight_map": places | {"n": chosen}}))
+        index.write_text(json.dumps({"weight_map": places | {"n": chosen}}), encoding="utf-8")
         found = read_snapshot(index).tensors
         assert found.keys() == {*TENSORS, "unlisted"}
         assert raw(found["n"]) == np.int64(value).tobytes()
@@ -169,19 +169,23 @@ def test_the_index_decides_which_shard_a_tensor_is_taken_from(tmp_path):
 
 def test_faults_of_shards_are_one_line(tmp_path):
     index = sharded(tmp_path / "shards", TENSORS)
-    content = json.loads(index.read_text())
+    content = json.loads(index.read_text(encoding="utf-8"))
 
     def says(message):
         with pytest.raises(FileError, match=message) as error:
             read_snapshot(tmp_path / "shards")
         assert "\n" not in str(error.value)
 
-    index.write_text(json.dumps({"weight_map": content["weight_map"] | {"more": "model-1-of-2.safetensors"}}))
+    index.write_text(
+        json.dumps({"weight_map": content["weight_map"] | {"more": "model-1-of-2.safetensors"}}), encoding="utf-8"
+    )
     says("model-1-of-2.safetensors: has no tensor more, which model.safetensors.index.json places there")
-    index.write_text(json.dumps({"weight_map": content["weight_map"] | {"n": "model-3-of-3.safetensors"}}))
+    index.write_text(
+        json.dumps({"weight_map": content["weight_map"] | {"n": "model-3-of-3.safetensors"}}), encoding="utf-8"
+    )
     says("model-3-of-3.safetensors: cannot be read")
     for wrong in ("", "[]", "{}", '{"weight_map": {"a": 3}}', '{"weight_map": {}}'):
-        index.write_text(wrong)
+        index.write_text(wrong, encoding="utf-8")
         says("not an index of shards")
     index.unlink()
     says("holds 0 indices of shards .* and 2 safetensors files; name the one")

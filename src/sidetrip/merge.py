@@ -21,6 +21,7 @@ from types import FrameType
 import numpy as np
 from numpy.typing import NDArray
 
+from sidetrip.console import write_any_text
 from sidetrip.files import FileError, replacing
 from sidetrip.kernels import Kernel, Schedule
 from sidetrip.snapshots import SnapshotAverage, nearest_average, relative_schedule
@@ -310,6 +311,7 @@ def run(options: argparse.Namespace) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Merge, or say in one line what is wrong and leave with status 2."""
     options = parser().parse_args(arguments)
+    write_any_text()
     try:
         with _cleaning_up_when_terminated():
             run(options)

@@ -18,6 +18,7 @@ from typing import Any
 
 from sidetrip.config import Config, load_params, resolve
 from sidetrip.config.known import KNOWN_DATASETS
+from sidetrip.console import write_any_text
 from sidetrip.engine.models import build_model
 from sidetrip.engine.state import initial_state, save_state
 from sidetrip.experiments.cases import cases, controls, longest, looks, trip_steps, widest
@@ -138,6 +139,7 @@ def main() -> None:
     parser.add_argument("variants", nargs="*", help="all of params.yaml unless given")
     parser.add_argument("--workers", type=int, nargs="+", default=WORKERS)
     options = parser.parse_args()
+    write_any_text()
     params = load_params(Path("params.yaml"))
     configs = [resolve(params, name) for name in options.variants or params.variants]
     sys.stdout.write("".join(f"{line}\n" for line in table(configs, options.workers)))

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import urllib.error
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from sidetrip.runtime import stage as on_stage
 from sidetrip.runtime.units import run_task
 
 ROOT = Path(__file__).parents[2]
-PARAMS = OmegaConf.to_container(OmegaConf.load(ROOT / "params.yaml"))
+PARAMS: Any = OmegaConf.to_container(OmegaConf.load(ROOT / "params.yaml"))
 INF, NAN = float("inf"), float("nan")
 FIT = (
     "between the last branch point (30) and the end of the run (40); shorten it, branch earlier or raise burn_in.steps"
@@ -224,7 +225,7 @@ def listing(folder: Path) -> list[str]:
     return sorted(found)
 
 
-def said(stderr: str) -> list[str]:
+def without_progress(stderr: str) -> list[str]:
     """The lines of stderr, progress bars and the account at the end aside; without the reasons why a picture is bad."""
     aside = ("picture/s", " pictures found, ")
     lines = [line for line in stderr.splitlines() if line and not any(text in line for text in aside)]
@@ -257,7 +258,7 @@ class Place:
             section, _, name = key.rpartition(".")
             smoke = self.params if section == "runtime" else self.params["variants"]["smoke"]
             (smoke.setdefault(section, {}) if section else smoke)[name] = value
-        (self.folder / "params.yaml").write_text(yaml.safe_dump(self.params))
+        (self.folder / "params.yaml").write_text(yaml.safe_dump(self.params), encoding="utf-8")
 
     def run(self, stage: str, *arguments: str) -> tuple[int, list[str]]:
         """Exit status, and the lines that the stage says about itself; the rest of stderr is progress."""
@@ -270,7 +271,7 @@ class Place:
         if isinstance(status, str):  # what Python itself does with it on the way out
             sys.stderr.write(f"{status}\n")
             status = 1
-        return int(status or 0), said(self._capsys.readouterr().err)
+        return int(status or 0), without_progress(self._capsys.readouterr().err)
 
     def configure(self) -> tuple[int, list[str]]:
         return self.run("configure", "smoke", "reports/smoke/config.yaml")
@@ -319,7 +320,7 @@ def test_a_value_that_does_not_fit(place, key, value, message):
 
 @pytest.mark.parametrize(("text", "message"), BAD_FILES)
 def test_params_yaml_itself(place, text, message):
-    (place.folder / "params.yaml").write_text(text)
+    (place.folder / "params.yaml").write_text(text, encoding="utf-8")
     place.refuses(message)
 
 
@@ -375,9 +376,14 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
 
 
+def replace_by_empty(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
 def replace_by_file(folder: Path) -> None:
     shutil.rmtree(folder)
-    folder.write_text("not a folder")
+    folder.write_text("not a folder", encoding="utf-8")
 
 
 BAD_PICTURES = [
@@ -409,7 +415,7 @@ BAD_PICTURES = [
     ),
     (
         "prepare_data",
-        lambda p: [shutil.rmtree(p / "train" / name) for name in ("ant", "bee")],
+        lambda p: replace_by_empty(p / "train"),
         "data.train_split = train: pictures/train holds 0 class folders; it needs at least 2",
     ),
     (
@@ -435,7 +441,7 @@ BAD_PICTURES = [
     ),
     (
         "prepare_data",
-        lambda p: (p / "train" / "ant" / "2.jpg").write_text("no picture"),
+        lambda p: (p / "train" / "ant" / "2.jpg").write_text("no picture", encoding="utf-8"),
         f"data.train_split = train: 1 of 8 pictures cannot be read (pictures/train/ant/2.jpg); {MEND}",
     ),
     (
@@ -510,8 +516,12 @@ def test_pictures_of_several_runs_that_cannot_be_read(place, pictures, monkeypat
     ],
 )
 def test_more_samples_than_a_folder_holds(place, pictures, key, value, message):
-    small = {"burn_in.batch_size": 2, "evaluation.train_samples": 8, "evaluation.recalibration_samples": 8}
-    small["single_step.batch_sizes"] = [2]
+    small = {
+        "burn_in.batch_size": 2,
+        "evaluation.train_samples": 8,
+        "evaluation.recalibration_samples": 8,
+        "single_step.batch_sizes": [2],
+    }
     place.change(**small | {key: value})
     place.refuses(message, "prepare_data")
 
@@ -645,7 +655,7 @@ def test_a_download_that_arrives_corrupted(place, downloads, monkeypatch):
 
 def test_a_file_where_downloads_should_go(place, downloads):
     downloads.parent.mkdir()
-    downloads.write_text("not a folder")
+    downloads.write_text("not a folder", encoding="utf-8")
     place.refuses("data.root = scratch/downloads: a file; name the folder that downloads go to")
 
 
@@ -707,7 +717,7 @@ def test_another_folder_than_the_root_of_the_repository(place):
 
 def test_a_file_where_reports_should_be(place):
     place.change()
-    (place.folder / "reports").write_text("not a folder")
+    (place.folder / "reports").write_text("not a folder", encoding="utf-8")
     place.refuses(
         "reports/smoke/config.yaml: cannot be written (Not a directory); make room or set its permissions, and run "
         "again: what is finished is kept"
@@ -727,7 +737,7 @@ def test_a_folder_that_is_read_only(place):
 def test_a_file_where_runs_should_be(place):
     place.change()
     small_sheets(place.folder, 520)
-    (place.folder / "runs").write_text("not a folder")
+    (place.folder / "runs").write_text("not a folder", encoding="utf-8")
     place.refuses(
         "runs/smoke/prepare_data: cannot be written (Not a directory); make room or set its permissions, and run "
         "again: what is finished is kept",
@@ -763,7 +773,10 @@ def test_settings_edited_by_hand(place):
     place.change()
     assert place.configure() == (0, [])
     path = place.folder / "reports/smoke/config.yaml"
-    path.write_text("".join(line for line in path.read_text().splitlines(True) if "momentum" not in line))
+    path.write_text(
+        "".join(line for line in path.read_text(encoding="utf-8").splitlines(True) if "momentum" not in line),
+        encoding="utf-8",
+    )
     status, lines = place.run("prepare_data", "-cd", "reports/smoke")
     assert lines == [
         "sidetrip: reports/smoke/config.yaml: damaged or edited by hand; edit params.yaml instead, and write it anew "
@@ -821,7 +834,8 @@ def test_a_process_of_its_own(place, pictures, stage, arguments, status, message
         capture_output=True,
         text=True,
         check=False,
+        encoding="utf-8",
     )
     assert result.returncode == status
-    assert said(result.stderr) == [f"sidetrip: {message}"]
+    assert without_progress(result.stderr) == [f"sidetrip: {message}"]
     assert listing(place.folder) == before

@@ -79,11 +79,11 @@ def repository_in(folder: Path, pictures: Path) -> Path:
     """A repository whose smoke variant has these pictures, configured."""
     for name in ("dvc.yaml", "src", "stages", "datasets"):
         (folder / name).symlink_to(ROOT / name)
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     data = {"source": "folder", "name": "kinds", "root": str(pictures), "size": 14, "stored": SIDE}
     params |= {"active": ["smoke"], "variants": {"smoke": params["variants"]["smoke"] | {"data": data}}}
     params["variants"]["smoke"]["evaluation"]["validation_samples"] = 0
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     save_config(resolve(load_params(folder / "params.yaml"), "smoke"), folder / "reports/smoke/config.yaml")
     return folder
 
@@ -91,7 +91,7 @@ def repository_in(folder: Path, pictures: Path) -> Path:
 def start(folder: Path, workers: int = 2) -> subprocess.Popen[str]:
     line = [sys.executable, str(ROOT / "stages/prepare_data.py"), "-cd", "reports/smoke"]
     here = environment(SIDETRIP_WORKERS=str(workers), PYTHONPATH=str(ROOT / "src"))
-    return subprocess.Popen(line, cwd=folder, env=here, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(line, cwd=folder, env=here, stderr=subprocess.PIPE, text=True, encoding="utf-8")
 
 
 def finished(folder: Path) -> dict[str, int]:

@@ -131,7 +131,7 @@ def test_hidden_files_and_folders_are_left_out(tree):
     (tree / "train" / "ant" / "._0.png").write_bytes(b"what another system leaves behind")
     (tree / "train" / "ant" / ".hidden").mkdir()
     (tree / "train" / "ant" / ".hidden" / "0.png").write_bytes(b"likewise")
-    (tree / "train" / "ant" / "notes.txt").write_text("no picture")
+    (tree / "train" / "ant" / "notes.txt").write_text("no picture", encoding="utf-8")
     train, _ = load_source(config(tree))
     assert (len(train), train.classes) == (6, ("ant", "bee"))
 

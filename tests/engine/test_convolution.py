@@ -58,7 +58,12 @@ print("right")
 def test_gradients_of_every_width_stride_and_kernel_size():
     environment = {**os.environ, **CAPPED, "PYTHONPATH": "src"}
     result = subprocess.run(
-        [sys.executable, "-c", GRADIENTS], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", GRADIENTS],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        encoding="utf-8",
     )
     assert result.returncode == 0, result.stderr[-500:]
     assert result.stdout == "right\n"
@@ -70,14 +75,14 @@ def test_it_is_the_map_of_the_layer_that_it_replaces(stride, padding):
     layer = nn.Conv2d(6, 4, 1, stride, padding=padding, groups=2)
     x = torch.randn(3, 6, 9, 8)
     expected = layer(x)
-    (safe,) = use_safe_convolutions(nn.Sequential(layer))
+    (safe,) = use_safe_convolutions(nn.Sequential(layer)).children()
     assert isinstance(safe, PointwiseConvolution)
     torch.testing.assert_close(safe(x), expected)
 
 
 def test_other_convolutions_stay_what_they_are():
     layers = nn.Sequential(nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 3, 2), nn.Conv1d(2, 2, 1, 2))
-    assert [type(layer) for layer in use_safe_convolutions(layers)] == [nn.Conv2d, nn.Conv2d, nn.Conv1d]
+    assert [type(layer) for layer in use_safe_convolutions(layers).children()] == [nn.Conv2d, nn.Conv2d, nn.Conv1d]
 
 
 def test_no_network_that_is_built_has_a_strided_pointwise_convolution_of_torch():

@@ -91,7 +91,12 @@ def test_only_what_is_asked_for_is_read(packed):
     loader = mapped(packed)
     read = []
     original = loader._shards.copy
-    loader._shards.copy = lambda indices, target: (read.extend(indices), original(indices, target))
+
+    def copy(indices, target):
+        read.extend(indices)
+        original(indices, target)
+
+    loader._shards.copy = copy
     stream = TrainingStream(loader, 0, "train", 8)
     stream.batch(1, slice(0, 3))
     loader._ahead.finished()

@@ -1,6 +1,5 @@
 """Units over several processes: the results of one up to rounding; kills change no byte; an error is one line."""
 
-import os
 import random
 import re
 import subprocess
@@ -17,6 +16,7 @@ import pytest
 import torch
 from helpers import random_lab, smoke_config
 from safetensors.torch import load_file
+from smoke import environment, linked
 
 from sidetrip.config import ConfigError
 from sidetrip.engine.state import save_state
@@ -30,18 +30,11 @@ from sidetrip.runtime.pool import WorkerKilledError
 from sidetrip.runtime.provenance import PROVENANCE, provenance
 from sidetrip.runtime.scratch import open_scratch
 
-ROOT = Path(__file__).parents[2]
 CASES = ["float64", "float32", "in_parts", "layers", "apart", "full_disk"]  # the last one ends the group
 ON_GPUS = ["float64", "float32", "in_parts", "apart", "full_disk"]
+ON_TWO = environment(SIDETRIP_PROCESSES="2", SIDETRIP_DEVICE="cpu")
 RANKS = 3  # with two, the order of a sum does not matter
 TOLERANCES = {"float64": 1e-10, "float32": 1e-4}
-
-
-def make_repository(folder: Path) -> Path:
-    """A root of a repository in which the stages of the smoke variant can run."""
-    for name in ("dvc.yaml", "params.yaml", "src", "stages", "datasets"):
-        (folder / name).symlink_to(ROOT / name)
-    return folder
 
 
 # The arithmetic, all of it on one group
@@ -57,7 +50,7 @@ class Group:
         self.folder, self.cases = folder, cases
         self.lab = random_lab(folder / "data", config)
         with pytest.MonkeyPatch.context() as patch:
-            patch.chdir(make_repository(folder))
+            patch.chdir(linked(folder))
             with open_scratch(config, "quadratic", processes) as self.scratch, pytest.raises(FileError) as raised:
                 costs = [1.0] * len(cases)
                 run_units(partial(parallel_units.unit, config), cases, costs, config, "test", self.scratch, processes)
@@ -186,7 +179,9 @@ def test_parts_of_a_batch_put_together_are_the_batch(lab, kind, size):
 
 def test_one_process_loads_nothing_of_it():
     found = subprocess.check_output(
-        [sys.executable, "-c", "import sys, sidetrip.experiments.burn_in; print(*sys.modules)"], text=True
+        [sys.executable, "-c", "import sys, sidetrip.experiments.burn_in; print(*sys.modules)"],
+        text=True,
+        encoding="utf-8",
     ).split()
     assert "sidetrip.engine.training" in found
     for name in ("sidetrip.runtime.group", "sidetrip.engine.parallel.batchnorm", "torch.distributed.launcher"):
@@ -199,21 +194,16 @@ def test_one_process_loads_nothing_of_it():
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory) -> Path:
     """A repository with the data of the smoke variant."""
-    root = make_repository(tmp_path_factory.mktemp("root"))
-    configured = [sys.executable, "stages/configure.py", "smoke", "reports/smoke/config.yaml"]
-    subprocess.run(configured, cwd=root, env=environment(), check=True)
+    root = linked(tmp_path_factory.mktemp("root"))
     assert finish(stage(root, "prepare_data"))[0] == 0
     return root
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT / "src"), "SIDETRIP_PROCESSES": "2", "SIDETRIP_DEVICE": "cpu"}
 
 
 def stage(root: Path, name: str, *overrides: str) -> psutil.Popen:
     """Start a stage of one seed over two processes."""
     command = [sys.executable, f"stages/{name}.py", "-cd", "reports/smoke", "seeds=[0]", *overrides]
-    return psutil.Popen(command, cwd=root, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "encoding": "utf-8"}
+    return psutil.Popen(command, cwd=root, env=ON_TWO, **pipes)
 
 
 def finish(process: psutil.Popen) -> tuple[int, list[str]]:

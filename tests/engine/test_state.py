@@ -5,8 +5,11 @@ import torch
 from helpers import advanced, assert_same_bits
 from torch import nn
 
+from sidetrip.engine.models import build_model
 from sidetrip.engine.state import TrainState, distance, initial_state, lerp, load_state, restore, save_state, state_path
 from sidetrip.files import sealing
+
+NHWC = {"memory_format": torch.channels_last}
 
 
 def test_state_survives_the_disk(lab, snapshots, tmp_path):
@@ -33,8 +36,23 @@ def test_state_of_another_architecture_is_refused(lab):
         restore(initial_state(nn.Linear(2, 2)), lab.model())
 
 
-def test_a_distance_has_the_same_bits_from_the_disk(lab, snapshots, tmp_path):
-    """Sums go by the names, not by the order in which a file happens to hold the tensors."""
+@pytest.mark.parametrize("seed", range(20))
+def test_a_distance_has_the_same_bits_from_the_disk(seed, tmp_path):
+    """Sums go by names and indices, not by the order in which memory or a file happens to hold the numbers."""
+    states = [
+        initial_state(build_model("resnet8", width=16, stem="cifar", channels=1, classes=10, seed=key).to(**NHWC))
+        for key in (seed, seed + 100)
+    ]
+    with sealing(tmp_path / "states") as folder:
+        for number, state in enumerate(states):
+            save_state(state, state_path(folder, number))
+    loaded = [load_state(state_path(tmp_path / "states", number)) for number in range(len(states))]
+    expected = distance(*states)
+    assert {distance(a, b) for a in (states[0], loaded[0]) for b in (states[1], loaded[1])} == {expected}
+    assert distance(*reversed(states)) == expected
+
+
+def test_a_distance_from_a_run_has_the_same_bits_from_the_disk(lab, snapshots):
     start, end = (load_state(state_path(snapshots, step)) for step in (15, 40))
     live = advanced(lab, start, 25)
     assert list(live.weights) != list(end.weights)  # else there is nothing to see

@@ -90,7 +90,10 @@ def test_a_worker_does_without_torch_s_compiler(tmp_path):
     """To import it takes longer than a small unit."""
     command = [sys.executable, "-c", STEPS_IN_A_WORKER, str(tmp_path)]
     paths = {**os.environ, "PYTHONPATH": "src:tests"}
-    assert subprocess.run(command, env=paths, capture_output=True, text=True, check=True).stdout == "False\n"
+    assert (
+        subprocess.run(command, env=paths, capture_output=True, text=True, check=True, encoding="utf-8").stdout
+        == "False\n"
+    )
 
 
 @pytest.mark.parametrize("bad", [4, 9])

@@ -40,9 +40,9 @@ def test_every_look_against_trips_written_out(lab, branched):
             assert row["different_batches_cosine"] == pytest.approx(cosine(*seen[trip]), abs=1e-5)
             assert row["fixed_norm"] == pytest.approx(float(seen[trip][0].norm()), rel=1e-5)
             assert row["training_norm"] == pytest.approx(float(seen[trip][1].norm()), rel=1e-5)
-        row = tables["between_trips"].set_index("trip_step").loc[look]
-        assert row["fixed_cosine"] == pytest.approx(cosine(seen["constant"][0], seen["linear"][0]), abs=1e-5)
-        assert row["training_cosine"] == pytest.approx(cosine(seen["constant"][1], seen["linear"][1]), abs=1e-5)
+        between = tables["between_trips"].set_index("trip_step").loc[look]
+        assert between["fixed_cosine"] == pytest.approx(cosine(seen["constant"][0], seen["linear"][0]), abs=1e-5)
+        assert between["training_cosine"] == pytest.approx(cosine(seen["constant"][1], seen["linear"][1]), abs=1e-5)
 
 
 def test_looks_begin_with_the_first_step_and_end_with_the_last():

@@ -2,36 +2,15 @@
 
 import pandas as pd
 import pytest
-from helpers import advanced, smoke_config
+from helpers import advanced
 
 from sidetrip.engine import training
 from sidetrip.engine.state import distance, load_state, state_path, with_weights
-from sidetrip.experiments import running_averages
 from sidetrip.experiments import side_trips as trips
-from sidetrip.experiments.cases import Case, Look, Window, cases, longest, looks, shared_trips, widest, windows
+from sidetrip.experiments.cases import Case, Look, cases, looks
 from sidetrip.experiments.evaluator import evaluator
 from sidetrip.kernels import Kernel
 from sidetrip.measure.averaging import RunningAverage
-
-
-def test_trips_share_a_run_where_one_schedule_begins_another():
-    compared = [Case("two_point", Kernel.two_point(k)) for k in (1, 4, 9)]
-    compared += [Case("swa", Kernel.swa(k)) for k in (4, 9)]
-    shared = shared_trips(compared)
-    assert sorted((schedule.steps, sorted(case.window for case in begun)) for schedule, begun in shared) == [
-        (4, [4]),
-        (9, [1, 4, 9]),
-        (9, [9]),
-    ]
-
-
-def test_the_widest_windows_are_looked_at_several_times():
-    config = smoke_config()
-    wide, narrow = Case("swa", Kernel.swa(10)), Case("swa", Kernel.swa(5))
-    assert [case.window for case in widest(cases(config))] == [10, 10, 10]
-    assert looks(config, wide) == [Look(10, 0, 10), Look(10, 1, 9), Look(10, 2, 8)]
-    assert looks(config, narrow) == [Look(5, 0, 5)]
-    assert [look.step for look in looks(config)] == [0, 1, 5, 10, 9, 8]
 
 
 def test_side_trip_tables(lab, snapshots):
@@ -72,31 +51,6 @@ def test_an_average_is_scored_on_batches_as_a_step_sees_them(lab, snapshots):
     row = scores.query("kernel == 'swa' and window_steps == 5 and split == 'batches'").iloc[0]
     assert row["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
     assert set(scores.query("split == 'batches'")["model"]) == {"average"}
-
-
-def test_running_averages_are_those_of_the_side_trips(lab, snapshots):
-    """Averaged with trips or without, what lies on the main trajectory is the same."""
-    (start,) = lab.replay(0, [20])
-    scores = trips.measure(lab, start, 0)["side_trips"]
-    along = running_averages.measure(lab, Window(0, 20))["running_averages"]
-    averages = scores.query(
-        "model == 'average' and split != 'batches' and window_steps == 10 and kernel in ['swa', 'ema']"
-    )
-    found = along.query("kernel in ['swa', 'ema']").set_index(["kernel", "split"])["loss"].sort_index()
-    assert found.to_dict() == averages.set_index(["kernel", "split"])["loss"].sort_index().to_dict()
-    assert set(along["step"]) == {20, 21, 25, 28, 29, 30}
-    momentary = scores.query("model == 'momentary' and window_steps == 10 and look == 2 and split == 'train'")
-    here = along.query("kernel == 'none' and step == 28 and split == 'train'")
-    assert here["loss"].tolist() == momentary["loss"].tolist()
-
-
-@pytest.mark.parametrize("every", [1, 3, 10, 25, 30, 40])
-def test_running_averages_begin_every_so_often_and_end_within_the_run(every):
-    config = smoke_config(**{"side_trips.every": every})
-    starts = [window.start for window in windows(config)]
-    assert starts == list(range(0, 31, every))
-    assert starts[-1] + longest(config) <= config.burn_in.steps
-    assert {window.seed for window in windows(config)} == {config.seeds[0]}
 
 
 def _wild(monkeypatch) -> None:

@@ -68,6 +68,6 @@ def test_a_method_that_is_added_gets_a_panel(monkeypatch):
 def test_the_measured_curvature_is_marked():
     tables, settings = all_tables(), config()
     (axes,) = side_trips.draw(tables, settings)["rate_factors"].axes
-    mark = next(line for line in axes.get_lines() if line.get_label().startswith("measured"))
+    mark = next(line for line in axes.get_lines() if str(line.get_label()).startswith("measured"))
     rate = settings.burn_in.rate / (1 - settings.burn_in.momentum)
     assert mark.get_xdata()[0] == pytest.approx(rate)  # curvature is minus the slope in these tables

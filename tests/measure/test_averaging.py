@@ -5,7 +5,7 @@ import torch
 from helpers import advanced
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from sidetrip.engine.state import load_state, restore, state_path, with_weights
+from sidetrip.engine.state import TrainState, load_state, restore, state_path, with_weights
 from sidetrip.engine.training import Position
 from sidetrip.kernels import Kernel
 from sidetrip.measure.averaging import RunningAverage
@@ -64,4 +64,4 @@ def test_average_refuses_half_a_window():
 
 
 def _position(step, weight):
-    return Position(step, {"w": weight}, None, lambda: None)
+    return Position(step, {"w": weight}, None, lambda: TrainState(step, {"w": weight}, {}, {}))

@@ -15,7 +15,7 @@ import psutil
 from sidetrip.runtime import arithmetic
 
 ROOT = Path(__file__).parents[2]
-ACTIVE = "active: [fashion_mnist, fashion_mnist_cosine]"
+ACTIVE = "active:\n- fashion_mnist\n- fashion_mnist_cosine\n"
 RESULTS = ("runs", "reports", "dvc.lock")
 
 
@@ -34,23 +34,39 @@ def environment(**changes: str) -> dict[str, str]:
 
 def clone(folder: Path, *changes: tuple[str, str]) -> Path:
     """Copy what git would take into a repository of its own, with params.yaml changed."""
-    listed = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, text=True)
+    command = ["git", "ls-files", "-co", "--exclude-standard"]
+    listed = subprocess.check_output(command, cwd=ROOT, text=True, encoding="utf-8")
     for name in listed.splitlines():
         if (ROOT / name).is_file() and not name.startswith("reports/") and name != "dvc.lock":
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-    params = (folder / "params.yaml").read_text()
-    for old, new in ((ACTIVE, "active: [smoke]"), *changes):
+    params = (folder / "params.yaml").read_text(encoding="utf-8")
+    for old, new in ((ACTIVE, "active: [smoke]\n"), *changes):
         assert old in params
         params = params.replace(old, new)
-    (folder / "params.yaml").write_text(params)
+    (folder / "params.yaml").write_text(params, encoding="utf-8")
     subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
+    return folder
+
+
+def linked(folder: Path) -> Path:
+    """A root of a repository in which stages of the smoke variant run by hand, on the code that is here."""
+    for name in ("dvc.yaml", "params.yaml", "src", "stages", "datasets"):
+        (folder / name).symlink_to(ROOT / name)
+    command = [sys.executable, "stages/configure.py", "smoke", "reports/smoke/config.yaml"]
+    subprocess.run(command, cwd=folder, env=environment(), check=True)
     return folder
 
 
 def dvc(folder: Path, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["dvc", *arguments], cwd=folder, env=environment(**changes), capture_output=True, text=True, check=False
+        ["dvc", *arguments],
+        cwd=folder,
+        env=environment(**changes),
+        capture_output=True,
+        text=True,
+        check=False,
+        encoding="utf-8",
     )
 
 
@@ -66,6 +82,7 @@ def start(
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size)),
+        encoding="utf-8",
     )
 
 

@@ -3,7 +3,9 @@
 import random
 import runpy
 import shutil
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -79,6 +81,29 @@ def test_workers_end_with_their_stage(copy):
     assert alive == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_ends_a_stage_and_its_workers_and_loses_nothing(copy, number):
+    before = digests(copy, *RESULTS)
+    stage = start(copy, "side_trips", SIDETRIP_WORKERS="2")
+    wait_until(lambda: list((copy / "scratch" / "smoke" / "side_trips").glob("*/unit_0000?")), stage)
+    workers = stage.children(recursive=True)
+    for process in [stage, *workers] if number == signal.SIGINT else [stage]:  # a Ctrl-C goes to all in the terminal
+        with suppress(psutil.NoSuchProcess):  # it has ended with its stage
+            process.send_signal(number)
+    _, stderr = stage.communicate(timeout=2)
+    assert stage.returncode == 128 + number
+    _, alive = psutil.wait_procs(workers, timeout=2)
+    assert alive == []
+    (line,) = said(stderr)
+    name = signal.Signals(number).name
+    assert line == (
+        f"sidetrip: stage side_trips was stopped by {name}; what is finished is kept, run the same command to go on"
+    )
+    assert "Traceback" not in stderr
+    assert end(start(copy, "side_trips"))[0] == 0
+    assert digests(copy, *RESULTS) == before
+
+
 @pytest.mark.parametrize(
     ("stage_name", "file"),
     [
@@ -119,7 +144,7 @@ def test_code_that_changes_under_way_spoils_no_result(copy):
     stage = start(copy, "side_trips")
     scratch = copy / "scratch" / "smoke" / "side_trips"
     wait_until(lambda: list(scratch.glob("*/unit_*")), stage)
-    with (copy / "src" / "sidetrip" / "measure" / "averaging.py").open("a") as file:
+    with (copy / "src" / "sidetrip" / "measure" / "averaging.py").open("a", encoding="utf-8") as file:
         file.write("\n# edited\n")
     status, stderr = end(stage)
     assert status == 2

@@ -10,16 +10,16 @@ from sidetrip.verdicts.statements import statements
 
 def test_everything_is_there(done):
     report = done / "reports" / "smoke"
-    claims = json.loads((report / "claims.json").read_text())
+    claims = json.loads((report / "claims.json").read_text(encoding="utf-8"))
     assert [row["id"] for row in claims] == [statement.id for statement in statements()]
     for row in claims:
         assert {"id", "source", "statement", "value", "low", "high", "n", "criterion", "verdict"} <= row.keys()
         assert ("reason" in row) == (row["verdict"] == "not measured")
-    text = (report / "README.md").read_text()
+    text = (report / "README.md").read_text(encoding="utf-8")
     for picture in ("figure_1", "figure_2", "figure_5"):
         assert f"(figures/{picture}.png)" in text
         assert (report / "figures" / f"{picture}.png").stat().st_size > 10_000
-    assert "(smoke/README.md)" in (done / "reports" / "README.md").read_text()
+    assert "(smoke/README.md)" in (done / "reports" / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_second_repro_does_nothing(copy):
@@ -32,7 +32,9 @@ def test_a_second_repro_does_nothing(copy):
 
 def test_one_edit_reruns_just_what_it_touches(copy):
     params = copy / "params.yaml"
-    params.write_text(params.read_text().replace("quadratic_own: 0.98", "quadratic_own: 0.97"))
+    params.write_text(
+        params.read_text(encoding="utf-8").replace("quadratic_own: 0.98", "quadratic_own: 0.97"), encoding="utf-8"
+    )
     result = dvc(copy, "repro")
     assert result.returncode == 0, result.stderr
     ran = [line.split("'")[1].split("@")[0] for line in result.stdout.splitlines() if line.startswith("Running stage")]

@@ -99,9 +99,8 @@ def test_a_method_that_is_added_is_reported(monkeypatch):
     added = replace(
         METHODS[0], name="late_swa", title="Late SWA", phrase="late SWA", kernels=lambda _: [Kernel.swa(10)]
     )
-    for module in (render, judge, statements, rows):
+    for module in (render, judge, statements):
         monkeypatch.setattr(module, "METHODS", (*METHODS, added))
-    monkeypatch.setitem(rows.OF_METHOD, "average_is_schedule_late_swa", "late_swa")
     scores = side_trips()
     scores = pd.concat([scores, scores[scores["kernel"] == "swa"].assign(kernel="late_swa")])
     text = page(all_tables(side_trips=scores))

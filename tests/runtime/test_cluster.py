@@ -5,7 +5,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +14,14 @@ import cluster_units
 import psutil
 import pytest
 import torch
+from smoke import wait_until
 
 from sidetrip.config import ConfigError, Runtime, load_params, resolve
-from sidetrip.files import FileError, UnitFolders, files_in
+from sidetrip.files import files_in
 from sidetrip.runtime import arithmetic, cluster
 from sidetrip.runtime.executor import run_units
 from sidetrip.runtime.provenance import versions
-from sidetrip.runtime.scratch import open_scratch, unit_folders
-from sidetrip.runtime.units import Task, run_task
+from sidetrip.runtime.scratch import open_scratch
 
 ROOT = Path(__file__).parents[2]
 CONFIG = resolve(load_params(ROOT / "params.yaml"), "smoke")
@@ -42,7 +41,8 @@ def root(tmp_path_factory):
 def repository(root, monkeypatch):
     monkeypatch.chdir(root)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'src'}:{ROOT / 'tests'}:{ROOT / 'tests' / 'runtime'}")
+    places = ("src", "tests", "tests/pipeline", "tests/runtime")
+    monkeypatch.setenv("PYTHONPATH", ":".join(str(ROOT / place) for place in places))
     yield root
     for made in ("scratch", "processes"):
         shutil.rmtree(root / made, ignore_errors=True)
@@ -68,13 +68,6 @@ def results(function, **runtime) -> dict[str, bytes]:
     return found
 
 
-def wait_until(condition, seconds=120.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 @contextmanager
 def a_cluster(*workers: tuple[Path, tuple[str, ...]]):
     """Address of a scheduler with workers, each of a folder and arguments."""
@@ -84,7 +77,7 @@ def a_cluster(*workers: tuple[Path, tuple[str, ...]]):
     host, port = address.split(":")
     dask, options = [sys.executable, "-m", "dask"], ["--no-dashboard"]
     processes = [subprocess.Popen([*dask, "scheduler", "--host", host, "--port", port, *options])]
-    Path("scheduler.pid").write_text(str(processes[0].pid))
+    Path("scheduler.pid").write_text(str(processes[0].pid), encoding="utf-8")
     try:
         for folder, arguments in workers:
             command = [*dask, "worker", address, "--host", host, *options, *(arguments or ("--nthreads", "1"))]
@@ -139,7 +132,7 @@ def test_a_scheduler_that_ends_is_one_line(repository):
 def test_workers_of_this_machine_end_with_a_killed_stage(repository):
     script = "import cluster_units, test_cluster; test_cluster.results(cluster_units.endless, executor='dask')"
     stage = psutil.Popen([sys.executable, "-c", f"if __name__ == '__main__': {script}"])
-    wait_until(lambda: len(list(Path("processes").glob("*"))) == 2)
+    wait_until(lambda: len(list(Path("processes").glob("*"))) == 2, stage)
     there = [psutil.Process(int(path.name)) for path in Path("processes").iterdir()]
     stage.kill()
     stage.wait()
@@ -197,7 +190,7 @@ def test_no_scheduler_is_one_line(repository, monkeypatch):
 def test_a_scheduler_file_that_leads_nowhere_is_one_line(repository, monkeypatch, content, message):
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
     if content is not None:
-        Path("scheduler.json").write_text(content)
+        Path("scheduler.json").write_text(content, encoding="utf-8")
     with pytest.raises(ConfigError, match=f"^runtime.dask_scheduler_file = scheduler.json: {message}"):
         results(cluster_units.where, executor="dask", dask_scheduler_file="scheduler.json")
 
@@ -254,7 +247,7 @@ def test_an_edited_library_is_other_code(tmp_path, monkeypatch):
     shutil.copytree(cluster.LIBRARY, tmp_path / "sidetrip", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(cluster, "LIBRARY", tmp_path / "sidetrip")
     assert cluster._library() == cluster.LOADED
-    (tmp_path / "sidetrip" / "kernels.py").write_text("")
+    (tmp_path / "sidetrip" / "kernels.py").write_text("", encoding="utf-8")
     assert cluster._library() != cluster.LOADED
 
 
@@ -263,60 +256,3 @@ def test_only_a_gpu_of_a_cluster_is_asked_for():
     assert cluster._needs(here) == {}
     assert cluster._needs(replace(here, dask_address="host:1")) == {"resources": {"GPU": 1}}
     assert cluster._needs(replace(here, dask_address="host:1", device="cpu")) == {}
-
-
-# Two attempts at one unit, the first of which was given up for lost and is alive
-
-
-def attempt(folders: UnitFolders, during=lambda: None) -> list[str]:
-    """An attempt that adds to the progress it finds, which is returned; something happens before it finishes."""
-    seen: list[str] = []
-
-    def unit(_, mine: UnitFolders):
-        mine.progress.mkdir(parents=True, exist_ok=True)
-        seen.extend(sorted(path.name for path in mine.progress.iterdir()))
-        (mine.progress / "step").touch()
-        during()
-        (mine.result / "result.txt").write_text("the same bytes")
-        return {}
-
-    run_task(Task(unit, None, folders))
-    return seen
-
-
-def folders_in(folder: Path) -> UnitFolders:
-    return unit_folders(folder, "unit_00000")
-
-
-def contents(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-
-
-WHOLE = {"unit_00000/result.txt", "unit_00000/provenance.json", "unit_00000/SHA256SUMS"}
-
-
-def test_a_second_attempt_takes_over_the_progress_and_both_may_finish(tmp_path):
-    folders, seen = folders_in(tmp_path), []
-    attempt(folders, during=lambda: seen.extend(attempt(folders)))
-    assert seen == ["step"]
-    assert contents(tmp_path) == WHOLE
-
-
-def test_progress_of_a_failed_attempt_is_kept(tmp_path):
-    folders = folders_in(tmp_path)
-
-    def fail() -> None:
-        raise FileError("no room")
-
-    with pytest.raises(FileError, match="no room"):
-        attempt(folders, during=fail)
-    assert not folders.result.exists()
-    assert attempt(folders) == ["step"]
-    assert contents(tmp_path) == WHOLE
-
-
-def test_a_finished_unit_is_not_run_again(tmp_path):
-    folders, again = folders_in(tmp_path), []
-    attempt(folders)
-    attempt(folders, during=lambda: again.append(True))
-    assert again == []

@@ -9,6 +9,7 @@ from pathlib import Path
 from sidetrip.benchmark import comparison, measurements, workers
 from sidetrip.benchmark.input import BenchmarkInput, parser, prepared
 from sidetrip.benchmark.table import Row, hardware, markdown
+from sidetrip.console import write_any_text
 from sidetrip.files import write_bytes
 
 TOPICS = {
@@ -53,6 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
         about = hardware(work.device, len(os.sched_getaffinity(0)))
     page = markdown(rows, HEAD.format(variant=options.variant, size=options.size, hardware=about))
     write_bytes(options.out, page.encode())
+    write_any_text()
     sys.stdout.write(page)
 
 

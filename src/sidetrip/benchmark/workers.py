@@ -85,7 +85,7 @@ def start_up(work: BenchmarkInput) -> Iterator[Row]:
             subprocess.run(stage, check=True, stdout=subprocess.DEVNULL)
             settings.append(time.time() - start)
             first = [sys.executable, "-m", "sidetrip.benchmark.units", str(time.monotonic())]
-            printed = subprocess.run(first, check=True, capture_output=True, text=True)
+            printed = subprocess.run(first, check=True, capture_output=True, text=True, encoding="utf-8")
             units.append(float(printed.stdout))
     yield Row("start-up", "stage --cfg job", median(settings), "s", most=4.0)
     yield Row("start-up", "to the first unit on a worker", median(units), "s", most=4.0)
@@ -104,7 +104,7 @@ def _peak(work: BenchmarkInput, kind: str, window: int) -> float:
     if work.device.type == "cuda":
         return torch.cuda.max_memory_allocated(work.device) / 1e6
     # Not getrusage: a new process inherits the peak of the one that started it.
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(status.partition("VmHWM:")[2].split()[0]) / 1e3
 
 

@@ -53,10 +53,11 @@ def account(facts: Facts, splits: Sequence[Split], output: Path) -> str:
 def _left_out(entries: Sequence[LeftOut], output: Path) -> str:
     if not entries:
         return ", none left out"
-    reasons = ", ".join(f"{number} {reason}" for reason, number in Counter(reason for _, reason in entries).items())
+    counts = Counter(reason for _, reason in entries)
+    reasons = [reason if len(counts) == 1 else f"{number} {reason}" for reason, number in counts.items()]
     closed = [file for file, reason in entries if reason == CLOSED]
-    named = f" ({listed(closed)})" if closed else ""
-    return f", {len(entries)} left out: {reasons}{named}; listed in {output / LEFT_OUT}"
+    named = f": {listed(closed)}" if closed else ""
+    return f", {len(entries)} left out ({', '.join(reasons)}{named}), listed in {output / LEFT_OUT}"
 
 
 def _levels(facts: Facts) -> str:

@@ -9,15 +9,17 @@ import warnings
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 
 from sidetrip.config import shown
 
 CHANNELS = 3
 MOST_PIXELS = 2**29  # of one file: 2 GiB, as Pillow holds them
 LARGE = 2**25  # pixels from which on a JPEG file is decoded no larger than needed
+LARGEST_RATIO = 256  # of sides, up to which what Pillow does in two steps, which is faster, is as exact as in one
 TURNED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -28,6 +30,8 @@ TURNED = {
     8: Image.Transpose.ROTATE_90,
 }  # by EXIF orientation
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
+TIFF: dict[bytes, Literal["little", "big"]] = {b"II*\0": "little", b"MM\0*": "big"}
+TIFF_RESOLUTION, TIFF_UNUSED = (282, 283, 296), 65535  # tags
 # What is kept of a file whose metadata stop Pillow, at one attempt after another; whatever makes the pixels is kept.
 PNG_KEPT: tuple[set[bytes], ...] = ({b"tRNS", b"eXIf"}, {b"tRNS"}, {b"eXIf"}, set())
 JPEG_KEPT = ({0xE1, 0xEE}, {0xE1})  # EXIF, and Adobe's note of the kind of colours
@@ -57,7 +61,7 @@ def decode(path: Path, size: int) -> np.ndarray:
             (size, size),
             Image.Resampling.BOX if side % size == 0 else Image.Resampling.BICUBIC,
             box=(left, top, left + side, top + side),
-            reducing_gap=3.0,
+            reducing_gap=3.0 if side < LARGEST_RATIO * size else None,
         )
     return np.asarray(picture)
 
@@ -100,7 +104,7 @@ def _opened(source: Path | BytesIO, size: int) -> Image.Image:
         if pixels > LARGE:
             file.draft(None, (4 * size, 4 * size))
         file.load()
-        turn = TURNED.get(_orientation(file))
+        turn = _turn(file)
         picture = to_rgb(file)
     return picture if turn is None else picture.transpose(turn)
 
@@ -110,15 +114,13 @@ def _too_large(pixels: int) -> UnreadableError:
     return UnreadableError(f"{pixels / 1e6:.0f} million pixels, more than {limit}; shrink it")
 
 
-def _orientation(file: Image.Image) -> int:
-    """EXIF orientation, 1 to 8, if it can be made out; all else in there is left alone."""
+def _turn(file: Image.Image) -> Image.Transpose | None:
+    """What the EXIF orientation asks for, if it can be made out; all else in there is left alone."""
     try:
-        value = file.getexif().get(ExifTags.Base.Orientation)
+        value: Any = file.getexif().get(ExifTags.Base.Orientation)
+        return TURNED.get(value[0] if isinstance(value, tuple | bytes) else value)
     except Exception:  # whatever stands in a file that others wrote
-        return 1
-    if isinstance(value, tuple) and value:
-        value = value[0]
-    return value if isinstance(value, int) and value in TURNED else 1
+        return None
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:
@@ -143,17 +145,23 @@ def _eight_bits(picture: Image.Image) -> np.ndarray:
     the least of 1 (fractions), 255, 65535 and 2^32 - 1 that none exceeds.
     """
     values = np.nan_to_num(np.asarray(picture).astype(np.float64), posinf=0.0, neginf=0.0)
+    values[values == picture.info.get("transparency")] = 0
     if picture.mode.startswith("I;16") or picture.format in ("PNG", "PPM"):
-        return (np.clip(values, 0, 65535) // 256).astype(np.uint8)
-    scales = (1.0,) if picture.mode == "F" else ()
-    white = next((scale for scale in (*scales, 255.0, 65535.0) if values.max() <= scale), 2.0**32 - 1)
-    return np.clip(np.rint(values * (255.0 / white)), 0, 255).astype(np.uint8)
+        levels = np.clip(values, 0, 65535) // 256
+    else:
+        scales = (1.0,) if picture.mode == "F" else ()
+        white = next((scale for scale in (*scales, 255.0, 65535.0) if values.max() <= scale), 2.0**32 - 1)
+        levels = np.clip(np.rint(values * (255.0 / white)), 0, 255)
+    negative = getattr(picture, "tag_v2", {}).get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
+    return (255 - levels if negative else levels).astype(np.uint8)
 
 
 def _without_metadata(content: bytes) -> Iterator[bytes]:
     """The same picture in files of less and less but its pixels, since Pillow gives up at some faults in the rest."""
     if content.startswith(PNG):
         yield from (PNG + b"".join(_png_chunks(content, kept)) for kept in PNG_KEPT)
+    if content.startswith(tuple(TIFF)):
+        yield _tiff_without_resolution(content)
     if content.startswith(JPEG):
         yield from (JPEG + b"".join(_jpeg_segments(content, kept)) for kept in JPEG_KEPT)
 
@@ -166,6 +174,17 @@ def _png_chunks(content: bytes, kept: set[bytes]) -> Iterator[bytes]:
         if name[:1].isupper() or name in kept:
             yield content[at:end]
         at = end
+
+
+def _tiff_without_resolution(content: bytes) -> bytes:
+    """The file with other numbers on the tags of its first picture that Pillow makes its resolution of."""
+    order, changed = TIFF[content[:4]], bytearray(content)
+    first = int.from_bytes(content[4:8], order)
+    for entry in range(int.from_bytes(content[first : first + 2], order)):
+        at = first + 2 + 12 * entry
+        if int.from_bytes(content[at : at + 2], order) in TIFF_RESOLUTION:
+            changed[at : at + 2] = TIFF_UNUSED.to_bytes(2, order)
+    return bytes(changed)
 
 
 def _jpeg_segments(content: bytes, kept: set[int]) -> Iterator[bytes]:

@@ -218,7 +218,7 @@ def _find(root: Path, name: str, key: str, folder: str) -> Split:
     if len(classes) < 2:
         held = f" ({classes[0]})" if classes else ""
         raise ConfigError(f"{title}: {where} holds {len(classes)} class folders{held}; it needs at least 2")
-    walk = _Walk(where, folder)
+    walk = _Walk(where, str(as_path(folder)))
     found = [walk.pictures(name) for name in classes]
     if empty := [name for name, files in zip(classes, found, strict=True) if not files]:
         raise ConfigError(

@@ -88,12 +88,14 @@ def lerp(start: TrainState, end: TrainState, alpha: float) -> TrainState:
 
 
 def distance(a: TrainState, b: TrainState) -> float:
-    """Euclidean distance of the weights, accumulated in float64 in the order of their names.
+    """Euclidean distance of the weights, accumulated in float64 in the order of their names, then of their indices.
 
-    A state that was loaded has its tensors in another order than one that was trained. The root is Python's, which
-    rounds correctly: torch's for whole tensors starts from an approximation that differs between processors.
+    A state that was loaded has its tensors, and the numbers in them, in another order than one that was trained. The
+    root is Python's, which rounds correctly: torch's for whole tensors starts from an approximation that differs
+    between processors.
     """
-    squares = [(a.weights[name].double() - b.weights[name].double()).square().sum() for name in sorted(a.weights)]
+    differences = (a.weights[name].double() - b.weights[name].double() for name in sorted(a.weights))
+    squares = [difference.contiguous().square().sum() for difference in differences]
     return math.sqrt(float(torch.stack(squares).sum()))
 
 

@@ -17,13 +17,22 @@ STOPPING = {signal.SIGINT, signal.SIGTERM}
 def end_at_once_when_asked(name: str) -> None:
     """Let one Ctrl-C or SIGTERM end this process within a moment, with one line; its workers end with it.
 
-    The signals stay blocked in every other thread and in processes that are started from here, so a Ctrl-C in a
-    terminal, which goes to all of them, interrupts nothing half-way.
+    Whichever thread a signal reaches, those that libraries have started among them, Python notes its number for a
+    thread that waits for it. The signals are blocked in this thread and so in processes that are started from here: a
+    Ctrl-C in a terminal, which goes to all of them, interrupts nothing half-way.
     """
+    numbers, notes = os.pipe()
+    os.set_blocking(notes, False)
+    signal.set_wakeup_fd(notes)
+    for number in STOPPING:
+        signal.signal(number, _noted)
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
 
     def wait() -> None:
-        number = signal.sigwait(STOPPING)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)  # else no thread might take them
+        number = 0
+        while number not in STOPPING:
+            (number,) = os.read(numbers, 1)
         sys.stderr.write(
             f"\nsidetrip: {name} was stopped by {signal.Signals(number).name}; what is finished is kept, "
             "run the same command to go on\n"
@@ -32,6 +41,10 @@ def end_at_once_when_asked(name: str) -> None:
         os._exit(128 + number)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def _noted(number: int, frame: object) -> None:
+    """Nothing is left to do: a handler of Python's own is there so that Python notes the signal."""
 
 
 def end_with_dvc() -> None:

@@ -1,24 +1,18 @@
-"""Statements about the gradients of a fixed batch (Fig. 7)."""
+"""Statements about the gradients of a fixed batch (Fig. 7 of DOI 10.48550/arXiv.2301.02312)."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 
 from sidetrip.config import Config
-from sidetrip.verdicts.statistics import (
-    POINT,
-    Judged,
-    Measured,
-    NotMeasured,
-    Table,
-    Tables,
-    all_of,
-    by_seed,
-    failed,
-    judge_mean,
-    judge_within,
-)
+from sidetrip.verdicts.records import POINT, Found, Judged, NotMeasured, Table, Tables
+from sidetrip.verdicts.regime import beside, of_trip
+from sidetrip.verdicts.statistics import all_of, by_seed, failed, judge_mean, judge_seeds, late
+
+NAMES = ("fixed_gradient_norm", "fixed_gradient_direction", "trips_aligned", "batch_gradients_orthogonal")
 
 
 def norm_changes(along: Table) -> pd.Series:
@@ -36,42 +30,54 @@ def norm_changes(along: Table) -> pd.Series:
 
 def shares_aligned(along: Table, least: float) -> pd.Series:
     """Share of the looks after the first with a cosine above `least`; by seed, branch, trip."""
-    later = along[(along["trip_step"] > 0) & ~along["diverged"]]
+    later = along[along["trip_step"] > 0]
     return (later["fixed_cosine"] > least).astype(float).groupby([later[key] for key in (*POINT, "trip")]).mean()
 
 
 def between_minus_first(tables: Tables) -> pd.Series:
     """Cosine of the fixed batch's gradients between the trips at equal step − cosine with the first gradient.
 
-    Mean over the looks after the first and over both trips; by seed and branch point.
+    Mean over the looks after the first and over the constant and the linear trip; by seed and branch point.
     """
     between = tables["between_trips"].query("trip_step > 0").groupby(POINT)["fixed_cosine"].mean()
     first = tables["alignment"].query("trip_step > 0").groupby(POINT)["fixed_cosine"].mean()
     return between - first
 
 
+def _each_trip(values: pd.Series, config: Config, **limits: float) -> Found:
+    """All trips are to lie within the limits, each judged over seeds."""
+    trips: list[str] = list(values.index.get_level_values("trip").unique())
+    means: Callable[[str], np.ndarray] = lambda trip: by_seed(values.xs(trip, level="trip")).to_numpy(float)  # noqa: E731
+    parts = {f"the {trip} trip": judge_mean(means(trip), config.claims, **limits) for trip in trips}
+    return all_of(parts, config.claims.level)
+
+
 def judge(tables: Tables, config: Config) -> Judged:
-    """Judge the rows fixed_gradient_*, trips_aligned and batch_gradients_orthogonal."""
-    along, claims = tables["alignment"], config.claims
-    names = ("fixed_gradient_norm", "fixed_gradient_direction", "trips_aligned", "batch_gradients_orthogonal")
-    if along["diverged"].all():
-        return dict.fromkeys(names, NotMeasured("every trip diverged"))
-    changes, shares = norm_changes(along), shares_aligned(along, claims.fixed_gradient_cosine)
-    norms, directions = {}, {}
-    for trip in along["trip"].unique():
-        change = by_seed(changes.xs(trip, level="trip")).to_numpy()
-        margin = np.full(len(change), claims.fixed_gradient_norm)
-        norms[f"the {trip} trip"] = judge_within(change, margin, claims)
-        share = by_seed(shares.xs(trip, level="trip")).to_numpy()
-        directions[f"the {trip} trip"] = judge_mean(share, claims, above=claims.fixed_gradient_direction)
-    between = by_seed(along.set_index(POINT)["different_batches_cosine"]).to_numpy()
+    """Judge the rows fixed_gradient_*, trips_aligned and batch_gradients_orthogonal.
+
+    A trip that diverged keeps neither norm nor direction: with one among them nothing is reproduced.
+    """
+    regime = of_trip(tables, config, config.alignment.steps)
+    here = {name: late(tables[name], config.branch.points) for name in ("alignment", "between_trips")}
+    along, claims = here["alignment"], config.claims
+    trips = along.groupby([*POINT, "trip"])["diverged"].transform("any")
+    whole = along[~trips]
+    if whole.empty:
+        return beside(dict.fromkeys(NAMES, NotMeasured("every trip diverged")), regime)
     limit = claims.batch_gradients_orthogonal
-    results: dict[str, Measured] = {
-        "fixed_gradient_norm": all_of(norms, claims.level),
-        "fixed_gradient_direction": all_of(directions, claims.level),
-        "trips_aligned": judge_mean(by_seed(between_minus_first(tables)).to_numpy(), claims, above=0.0),
-        "batch_gradients_orthogonal": judge_mean(between, claims, below=limit, above=-limit),
+    kept = here | {"alignment": whole}
+    results = {
+        "fixed_gradient_norm": _each_trip(
+            norm_changes(whole), config, below=claims.fixed_gradient_norm, above=-claims.fixed_gradient_norm
+        ),
+        "fixed_gradient_direction": _each_trip(
+            shares_aligned(whole, claims.fixed_gradient_cosine), config, above=claims.fixed_gradient_direction
+        ),
+        "trips_aligned": judge_seeds(between_minus_first(kept), claims, "no two trips are left to compare", above=0.0),
+        "batch_gradients_orthogonal": judge_seeds(
+            whole.set_index(POINT)["different_batches_cosine"], claims, "no trip has a score", below=limit, above=-limit
+        ),
     }
-    if along["diverged"].any():  # a trip that diverged keeps neither norm nor direction
-        return {name: failed(row, "a trip diverged") for name, row in results.items()}
-    return results
+    if trips.any():
+        results = {name: failed(found, "a trip diverged") for name, found in results.items()}
+    return beside(results, regime)

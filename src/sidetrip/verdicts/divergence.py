@@ -1,4 +1,4 @@
-"""Statements about distances in weight space (Fig. 6, 8)."""
+"""Statements about distances in weight space (Fig. 6, 8 of DOI 10.48550/arXiv.2301.02312)."""
 
 from __future__ import annotations
 
@@ -9,21 +9,11 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from sidetrip.config import Config
-from sidetrip.verdicts.statistics import (
-    POINT,
-    Judged,
-    Measured,
-    NotMeasured,
-    Table,
-    Tables,
-    all_of,
-    by_seed,
-    judge_equal,
-    judge_mean,
-    late,
-)
+from sidetrip.verdicts.records import POINT, Found, Judged, NotMeasured, Table, Tables, joined
+from sidetrip.verdicts.regime import of_run, of_window
+from sidetrip.verdicts.statistics import all_of, by_seed, failed, judge_equal, judge_mean, judge_seeds, late
 
-CONSTANT_ALONE = "a statement about a constant rate; this variant's rate falls"
+FEWEST = 3  # snapshots up to a branch point that a rank correlation needs
 
 
 def along_trips(side_trips: Table) -> Table:
@@ -43,7 +33,7 @@ def along_trips(side_trips: Table) -> Table:
     found = pd.concat([*start, there, two_point]).rename(columns={"window_steps": "trip_step"})
     found["model"] = found["model"].map(names)
     wide = found.pivot_table(index=[*POINT, "trip_step", "split"], columns="model", values="loss", dropna=False)
-    return wide.reset_index().rename_axis(columns=None)
+    return wide.reindex(columns=["trip", "midpoint", "half_rate"]).reset_index().rename_axis(columns=None)
 
 
 def distances_along(trip_distances: Table, distances: Table) -> Table:
@@ -73,75 +63,89 @@ def tracking(losses: Table) -> Table:
     """Means over the trip of midpoint − λ/2 trip (gap) and of what the midpoint gains over the λ trip (gain).
 
     Training loss in nats, by seed and branch point; the branch point itself, where all three are one, is left out.
+    A trip that diverged has no number.
     """
     rows = losses[(losses["split"] == "train") & (losses["trip_step"] > 0)].set_index(POINT)
     gap, gain = rows["midpoint"] - rows["half_rate"], rows["trip"] - rows["midpoint"]
-    return pd.DataFrame({"gap": gap, "gain": gain}).dropna().groupby(POINT).mean()
+    found = pd.DataFrame({"gap": gap, "gain": gain})
+    whole = found.notna().all(axis=1).groupby(POINT).all()
+    return found.groupby(POINT).mean().where(whole)
 
 
 def saturation(along: Table) -> Table:
-    """Spearman's ρ of distance with step up to the branch point, and the change from there to the end ÷ fall before.
+    """How the distance to the independent trip's end goes, up to the branch point and from there on.
 
-    Columns seed, branch, rank, change; the change is that of the last snapshot against the one nearest to the branch
-    point, without its sign.
+    Returns
+    -------
+    DataFrame
+        seed, branch, rank (Spearman's ρ of distance with step up to the branch point), fall (of the distance up to
+        there), change (from there to the end, without its sign, ÷ fall; infinite where the distance does not fall).
     """
     rows = []
     for (seed, branch), curve in along.groupby(POINT):
         curve = curve.sort_values("step")
         before, after = curve[curve["step"] <= branch]["distance"], curve[curve["step"] > branch]["distance"]
-        if len(before) < 3 or after.empty:
+        if len(before) < FEWEST or after.empty:
             continue
         fall = before.iloc[0] - before.iloc[-1]
-        # A distance that has not fallen has nothing to be compared with: it counts as not having saturated.
         change = abs(after.iloc[-1] - before.iloc[-1]) / fall if fall > 0 else math.inf
-        rows.append((seed, branch, spearmanr(range(len(before)), before).statistic, change))
-    return pd.DataFrame(rows, columns=[*POINT, "rank", "change"])
+        rank = spearmanr(range(len(before)), before).statistic if before.min() < before.max() else 0.0
+        rows.append((seed, branch, rank, fall, change))
+    return pd.DataFrame(rows, columns=[*POINT, "rank", "fall", "change"])
 
 
-def _tracks(side_trips: Table, config: Config) -> Measured | NotMeasured:
+def _tracks(side_trips: Table, config: Config) -> Found:
     found = tracking(along_trips(late(side_trips, config.branch.points)))
-    if found.empty:
+    known = found.dropna()
+    if known.empty:
         return NotMeasured("every trip at half the rate diverged")
-    gap, gain = by_seed(found["gap"]).to_numpy(), by_seed(found["gain"]).to_numpy()
+    gap, gain = by_seed(known["gap"]).to_numpy(), by_seed(known["gain"]).to_numpy()
     judged = judge_equal(gap, gain, config.claims.midpoint_tracks_half_rate, config.claims)
-    return replace(judged, quantity="nats", detail=f"gain of the midpoint over the λ trip {gain.mean():.3g} nats")
+    detail = joined(f"gain of the midpoint over the λ trip {gain.mean():.3g} nats", judged.detail)
+    row = replace(judged, quantity="nats", detail=detail)
+    return failed(row, "a trip at half the rate diverged") if len(known) < len(found) else row
 
 
-def _distance(tables: Tables, config: Config) -> Measured | NotMeasured:
+def _distance(tables: Tables, config: Config) -> Found:
     distances = late(distances_along(tables["trip_distances"], tables["distances"]), config.branch.points)
-    ends = distances[distances["trip_step"] == distances["trip_step"].max()].dropna().set_index(POINT)
-    if ends.empty:
-        return NotMeasured("every independent trip diverged")
-    ratio = by_seed(ends["midpoint_to_half_rate"] / ends["trip_to_independent"])
-    return judge_mean(ratio.to_numpy(), config.claims, below=config.claims.midpoint_distance, above=0.0)
+    ends = distances[distances["trip_step"] == distances["trip_step"].max()].set_index(POINT)
+    ratio = ends["midpoint_to_half_rate"] / ends["trip_to_independent"]
+    found = judge_seeds(
+        ratio, config.claims, "every independent trip diverged", below=config.claims.midpoint_distance, above=0.0
+    )
+    return failed(found, "a trip diverged") if ratio.isna().any() else found
 
 
-def _saturates(along: Table, config: Config) -> Measured | NotMeasured:
+def _saturates(along: Table, config: Config) -> Found:
     if config.burn_in.schedule != "constant":
-        return NotMeasured(CONSTANT_ALONE)
+        return NotMeasured("the rate of this variant falls, so that any distance comes to rest: nothing would be shown")
+    along, claims = late(along, config.branch.points), config.claims
+    if along.empty:
+        return NotMeasured("every independent trip diverged")
     found = saturation(along).set_index(POINT)
     if found.empty:
         return NotMeasured(
             "there are fewer than three snapshots before a branch point, or none after; lower burn_in.snapshot_every"
         )
-    claims = config.claims
-    return all_of(
-        {
-            "ρ up to the branch point": judge_mean(
-                by_seed(found["rank"]).to_numpy(), claims, below=claims.distance_rank
-            ),
-            "change after ÷ fall before": judge_mean(
-                by_seed(found["change"]).to_numpy(), claims, below=claims.distance_saturates
-            ),
-        },
-        claims.level,
-    )
+    ranks = judge_seeds(found["rank"], claims, "", below=claims.distance_rank)
+    change = by_seed(found["change"])
+    if still := int((found["fall"] <= 0).sum()):  # where nothing has fallen, nothing can stay
+        return failed(ranks, f"the distance does not fall up to {still} of {len(found)} branch points")
+    assert not isinstance(ranks, NotMeasured)
+    parts = {
+        "ρ up to the branch point": ranks,
+        "change after ÷ fall before": judge_mean(change.to_numpy(), claims, below=claims.distance_saturates),
+    }
+    row = all_of(parts, claims.level)
+    lost = len(config.seeds) * len(config.branch.points) - len(along.groupby(POINT))
+    return failed(row, f"{lost} independent trips diverged") if lost else row
 
 
 def judge(tables: Tables, config: Config) -> Judged:
     """Judge the rows midpoint_tracks_half_rate, midpoint_distance and distance_saturates."""
+    window = of_window(tables, config, "two_point")
     return {
-        "midpoint_tracks_half_rate": _tracks(tables["side_trips"], config),
-        "midpoint_distance": _distance(tables, config),
-        "distance_saturates": _saturates(tables["to_independent_end"], config),
+        "midpoint_tracks_half_rate": replace(_tracks(tables["side_trips"], config), regime=window),
+        "midpoint_distance": replace(_distance(tables, config), regime=window),
+        "distance_saturates": replace(_saturates(tables["to_independent_end"], config), regime=of_run(tables, config)),
     }

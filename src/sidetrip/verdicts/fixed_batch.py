@@ -1,4 +1,4 @@
-"""Statements about trips on one fixed batch (Fig. 3)."""
+"""Statements about trips on one fixed batch (Fig. 3 of DOI 10.48550/arXiv.2301.02312)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from dataclasses import replace
 import pandas as pd
 
 from sidetrip.config import Config
-from sidetrip.verdicts.statistics import POINT, Judged, NotMeasured, Table, Tables, all_of, by_seed, failed, judge_mean
+from sidetrip.verdicts.records import POINT, Found, Judged, NotMeasured, Table, Tables, joined
+from sidetrip.verdicts.regime import beside, of_run
+from sidetrip.verdicts.statistics import all_of, failed, judge_seeds, late
 
 EARLY = 3  # steps within which the loss is to be near 0
+NAMES = ("fixed_batch_floor", "fixed_batch_held_out", "fixed_batch_basin")
+BATCHES = {"own": "the fixed batch", "held_out": "a held-out batch"}
+DIVERGED, ALL_DIVERGED = "a run on the fixed batch diverged", "every run on the fixed batch diverged"
 
 
 def lines(table: Table) -> Table:
@@ -41,26 +46,36 @@ def loss_ratios(table: Table, batch: str, steps: int) -> pd.Series:
     return ratio.groupby(POINT).mean()
 
 
+def _basin(table: Table, config: Config) -> Found:
+    """The rise over the worse end, for the own and for the held-out batch; that over the straight line beside it."""
+    found, parts = lines(table).set_index(POINT), {}
+    for batch, title in BATCHES.items():
+        here = found[found["batch"] == batch]
+        judged = judge_seeds(here["rise"], config.claims, ALL_DIVERGED, below=config.claims.fixed_batch_basin)
+        if isinstance(judged, NotMeasured):
+            return judged
+        over = f"over the straight line {here['rise_over_line'].mean():.3g}"
+        parts[title] = replace(judged, detail=joined(over, judged.detail))
+    return all_of(parts, config.claims.level)
+
+
 def judge(tables: Tables, config: Config) -> Judged:
     """Judge the rows fixed_batch_*."""
-    table, claims = tables["fixed_batch"], config.claims
-    names = ("fixed_batch_floor", "fixed_batch_held_out", "fixed_batch_basin")
-    if table.empty or table["loss"].isna().all():
-        return dict.fromkeys(names, NotMeasured("every run on the fixed batch diverged"))
+    table, claims = late(tables["fixed_batch"], config.branch.points), config.claims
+    regime = of_run(tables, config)
+    if table.empty:
+        reason = NotMeasured("no two late branch points have been compared; give branch.points two or more")
+        return beside(dict.fromkeys(NAMES, reason), regime)
     last = int(table["steps"].max())
-    own, held_out = loss_ratios(table, "own", EARLY), loss_ratios(table, "held_out", last)
-    found = lines(table).set_index(POINT)
-    parts = {}
-    for batch, title in (("own", "the fixed batch"), ("held_out", "a held-out batch")):
-        here = found[found["batch"] == batch]
-        detail = f"over the straight line {here['rise_over_line'].mean():.3g}"
-        judged = judge_mean(by_seed(here["rise"]).to_numpy(), claims, below=claims.fixed_batch_basin)
-        parts[title] = replace(judged, detail=detail)
     results = {
-        "fixed_batch_floor": judge_mean(by_seed(own).to_numpy(), claims, below=claims.fixed_batch_floor),
-        "fixed_batch_held_out": judge_mean(by_seed(held_out).to_numpy(), claims, above=claims.fixed_batch_held_out),
-        "fixed_batch_basin": all_of(parts, claims.level),
+        "fixed_batch_floor": judge_seeds(
+            loss_ratios(table, "own", EARLY), claims, ALL_DIVERGED, below=claims.fixed_batch_floor
+        ),
+        "fixed_batch_held_out": judge_seeds(
+            loss_ratios(table, "held_out", last), claims, ALL_DIVERGED, above=claims.fixed_batch_held_out
+        ),
+        "fixed_batch_basin": _basin(table, config),
     }
     if table["loss"].isna().any():
-        return {name: failed(row, "a run on the fixed batch diverged") for name, row in results.items()}
-    return results
+        results = {name: failed(found, DIVERGED) for name, found in results.items()}
+    return beside(results, regime)

@@ -8,19 +8,12 @@ from dataclasses import asdict
 from typing import Any
 
 from sidetrip.config import Config
-from sidetrip.experiments.methods import METHODS
 from sidetrip.verdicts import alignment, divergence, fixed_batch, quadratic, side_trips, single_step
-from sidetrip.verdicts.statements import statements
-from sidetrip.verdicts.statistics import NOT_MEASURED, UNDECIDED, Interval, Measured, NotMeasured, Tables
+from sidetrip.verdicts.records import NOT_MEASURED, UNDECIDED, Found, Interval, Measured, NotMeasured, Regime, Tables
+from sidetrip.verdicts.statements import Statement, statements
 
 JUDGES = (single_step, fixed_batch, side_trips, divergence, alignment, quadratic)
-OTHERWISE = "the number is not finite: a drop or a gain is zero"
-OF_METHOD = {f"average_is_schedule_{method.name}": method.name for method in METHODS} | {
-    "averaging_helps": "swa",
-    "midpoint_tracks_half_rate": "two_point",
-    "midpoint_distance": "two_point",
-    "cosine_run": "swa",
-}
+DIGITS = 6  # of the numbers in claims.json
 
 
 def measure(tables: Tables, config: Config) -> list[dict[str, Any]]:
@@ -36,47 +29,61 @@ def measure(tables: Tables, config: Config) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        id, source, statement, criterion; value, low, high, n, unit, quantity, verdict, regime (rate_over_batch,
-        window_over_branch, fall_over_gain, where they apply), detail, part, ratio; seeds_needed of undecided rows
-        (null: more than 100); reason of rows that were not measured.
+        id, source, statement, criterion; value, low, high (null: infinite), n, unit, quantity, verdict, part, detail;
+        ratio (value, low, high) where average and trip are compared; regime, what applies of its fields;
+        seeds_needed of undecided rows (null: more than 100, or no spread to count from); reason of rows that were
+        not measured.
 
     Raises
     ------
     ValueError
-        If a judge names a statement that is not there, or none judges one.
+        If a judge names a statement that is not there, two judges name the same, or none judges one.
     """
-    found: dict[str, Measured | NotMeasured] = {}
+    found = judged(tables, config)
+    return [_row(statement, found[statement.id], config) for statement in statements()]
+
+
+def judged(tables: Tables, config: Config) -> Mapping[str, Found]:
+    """What all judges found, by statement."""
+    found: dict[str, Found] = {}
     for judge in JUDGES:
-        found |= judge.judge(tables, config)
-    known = statements()
-    if odd := {statement.id for statement in known} ^ found.keys():
-        raise ValueError(f"statements and judges do not fit together: {', '.join(sorted(odd))}")
-    averages = side_trips.regimes(tables, config)
-    return [
-        {
-            "id": statement.id,
-            "source": statement.source,
-            "statement": statement.statement,
-            "criterion": statement.criterion.format(**asdict(config.claims)),
-            **_values(found[statement.id]),
-            "regime": _regime(statement.id, averages, config),
-        }
-        for statement in known
-    ]
+        results = judge.judge(tables, config)
+        if again := found.keys() & results.keys():
+            raise ValueError(f"{judge.__name__} judges again: {', '.join(sorted(again))}")
+        found |= results
+    known = {statement.id for statement in statements()}
+    if unknown := found.keys() - known:
+        raise ValueError(f"judged, but not in statements.py: {', '.join(sorted(unknown))}")
+    if missing := known - found.keys():
+        raise ValueError(f"in statements.py, but judged by none: {', '.join(sorted(missing))}")
+    return found
 
 
-def _values(found: Measured | NotMeasured) -> dict[str, Any]:
-    if isinstance(found, NotMeasured) or not math.isfinite(found.interval.value):
-        reason = found.reason if isinstance(found, NotMeasured) else OTHERWISE
-        return {"value": None, "low": None, "high": None, "n": 0, "verdict": NOT_MEASURED, "reason": reason}
+def _row(statement: Statement, found: Found, config: Config) -> dict[str, Any]:
+    return {
+        "id": statement.id,
+        "source": statement.source,
+        "statement": statement.statement,
+        "criterion": statement.criterion.format(**asdict(config.claims)),
+        **(_not_measured(found) if isinstance(found, NotMeasured) else _measured(found)),
+        "regime": _regime(found.regime),
+    }
+
+
+def _not_measured(found: NotMeasured) -> dict[str, Any]:
+    return {"value": None, "low": None, "high": None, "n": 0, "verdict": NOT_MEASURED, "reason": found.reason}
+
+
+def _measured(found: Measured) -> dict[str, Any]:
     row: dict[str, Any] = {
         **_numbers(found.interval),
         "n": found.n,
         "unit": found.unit,
         "quantity": found.quantity,
         "verdict": found.verdict,
+        "part": found.part,
+        "detail": found.detail,
     }
-    row |= {"part": found.part, "detail": found.detail}
     if found.ratio is not None:
         row["ratio"] = _numbers(found.ratio)
     if found.verdict == UNDECIDED:
@@ -84,12 +91,11 @@ def _values(found: Measured | NotMeasured) -> dict[str, Any]:
     return row
 
 
-def _regime(name: str, averages: Mapping[str, Mapping[str, float]], config: Config) -> dict[str, float | None]:
-    if name in quadratic.ROWS:
-        return {}
-    found: dict[str, float | None] = {"rate_over_batch": _json_number(config.burn_in.rate / config.burn_in.batch_size)}
-    if name in OF_METHOD:
-        found |= {key: _json_number(value) for key, value in averages[OF_METHOD[name]].items()}
+def _regime(regime: Regime) -> dict[str, float | None]:
+    """What applies of a regime; a window that gains nothing keeps its fall ÷ gain, as null."""
+    found = {key: _json_number(value) for key, value in asdict(regime).items() if value is not None}
+    if regime.window_over_branch is not None:
+        found.setdefault("fall_over_gain", None)
     return found
 
 
@@ -98,4 +104,4 @@ def _numbers(interval: Interval) -> dict[str, float | None]:
 
 
 def _json_number(value: float) -> float | None:
-    return float(f"{value:.6g}") if math.isfinite(value) else None
+    return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None

@@ -1,12 +1,17 @@
-"""Intervals, tests and verdicts, by rules that are the same for every statement.
+"""The rules of all verdicts: intervals, tests, and how the parts of a statement are put together.
 
-- The seed is the unit: a quantity is averaged over a seed's late branch points, and intervals are Student's over seeds.
-- A criterion on a mean: "reproduced" if the interval lies wholly on the side that is asked for, "not reproduced" if
-  wholly on the other, "undecided" if it straddles.
-- "Equal within a share of the gain": two one-sided tests of gap ± share × gain, never a test of the ratio, whose
-  denominator may be near 0. The ratio is shown for reading, with Fieller's interval.
-- All of several parts: reproduced if each part is (an intersection-union test needs no correction); not reproduced if
-  any part is, after Holm's correction.
+- The seed is the unit: a quantity is averaged over a seed's late branch points, and all else is Student's over seeds.
+- A criterion on a mean is judged by its interval (95 %): "reproduced" if it lies wholly on the side that is asked for,
+  "not reproduced" if wholly on another, else "undecided".
+- "Equal within a share of the gain": two one-sided tests at `claims.level` (5 %), of (average − trip) − share × gain
+  < 0 and (average − trip) + share × gain > 0; "not reproduced" if one of the two is refuted, each at half of the level.
+  No ratio is tested, because its denominator may be near 0. If both tests pass, the gain is above 0 at the same level;
+  to call something equal it must also be clear of 0 in the interval that is shown, or the ratio beside the verdict
+  would be "unbounded".
+- All of several parts: reproduced if each part is (an intersection-union test needs no correction); not reproduced
+  if any part is, after Holm's correction.
+
+The limits themselves never move.
 
 References
 ----------
@@ -18,90 +23,75 @@ https://www.jstor.org/stable/4615733.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy.stats import nct
-from scipy.stats import t as student
+from scipy.special import nctdtr, stdtr, stdtrit
 
 from sidetrip.config import Claims
+from sidetrip.verdicts.records import (
+    CLOSED_FORM,
+    GROUPS,
+    NOT_MEASURED,
+    NOT_REPRODUCED,
+    POINT,
+    REPRODUCED,
+    SEEDS,
+    UNDECIDED,
+    Found,
+    Interval,
+    Judged,
+    Measured,
+    NotMeasured,
+    Regime,
+    Table,
+    Tables,
+    Values,
+    joined,
+)
 
-Table = pd.DataFrame
-Tables = Mapping[str, Table]
-Values = NDArray[np.float64]
-POINT = ["seed", "branch"]
-REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_MEASURED = "reproduced", "not reproduced", "undecided", "not measured"
-SEEDS, GROUPS, CLOSED_FORM = "seeds", "simulation groups", "closed form"
+__all__ = [
+    "CLOSED_FORM",
+    "GROUPS",
+    "MOST_SEEDS",
+    "NOT_MEASURED",
+    "NOT_REPRODUCED",
+    "POINT",
+    "REPRODUCED",
+    "SEEDS",
+    "UNDECIDED",
+    "Found",
+    "Interval",
+    "Judged",
+    "Measured",
+    "NotMeasured",
+    "Regime",
+    "Table",
+    "Tables",
+    "Values",
+    "all_of",
+    "by_seed",
+    "failed",
+    "fieller",
+    "holm",
+    "judge_equal",
+    "judge_mean",
+    "judge_seeds",
+    "late",
+    "p_above_zero",
+    "seeds_to_decide",
+    "student_interval",
+]
+
 MOST_SEEDS = 100  # up to which the seeds that an undecided row needs are counted
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A number with its confidence interval; the ends may be infinite."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def bounded(self) -> bool:
-        """Whether both ends are finite."""
-        return math.isfinite(self.low) and math.isfinite(self.high)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What decides a statement, or a part of one.
-
-    Attributes
-    ----------
-    interval : Interval
-        The number that is shown.
-    n : int
-        How many units it rests on.
-    verdict : str
-        "reproduced", "not reproduced" or "undecided".
-    p_holds, p_fails : float
-        p-values against the hypotheses that the criterion does not hold, and that it does.
-    unit : str
-        What n counts.
-    quantity : str
-        "nats" or "points" (hundredths of the pictures) of a difference; empty for a number without a unit.
-    detail : str
-        What else a reader should know, in words.
-    part : str
-        The part of the criterion that the number belongs to, if there are several.
-    ratio : Interval or None
-        Gap over gain, where two models are compared.
-    seeds_needed : int or None
-        Of an undecided row: seeds at which the test would decide with the power asked for, at the present mean and
-        spread; None: more than `MOST_SEEDS`.
-    """
-
-    interval: Interval
-    n: int
-    verdict: str
-    p_holds: float = 1.0
-    p_fails: float = 1.0
-    unit: str = SEEDS
-    quantity: str = ""
-    detail: str = ""
-    part: str = ""
-    ratio: Interval | None = None
-    seeds_needed: int | None = None
-
-
-@dataclass(frozen=True)
-class NotMeasured:
-    """A statement that these tables cannot decide, and why."""
-
-    reason: str
-
-
-Judged = Mapping[str, Measured | NotMeasured]
+def late(table: Table, points: Sequence[int]) -> Table:
+    """Rows of the late branch points."""
+    return table[table["branch"].isin(points)]
 
 
 def by_seed(values: pd.Series) -> pd.Series:
@@ -109,53 +99,112 @@ def by_seed(values: pd.Series) -> pd.Series:
     return values.dropna().groupby(level="seed").mean()
 
 
-def _moments(values: Values) -> tuple[float, float, int]:
-    """Mean, its standard error, degrees of freedom."""
-    n = len(values)
-    return float(values.mean()), float(values.std(ddof=1)) / math.sqrt(n), n - 1
+def _mean_and_error(values: Values) -> tuple[float, float]:
+    """Mean and its standard error."""
+    if not np.isfinite(values).all():
+        raise ValueError(f"cannot judge {values}: a judge leaves out what has no number, and says why")
+    return float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values))
 
 
 def student_interval(values: Values, confidence: float) -> Interval:
-    """Student's interval of a mean; without ends where there are fewer than two values."""
+    """Student's two-sided interval of a mean; without ends where there are fewer than two values."""
     if len(values) < 2:
         return Interval(float(values.mean()) if len(values) else math.nan, -math.inf, math.inf)
-    mean, error, freedom = _moments(values)
-    reach = float(student.ppf(0.5 + confidence / 2, freedom)) * error
+    mean, error = _mean_and_error(values)
+    reach = float(stdtrit(len(values) - 1, 0.5 + confidence / 2)) * error
     return Interval(mean, mean - reach, mean + reach)
 
 
-def p_below(values: Values, limit: float) -> float:
-    """One-sided p-value against "the mean is at least `limit`"."""
+def p_above_zero(values: Values) -> float:
+    """One-sided p-value of Student's test against "the mean is at most 0"; 1 where one value gives no spread."""
     if len(values) < 2:
         return 1.0
-    mean, error, freedom = _moments(values)
+    mean, error = _mean_and_error(values)
     if error == 0.0:
-        return 0.0 if mean < limit else 1.0
-    return float(student.cdf((mean - limit) / error, freedom))
+        return 0.0 if mean > 0 else 1.0
+    return float(stdtr(len(values) - 1, -mean / error))
 
 
-def p_above(values: Values, limit: float) -> float:
-    """One-sided p-value against "the mean is at most `limit`"."""
-    return p_below(-values, -limit)
+def fieller(top: Values, bottom: Values, confidence: float) -> Interval:
+    """The ratio of two means of the same units, with Fieller's interval; without ends where `bottom` may be 0.
 
-
-def seeds_to_decide(values: Values, limit: float, level: float, power: float) -> int | None:
-    """Seeds at which a one-sided test at `level` finds that the mean is not at `limit`, with the power asked for.
-
-    By the noncentral t distribution, at the present mean and spread; None: more than `MOST_SEEDS`.
+    The interval holds every ratio r for which Student's test keeps "top − r × bottom has mean 0".
     """
-    spread = float(values.std(ddof=1)) if len(values) > 1 else math.nan
-    effect = abs(float(values.mean()) - limit) / spread if spread > 0 else math.nan
-    if not math.isfinite(effect):
+    a, b, n = float(top.mean()), float(bottom.mean()), len(top)
+    value = a / b if b else math.nan
+    if n < 2:
+        return Interval(value, -math.inf, math.inf)
+    covariance = np.cov(top, bottom, ddof=1) / n
+    t2 = float(stdtrit(n - 1, 0.5 + confidence / 2)) ** 2
+    lead = b**2 - t2 * float(covariance[1, 1])
+    if lead <= 0:
+        return Interval(value, -math.inf, math.inf)
+    middle = a * b - t2 * float(covariance[0, 1])
+    root = math.sqrt(max(0.0, middle**2 - lead * (a**2 - t2 * float(covariance[0, 0]))))
+    return Interval(value, (middle - root) / lead, (middle + root) / lead)
+
+
+def seeds_to_decide(tests: Sequence[Values], level: float, power: float) -> int | None:
+    """Seeds at which one-sided tests for a mean above 0 all pass with the power asked for.
+
+    By the noncentral t distribution at the present mean and spread; the tests' chances to miss are added up, so that
+    the power is at least what is asked for however they depend on each other.
+
+    Returns
+    -------
+    int or None
+        None: more than `MOST_SEEDS`, or there is no spread to count from.
+    """
+    if any(len(values) < 2 for values in tests):
         return None
-    n = np.arange(2, MOST_SEEDS + 1)
-    reached = nct.sf(student.ppf(1 - level, n - 1), n - 1, effect * np.sqrt(n)) >= power
-    return int(n[reached][0]) if reached.any() else None
+    moments = [(*_mean_and_error(values), len(values)) for values in tests]
+    if any(error == 0 and mean <= 0 for mean, error, _ in moments):
+        return None
+    effects = [mean / (error * math.sqrt(n)) for mean, error, n in moments if error > 0]
+
+    def reached(n: int) -> bool:
+        critical = stdtrit(n - 1, 1 - level)
+        # Beyond 30 a test cannot miss, and the distribution is not computed there.
+        missed = sum(float(nctdtr(n - 1, min(effect * math.sqrt(n), 30.0), critical)) for effect in effects)
+        return missed <= 1 - power
+
+    counts = range(2, MOST_SEEDS + 1)
+    place = bisect_left(counts, True, key=reached)  # the power grows with the seeds
+    return counts[place] if place < len(counts) else None
 
 
-def _most(needed: list[int | None]) -> int | None:
-    known = [n for n in needed if n is not None]
-    return max(known) if known and len(known) == len(needed) else None
+def _test(
+    shown: Interval, holds: Sequence[Values], fails: Sequence[Sequence[Values]], tails: int, level: float, power: float
+) -> Measured:
+    """Judge a criterion that is a set of means above 0.
+
+    Parameters
+    ----------
+    shown : Interval
+        The number that is shown.
+    holds : sequence of ndarray, shape (n,)
+        The criterion holds if the mean of each is above 0.
+    fails : sequence of sequences of ndarray, shape (n,)
+        The ways in which it can fail: in each, all these means are above 0.
+    tails : int
+        1 for one-sided tests that the criterion holds, 2 for what an interval of confidence 1 − `level` tells.
+    level, power : float
+        Of the tests. That it fails, in either of two ways, is always tested at half of the level.
+    """
+    p_holds = min(1.0, tails * max(p_above_zero(values) for values in holds))
+    p_fails = min(1.0, 2 * min(max(p_above_zero(values) for values in way) for way in fails))
+    leans = all(values.mean() > 0 for values in holds)
+    ways = [(holds, level / tails)] if leans else [(way, level / 2) for way in fails]
+    counts = [seeds_to_decide(way, each, power) for way, each in ways]
+    return Measured(
+        shown,
+        len(holds[0]),
+        REPRODUCED if p_holds < level else NOT_REPRODUCED if p_fails < level else UNDECIDED,
+        p_holds,
+        p_fails,
+        seeds_needed=min((count for count in counts if count is not None), default=None),
+        leans=leans,
+    )
 
 
 def judge_mean(values: Values, claims: Claims, below: float = math.inf, above: float = -math.inf) -> Measured:
@@ -168,101 +217,113 @@ def judge_mean(values: Values, claims: Claims, below: float = math.inf, above: f
     claims : Claims
         Confidence and power.
     below, above : float
-        The range that the criterion asks for; without limits the mean is measured and not judged.
+        The range that the criterion asks for; at least one of them.
     """
-    interval = student_interval(values, claims.confidence)
-    tail = (1 - claims.confidence) / 2
-    limits = [(below, p_below(values, below), p_above(values, below))] if math.isfinite(below) else []
-    limits += [(above, p_above(values, above), p_below(values, above))] if math.isfinite(above) else []
-    p_holds = max((holds for _, holds, _ in limits), default=1.0)
-    p_fails = min(1.0, 2 * min((fails for _, _, fails in limits), default=1.0))
-    verdict = REPRODUCED if p_holds < tail else NOT_REPRODUCED if p_fails < 1 - claims.confidence else UNDECIDED
-    needed = _most([seeds_to_decide(values, limit, tail, claims.power) for limit, _, _ in limits])
-    return Measured(interval, len(values), verdict, p_holds, p_fails, seeds_needed=needed)
-
-
-def fieller(top: Values, bottom: Values, confidence: float) -> Interval:
-    """The ratio of two means of the same units, with Fieller's interval; without ends where `bottom` may be 0."""
-    a, b, n = float(top.mean()), float(bottom.mean()), len(top)
-    value = a / b if b else math.nan
-    if n < 2:
-        return Interval(value, -math.inf, math.inf)
-    covariance = np.cov(top, bottom, ddof=1) / n
-    t2 = float(student.ppf(0.5 + confidence / 2, n - 1)) ** 2
-    lead = b**2 - t2 * float(covariance[1, 1])
-    if lead <= 0:
-        return Interval(value, -math.inf, math.inf)
-    middle = a * b - t2 * float(covariance[0, 1])
-    root = math.sqrt(max(0.0, middle**2 - lead * (a**2 - t2 * float(covariance[0, 0]))))
-    return Interval(value, (middle - root) / lead, (middle + root) / lead)
-
-
-def judge_within(gap: Values, margin: Values, claims: Claims, gain: Values | None = None) -> Measured:
-    """Judge whether a gap is within ± a margin, by two one-sided tests at `claims.level`.
-
-    Parameters
-    ----------
-    gap, margin : ndarray, shape (n,)
-        One value per seed; the margin may vary with the seed, as a share of a gain does.
-    claims : Claims
-        Level, confidence, power.
-    gain : ndarray of shape (n,), optional
-        What the ratio that is shown divides by.
-    """
-    # A gain that is lost on the whole leaves no room: the tests below then cannot both pass.
-    outer = margin if margin.mean() >= 0 else -margin
-    p_holds = max(p_below(gap - margin, 0.0), p_above(gap + margin, 0.0))
-    p_fails = min(1.0, 2 * min(p_above(gap - outer, 0.0), p_below(gap + outer, 0.0)))
-    verdict = REPRODUCED if p_holds < claims.level else NOT_REPRODUCED if p_fails < claims.level else UNDECIDED
-    needed = [seeds_to_decide(gap + sign * margin, 0.0, claims.level, claims.power) for sign in (-1, 1)]
-    return Measured(
-        student_interval(gap, claims.confidence),
-        len(gap),
-        verdict,
-        p_holds,
-        p_fails,
-        ratio=None if gain is None else fieller(gap, gain, claims.confidence),
-        seeds_needed=_most(needed),
-    )
+    if not len(values):
+        raise ValueError("cannot judge a mean of no values: a judge says why there are none")
+    margins = [sign * (limit - values) for sign, limit in ((1, below), (-1, above)) if math.isfinite(limit)]
+    shown, fails = student_interval(values, claims.confidence), [[-margin] for margin in margins]
+    return _test(shown, margins, fails, 2, 1 - claims.confidence, claims.power)
 
 
 def judge_equal(gap: Values, gain: Values, share: float, claims: Claims) -> Measured:
-    """Judge whether a gap is within a share of a gain (positive where something is gained)."""
-    return judge_within(gap, share * gain, claims, gain)
+    """Judge whether a gap is within ± a share of a gain, by two one-sided tests.
+
+    Parameters
+    ----------
+    gap, gain : ndarray, shape (n,)
+        One value per seed, of the same unit. The gain is positive where something is gained; the verdict does not
+        depend on the sign of the gap, the ratio does.
+    share : float
+        Of the gain.
+    claims : Claims
+        Confidence, level and power.
+    """
+    if not len(gap):
+        raise ValueError("cannot judge a gap of no values: a judge says why there are none")
+    margin = share * gain
+    # It fails if the gap is beyond the margin whatever the sign of the gain, so that a gain near 0 refutes nothing.
+    fails = [[gap - margin, gap + margin], [-gap - margin, margin - gap]]
+    shown = student_interval(gap, claims.confidence)
+    found = _test(shown, [margin - gap, margin + gap], fails, 1, claims.level, claims.power)
+    found = replace(found, ratio=fieller(gap, gain, claims.confidence))
+    clear = p_above_zero(gain) * claims.level / ((1 - claims.confidence) / 2)
+    if found.verdict == REPRODUCED and clear >= claims.level:
+        return replace(found, verdict=UNDECIDED, p_holds=min(1.0, clear), detail="the gain is not clear of 0")
+    assert found.ratio is not None
+    over = any(found.ratio.has(limit) for limit in (share, -share))
+    return _with_note(replace(found, p_holds=max(found.p_holds, min(1.0, clear))), over, claims)
+
+
+def judge_seeds(
+    values: pd.Series, claims: Claims, reason: str, below: float = math.inf, above: float = -math.inf
+) -> Found:
+    """`judge_mean` of the seeds' means of a series, or the reason why there is nothing to judge."""
+    means = by_seed(values).to_numpy(float)
+    return judge_mean(means, claims, below=below, above=above) if len(means) else NotMeasured(reason)
+
+
+def _with_note(found: Measured, over: bool, claims: Claims) -> Measured:
+    """Say so where a test passes at `claims.level` although the interval that is shown reaches over a limit."""
+    if found.n < 2 or found.verdict == UNDECIDED or not over:
+        return found
+    p, shown = found.p_holds if found.verdict == REPRODUCED else found.p_fails, f"{100 * claims.confidence:g} %"
+    return replace(found, detail=f"decided at p = {p:.2g}, though the {shown} interval reaches over a limit")
+
+
+def holm(p_values: Mapping[str, float], level: float) -> list[str]:
+    """Names of the hypotheses that Holm's step-down procedure rejects, the surest first."""
+    rejected: list[str] = []
+    for name in sorted(p_values, key=lambda name: p_values[name]):
+        if p_values[name] >= level / (len(p_values) - len(rejected)):
+            break
+        rejected.append(name)
+    return rejected
 
 
 def all_of(parts: Mapping[str, Measured], level: float) -> Measured:
-    """The verdict on all parts together; the part that decides is shown, and named."""
-    least_sure = max(parts, key=lambda name: parts[name].p_holds)
-    surest_failure = min(parts, key=lambda name: parts[name].p_fails)
-    if all(part.verdict == REPRODUCED for part in parts.values()):
-        verdict, shown = REPRODUCED, least_sure
-    elif parts[surest_failure].p_fails < level / len(parts):  # Holm's first step, which decides whether any fails
-        verdict, shown = NOT_REPRODUCED, surest_failure
+    """The verdict on all parts together; the part that decides is shown, and named.
+
+    Reproduced: the part that is least sure decides. Not reproduced: the part that fails most surely. Undecided: the
+    part that is least sure to hold. The seeds needed are those of the part that leans to failure and would be decided
+    first, or, where all lean to hold, of the part that needs most; several parts together may need a few more.
+    """
+    failing = holm({name: part.p_fails for name, part in parts.items()}, level)
+    holding = [name for name, part in parts.items() if part.verdict == REPRODUCED]
+    least_sure = max((name for name in parts if name not in holding), default="", key=lambda name: parts[name].p_holds)
+    if failing:
+        verdict, shown = NOT_REPRODUCED, failing[0]
+    elif not least_sure:
+        verdict, shown = REPRODUCED, max(parts, key=lambda name: parts[name].p_holds)
     else:
         verdict, shown = UNDECIDED, least_sure
-    open_parts = [part.seeds_needed for part in parts.values() if part.verdict == UNDECIDED]
+    counted = f"{len(holding)} of {len(parts)} parts reproduced"
+    if failing:
+        counted += f", {len(failing)} not"
     return replace(
         parts[shown],
         verdict=verdict,
         part=shown,
-        p_holds=parts[least_sure].p_holds,
-        p_fails=min(1.0, len(parts) * parts[surest_failure].p_fails),
-        seeds_needed=_most(open_parts) if verdict == UNDECIDED else None,
-        detail=_counted(parts) + (f"; {parts[shown].detail}" if parts[shown].detail else ""),
+        p_holds=max(part.p_holds for part in parts.values()),
+        p_fails=min(1.0, len(parts) * min(part.p_fails for part in parts.values())),
+        seeds_needed=_together([part for part in parts.values() if part.verdict != REPRODUCED]),
+        leans=all(part.leans for part in parts.values()),
+        detail=joined(counted, parts[shown].detail),
     )
 
 
-def _counted(parts: Mapping[str, Measured]) -> str:
-    holding = sum(part.verdict == REPRODUCED for part in parts.values())
-    return f"{holding} of {len(parts)} parts reproduced"
+def _together(unsure: Sequence[Measured]) -> int | None:
+    """Seeds at which parts that are not shown to hold would decide the whole."""
+    against = [part.seeds_needed for part in unsure if not part.leans]
+    if against:
+        return min((count for count in against if count is not None), default=None)
+    counts = [part.seeds_needed for part in unsure]
+    known = [count for count in counts if count is not None]
+    return max(known) if known and len(known) == len(counts) else None
 
 
-def failed(found: Measured, why: str) -> Measured:
-    """The measured number, not reproduced for a reason beside it."""
+def failed(found: Found, why: str) -> Found:
+    """The measured number, not reproduced for a reason beside it; what was not measured stays so."""
+    if isinstance(found, NotMeasured):
+        return found
     return replace(found, verdict=NOT_REPRODUCED, p_fails=0.0, p_holds=1.0, seeds_needed=None, detail=why)
-
-
-def late(table: Table, points: list[int]) -> Table:
-    """Rows of the late branch points."""
-    return table[table["branch"].isin(points)]

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pandas as pd
 
 from sidetrip.config import Config
-from sidetrip.verdicts.equivalence_map import map_points
-from sidetrip.verdicts.side_trips import by_point
+from sidetrip.verdicts.equivalence_map import map_points, variant_points
+from sidetrip.verdicts.records import Tables
+from sidetrip.verdicts.scores import by_point
 from sidetrip.verdicts.single_step import best_steps, parabolas
 
 
-def derived(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, pd.DataFrame]:
+def derived(tables: Tables, config: Config) -> dict[str, pd.DataFrame]:
     """The derived tables that a report keeps, by name."""
     return {
         "best_steps": best_steps(tables["single_step"]),
         "parabolas": parabolas(tables["single_step"], tables["curvature"]),
         "by_point": by_point(tables, config),
-        "equivalence_map": map_points(tables, config),
+        "equivalence_map": map_points([variant_points(tables, config)], config.claims),
     }

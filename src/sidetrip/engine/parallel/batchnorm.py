@@ -97,8 +97,8 @@ class _Normalise(torch.autograd.Function):
         )
         samples = ctx.ranks.size * x.numel() // x.shape[1]
         along, offset = -scale * (ctx.ranks.sum(torch.stack([dweight, dbias])) / samples)
-        deviation = (variance + ctx.eps).sqrt()
-        dx += batch_norm(x, mean, variance, along / deviation, offset / deviation, eps=ctx.eps)
+        scaled = (variance + ctx.eps).rsqrt()  # rounded alike on every processor, as torch's sqrt is not
+        dx += batch_norm(x, mean, variance, along * scaled, offset * scaled, eps=ctx.eps)
         return dx, *(None if weight is None else gradient for gradient in (dweight, dbias)), None, None
 
 

@@ -1,0 +1,52 @@
+"""The regime that a row was measured in: it stands beside every verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pandas as pd
+
+from sidetrip.config import Config
+from sidetrip.verdicts.records import Found, Judged, Regime, Table, Tables
+from sidetrip.verdicts.scores import compared, of_score, widest_window
+from sidetrip.verdicts.statistics import late
+
+
+def rates_over_batch(batch_losses: Table, config: Config) -> pd.Series:
+    """λ/B of the main trajectory, by step; at a branch point it is that of the step that leads there."""
+    rate = batch_losses.groupby("step")["rate"].first() / config.burn_in.batch_size
+    start = pd.Series({0: rate.iloc[0]}) if 0 not in rate.index else pd.Series(dtype=float)
+    return pd.concat([start, rate])
+
+
+def of_run(tables: Tables, config: Config) -> Regime:
+    """λ/B, mean over the late branch points."""
+    rates = rates_over_batch(tables["batch_losses"], config)
+    return Regime(rate_over_batch=float(rates.reindex(config.branch.points).mean()))
+
+
+def of_window(tables: Tables, config: Config, method: str) -> Regime:
+    """The regime of a method's widest window, over the late branch points; fall and gain are of the validation loss."""
+    rows, points = late(tables["side_trips"], config.branch.points), [step for step in config.branch.points if step]
+    window = widest_window(rows, method)
+    scores = of_score(compared(rows, method, window), "loss", "validation")
+    fall, gain = float(scores["fall"].mean()), float(scores["gain"].mean())
+    return replace(
+        of_run(tables, config),
+        window_over_branch=window / min(points) if points else None,
+        window_over_branch_least=window / max(points) if points else None,
+        fall_over_gain=fall / gain if gain > 0 and math.isfinite(fall) else None,
+    )
+
+
+def of_trip(tables: Tables, config: Config, steps: int) -> Regime:
+    """The regime of trips of so many steps from the late branch points."""
+    points = [step for step in config.branch.points if step]
+    return replace(of_run(tables, config), trip_over_branch=steps / min(points) if points else None)
+
+
+def beside(results: Mapping[str, Found], regime: Regime) -> Judged:
+    """The rows with their regime."""
+    return {name: replace(found, regime=regime) for name, found in results.items()}

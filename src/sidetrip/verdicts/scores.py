@@ -1,0 +1,93 @@
+"""Scores of momentary model, average and trip side by side: what all averaging rows rest on."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from sidetrip.config import Config
+from sidetrip.experiments.methods import METHODS
+from sidetrip.verdicts.records import POINT, Table, Tables
+
+SPLITS, METRICS = ("train", "validation"), ("accuracy", "loss")
+SIGN = {"loss": 1.0, "accuracy": -1.0}  # momentary - average is a gain in loss; in accuracy it is the other way
+UNITS = {"loss": ("nats", 1.0), "accuracy": ("points", 100.0)}
+TITLES = {"train": "training", "validation": "validation"}
+SCORES = ["momentary", "average", "trip", "fall", "gain", "average_minus_trip", "sd_of_one_iterate"]
+
+
+def widest_window(side_trips: Table, method: str) -> int:
+    """Steps of the widest window of a method."""
+    return int(side_trips.loc[side_trips["kernel"] == method, "window_steps"].max())
+
+
+def compared(side_trips: Table, method: str, window: int, average: str | None = None) -> Table:
+    """Scores of momentary model, average and trip at a window of a method.
+
+    Parameters
+    ----------
+    side_trips : DataFrame
+        The scores.
+    method : str
+        Whose trip, and whose average unless `average` names another kernel of the same window.
+    window : int
+        In steps.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by metric, split, seed, branch; momentary, average, trip: means over the looks; fall (of the momentary
+        score over the window, positive where it improves), gain (of the average over the momentary model, positive
+        where it is better), gap (average − trip), sd_of_one_iterate (of the momentary score over the looks).
+        A trip with a look that has no score (it diverged) has none.
+    """
+    source = {"momentary": "none", "average": average or method, "trip": method}
+    rows = side_trips[side_trips["split"].isin(SPLITS)]
+    here = rows[(rows["kernel"] == rows["model"].map(source)) & (rows["window_steps"] == window)]
+    start = rows[(rows["model"] == "momentary") & (rows["window_steps"] == 0)]
+    long = here.melt([*POINT, "model", "look", "split"], list(METRICS), var_name="metric", value_name="score")
+    keys = ["metric", "split", *POINT]
+    # One look without a score leaves the whole score open.
+    means = long.groupby([*keys, "model"])["score"].agg(lambda scores: scores.mean(skipna=False)).reset_index()
+    by_model = means.pivot(index=keys, columns="model", values="score")  # noqa: PD010 - keeps what has no number
+    spread = long[long["model"] == "momentary"].groupby(keys)["score"].std()
+    began = (
+        start.melt([*POINT, "split"], list(METRICS), var_name="metric", value_name="score")
+        .groupby(keys)["score"]
+        .mean()
+    )
+    sign = by_model.index.get_level_values("metric").map(SIGN).to_numpy(float)
+    return by_model.assign(
+        fall=sign * (began.reindex(by_model.index) - by_model["momentary"]),
+        gain=sign * (by_model["momentary"] - by_model["average"]),
+        gap=by_model["average"] - by_model["trip"],
+        sd_of_one_iterate=spread,
+    )
+
+
+def of_score(scores: Table, metric: str, split: str) -> Table:
+    """Rows of `compared` of one metric and split, by seed and branch point."""
+    found = scores.xs((metric, split), level=("metric", "split"))
+    assert isinstance(found, pd.DataFrame)
+    return found
+
+
+def by_point(tables: Tables, config: Config) -> Table:
+    """What stands behind the averaging rows, for every seed, branch point, method, window, split and metric.
+
+    Returns
+    -------
+    DataFrame
+        seed, branch, late (bool), kernel, window_steps, widest (bool: the widest window of the method, which is
+        judged), split, metric, momentary, average, trip, fall, gain, average_minus_trip, sd_of_one_iterate;
+        accuracies as shares of the pictures, losses in nats.
+    """
+    side_trips, found = tables["side_trips"], []
+    for method in METHODS:
+        windows = sorted(side_trips.loc[side_trips["kernel"] == method.name, "window_steps"].unique())
+        for window in map(int, windows):
+            rows = compared(side_trips, method.name, window).reset_index().rename_axis(columns=None)
+            found.append(rows.assign(kernel=method.name, window_steps=window, widest=window == windows[-1]))
+    table = pd.concat(found).rename(columns={"gap": "average_minus_trip"})
+    table["late"] = table["branch"].isin(config.branch.points)
+    keys = [*POINT, "late", "kernel", "window_steps", "widest", "split", "metric"]
+    return table[[*keys, *SCORES]].reset_index(drop=True)

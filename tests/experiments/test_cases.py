@@ -1,0 +1,36 @@
+"""What is compared, on which trips and where: cases, looks and windows."""
+
+import pytest
+from helpers import smoke_config
+
+from sidetrip.experiments.cases import Case, Look, cases, longest, looks, shared_trips, widest, windows
+from sidetrip.kernels import Kernel
+
+
+def test_trips_share_a_run_where_one_schedule_begins_another():
+    compared = [Case("two_point", Kernel.two_point(k)) for k in (1, 4, 9)]
+    compared += [Case("swa", Kernel.swa(k)) for k in (4, 9)]
+    shared = shared_trips(compared)
+    assert sorted((schedule.steps, sorted(case.window for case in begun)) for schedule, begun in shared) == [
+        (4, [4]),
+        (9, [1, 4, 9]),
+        (9, [9]),
+    ]
+
+
+def test_the_widest_windows_are_looked_at_several_times():
+    config = smoke_config()
+    wide, narrow = Case("swa", Kernel.swa(10)), Case("swa", Kernel.swa(5))
+    assert [case.window for case in widest(cases(config))] == [10, 10, 10]
+    assert looks(config, wide) == [Look(10, 0, 10), Look(10, 1, 9), Look(10, 2, 8)]
+    assert looks(config, narrow) == [Look(5, 0, 5)]
+    assert [look.step for look in looks(config)] == [0, 1, 5, 10, 9, 8]
+
+
+@pytest.mark.parametrize("every", [1, 3, 10, 25, 30, 40])
+def test_running_averages_begin_every_so_often_and_end_within_the_run(every):
+    config = smoke_config(**{"side_trips.every": every})
+    starts = [window.start for window in windows(config)]
+    assert starts == list(range(0, 31, every))
+    assert starts[-1] + longest(config) <= config.burn_in.steps
+    assert {window.seed for window in windows(config)} == {config.seeds[0]}

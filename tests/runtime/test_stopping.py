@@ -1,0 +1,64 @@
+"""One signal ends a stage with one line, whichever of its threads the signal reaches; so does the end of its dvc."""
+
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import psutil
+import pytest
+
+from sidetrip.runtime.stopping import STOPPING
+
+SECONDS = 2.0  # that an end may take
+# Threads that were there first, as those of numpy are: the signals are not blocked in them.
+ASKED = """
+import signal, subprocess, sys, threading, time
+for _ in range(4):
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+from sidetrip.runtime.stopping import end_at_once_when_asked
+end_at_once_when_asked("stage test")
+subprocess.run([sys.executable, "-c", "import signal; print(*sorted(signal.pthread_sigmask(0, [])))"], check=True)
+print("ready", flush=True)
+"""
+BUSY = {
+    "asleep": "time.sleep(60)",
+    "computing": "while True: pass",
+    "waiting": "threading.Event().wait()",
+}
+END_WITH_DVC = "from sidetrip.runtime.stopping import end_with_dvc"
+PIPES: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "encoding": "utf-8"}
+
+
+def python(script: str, **changes: str) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": "src", **changes}, **PIPES)
+
+
+@pytest.mark.parametrize("busy", BUSY)
+@pytest.mark.parametrize("number", sorted(STOPPING))
+def test_one_signal_ends_it_with_one_line(number, busy):
+    for _ in range(3):  # the thread that a signal reaches is the system's choice
+        process = python(ASKED + BUSY[busy])
+        blocked_in_a_child = {int(blocked) for blocked in process.stdout.readline().split()}
+        assert blocked_in_a_child >= STOPPING
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=SECONDS)
+        name = signal.Signals(number).name
+        assert stderr.splitlines() == [
+            "",  # a progress bar may stand there
+            f"sidetrip: stage test was stopped by {name}; what is finished is kept, run the same command to go on",
+        ]
+        assert process.returncode == 128 + number
+
+
+def test_it_ends_when_its_dvc_is_gone():
+    stage = f"import time; {END_WITH_DVC}; end_with_dvc(); print('ready', flush=True); time.sleep(60)"
+    dvc = python(f"import subprocess, sys; subprocess.run([sys.executable, '-c', {stage!r}])", DVC_STAGE="test")
+    assert dvc.stdout.readline() == "ready\n"
+    (child,) = psutil.Process(dvc.pid).children()
+    dvc.kill()
+    dvc.wait()
+    _, alive = psutil.wait_procs([child], timeout=SECONDS)
+    assert alive == []

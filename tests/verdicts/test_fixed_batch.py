@@ -1,0 +1,81 @@
+"""Verdicts on trips on one fixed batch, on tables whose answer is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from verdict_tables import SEEDS, batch_losses, config, fixed_batch
+
+from sidetrip.verdicts import fixed_batch as judge_of
+from sidetrip.verdicts.records import NotMeasured
+
+
+def judged(table, settings=None):
+    return judge_of.judge({"fixed_batch": table, "batch_losses": batch_losses()}, settings or config())
+
+
+def test_as_the_paper_has_it():
+    found = judged(fixed_batch())
+    assert {name: row.verdict for name, row in found.items()} == dict.fromkeys(judge_of.NAMES, "reproduced")
+    assert {row.n for row in found.values()} == {len(SEEDS)}
+    assert found["fixed_batch_floor"].interval.value == pytest.approx(0.02, rel=0.02)
+    assert found["fixed_batch_held_out"].interval.value == pytest.approx(3.0, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("changes", "row"),
+    [
+        ({"own_end": 0.5}, "fixed_batch_floor"),
+        ({"held_out_end": 0.5}, "fixed_batch_held_out"),
+        ({"hill": 0.5}, "fixed_batch_basin"),
+    ],
+)
+def test_otherwise(changes, row):
+    found = judged(fixed_batch(**changes))
+    assert {name for name, each in found.items() if each.verdict == "not reproduced"} == {row}
+
+
+@pytest.mark.parametrize(("batch", "title"), [("own", "the fixed batch"), ("held_out", "a held-out batch")])
+def test_a_ridge_for_one_kind_of_batch_is_enough(batch, title):
+    table = fixed_batch()
+    table.loc[(table["batch"] == batch) & (table["steps"] == 3) & (table["alpha"] == 0.5), "loss"] += 0.5
+    row = judged(table)["fixed_batch_basin"]
+    assert (row.verdict, row.part) == ("not reproduced", title)
+
+
+def test_a_rise_is_over_the_worse_end_and_that_over_the_straight_line_stands_beside():
+    table = fixed_batch(hill=0.3)
+    slope = np.where((table["steps"] == 3), table["alpha"], 0.0)  # the later run ends higher by 1
+    table = table.assign(loss=table["loss"] + slope)
+    found = judge_of.lines(table).query("batch == 'own'").iloc[0]
+    assert found["rise"] == pytest.approx(0.0, abs=1e-9)  # 0.8 in the middle, 1 at the worse end
+    assert found["rise_over_line"] == pytest.approx(0.3, abs=1e-9)
+    row = judged(table)["fixed_batch_basin"]
+    assert row.verdict == "reproduced"
+    assert "over the straight line 0.3" in row.detail
+
+
+def test_the_floor_is_taken_after_three_steps_and_the_held_out_loss_at_the_end():
+    table = fixed_batch()
+    more = table[table["steps"] == 3].assign(steps=4)
+    more["loss"] = np.where(more["batch"] == "own", 0.9, 0.5)
+    found = judged(pd.concat([table, more]))
+    assert found["fixed_batch_floor"].interval.value == pytest.approx(0.02, rel=0.02)
+    assert found["fixed_batch_held_out"].interval.value == pytest.approx(0.5)
+
+
+def test_a_run_that_diverges_holds_nothing():
+    table = fixed_batch()
+    table.loc[(table["seed"] == 2) & (table["steps"] == 3), "loss"] = np.nan
+    found = judged(table)
+    assert {(row.verdict, row.detail) for row in found.values()} == {
+        ("not reproduced", "a run on the fixed batch diverged")
+    }
+    assert {row.n for row in found.values()} == {len(SEEDS) - 1}
+
+
+def test_reasons():
+    """Every run diverged, or there was none: not the same."""
+    lost = judged(fixed_batch().assign(loss=np.nan))
+    assert {row.reason for row in lost.values()} == {"every run on the fixed batch diverged"}
+    none = judged(fixed_batch().query("branch > 100"))
+    assert all(isinstance(row, NotMeasured) and "branch.points" in row.reason for row in none.values())

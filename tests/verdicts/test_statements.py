@@ -1,0 +1,78 @@
+"""The statements: all of them, in the order of the paper's table, in plain words."""
+
+import re
+import string
+from dataclasses import asdict, fields
+
+import pytest
+from verdict_tables import config
+
+from sidetrip.verdicts.statements import Statement, statements
+
+ORDER = [
+    "single_step_floor",
+    "single_step_gap",
+    "single_step_rate",
+    "quadratic_own",
+    "batch_size_gap",
+    "fixed_batch_floor",
+    "fixed_batch_held_out",
+    "fixed_batch_basin",
+    "average_is_schedule_swa",
+    "average_is_schedule_two_point",
+    "average_is_schedule_ema",
+    "averaging_helps",
+    "midpoint_tracks_half_rate",
+    "midpoint_distance",
+    "fixed_gradient_norm",
+    "fixed_gradient_direction",
+    "trips_aligned",
+    "batch_gradients_orthogonal",
+    "distance_saturates",
+    "ema_two_scales",
+    "stationary_radius",
+    "averaging_equals_schedule",
+    "midpoint_inside",
+    "drag_and_drift",
+    "stationary_covariance",
+    "cosine_run",
+]
+NO_THRESHOLD = {"averaging_helps", "trips_aligned", "stationary_radius", "midpoint_inside", "stationary_covariance"}
+THRESHOLDS = asdict(config().claims).keys() - {"confidence", "level", "power"}
+
+
+def used(statement: Statement) -> set[str]:
+    """Names of thresholds in a criterion."""
+    return {name for _, name, _, _ in string.Formatter().parse(statement.criterion) if name}
+
+
+def test_all_rows_in_order():
+    assert [statement.id for statement in statements()] == ORDER
+
+
+@pytest.mark.parametrize("statement", statements(), ids=lambda statement: statement.id)
+def test_a_statement_is_whole(statement):
+    assert all(getattr(statement, field.name) for field in fields(statement))
+    assert statement.if_true.endswith(".")
+    assert statement.if_false.endswith(".")
+    assert statement.if_true[0].isupper()
+    assert "{" not in statement.criterion.format(**asdict(config().claims))
+
+
+def test_every_threshold_is_in_one_criterion_or_in_those_of_the_methods():
+    named = [name for statement in statements() for name in used(statement) if name in THRESHOLDS]
+    assert set(named) == THRESHOLDS
+    assert {name for name in named if named.count(name) > 1} == {"average_is_schedule", "identity_error"}
+    assert {statement.id for statement in statements() if not used(statement)} == NO_THRESHOLD
+
+
+def test_words():
+    """No word that the reader does not know, and no "settle" where the rate may fall."""
+    for statement in statements():
+        text = " ".join([statement.statement, statement.criterion, statement.if_true, statement.if_false])
+        assert not re.search(r"\bpairs?\b|\bshell\b|bootstrap", text), statement.id
+        if re.search(r"\bsettles?\b", text):
+            assert "constant rate" in text, statement.id
+        # A sentence of the report may stand first: it names its subject.
+        for sentence in (statement.if_true, statement.if_false):
+            assert sentence.split()[0] not in {"It", "Its", "They", "That", "This", "Of"}, statement.id
