@@ -1,7 +1,8 @@
 # `make repro` regenerates every result, `make test` runs the tests on two cores; each sets itself up first.
 # `make verify` compares short runs with committed digests: does this machine compute the committed bytes? `make bench` measures
-# speed into reports/bench.md, `make profile` prints where the time goes. VARIANT chooses the variant.
-.PHONY: repro test verify torture bench profile setup clean-venv
+# speed into reports/bench.md, `make profile` prints where the time goes. VARIANT chooses the variant. `make gpu` shows what a
+# machine with a GPU does, in ten minutes, into reports/gpu.md; it goes on where it was.
+.PHONY: repro test verify torture bench profile gpu setup clean-venv
 VARIANT ?= fashion_mnist
 PYTHON ?= python3
 VENV := .venv
@@ -33,6 +34,9 @@ bench: setup
 
 profile: setup
 	python -m sidetrip.benchmark.profile --variant $(VARIANT)
+
+gpu: setup
+	@python -m sidetrip.benchmark.gpu
 
 setup: $(VENV)/installed
 

@@ -1,10 +1,16 @@
 """On a GPU: branching is exact there too, two runs give the same bits, and what is computed is what a CPU computes."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 import torch
-from helpers import branched_off, burnt_in, random_lab, smoke_config
+from helpers import assert_same_bits, branched_off, burnt_in, random_lab, smoke_config
+from torch import nn
 
+from sidetrip.config import ConfigError
+from sidetrip.engine.lab import Lab
+from sidetrip.engine.operations import check_operations
 from sidetrip.engine.state import distance, initial_state, load_state, saved_steps, state_path
 from sidetrip.engine.training import DivergedError, advance, batch_loss
 from sidetrip.experiments import alignment, divergence, fixed_batch, side_trips, single_step
@@ -22,12 +28,28 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 GPU = torch.device("cuda")
 
 
-@pytest.fixture(scope="module", params=["fp32", "tf32", "bf16"])
+LABS = {
+    "fp32": {"model.precision": "fp32"},
+    "tf32": {"model.precision": "tf32"},
+    "bf16": {"model.precision": "bf16"},
+    # A network of torchvision, on random crops of mapped pictures.
+    "crops": {"model.precision": "tf32", "model.name": "resnet18", "data.shift": 0, "data.crop": 0.25},
+}
+
+
+@pytest.fixture(scope="module", params=LABS)
 def lab(request, tmp_path_factory):
     """A lab on the GPU, in a process that computes as its worker does."""
-    make_deterministic(request.param)
-    yield random_lab(tmp_path_factory.mktemp("data"), smoke_config(**{"model.precision": request.param}), GPU)
+    changes = LABS[request.param]
+    make_deterministic(changes["model.precision"])
+    yield random_lab(tmp_path_factory.mktemp("data"), smoke_config(**changes), GPU)
     make_deterministic("fp32")
+
+
+@pytest.fixture
+def on_cpu(lab, tmp_path):
+    """The same on the CPU, in single precision."""
+    return Lab(replace(lab.config, model=replace(lab.config.model, precision="fp32")), lab.runs, torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +84,36 @@ def test_every_experiment_writes_the_same_twice(lab, snapshots):
     assert tables() == tables()
 
 
-def test_losses_scores_and_averages_are_those_of_a_cpu(lab, tmp_path):
+def test_branch_points_are_replayed_onto_the_main_trajectory(lab, snapshots):
+    """From snapshots, none of which is a branch point here: on to the next snapshot, bit for bit."""
+    branched_off(lab)
+    steps = saved_steps(snapshots)
+    for point in sorted(set(lab.config.branch.steps) - set(steps)):
+        after = min(step for step in steps if step > point)
+        rates = lab.rates[point:after].tolist()
+        replayed = advance(lab.model(), lab.branch_point(0, point), lab.stream(0), rates, lab.optimizer)
+        assert_same_bits(replayed, lab.snapshot(0, after))
+
+
+def test_batches_are_those_of_a_cpu(lab, on_cpu):
+    """Crops within a grey level, since sums of products are rounded to one; all else to rounding."""
+    level = float(on_cpu.train._scale.max())
+    for step in (1, 2, 50):
+        (pictures, labels), (expected, theirs) = lab.stream(0).batch(step), on_cpu.stream(0).batch(step)
+        assert torch.equal(labels.cpu(), theirs)
+        apart = (pictures.cpu() - expected).abs()
+        assert float(apart.max()) <= 1.01 * level
+        assert float((apart > 0.5 * level).double().mean()) < 1e-3
+
+
+def test_an_operation_that_is_not_deterministic_there_is_one_line(lab):
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.AdaptiveAvgPool2d(5), nn.Flatten(), nn.Linear(100, 10)).to(GPU)
+    with pytest.raises(ConfigError, match=r"^model.name = odd: cannot be measured on cuda:0 \(adaptive_avg_pool2d"):
+        check_operations(network, lab.stream(0).batch(1), lab.optimizer.precision, "odd")
+
+
+def test_losses_scores_and_averages_are_those_of_a_cpu(lab, on_cpu):
     """Of one state, to the rounding of the precision; training amplifies that, so runs are not compared."""
-    on_cpu = random_lab(tmp_path, smoke_config())
     start = initial_state(on_cpu.model(0))
     rounding = 2e-2 if lab.optimizer.precision == "bf16" else 2e-3
     losses = [float(batch_loss(b.model(0), b.stream(0).batch(1)).detach()) for b in (on_cpu, lab)]

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from sidetrip.config import resolve
-from sidetrip.planning import makespan, table, units
-from sidetrip.runtime.experiment import experiments
+from sidetrip.engine import training
+from sidetrip.planning import Work, makespan, stages, table, units, work_of
+from sidetrip.runtime.experiment import declared, experiments, measure_in
 
 PARAMS = OmegaConf.load("params.yaml")
 VARIANTS = list(PARAMS.variants)
@@ -48,7 +49,43 @@ def test_costly_units_go_first():
     "change", [{"burn_in.steps": 80}, {"branch.points": [15, 20, 30]}, {"evaluation.train_samples": 500}]
 )
 def test_more_to_do_is_more_work(change):
-    assert sum(map(sum, units(smoke_config(**change)).values())) > sum(map(sum, units(smoke_config()).values()))
+    more, less = smoke_config(**change), smoke_config()
+    assert whole(more).total > whole(less).total
+
+
+def whole(config) -> Work:
+    return sum((work for found in units(config).values() for work in found), Work(0.0))
+
+
+def counted(lab, experiment, unit) -> int:
+    """Training steps of a unit, as they are taken."""
+    steps, take = [], training.take_step
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "take_step", lambda *arguments: steps.append(take(*arguments)))
+        measure_in(lab, experiment, unit, lab.folders)
+    return len(steps)
+
+
+@pytest.mark.parametrize("name", ["running_averages", "side_trips", "divergence"])
+def test_a_unit_takes_the_steps_that_are_planned(lab, branched, name):
+    for unit in declared(name).units(lab.config)[:2]:
+        planned = work_of(lab.config)[name](unit).trained / lab.config.burn_in.batch_size
+        assert counted(lab, name, unit) == planned
+
+
+def test_minutes_of_the_stages_add_up():
+    config = smoke_config()
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in stages(config, 20_000.0)]
+    rows = {name: cells for name, *cells in lines[2:]}
+    assert int(rows["burn_in"][1]) == config.burn_in.steps * len(config.seeds)
+    minutes = whole(config).total / 20_000 / 60
+    assert float(rows["all"][3]) == pytest.approx(minutes, abs=0.06)
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_a_gpu_variant_takes_an_hour_of_one_gpu_at_most(name):
+    """At 20 000 training samples a second, an estimate for ResNet-34 in bfloat16 on an H100."""
+    assert whole(resolve(PARAMS, name)).total / 20_000 / 60 <= 60
 
 
 def test_the_table_of_the_documentation_is_that_of_the_settings():

@@ -1,6 +1,7 @@
 """What a variant costs before it runs: units, work and storage, by arithmetic on its settings.
 
     python -m sidetrip.planning [--workers N ...] [VARIANT ...]
+    python -m sidetrip.planning --speed SAMPLES_A_SECOND [VARIANT ...]     by stage, with minutes
 
 Work is counted in training samples: pictures that go forward and backward through the network once. One that
 only goes forward counts a third. Time is work over the measured samples a second of one worker.
@@ -13,6 +14,7 @@ import heapq
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from sidetrip.config.known import KNOWN_DATASETS
 from sidetrip.console import write_any_text
 from sidetrip.engine.models import build_model
 from sidetrip.engine.state import initial_state, save_state
-from sidetrip.experiments.cases import cases, controls, longest, looks, trip_steps, widest
+from sidetrip.experiments.cases import Stretch, cases, controls, looks, stretch_steps, trip_steps, widest
 from sidetrip.experiments.cool_downs import scored_of, steps_of
 from sidetrip.experiments.looks import alignment_looks, divergence_cost
 from sidetrip.experiments.sweep import sweep_cost
@@ -34,48 +36,87 @@ UNITS = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
 WORKERS = (1, 2, 8, 64)
 
 
-def _evaluation(config: Config) -> float:
-    """Work of scoring one model: recalibration, part of the training split, all or part of the validation split."""
+@dataclass(frozen=True)
+class Work:
+    """Work of a unit or a stage.
+
+    Attributes
+    ----------
+    trained : float
+        Samples that go forward and backward through the network.
+    scored : float
+        Samples that only go forward.
+    """
+
+    trained: float
+    scored: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """In training samples."""
+        return self.trained + FORWARD * self.scored
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.trained + other.trained, self.scored + other.scored)
+
+
+def _evaluation(config: Config) -> int:
+    """Samples behind the score of one model: recalibration, part of the training split, all or part of validation."""
     settings = config.evaluation
     validation = settings.validation_samples or KNOWN_DATASETS[config.data.name].validation_pictures
-    return FORWARD * (settings.recalibration_samples + settings.train_samples + validation)
+    return settings.recalibration_samples + settings.train_samples + validation
 
 
-def work_of(config: Config) -> dict[str, Callable[[Any], float]]:
-    """Work of a unit of each experiment that trains or evaluates, in training samples."""
+def work_of(config: Config) -> dict[str, Callable[[Any], Work]]:
+    """Work of a unit of each experiment that trains or evaluates."""
     burn_in, evaluation = config.burn_in, _evaluation(config)
-    validated = evaluation - FORWARD * config.evaluation.train_samples
+    validated = evaluation - config.evaluation.train_samples
     batch, snapshots, compared = burn_in.batch_size, burn_in.snapshot_every, cases(config)
-    trained_on = config.evaluation.train_samples // batch * batch * FORWARD
+    on_batches = config.evaluation.train_samples // batch * batch
     averages = len(compared) + len(controls(config))
     trips = sum(len(looks(config, case)) for case in compared)
-    scored = (len(looks(config)) + trips + averages) * evaluation + averages * trained_on
-    along = len(looks(config)) * evaluation + len(widest(compared)) * (evaluation + trained_on)
+    scored = (len(looks(config)) + trips + averages) * evaluation + averages * on_batches
+    window = len(looks(config)) * evaluation + len(widest(compared)) * (evaluation + on_batches)
     gradients = config.alignment.steps + 2 * len(alignment_looks(config))
     lines = 2 * config.fixed_batch.points * (config.fixed_batch.steps + 1)
     searches = 2 * LINE_SEARCH * config.fixed_batch.steps
-    fixed = 4 * config.fixed_batch.steps + FORWARD * (lines + searches)
+
+    def along(stretch: Stretch) -> Work:
+        steps = stretch.starts[0] % snapshots + stretch_steps(config, stretch)
+        return Work(steps * batch, len(stretch.starts) * window)
+
     return {
-        "burn_in": lambda run: burn_in.steps * batch,
-        "branch": lambda run: sum(point % snapshots for point in config.branch.steps) * batch,
-        "running_averages": lambda window: (window.start % snapshots + longest(config)) * batch + along,
-        "single_step": lambda point: FORWARD * sweep_cost(config),
-        "side_trips": lambda point: trip_steps(config) * batch + scored,
-        "fixed_batch": lambda point: fixed * batch,
-        "divergence": lambda point: divergence_cost(config, point) * batch,
-        "alignment": lambda point: 2.0 * gradients * batch,
-        "forecast": lambda unit: steps_of(config, unit) * batch + scored_of(config, unit) * validated,
+        "burn_in": lambda run: Work(burn_in.steps * batch),
+        "branch": lambda run: Work(sum(point % snapshots for point in config.branch.steps) * batch),
+        "running_averages": along,
+        "single_step": lambda point: Work(0.0, sweep_cost(config)),
+        "side_trips": lambda point: Work(trip_steps(config) * batch, scored),
+        "fixed_batch": lambda point: Work(4 * config.fixed_batch.steps * batch, (lines + searches) * batch),
+        "divergence": lambda point: Work(divergence_cost(config, point) * batch),
+        "alignment": lambda point: Work(2.0 * gradients * batch),
+        "forecast": lambda unit: Work(steps_of(config, unit) * batch, scored_of(config, unit) * validated),
     }
 
 
-def units(config: Config) -> dict[str, list[float]]:
-    """Work of every unit of every stage that trains or evaluates, in training samples."""
+def units(config: Config) -> dict[str, list[Work]]:
+    """Work of every unit of every stage that trains or evaluates."""
     work = work_of(config)
     return {
-        experiment.name: [float(work[experiment.name](unit)) for unit in experiment.units(config)]
+        experiment.name: [work[experiment.name](unit) for unit in experiment.units(config)]
         for experiment in experiments()
         if experiment.name in work
     }
+
+
+def stages(config: Config, samples_a_second: float) -> Iterator[str]:
+    """Lines of a Markdown table of one variant, one row a stage, with the minutes of one worker of that speed."""
+    yield f"| {config.variant} | units | training steps | scored samples | minutes |"
+    yield "| --- | ---: | ---: | ---: | ---: |"
+    rows = {name: (len(found), sum(found, Work(0.0))) for name, found in units(config).items()}
+    rows["all"] = sum(count for count, _ in rows.values()), sum((work for _, work in rows.values()), Work(0.0))
+    for name, (count, work) in rows.items():
+        steps, minutes = work.trained / config.burn_in.batch_size, work.total / samples_a_second / 60
+        yield f"| {name} | {count} | {steps:.0f} | {work.scored / 1e6:.3g} M | {minutes:.1f} |"
 
 
 def makespan(work: Sequence[float], workers: int) -> float:
@@ -128,9 +169,10 @@ def table(configs: Sequence[Config], workers: Sequence[int] = WORKERS) -> Iterat
     yield f"| {' | '.join(columns)} |"
     yield f"| --- |{' ---: |' * (len(columns) - 1)}"
     for config in configs:
-        stages, sizes = units(config), storage(config)
-        spans = [sum(makespan(work, n) for work in stages.values()) for n in workers]
-        cells = [config.variant, str(sum(map(len, stages.values()))), f"{sum(map(sum, stages.values())) / 1e6:.3g} M"]
+        sizes = storage(config)
+        totals = [[work.total for work in found] for found in units(config).values()]
+        spans = [sum(makespan(work, n) for work in totals) for n in workers]
+        cells = [config.variant, str(sum(map(len, totals))), f"{sum(map(sum, totals)) / 1e6:.3g} M"]
         cells += [f"{span / 1e6:.3g} M" for span in spans]
         cells += [_shown(size) for size in (state_bytes(config), *sizes.values(), sum(sizes.values()))]
         yield f"| {' | '.join(cells)} |"
@@ -141,11 +183,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("variants", nargs="*", help="all of params.yaml unless given")
     parser.add_argument("--workers", type=int, nargs="+", default=WORKERS)
+    parser.add_argument("--speed", type=float, help="training samples a second of one worker: a table of stages each")
     options = parser.parse_args()
     write_any_text()
     params = load_params(Path("params.yaml"))
     configs = [resolve(params, name) for name in options.variants or params.variants]
-    sys.stdout.write("".join(f"{line}\n" for line in table(configs, options.workers)))
+    tables = (
+        [stages(config, options.speed) for config in configs] if options.speed else [table(configs, options.workers)]
+    )
+    sys.stdout.write("\n".join("".join(f"{line}\n" for line in lines) for lines in tables))
 
 
 if __name__ == "__main__":

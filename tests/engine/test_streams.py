@@ -1,13 +1,14 @@
 """Batches are pure functions of (seed, stream, step); every epoch visits each sample once."""
 
 import numpy as np
+import pytest
 import torch
 from helpers import random_pictures
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sidetrip.engine.loading import Form, ResidentLoader
-from sidetrip.engine.streams import Augmentation, FixedBatches, TrainingStream
+from sidetrip.engine.streams import Augmentation, FixedBatches, KeptBatches, TrainingStream
 
 MOVED = Augmentation(shift=2, flip=True)
 CROPPED = Augmentation(flip=True, crop=0.25)
@@ -80,3 +81,16 @@ def test_fixed_batches_hold_every_sample_once():
     batches = FixedBatches(ResidentLoader(split, Form(14, [0.0], [1.0]), "cpu"), np.arange(23), 10)
     assert [len(y) for _, y in batches] == [10, 10, 3]
     assert torch.cat([y for _, y in batches]).tolist() == split.labels.tolist()
+
+
+@pytest.mark.parametrize("augmentation", [MOVED, CROPPED])
+def test_kept_batches_are_those_of_the_stream_in_a_quarter_of_the_memory(augmentation):
+    whole = stream(augmentation=augmentation)
+    kept = KeptBatches(whole, [3, 1, 70])
+    assert [pixels.dtype for pixels, _ in kept._kept] == [torch.uint8] * 3
+    assert (len(kept), kept.samples) == (3, 24)
+    for (pictures, labels), step in zip(kept, [3, 1, 70], strict=True):
+        expected, theirs = whole.batch(step)
+        assert torch.equal(labels, theirs)
+        assert torch.equal(pictures, expected)
+        assert pictures.stride() == expected.stride()

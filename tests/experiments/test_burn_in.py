@@ -1,11 +1,17 @@
 """A burn-in that is broken off goes on from its last save, and ends with the same bytes."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sidetrip.engine.state import initial_state
+from sidetrip.engine.training import Position
 from sidetrip.engine.units import Run
 from sidetrip.experiments import burn_in
 from sidetrip.files import UnitFolders, files_in, sealing, write_table
@@ -42,19 +48,24 @@ def undisturbed(lab, tmp_path_factory):
     return attempt(lab, tmp_path_factory.mktemp("undisturbed"), None)
 
 
+def save_every(patch, seconds: float) -> None:
+    patch.setattr(burn_in, "SECONDS_BETWEEN_SAVES", seconds)
+    patch.setattr(burn_in, "SHARE_OF_SAVES", float("inf"))
+
+
 @given(breaks=st.lists(st.integers(1, 39), max_size=4), seconds=st.sampled_from([0.0, 1e9]))
 @settings(max_examples=12)
 def test_a_run_broken_off_anywhere_ends_with_the_same_bytes(lab, undisturbed, tmp_path_factory, breaks, seconds):
     folder = tmp_path_factory.mktemp("broken")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(burn_in, "SECONDS_BETWEEN_SAVES", seconds)  # a save a step, or snapshots alone
+        save_every(patch, seconds)  # a save a step, or snapshots alone
         done = [attempt(lab, folder, steps) for steps in breaks]
         found = next((files for files in done if files is not None), None) or attempt(lab, folder, None)
     assert found == undisturbed
 
 
 def test_it_goes_on_where_it_was(lab, tmp_path, monkeypatch):
-    monkeypatch.setattr(burn_in, "SECONDS_BETWEEN_SAVES", 0.0)
+    save_every(monkeypatch, 0.0)
     assert attempt(lab, tmp_path, 22) is None
     asked = []
     stream = lab.stream(0)
@@ -83,8 +94,41 @@ def test_a_damaged_save_is_said_and_not_used(lab, undisturbed, tmp_path, capsys)
     assert f"{path}: damaged" in capsys.readouterr().err
 
 
+class Clock:
+    """Stands for `time`: it goes when it is told."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(("seconds", "pause"), [(0.1, 15), (0.9, 45), (3.0, 150)])
+def test_saves_take_a_fiftieth_of_the_time_at_most(lab, tmp_path, monkeypatch, seconds, pause):
+    clock = Clock()
+    saved, save = [], burn_in.save_state
+    start = initial_state(lab.model(0))
+
+    def slow(state, path):
+        saved.append(state.step)
+        clock.now += seconds
+        save(state, path)
+
+    monkeypatch.setattr(burn_in, "time", clock)
+    monkeypatch.setattr(burn_in, "save_state", slow)
+    journal = burn_in.Journal(tmp_path, [0])
+    for step in range(400):
+        clock.now += 1.0
+        loss = torch.tensor(1.0) if step else None
+        journal(Position(step, start.weights, loss, partial(replace, start, step=step)))
+    assert saved[0] == 0
+    apart = np.diff(saved)
+    assert apart.min() > pause - 1
+    assert apart.max() <= pause + 2
+
+
 def test_only_snapshots_are_kept(lab, tmp_path, monkeypatch):
-    monkeypatch.setattr(burn_in, "SECONDS_BETWEEN_SAVES", 0.0)
+    save_every(monkeypatch, 0.0)
     assert attempt(lab, tmp_path, 22) is None
     steps = [int(path.name.removeprefix("at_")) for path in sorted((tmp_path / "progress").glob("at_*"))]
     assert steps == [0, 15, 22]

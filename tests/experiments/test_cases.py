@@ -3,7 +3,7 @@
 import pytest
 from helpers import smoke_config
 
-from sidetrip.experiments.cases import Case, Look, cases, longest, looks, shared_trips, widest, windows
+from sidetrip.experiments.cases import Case, Look, cases, longest, looks, shared_trips, stretches, widest
 from sidetrip.kernels import Kernel
 
 
@@ -30,7 +30,7 @@ def test_the_widest_windows_are_looked_at_several_times():
 @pytest.mark.parametrize("every", [1, 3, 10, 25, 30, 40])
 def test_running_averages_begin_every_so_often_and_end_within_the_run(every):
     config = smoke_config(**{"side_trips.every": every})
-    starts = [window.start for window in windows(config)]
+    starts = [start for stretch in stretches(config) for start in stretch.starts]
     assert starts == list(range(0, 31, every))
     assert starts[-1] + longest(config) <= config.burn_in.steps
-    assert {window.seed for window in windows(config)} == {config.seeds[0]}
+    assert {stretch.seed for stretch in stretches(config)} == {config.seeds[0]}

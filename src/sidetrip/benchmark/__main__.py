@@ -24,7 +24,7 @@ TOPICS = {
 
 HEAD = """# Speed
 
-Measured side by side in one run by `make lab`: medians over interleaved rounds, ratios paired within a round.
+Measured side by side in one run by `make bench`: medians over interleaved rounds, ratios paired within a round.
 Variant {variant}, {size} size. {hardware}
 
 Workers compute on one thread each. A floor is the network's own work and nothing else: the same model, batch size,

@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from omegaconf import OmegaConf
 
 from sidetrip.config import Config, resolve
+from sidetrip.config.known import KNOWN_DATASETS
 from sidetrip.data.packed import (
     SPLITS,
     Facts,
@@ -28,6 +30,7 @@ from sidetrip.data.packed import (
 )
 from sidetrip.data.sources import find
 from sidetrip.engine.lab import Lab
+from sidetrip.engine.randomness import generator
 from sidetrip.engine.state import TrainState, initial_state
 from sidetrip.engine.training import advance
 from sidetrip.files import sealing
@@ -87,6 +90,7 @@ def parser(program: str, description: str | None) -> argparse.ArgumentParser:
     arguments.add_argument("--variant", default="fashion_mnist", help="of params.yaml")
     arguments.add_argument("--size", choices=SIZES, default="full", help="smoke: seconds, its numbers mean nothing")
     arguments.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    arguments.add_argument("--random", action="store_true", help="random pictures of the variant's size and number")
     return arguments
 
 
@@ -95,20 +99,38 @@ def prepared(options: argparse.Namespace) -> Iterator[BenchmarkInput]:
     """What such a command line asks for, for as long as it is measured."""
     with tempfile.TemporaryDirectory() as folder:
         device = torch.device(resolve_device(options.device))
-        yield prepare(options.variant, Path(folder), device, SIZES[options.size])
+        yield prepare(options.variant, Path(folder), device, SIZES[options.size], options.random)
 
 
-def prepare(variant: str, folder: Path, device: torch.device, size: Size) -> BenchmarkInput:
-    """Resolve a variant of params.yaml and pack its pictures, or the first of them, into `folder`."""
+def prepare(variant: str, folder: Path, device: torch.device, size: Size, random: bool = False) -> BenchmarkInput:
+    """Resolve a variant of params.yaml and pack its pictures, or the first of them, into `folder`.
+
+    Or `random` ones, of which there is no need to have any.
+    """
     config = resolve(OmegaConf.load("params.yaml"), variant)  # type: ignore[arg-type]
-    parts, _ = find(config.data)
-    with sealing(folder / "all") as packed:
-        for part in parts:
-            part.pack(config.data, packed, lambda pictures: None)
+    splits = _random(config, size.pictures) if random else _own(config, folder / "all")
     with sealing(folder / "prepare_data") as packed:
-        for split in SPLITS:
-            whole, kept = load_pictures(folder / "all", split), slice(size.pictures)
+        for split, whole in splits:
+            kept = slice(size.pictures)
             first = replace(whole, pictures=whole.pictures[kept], labels=whole.labels[kept])
             save_shard(first, shard_path(packed, split, 0))
         write_facts(gather_facts({split: shard_paths(packed, split) for split in SPLITS}), packed)
     return BenchmarkInput(config, folder, device, size)
+
+
+def _own(config: Config, folder: Path) -> Iterator[tuple[str, Pictures]]:
+    parts, _ = find(config.data)
+    with sealing(folder) as packed:
+        for part in parts:
+            part.pack(config.data, packed, lambda pictures: None)
+    for split in SPLITS:
+        yield split, load_pictures(folder, split)
+
+
+def _random(config: Config, most: int) -> Iterator[tuple[str, Pictures]]:
+    known, side = KNOWN_DATASETS[config.data.name], config.data.packed_side
+    classes = tuple(map(str, range(known.classes)))
+    for split, count in zip(SPLITS, (known.training_pictures, known.validation_pictures), strict=True):
+        draw, samples = generator("benchmark", split), min(count, most)
+        pixels = draw.integers(0, 256, (samples, side, side, known.channels), dtype=np.uint8)
+        yield split, Pictures(pixels, draw.integers(0, known.classes, samples), classes)

@@ -124,7 +124,22 @@ class Loader(ABC):
         flips: np.ndarray | None = None,
         boxes: np.ndarray | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Pictures float32 [n, channels, size, size] in channels_last memory, and labels [n].
+        """Pictures float32 [n, channels, size, size] in channels_last memory, and labels [n]; see `pixels`."""
+        pixels, labels = self.pixels(indices, shifts, flips, boxes)
+        return self.normalised(pixels), labels
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """Pictures float32 [n, channels, size, size] in channels_last memory, of pixels [n, size, size, channels]."""
+        return (pixels.float() * self._scale + self._offset).permute(0, 3, 1, 2)
+
+    def pixels(
+        self,
+        indices: np.ndarray,
+        shifts: np.ndarray | None = None,
+        flips: np.ndarray | None = None,
+        boxes: np.ndarray | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Pixels in whole grey levels [n, size, size, channels], and labels [n].
 
         How each sample is augmented say `shifts` int [n, 2] (down, right) of the central window, or `boxes`
         int [n, 4] (top, left, height, width) of the stored picture, which are scaled, and then `flips` bool [n].
@@ -140,7 +155,7 @@ class Loader(ABC):
             sent = self._send(np.stack([held.rows, mirrored, *boxes.T]))
             row = sent[0]
             pixels = crop(held.windows.pictures.index_select(0, row), sent[2:].T, sent[1].bool(), self._form.size)
-        return (pixels.float() * self._scale + self._offset).permute(0, 3, 1, 2), held.labels[row]
+        return pixels, held.labels[row]
 
     def _send(self, numbers: np.ndarray) -> Tensor:
         """Numbers on the device, in one transfer that a GPU's queue does not wait for."""

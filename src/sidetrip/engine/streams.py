@@ -7,12 +7,14 @@ visits each sample once, in a new order; an epoch's last samples that fill no ba
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import zip_longest
+from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from sidetrip.engine.crops import draw_boxes
@@ -81,6 +83,11 @@ class TrainingStream:
 
     def batch(self, step: int, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
         """Pictures and labels of a step, or of a part of its samples."""
+        pixels, labels = self.pixels(step, part)
+        return self.loader.normalised(pixels), labels
+
+    def pixels(self, step: int, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """The same before pictures are normalised, in whole grey levels."""
         random = generator(self.seed, self.name, "augmentation", step)
         varied, samples = self.augmentation, self.batch_size
         shift = varied.shift
@@ -88,10 +95,38 @@ class TrainingStream:
         shifts = random.integers(-shift, shift + 1, size=(samples, 2))[part] if shift else None
         boxes = draw_boxes(random, samples, self.loader.side, varied.crop)[part] if varied.crop else None
         flips = (random.random(samples) < 0.5)[part] if varied.flip else None
-        batch = self.loader.batch(self.indices(step)[part], shifts, flips, boxes)
+        batch = self.loader.pixels(self.indices(step)[part], shifts, flips, boxes)
         if not self.loader.resident:
             self.loader.prepare(self.indices(step + 1)[part])
         return batch
+
+
+class KeptBatches(Sequence[tuple[Tensor, Tensor]]):
+    """Batches of a stream that are used many times: kept as bytes, a quarter of what they are normalised.
+
+    Parameters
+    ----------
+    stream : TrainingStream
+        Their stream.
+    steps : iterable of int
+        Their steps.
+    """
+
+    def __init__(self, stream: TrainingStream, steps: Iterable[int]) -> None:
+        self._normalised = stream.loader.normalised
+        self._kept = [(pixels.to(torch.uint8), labels) for pixels, labels in map(stream.pixels, steps)]
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __getitem__(self, index: Any) -> Any:
+        pixels, labels = self._kept[index]
+        return self._normalised(pixels), labels
+
+    @property
+    def samples(self) -> int:
+        """Of all batches together."""
+        return sum(len(labels) for _, labels in self._kept)
 
 
 class FixedBatches:

@@ -21,7 +21,8 @@ from sidetrip.engine.training import DivergedError, Observer, Position, advance,
 from sidetrip.engine.units import Run
 from sidetrip.files import check, is_whole, read_table, sealing, write_table
 
-SECONDS_BETWEEN_SAVES = 15.0  # about the most work that a kill can cost
+SECONDS_BETWEEN_SAVES = 15.0  # at least, and
+SHARE_OF_SAVES = 0.02  # at most this share of the time goes into saves; so much work can a kill cost
 
 
 class Journal:
@@ -44,7 +45,7 @@ class Journal:
         self._between = max(self._saved_since_last_snapshot(), default=None)
         self._losses = [] if self._between is None else self._read_losses(self._between)
         self._unread: list[tuple[int, Tensor]] = []  # still on the device, which is not waited for at every step
-        self._saved_at = time.monotonic()
+        self._saved_at, self._pause = time.monotonic(), SECONDS_BETWEEN_SAVES
 
     def _place(self, step: int) -> Path:
         return self._folder / f"at_{step:09d}"
@@ -70,10 +71,11 @@ class Journal:
             self._unread.append((position.step, position.batch_loss))
         elif self._kept:
             return  # where the run was taken up
-        if position.step in self._snapshots or time.monotonic() - self._saved_at > SECONDS_BETWEEN_SAVES:
+        if position.step in self._snapshots or time.monotonic() - self._saved_at > self._pause:
             self._save(position)
 
     def _save(self, position: Position) -> None:
+        began = time.monotonic()
         steps, losses = [step for step, _ in self._unread], [loss for _, loss in self._unread]
         self._losses += zip(steps, torch.stack(losses).tolist() if losses else [], strict=True)
         self._unread = []
@@ -87,6 +89,7 @@ class Journal:
             self._kept.append(position.step)
             self._losses = []
         self._saved_at = time.monotonic()
+        self._pause = max(SECONDS_BETWEEN_SAVES, (self._saved_at - began) / SHARE_OF_SAVES)
 
     def finish(self, folder: Path) -> pd.DataFrame:
         """Put the snapshots into `folder` and return step and batch_loss of every step."""

@@ -118,14 +118,28 @@ def trip_steps(config: Config) -> int:
 
 
 @dataclass(frozen=True)
-class Window:
-    """A stretch of a main trajectory over which averages run, by the step that it begins with."""
+class Stretch:
+    """A stretch of a main trajectory, by the steps that windows of running averages begin with there."""
 
     seed: int
-    start: int
+    starts: tuple[int, ...]
 
 
-def windows(config: Config) -> list[Window]:
-    """Where running averages begin, on the main trajectory of the first seed: figures draw that one."""
-    last = config.burn_in.steps - longest(config)
-    return [Window(config.seeds[0], start) for start in range(0, last + 1, config.side_trips.every)]
+def stretches(config: Config) -> list[Stretch]:
+    """Where running averages run, on the main trajectory of the first seed: figures draw that one.
+
+    Windows share a pass where, each in a pass of its own from the snapshot before it, they would take a step twice.
+    """
+    window, snapshots = longest(config), config.burn_in.snapshot_every
+    found: list[list[int]] = []
+    for start in range(0, config.burn_in.steps - window + 1, config.side_trips.every):
+        if found and start - start % snapshots < found[-1][-1] + window:
+            found[-1].append(start)
+        else:
+            found.append([start])
+    return [Stretch(config.seeds[0], tuple(starts)) for starts in found]
+
+
+def stretch_steps(config: Config, stretch: Stretch) -> int:
+    """Steps from the first window's start to the last one's end."""
+    return stretch.starts[-1] + longest(config) - stretch.starts[0]

@@ -5,24 +5,34 @@ from __future__ import annotations
 import pandas as pd
 
 from sidetrip.engine.lab import Lab
-from sidetrip.experiments.cases import Window, cases, looks, widest
-from sidetrip.experiments.side_trips import BATCHES, MOMENTARY, Scores, follow
+from sidetrip.engine.training import Observer, advance, each_step
+from sidetrip.experiments.cases import Stretch, cases, looks, stretch_steps, widest
+from sidetrip.experiments.side_trips import BATCHES, MOMENTARY, Scores, Watched
 
 
-def measure(lab: Lab, window: Window) -> dict[str, pd.DataFrame]:
-    """Score the momentary model and the widest average of each kind over one window of the main trajectory.
+def measure(lab: Lab, stretch: Stretch) -> dict[str, pd.DataFrame]:
+    """Score the momentary model and the widest average of each kind over windows of the main trajectory, in one pass.
 
     Returns
     -------
     running_averages : DataFrame
         seed, step, kernel ("none" for momentary), window_steps (that of the average), split, loss, accuracy.
     """
-    (start,) = lab.replay(window.seed, [window.start])
-    scores = Scores(lab, window.seed, window.start)
-    follow(lab, start, window.seed, widest(cases(lab.config)), looks(lab.config), scores)
+    (start,) = lab.replay(stretch.seed, stretch.starts[:1])
+    averaged, looked_at = widest(cases(lab.config)), looks(lab.config)
+    scores = [Scores(lab, stretch.seed, first) for first in stretch.starts]
+    observers: list[Observer] = [Watched(each.branch, averaged, looked_at, each) for each in scores]
+    rates = lab.rates[start.step : start.step + stretch_steps(lab.config, stretch)].tolist()
+    observers.append(each_step(lab.report))
+    advance(lab.model(), start, lab.stream(stretch.seed), rates, lab.optimizer, observers)
+    return {"running_averages": pd.concat([_along(lab, each) for each in scores], ignore_index=True)}
+
+
+def _along(lab: Lab, scores: Scores) -> pd.DataFrame:
+    """Rows of one window, by their steps on the main trajectory."""
     table = pd.DataFrame(scores.rows)
     table = table[table["split"] != BATCHES]
     before_end = table["look"] * lab.config.side_trips.look_every
     table["step"] = table["branch"] + table["window_steps"] - before_end
     table.loc[table["model"] == MOMENTARY, "window_steps"] = 0
-    return {"running_averages": table[["seed", "step", "kernel", "window_steps", "split", "loss", "accuracy"]]}
+    return table[["seed", "step", "kernel", "window_steps", "split", "loss", "accuracy"]]

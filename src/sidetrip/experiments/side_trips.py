@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pandas as pd
 import torch
@@ -29,7 +29,7 @@ class Scores:
     """Rows of the table of one branch point."""
 
     def __init__(self, lab: Lab, seed: int, branch: int) -> None:
-        self._lab, self._seed, self._branch = lab, seed, branch
+        self._lab, self._seed, self.branch = lab, seed, branch
         self._evaluate = evaluator(lab)
         self.rows: list[dict[str, object]] = []
 
@@ -47,7 +47,7 @@ class Scores:
         self.rows.append(
             {
                 "seed": self._seed,
-                "branch": self._branch,
+                "branch": self.branch,
                 "kernel": case,
                 "window_steps": window,
                 "model": model,
@@ -82,36 +82,48 @@ def _on_batches(lab: Lab, seed: int, weights: Tensors) -> tuple[float, float]:
     return sum(torch.stack(losses).tolist()) / batches, int(torch.stack(right).sum()) / samples
 
 
-def follow(
-    lab: Lab, start: TrainState, seed: int, averaged: list[Case], looked_at: Iterable[Look], scores: Scores
-) -> dict[Key, TrainState]:
-    """Follow the main trajectory through the windows of `averaged`: score every average, and the run at every look.
+class Watched:
+    """Observer of the main trajectory from one step on: scores every average, and the run at every look.
 
-    Returns
-    -------
-    dict
-        The averages, by name and window.
+    Parameters
+    ----------
+    start : int
+        Step that the windows begin with.
+    averaged : list of Case
+        What to average.
+    looked_at : iterable of Look
+        When to score the run itself.
+    scores : Scores
+        Takes what is found.
+    finished : callable
+        Of a case and the weights of its average, once it is scored.
     """
-    averages: dict[Key, TrainState] = {}
-    names = {id(case.kernel): case for case in averaged}
-    upcoming = _by_step(looked_at)
 
-    def finished(position: Position, average: RunningAverage) -> None:
-        case, weights = names[id(average.kernel)], average.weights()
-        averages[case.name, case.window] = with_weights(start, weights)
-        scores.add(case.name, case.window, AVERAGE, weights)
-        scores.add_on_batches(case.name, case.window, AVERAGE, weights)
+    def __init__(
+        self,
+        start: int,
+        averaged: list[Case],
+        looked_at: Iterable[Look],
+        scores: Scores,
+        finished: Callable[[Case, Tensors], None] = lambda case, weights: None,
+    ) -> None:
+        self._start, self._scores, self._finished = start, scores, finished
+        self._cases = {id(case.kernel): case for case in averaged}
+        self._upcoming = _by_step(looked_at)
+        self._bank = AverageBank([RunningAverage(case.kernel, start) for case in averaged], self._score_average)
 
-    def momentary(position: Position) -> None:
-        for look in upcoming.get(position.step - start.step, ()):
+    def __call__(self, position: Position) -> None:
+        """Take in a position; those before the start and after the windows are not its own."""
+        self._bank(position)
+        for look in self._upcoming.get(position.step - self._start, ()):
             position.check()
-            scores.add("none", look.window, MOMENTARY, position.weights, look.number)
+            self._scores.add("none", look.window, MOMENTARY, position.weights, look.number)
 
-    bank = AverageBank([RunningAverage(case.kernel, start.step) for case in averaged], finished)
-    rates = lab.rates[start.step : start.step + max(case.window for case in averaged)]
-    observers: list[Observer] = [bank, momentary, each_step(lab.report)]
-    advance(lab.model(), start, lab.stream(seed), rates.tolist(), lab.optimizer, observers)
-    return averages
+    def _score_average(self, position: Position, average: RunningAverage) -> None:
+        case, weights = self._cases[id(average.kernel)], average.weights()
+        self._scores.add(case.name, case.window, AVERAGE, weights)
+        self._scores.add_on_batches(case.name, case.window, AVERAGE, weights)
+        self._finished(case, weights)
 
 
 def _by_step(looked_at: Iterable[Look]) -> dict[int, list[Look]]:
@@ -142,7 +154,15 @@ def measure(lab: Lab, start: TrainState, seed: int) -> dict[str, pd.DataFrame]:
     for control, true in controls(lab.config):
         false.setdefault((true.name, true.window), []).append(control)
     scores = Scores(lab, seed, start.step)
-    averages = follow(lab, start, seed, [*compared, *itertools.chain(*false.values())], looks(lab.config), scores)
+    averages: dict[Key, TrainState] = {}
+
+    def keep(case: Case, weights: Tensors) -> None:
+        averages[case.name, case.window] = with_weights(start, weights)
+
+    averaged = [*compared, *itertools.chain(*false.values())]
+    main = Watched(start.step, averaged, looks(lab.config), scores, keep)
+    rates = lab.rates[start.step : start.step + max(case.window for case in compared)].tolist()
+    advance(lab.model(), start, lab.stream(seed), rates, lab.optimizer, [main, each_step(lab.report)])
     distances: list[tuple[object, ...]] = []
 
     def arrive(case: Case, position: Position) -> None:
@@ -164,10 +184,10 @@ def measure(lab: Lab, start: TrainState, seed: int) -> dict[str, pd.DataFrame]:
                 if look.number == 0:
                     arrive(case, position)
 
-        rates = lab.rates[start.step : start.step + schedule.steps] * schedule.multipliers
+        rates = (lab.rates[start.step : start.step + schedule.steps] * schedule.multipliers).tolist()
         observers: list[Observer] = [observe, each_step(lab.report)]
         try:
-            advance(lab.model(), start, lab.stream(seed), rates.tolist(), lab.optimizer, observers)
+            advance(lab.model(), start, lab.stream(seed), rates, lab.optimizer, observers)
         except DivergedError:
             for _, case, look in upcoming:
                 scores.add(case.name, case.window, TRIP, None, look.number)

@@ -19,6 +19,7 @@ from sidetrip.config import SingleStep
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.products import ieee_products
 from sidetrip.engine.state import TrainState, restore
+from sidetrip.engine.streams import KeptBatches
 from sidetrip.engine.training import Optimizer, batch_loss
 from sidetrip.experiments.sweep import (
     BATCH,
@@ -104,7 +105,7 @@ class _Line:
     """Losses of several batches along one line of step sizes from a branch point."""
 
     def __init__(
-        self, lab: Lab, model: nn.Module, state: TrainState, along: Direction, batches: Sequence[Sequence[Batch]]
+        self, lab: Lab, model: nn.Module, state: TrainState, along: Direction, batches: Sequence[KeptBatches]
     ) -> None:
         self._lab, self._model, self._state, self._along, self._batches = lab, model, state, along, batches
 
@@ -112,7 +113,7 @@ class _Line:
         """Mean losses of some of the batches after a step of this size."""
         _move(self._model, self._state, self._along, step_size)
         found = [mean_loss(self._model, batch, self._lab.optimizer.precision) for batch in self._batches[which]]
-        self._lab.report(sum(len(part[1]) for batch in self._batches[which] for part in batch))
+        self._lab.report(sum(batch.samples for batch in self._batches[which]))
         return found
 
 
@@ -198,7 +199,7 @@ def measure(lab: Lab, state: TrainState, seed: int) -> dict[str, pd.DataFrame]:
     }
 
 
-def _batches(lab: Lab, step: int, seed: int, size: int) -> Iterator[list[list[Batch]]]:
+def _batches(lab: Lab, step: int, seed: int, size: int) -> Iterator[list[KeptBatches]]:
     """Yield each own batch of a size with the held-out ones behind it, each as its chunks.
 
     All come from one epoch of one stream: no two share a sample.
@@ -207,10 +208,9 @@ def _batches(lab: Lab, step: int, seed: int, size: int) -> Iterator[list[list[Ba
     stream = lab.stream(seed, f"single_step/{step}", min(size, settings.chunk))
     chunks = size // stream.batch_size
     first = settings.own_batches * chunks
-    held_out = [[stream.batch(number)] for number in range(first + 1, first + settings.held_out_batches + 1)]
+    held_out = [KeptBatches(stream, [number]) for number in range(first + 1, first + settings.held_out_batches + 1)]
     for own_batch in range(settings.own_batches):
-        own = [stream.batch(own_batch * chunks + chunk) for chunk in range(1, chunks + 1)]
-        yield [own, *held_out]
+        yield [KeptBatches(stream, range(own_batch * chunks + 1, (own_batch + 1) * chunks + 1)), *held_out]
 
 
 @torch.no_grad()

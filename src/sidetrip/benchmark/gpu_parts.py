@@ -1,0 +1,199 @@
+"""`python -m sidetrip.benchmark.gpu_parts NAME`: a part of `make gpu` that has no command of its own."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sidetrip.benchmark.input import SIZES, BenchmarkInput, Size, prepare
+from sidetrip.benchmark.profile import first_unit
+from sidetrip.config import Config, ConfigError, load_params, resolve
+from sidetrip.config.known import KNOWN_DATASETS
+from sidetrip.console import write_any_text
+from sidetrip.engine.models import build_model
+from sidetrip.engine.operations import check_operations
+from sidetrip.engine.training import advance
+from sidetrip.planning import work_of
+from sidetrip.runtime.devices import make_deterministic, resolve_device
+from sidetrip.runtime.experiment import experiments
+
+VARIANT = "cifar10"
+FIRST_STAGES = ("prepare_data", "burn_in", "branch")
+PICTURES = Path("datasets/cifar10")  # a folder of picture files, if there is one
+PROFILED = 5  # steps
+SHOWN = 25  # operations
+# Of every stage a little, when there are no pictures.
+SHORT: dict[str, dict[str, Any]] = {
+    "burn_in": {"steps": 400, "snapshot_every": 100},
+    "branch": {"points": [200, 300], "early": []},
+    "side_trips": {
+        "windows": [10, 50],
+        "two_point_windows": [10, 50],
+        "ema_steps": 50,
+        "ema_newest": 0.05,
+        "every": 200,
+    },
+    "alignment": {"steps": 50},
+}
+
+
+def environment(device: torch.device) -> Iterator[str]:
+    """Driver, device, software, and what determinism is set to."""
+    yield f"torch {torch.__version__}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
+    if device.type == "cuda":
+        query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+        try:
+            yield subprocess.run(query, capture_output=True, text=True, encoding="utf-8", check=True).stdout.strip()
+        except (OSError, subprocess.CalledProcessError) as error:
+            yield f"nvidia-smi: {error}"
+        about = torch.cuda.get_device_properties(device)
+        yield f"{about.name}: compute capability {about.major}.{about.minor}, {about.multi_processor_count} processors"
+        yield f"torch is built for {' '.join(torch.cuda.get_arch_list())}"
+    make_deterministic("tf32")
+    yield f"deterministic algorithms: {torch.are_deterministic_algorithms_enabled()}"
+    yield f"cuDNN: deterministic {torch.backends.cudnn.deterministic}, benchmark {torch.backends.cudnn.benchmark}"
+    make_deterministic("fp32")
+    left = torch.randn(512, 512, generator=torch.Generator().manual_seed(0))
+    exact, found = left.double() @ left.double(), (left.to(device) @ left.to(device)).cpu().double()
+    off = float((found - exact).norm() / exact.norm())
+    yield f"a product of 512 × 512 in fp32 is off by {off:.1e}"
+    if off > 1e-5:
+        raise ConfigError(f"model.precision = fp32: products on {device} are not in full precision")
+
+
+def operations(device: torch.device, configs: Sequence[Config]) -> Iterator[str]:
+    """For every network of some variants, whether the device takes its passes, twice alike."""
+    checked, refused = set(), []
+    for config in configs:
+        known, settings, chunk = KNOWN_DATASETS[config.data.name], config.model, config.single_step.chunk
+        network = (*(settings.name, settings.width, settings.stem), config.data.size, known.channels, known.classes)
+        if (network, settings.precision, chunk) in checked:
+            continue
+        checked.add((network, settings.precision, chunk))
+        make_deterministic(settings.precision)
+        model = build_model(
+            settings.name,
+            width=settings.width,
+            stem=settings.stem,
+            channels=known.channels,
+            classes=known.classes,
+            seed=0,
+        ).to(device)
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        draw = np.random.default_rng(0)
+        pictures = draw.standard_normal((chunk, known.channels, config.data.size, config.data.size), dtype=np.float32)
+        batch = torch.from_numpy(pictures), torch.from_numpy(draw.integers(0, known.classes, chunk))
+        on_device = batch[0].to(device, memory_format=torch.channels_last), batch[1].to(device)
+        what, began = (
+            f"{config.variant}: {settings.name}, {chunk} × {config.data.size} px, {settings.precision}",
+            time.monotonic(),
+        )
+        try:
+            check_operations(model.train(), on_device, settings.precision, settings.name)
+            yield f"{what}: twice alike ({time.monotonic() - began:.1f} s)"
+        except ConfigError as error:
+            refused.append(config.variant)
+            yield f"{what}: {error}"
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+    if refused:
+        raise ConfigError(f"{', '.join(refused)}: cannot be measured on {device}")
+
+
+def profile(work: BenchmarkInput) -> Iterator[str]:
+    """Operations of some training steps, those that take longest first."""
+    lab, model, rates = work.lab, work.lab.model(), [0.01] * PROFILED
+    advance(model, work.start, lab.stream(0), rates, lab.optimizer)
+    kinds = [torch.profiler.ProfilerActivity.CPU]
+    sort = "self_cpu_time_total"
+    if work.device.type == "cuda":
+        kinds, sort = [*kinds, torch.profiler.ProfilerActivity.CUDA], "self_device_time_total"
+    with torch.profiler.profile(activities=kinds) as found:
+        advance(model, work.start, lab.stream(0), rates, lab.optimizer)
+    yield f"{PROFILED} steps of {work.config.burn_in.batch_size}"
+    yield found.key_averages().table(sort_by=sort, row_limit=SHOWN, max_name_column_width=60)
+
+
+def first_units(work: BenchmarkInput) -> Iterator[str]:
+    """The first unit of every stage that needs a network, with its speed in planning's training samples."""
+    work_of_unit = work_of(work.config)
+    for experiment in experiments():
+        if experiment.network:
+            samples = work_of_unit[experiment.name](experiment.units(work.config)[0]).total
+            began = time.monotonic()
+            first_unit(experiment, work)
+            taken = time.monotonic() - began
+            yield f"{experiment.name}: {samples:.0f} training samples in {taken:.1f} s, {samples / taken:.0f} a second"
+
+
+def pictures_there(config: Config) -> list[str] | None:
+    """What to override so that stages find pictures without a download; None where there are none."""
+    if PICTURES.is_dir():
+        return ["data.source=folder", f"data.root={PICTURES}"]
+    return [] if any(Path(config.data.root).glob("cifar-10*")) else None
+
+
+def shortened(config: Config) -> Config:
+    """A configuration that has every stage, and each for some seconds."""
+    parts = {name: replace(getattr(config, name), **changes) for name, changes in SHORT.items()}
+    return replace(config, **parts)
+
+
+def stages(device: torch.device, size: Size) -> Iterator[str]:
+    """The first stages, as the pipeline runs them; on random pictures the first units of all, shortened."""
+    config = resolve(load_params(Path("params.yaml")), VARIANT)
+    overrides = pictures_there(config)
+    if overrides is None:
+        yield "no pictures here: random ones"
+        with tempfile.TemporaryDirectory() as folder:
+            work = prepare(VARIANT, Path(folder), device, size, random=True)
+            yield from first_units(replace(work, config=shortened(work.config)))
+        return
+    settings = f"reports/{VARIANT}"
+    commands = [["stages/configure.py", VARIANT, f"{settings}/config.yaml"]]
+    commands += [[f"stages/{name}.py", "-cd", settings, *overrides] for name in FIRST_STAGES]
+    for command in commands:
+        began = time.monotonic()
+        if subprocess.run([sys.executable, *command], stderr=subprocess.STDOUT, check=False).returncode:
+            raise ConfigError(f"{command[0]}: failed")
+        yield f"{command[0]}: {time.monotonic() - began:.0f} s"
+
+
+def lines_of(name: str, device: torch.device) -> Iterator[str]:
+    """What a part says."""
+    if name == "profile":
+        with tempfile.TemporaryDirectory() as folder:
+            yield from profile(prepare(VARIANT, Path(folder), device, SIZES["full"], random=True))
+    elif name == "operations":
+        params = load_params(Path("params.yaml"))
+        yield from operations(device, [resolve(params, variant) for variant in params.variants])
+    else:
+        yield from environment(device) if name == "environment" else stages(device, SIZES["full"])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print what a part says, as it says it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=("environment", "operations", "profile", "stages"))
+    options = parser.parse_args(arguments)
+    write_any_text()
+    try:
+        for line in lines_of(options.name, torch.device(resolve_device("cuda"))):
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
+    except ConfigError as error:
+        sys.exit(f"sidetrip: {error}")
+
+
+if __name__ == "__main__":
+    main()
