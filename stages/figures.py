@@ -4,6 +4,7 @@ from pathlib import Path
 
 from sidetrip.config import Config
 from sidetrip.figures import FIGURES, style
+from sidetrip.figures.series import series
 from sidetrip.files import files_in, read_bytes, read_table, seal, write_bytes, write_json, write_table
 from sidetrip.runtime.provenance import input_tables
 from sidetrip.runtime.stage import stage
@@ -25,12 +26,14 @@ def main(config: Config) -> None:
     for draw in FIGURES:
         for name, figure in draw(tables, config).items():
             style.save_figure(figure, target / "figures" / f"{name}.png")
+    for name, table in series(tables, config).items():
+        write_table(table, target / "plots" / f"{name}.csv")
     claims = measure(tables, config)
     write_json(target / "claims.json", claims)
     metrics = {row["id"]: row["value"] for row in claims if row["value"] is not None}
     write_json(target / "metrics.json", metrics)
     # What the report is made from, and what a reader may check: `sha256sum --check SHA256SUMS`.
-    made = [*files_in(target / "tables"), *files_in(target / "figures")]
+    made = [*files_in(target / "tables"), *files_in(target / "figures"), *files_in(target / "plots")]
     seal(target, [*made, target / "claims.json", target / "metrics.json"])
 
 

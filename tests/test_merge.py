@@ -273,6 +273,8 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(tmp_path, capsys):
     linear = ["--decay", "linear", "--over"]
     missing = tmp_path / "none-1.safetensors"
     assert "none-1.safetensors: cannot be read (No such file" in says(missing, *paths, *linear, 399)
+    nowhere = tmp_path / "none" / "step_*.safetensors"  # as a shell leaves a pattern that nothing fits
+    assert "step_*.safetensors: cannot be read (No such file or directory); check the path" in says(nowhere, *MERGE)
     assert "begins at step -600, before the first snapshot at step 100" in says(*paths, *linear, 1000)
     assert "2 steps for 3 snapshots; give one for each" in says(*paths, *linear, 100, "--steps", 1, 2)
     assert "step 100: belongs to" in says(*paths, paths[0], *linear, 100)

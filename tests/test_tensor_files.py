@@ -97,6 +97,14 @@ DAMAGED = {
 }
 
 
+def test_a_pointer_of_git_lfs_is_told_as_such(tmp_path):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    with pytest.raises(FileError) as error:
+        read_snapshot(path)
+    assert str(error.value) == f"{path}: a pointer of Git LFS, not the file; run `git lfs pull`"
+
+
 @pytest.mark.parametrize(("content", "message"), DAMAGED.items(), ids=range(len(DAMAGED)))
 def test_damage_is_one_line(tmp_path, content, message):
     path = tmp_path / "x.safetensors"

@@ -82,8 +82,11 @@ def sorted_snapshots(paths: Sequence[Path], steps: Sequence[int] | None) -> dict
     Raises
     ------
     FileError
-        If steps are missing or belong to two snapshots.
+        If files or steps are missing, or a step belongs to two snapshots.
     """
+    for named in paths:
+        if not named.exists():
+            raise FileError(f"{named}: cannot be read (No such file or directory); check the path")
     if steps and paths and len(steps) != len(paths):
         raise FileError(f"--steps: {len(steps)} steps for {len(paths)} snapshots; give one for each, in their order")
     given = steps or [step_of(path) for path in paths]

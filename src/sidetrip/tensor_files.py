@@ -27,6 +27,7 @@ from sidetrip.files import FileError
 
 INDEX_SUFFIX = ".safetensors.index.json"
 LARGEST_HEADER = 100_000_000  # bytes, the format's own limit
+LFS_POINTER = b"version "  # how one begins
 PICKLES = (b"PK\x03\x04", b"\x80\x02")  # how files of torch.save begin
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "C64": 8, "BOOL": 1}
 SIZES |= {"I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1}  # bytes of a number
@@ -189,6 +190,8 @@ def _read_header(path: Path) -> tuple[dict[str, StoredTensor], dict[str, str]]:
             if length > min(LARGEST_HEADER, size - 8):
                 if head.startswith(PICKLES):
                     raise ValueError("a pickled checkpoint, which is never opened here; docs/merge.md converts it")
+                if head == LFS_POINTER:
+                    raise FileError(f"{path}: a pointer of Git LFS, not the file; run `git lfs pull`")
                 raise ValueError(f"its header should be {length} bytes long, the whole file is {size}")
             header = json.loads(file.read(length), object_pairs_hook=_without_repetition)
         metadata = header.pop("__metadata__", {})

@@ -207,6 +207,21 @@ SMOKE = "base: {}\nvariants: {smoke: {}}\n"
 BAD_FILES = [
     ("active: [smoke\nbase: {}\n", "params.yaml, line 2: not valid YAML (expected ',' or ']', but got ':'); mend it"),
     ("active: [smoke]\nactive: [smoke]\n", "params.yaml, line 2: not valid YAML (found duplicate key active); mend it"),
+    (
+        "active: " + "[" * 5000 + "]" * 5000,
+        "params.yaml: cannot be read (nested too deeply, or an alias of what it stands in); mend it",
+    ),
+    (
+        "active: &a [*a]\n",
+        "params.yaml: cannot be read (nested too deeply, or an alias of what it stands in); mend it",
+    ),
+    ("a: 0040\n", "params.yaml, line 1: 0040 is another number, or none, to DVC; write it in plain digits"),
+    (
+        "a:\n  - 1\n  - 1_000\n",
+        "params.yaml, line 3: 1_000 is another number, or none, to DVC; write it in plain digits",
+    ),
+    ("a: 1:40\n", "params.yaml, line 1: 1:40 is another number, or none, to DVC; write it in plain digits"),
+    ("a: -0b11\n", "params.yaml, line 1: -0b11 is another number, or none, to DVC; write it in plain digits"),
     ("\x00", "params.yaml: cannot be read (special characters are not allowed); mend it"),
     ("- smoke\n", "params.yaml: holds no mapping; it needs the keys active, base, variants"),
     ("smoke\n", "smoke: unknown key in params.yaml; allowed are active, base, variants, runtime"),
@@ -775,7 +790,7 @@ def test_a_variant_whose_name_leads_elsewhere(place):
     before = listing(place.folder)
     assert place.run("configure", "../x", "reports/x/config.yaml") == (
         1,
-        ["sidetrip: variant = ../x: use lower-case letters, digits and underscores only"],
+        ["sidetrip: variant = ../x: use lower-case letters, digits and underscores only (at most 100)"],
     )
     assert listing(place.folder) == before
 
@@ -785,7 +800,7 @@ def test_a_variant_whose_name_leads_elsewhere(place):
     [
         ("burn_in.steps=0", "burn_in.steps = 0: use 1 to 100000000"),
         ("burn_in.rate=nan", "burn_in.rate = nan: use more than 0 and at most 100"),
-        ("variant=../x", "variant = ../x: use lower-case letters, digits and underscores only"),
+        ("variant=../x", "variant = ../x: use lower-case letters, digits and underscores only (at most 100)"),
     ],
 )
 def test_overrides_of_a_stage_are_checked_too(place, override, message):

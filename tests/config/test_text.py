@@ -96,6 +96,24 @@ def test_a_number_as_dvc_writes_it_is_a_number(params):
     assert resolve(load_params(params), "smoke").burn_in.weight_decay == 1e-6
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "\ufeff" + text,
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace("{steps: 3, points: 5}", "{<<: {steps: 4, points: 5}, steps: 3}"),
+        lambda text: text.replace("train_samples: 100\n", "train_samples: 0x64\n"),
+    ],
+    ids=["byte order mark", "line ends of Windows", "merge key", "hexadecimal"],
+)
+def test_other_ways_to_write_the_same(params, change):
+    text = params.read_text(encoding="utf-8")
+    assert change(text) != text
+    before = resolve(load_params(params), "smoke")
+    params.write_bytes(change(text).encode())
+    assert resolve(load_params(params), "smoke") == before
+
+
 # Locales
 
 

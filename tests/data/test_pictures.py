@@ -269,6 +269,27 @@ def test_every_kind_of_pixels_is_shown_in_rgb(shown, content):
     assert differ(shown(content), UPRIGHT) < 8
 
 
+def bitmap(alpha: int) -> bytes:
+    """A BMP file of 32 bits a pixel with a mask for the fourth byte."""
+    pixels = np.dstack([UPRIGHT[::-1, :, ::-1], np.full(UPRIGHT.shape[:2], alpha, np.uint8)]).tobytes()
+    height, width = UPRIGHT.shape[:2]
+    header = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, 3, len(pixels), 0, 0, 0, 0)
+    header += struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + b"BGRs" + bytes(48)
+    return b"BM" + struct.pack("<IHHI", 14 + len(header) + len(pixels), 0, 0, 14 + len(header)) + header + pixels
+
+
+@pytest.mark.parametrize("alpha", [0, 255])
+def test_a_bitmap_whose_fourth_byte_is_unused(shown, alpha):
+    assert np.array_equal(shown(bitmap(alpha)), shown(encoded("PNG", UPRIGHT)))
+
+
+def test_transparent_parts_of_a_bitmap_are_black(shown):
+    content = bytearray(bitmap(0))
+    content[-1] = 255  # the last pixel of the uppermost line
+    rows = np.argwhere(shown(bytes(content)).any(axis=2))
+    assert rows.tolist() == [[0, UPRIGHT.shape[1] - 1]]
+
+
 @pytest.mark.parametrize("pixels", [GREY, GREY.astype(np.uint16) * 257], ids=["8 bits", "16 bits"])
 def test_a_negative_is_shown_positive(shown, pixels):
     content = bytearray(encoded("TIFF", pixels))
@@ -323,7 +344,10 @@ def test_more_pixels_than_are_read(tmp_path):
     [
         (b"", "empty"),
         (b"<html>404 Not Found</html>", "not a picture, or damaged"),
-        (b"version https://git-lfs.github.com/spec/v1\nsize 3\n", "not a picture, or damaged"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\nsize 3\n",
+            "a pointer of Git LFS, not the picture: run `git lfs pull`",
+        ),
     ],
 )
 def test_why_a_file_cannot_be_read(shown, content, reason):

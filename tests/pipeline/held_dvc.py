@@ -1,5 +1,6 @@
 """dvc that stops in the middle of writing dvc.lock where a file asks for it: python held_dvc.py ARGUMENTS."""
 
+import io
 import random
 import sys
 import time
@@ -18,8 +19,9 @@ def write_a_part(data: Any, stream: Any) -> None:
     if not ({"schema", "stages"} <= data.keys() and HOLD.exists()):
         write(data, stream)
         return
-    text = _yaml.dumps_yaml(data)
-    stream.write(text[: random.randrange(len(text))])
+    whole = io.StringIO()
+    write(data, whole)
+    stream.write(whole.getvalue()[: random.randrange(len(whole.getvalue()))])
     stream.flush()
     HOLD.rename(HELD)
     time.sleep(3600)

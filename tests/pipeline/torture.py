@@ -16,8 +16,9 @@ import tempfile
 import time
 from collections import Counter
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from signal import SIGINT, SIGKILL, SIGTERM, Signals
+from signal import SIG_DFL, SIGINT, SIGKILL, SIGTERM, Signals, signal
 
 import psutil
 import yaml
@@ -49,7 +50,9 @@ class Repro:
             where = {"cwd": folder, "env": environment(SIDETRIP_WORKERS=WORKERS), "stdout": log, "stderr": log}
             assert psutil.Popen([sys.executable, "-m", "sidetrip.repair"], **where).wait() == 0
             command = [sys.executable, str(ROOT / "tests" / "pipeline" / "held_dvc.py"), "repro"]
-            self._dvc = psutil.Popen(command, start_new_session=True, **where)
+            # Whoever runs in the background may have interrupts ignored, and what it starts as well.
+            heed = partial(signal, SIGINT, SIG_DFL)
+            self._dvc = psutil.Popen(command, start_new_session=True, preexec_fn=heed, **where)
 
     def wait(self) -> int:
         return self._dvc.wait()
@@ -99,6 +102,7 @@ class Repro:
         hold.touch()
         while not held.exists():
             if self.ended():
+                assert self.wait() == 0, "dvc failed before dvc.lock was struck"
                 hold.unlink()
                 return False
             time.sleep(0.02)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast, get_args, get_type_hints
 
+import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
@@ -42,6 +44,8 @@ RUNTIME = {
     "dask_address": "",
     "dask_scheduler_file": "",
 }
+OF_YAML_1_1 = re.compile(r"[-+]?0[0-9b].*|.*[_:].*")  # what it takes for a number beside the usual ones
+TOO_DEEP = "nested too deeply, or an alias of what it stands in"
 KEYS = ("active", "base", "variants", "runtime")
 SCALARS = {
     int: ((int,), "a whole number", "whole numbers"),
@@ -66,12 +70,28 @@ def load_params(path: Path) -> DictConfig:
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{path}, line {line}: not valid YAML ({shown(error.problem)}); mend it") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: cannot be read ({TOO_DEEP}); mend it") from error
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
         raise ConfigError(f"{path}: cannot be read ({shown(reason)}); mend it") from error
     if not isinstance(params, DictConfig):
         raise ConfigError(f"{path}: holds no mapping; it needs the keys active, base, variants")
+    _check_numerals(path)
     return params
+
+
+def _check_numerals(path: Path) -> None:
+    """Refuse numbers that DVC, which goes by YAML 1.2, reads otherwise: 0040 is 40 there, and 32 here."""
+    resolver = yaml.SafeLoader("")
+    for event in yaml.parse(path.read_text(encoding="utf-8"), yaml.SafeLoader):
+        if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and OF_YAML_1_1.fullmatch(event.value):
+            tag = resolver.resolve(yaml.ScalarNode, event.value, (True, False))
+            if tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
+                line = event.start_mark.line + 1 if event.start_mark else 1
+                raise ConfigError(
+                    f"{path}, line {line}: {event.value} is another number, or none, to DVC; write it in plain digits"
+                )
 
 
 def active_variants(params: DictConfig) -> list[str]:

@@ -226,7 +226,7 @@ class Config:
     """Everything a variant is made of."""
 
     # Names folders in runs/ and reports/.
-    variant: str = text(r"[a-z0-9_]{1,100}", "use lower-case letters, digits and underscores only")
+    variant: str = text(r"[a-z0-9_]{1,100}", "use lower-case letters, digits and underscores only (at most 100)")
     seeds: list[int] = numbers(Number(0, 2**32 - 1), ordered=False)
     data: Data = field(default_factory=Data)
     model: Model = field(default_factory=Model)

@@ -29,6 +29,7 @@ TURNED = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # by EXIF orientation
+LFS_POINTER = b"version https://git-lfs."
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 TIFF: dict[bytes, Literal["little", "big"]] = {b"II*\0": "little", b"MM\0*": "big"}
 TIFF_RESOLUTION, TIFF_UNUSED = (282, 283, 296), 65535  # tags
@@ -89,6 +90,8 @@ def _read(path: Path, size: int) -> Image.Image:
 def _reason(error: Exception, content: bytes) -> str:
     if not content:
         return "empty"
+    if content.startswith(LFS_POINTER):
+        return "a pointer of Git LFS, not the picture: run `git lfs pull`"
     if isinstance(error, UnidentifiedImageError):
         return "not a picture, or damaged"
     if isinstance(error, MemoryError):
@@ -132,6 +135,8 @@ def to_rgb(picture: Image.Image) -> Image.Image:
         converted = ImageCms.profileToProfile(picture, lab, rgb, outputMode="RGB")
         assert converted is not None  # it is not in place
         return converted
+    if picture.format == "BMP" and picture.mode == "RGBA" and not picture.getchannel("A").getbbox():
+        return picture.convert("RGB")  # whoever wrote it left the fourth byte at 0, and viewers take it for unused
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "black"), picture)

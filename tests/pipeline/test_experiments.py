@@ -1,0 +1,46 @@
+"""Experiments of DVC, in the workspace and in copies of it, on pictures that git ignores."""
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from smoke import clone, dvc
+
+DATA = "    data: {source: folder, name: bugs, root: datasets/bugs, size: 8, shift: 1}\n    model: {width: 2}\n"
+STAGE = "prepare_data@smoke"  # the last one that needs the pictures
+
+
+@pytest.fixture
+def checkout(tmp_path) -> Path:
+    """A committed variant on a folder of pictures."""
+    folder = clone(tmp_path / "checkout", ("    model: {width: 2}\n", DATA))
+    random = np.random.default_rng(0)
+    for split, number in (("train", 150), ("test", 100)):
+        for name in ("ant", "bee"):
+            (folder / "datasets" / "bugs" / split / name).mkdir(parents=True)
+            for i in range(number):
+                pixels = random.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / "datasets" / "bugs" / split / name / f"{i}.png")
+    for command in (["config", "user.name", "t"], ["config", "user.email", "t@localhost"], ["add", "--all"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    subprocess.run(["git", "commit", "--quiet", "--message=start"], cwd=folder, check=True)
+    assert not subprocess.check_output(["git", "ls-files", "datasets/bugs"], cwd=folder)
+    return folder
+
+
+def test_pictures_are_found_from_the_workspace_from_a_copy_and_from_the_queue(checkout):
+    here = dvc(checkout, "exp", "run", STAGE)
+    assert here.returncode == 0, here.stderr
+    copied = dvc(checkout, "exp", "run", "--temp", "-S", "+variants.smoke.data.flip=false", STAGE)
+    assert copied.returncode == 0, copied.stderr
+    queued = dvc(checkout, "exp", "run", "--queue", "-S", "variants.smoke.data.size=6,7", STAGE)
+    assert queued.returncode == 0, queued.stderr
+    run = dvc(checkout, "exp", "run", "--run-all", "--jobs", "1")
+    assert run.returncode == 0, run.stderr
+    status = dvc(checkout, "queue", "status")
+    assert status.stdout.count("Success") == 2, status.stdout
+    for result in (here, copied):
+        assert "Running stage 'prepare_data@smoke'" in result.stdout
+        assert "sidetrip: 500 pictures found, 500 packed (300 for training, 200 for validation)" in result.stderr
