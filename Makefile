@@ -10,8 +10,10 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Queued DVC experiments run in a copy of the tree: they must import the copy's library, not this one's.
 export PYTHONPATH := src
 
-# DVC takes an empty `active` for nothing to do, so the whole of it is checked first.
+# What a kill of DVC left half-written is mended first. DVC takes an empty `active` for nothing to do, so the whole of it
+# is checked.
 repro: setup
+	python -m sidetrip.repair
 	python stages/configure.py
 	python -m sidetrip.runtime.arithmetic portable dvc repro
 
@@ -23,9 +25,9 @@ test: setup
 verify: setup
 	python -m sidetrip.verify
 
-# Minutes of kills at random moments; results must be those of an undisturbed run.
+# Minutes of signals at random moments, and while dvc.lock is written; results must be those of an undisturbed run.
 torture: setup
-	python tests/pipeline/torture.py --kills 40
+	python tests/pipeline/torture.py --strikes 40 --locks 10
 
 bench: setup
 	python -m sidetrip.benchmark --variant $(VARIANT)

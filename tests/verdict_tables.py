@@ -150,3 +150,31 @@ def running_averages() -> pd.DataFrame:
 def batch_losses() -> pd.DataFrame:
     rows = [(seed, step, 0.05, 2.0) for seed in SEEDS for step in range(1, 41)]
     return pd.DataFrame(rows, columns=["seed", "step", "rate", "batch_loss"])
+
+
+def cool_downs(gap=0.01, gain=0.1, spread=0.001, seeds=SEEDS, begins=(5, 15, 25)) -> pd.DataFrame:
+    """A run at loss 1, merged models better by `gain`, cool-downs better by `gap` again; accuracy is 1 - loss / 2."""
+    rows = []
+
+    def add(seed, begin, decay, spacing, model, loss):
+        rows.append((seed, begin, decay, 15, spacing, model, loss, 1 - loss / 2))
+
+    for seed in seeds:
+        for begin in begins:
+            add(seed, begin, "none", 0, "momentary", 1.0)
+            for number, decay in enumerate(("linear", "cosine", "1-sqrt")):
+                for spacing in (1, 5, 15):
+                    add(seed, begin, decay, spacing, "merged", 1.0 - gain)
+                lost = gap + noise(spread, seed, begin, number, 9)
+                add(seed, begin, decay, 0, "cool-down", 1.0 - gain - lost)
+    columns = ["seed", "branch", "decay", "window_steps", "spacing_steps", "model", "loss", "accuracy"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def merged_snapshots(gain=0.1) -> pd.DataFrame:
+    """Along the first seed's run: loss 1, merged models better by `gain`."""
+    rows = []
+    for step in (15, 30):
+        rows.append((0, step, "none", 0, "momentary", 1.0, 0.5))
+        rows += [(0, step, decay, 15, "merged", 1.0 - gain, 0.55) for decay in ("linear", "cosine", "1-sqrt")]
+    return pd.DataFrame(rows, columns=["seed", "step", "decay", "window_steps", "model", "loss", "accuracy"])

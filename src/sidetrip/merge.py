@@ -22,16 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidetrip.console import write_any_text
+from sidetrip.experiments.decays import DECAYS
 from sidetrip.files import FileError, replacing
 from sidetrip.kernels import Kernel, Schedule
 from sidetrip.snapshots import SnapshotAverage, nearest_average, relative_schedule
 from sidetrip.tensor_files import INDEX_SUFFIX, Snapshot, TensorReader, read_snapshot
 from sidetrip.weighted_sum import BATCHNORM, MergeReport, check_alike, is_training_state, write_merged
 
-DECAYS: dict[str, Callable[[int], Schedule]] = {
-    "linear": Schedule.linear,
-    "cosine": Schedule.cosine,
-    "1-sqrt": Schedule.one_minus_sqrt,
+SHAPES: dict[str, Callable[[int], Schedule]] = {
+    **{decay.name: decay.schedule for decay in DECAYS},
     "two-point": lambda k: Kernel.two_point(k).schedule(),
 }
 DTYPES = {
@@ -109,7 +108,7 @@ def wanted_schedule(options: argparse.Namespace, own_rates: Vector | None, end: 
         if options.over is None:
             raise FileError("--over: not given; say over how many steps the learning rate decays")
         if options.decay:
-            return DECAYS[options.decay](options.over)
+            return SHAPES[options.decay](options.over)
         return Kernel.ema(options.over, options.ema).schedule()
     if options.multipliers:
         wanted = Schedule(numbers(options.multipliers))
@@ -260,7 +259,7 @@ def parser() -> argparse.ArgumentParser:
     add("snapshots", nargs="*", type=Path, metavar="SNAPSHOT")
     add("--steps", type=int, nargs="+", metavar="STEP", help="steps of the snapshots, in their order")
     shape = found.add_mutually_exclusive_group(required=True)
-    shape.add_argument("--decay", choices=DECAYS, help="shape of the decay, with --over")
+    shape.add_argument("--decay", choices=SHAPES, help="shape of the decay, with --over")
     shape.add_argument("--ema", type=float, metavar="NEWEST", help="EMA with this weight of the newest iterate")
     shape.add_argument("--multipliers", type=Path, metavar="FILE", help="multiplier of each step of the window")
     shape.add_argument("--kernel", type=Path, metavar="FILE", help="averaging weights of the window's k + 1 iterates")

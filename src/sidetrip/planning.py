@@ -24,6 +24,7 @@ from sidetrip.console import write_any_text
 from sidetrip.engine.models import build_model
 from sidetrip.engine.state import initial_state, save_state
 from sidetrip.experiments.cases import Stretch, cases, controls, looks, stretch_steps, trip_steps, widest
+from sidetrip.experiments.cool_downs import scored_of, steps_of
 from sidetrip.experiments.looks import alignment_looks, divergence_cost
 from sidetrip.experiments.sweep import sweep_cost
 from sidetrip.runtime.experiment import experiments
@@ -69,6 +70,7 @@ def _evaluation(config: Config) -> int:
 def work_of(config: Config) -> dict[str, Callable[[Any], Work]]:
     """Work of a unit of each experiment that trains or evaluates."""
     burn_in, evaluation = config.burn_in, _evaluation(config)
+    validated = evaluation - config.evaluation.train_samples
     batch, snapshots, compared = burn_in.batch_size, burn_in.snapshot_every, cases(config)
     on_batches = config.evaluation.train_samples // batch * batch
     averages = len(compared) + len(controls(config))
@@ -92,6 +94,7 @@ def work_of(config: Config) -> dict[str, Callable[[Any], Work]]:
         "fixed_batch": lambda point: Work(4 * config.fixed_batch.steps * batch, (lines + searches) * batch),
         "divergence": lambda point: Work(divergence_cost(config, point) * batch),
         "alignment": lambda point: Work(2.0 * gradients * batch),
+        "forecast": lambda unit: Work(steps_of(config, unit) * batch, scored_of(config, unit) * validated),
     }
 
 

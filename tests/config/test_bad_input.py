@@ -37,7 +37,7 @@ FIT = (
 IN_BURN_IN = "steps, batch_size, rate, schedule, momentum, weight_decay, snapshot_every"
 IN_A_VARIANT = (
     "seeds, data, model, burn_in, branch, evaluation, single_step, side_trips, quadratic, fixed_batch, "
-    "alignment, claims"
+    "alignment, forecast, claims"
 )
 MEND = "mend or remove them, scratch/smoke/prepare_data/unreadable.csv lists them all"
 TWO = "BatchNorm needs at least 2 samples"
@@ -151,6 +151,23 @@ OUT_OF_RANGE = [
     ("side_trips.two_point_windows", [1, 11], f"side_trips.two_point_windows = 11: longer than the 10 steps {FIT}"),
     ("alignment.steps", 11, f"alignment.steps = 11: longer than the 10 steps {FIT}"),
     ("alignment.every", 11, "alignment.every = 11: use at most alignment.steps (10)"),
+    (
+        "forecast.windows",
+        [10],
+        "forecast.windows = 10: use a multiple of burn_in.snapshot_every (15): a snapshot lies at either end",
+    ),
+    (
+        "forecast.windows",
+        [15, 30],
+        "forecast.windows = 30: longer than the 15 steps between the last cool-down's beginning (25) and the end of "
+        "the run (40); shorten it, begin earlier or raise burn_in.steps",
+    ),
+    ("forecast.begins", [5], "forecast.begins = [5]: list at least 2; a forecast learns from earlier cool-downs"),
+    (
+        "forecast.intervals",
+        [4],
+        "forecast.intervals = 4: does not divide the widest of forecast.windows (15); use a divisor of it",
+    ),
     ("quadratic.replicas", 201, "quadratic.replicas = 201: use a multiple of quadratic.groups (20)"),
     (
         "quadratic.dimension",
@@ -489,6 +506,13 @@ def test_pictures_of_several_runs_that_cannot_be_read(place, pictures, monkeypat
         f"data.train_split = train: 8 of 8 pictures cannot be read ({names} and 3 more); {MEND}",
         "prepare_data",
     )
+    listed = (place.folder / "scratch/smoke/prepare_data/unreadable.csv").read_text(encoding="utf-8").splitlines()
+    assert listed[0] == "file,reason"
+    assert [line.partition(",")[0] for line in listed[1:]] == [
+        *(f"pictures/train/{name}/{i}.jpg" for name in ("ant", "bee") for i in range(4)),
+        "pictures/test/ant/1.jpg",
+    ]
+    assert all(",damaged: image file is truncated" in line for line in listed[1:])
     shutil.rmtree(pictures / "train")
     shutil.copytree(pictures / "test", pictures / "train")
     truncate(pictures / "test" / "bee" / "2.jpg")

@@ -12,6 +12,7 @@ CONFIG = LIBRARY / "config"  # its values are tracked
 # From above to below, as in the design: each imports from those above it alone.
 FLOORS = (
     "kernels",
+    "snapshots",
     "files",
     "config",
     "data",
@@ -24,7 +25,17 @@ FLOORS = (
     "runtime",
 )
 # Tools that stand beside the floors and may use all of them.
-TOOLS = {"planning", "benchmark", "merge", "snapshots", "number_formats", "tensor_files", "weighted_sum", "verify"}
+TOOLS = {
+    "planning",
+    "benchmark",
+    "merge",
+    "number_formats",
+    "tensor_files",
+    "weighted_sum",
+    "verify",
+    "console",
+    "repair",
+}
 
 
 def code_of(stage: str) -> set[Path]:

@@ -11,11 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 from smoke import RESULTS, ROOT, clone, compare, digests, dvc, end, said, start, wait_until
-from torture import WORKERS, disturb
+from torture import LOCK, WORKERS, disturb
 
 from sidetrip.files import SUMS
 
-KILLS = 10
+STRIKES, LOCKS = 12, 3
 
 
 def undisturbed(folder: Path) -> Path:
@@ -24,11 +24,12 @@ def undisturbed(folder: Path) -> Path:
     return folder
 
 
-def test_kills_another_folder_and_more_workers_change_nothing(done, tmp_path):
-    """SIGKILL of dvc, stages and workers, at random moments of every stage; `done` had one worker a stage."""
+def test_interruptions_another_folder_and_more_workers_change_nothing(done, tmp_path):
+    """Of dvc, stages and workers, and of dvc as it writes dvc.lock, in every way; `done` had one worker a stage."""
     seed = random.randrange(2**32)
     random.seed(seed)
-    differing = disturb(done, tmp_path, KILLS, seconds=2.0)
+    differing, struck = disturb(done, tmp_path, STRIKES, LOCKS, seconds=2.0)
+    assert sum(times for (victim, _), times in struck.items() if victim == LOCK) >= LOCKS
     assert differing == [], (
         f"seed {seed}; without any kill, these differ: {compare(done, undisturbed(tmp_path / 'undisturbed'))}"
     )

@@ -41,6 +41,21 @@ def test_one_edit_reruns_just_what_it_touches(copy):
     assert ran == ["configure", "figures", "report"]
 
 
+def test_a_setting_that_is_refused_removes_nothing(copy):
+    params = copy / "params.yaml"
+    good = params.read_text(encoding="utf-8")
+    before = digests(copy, *RESULTS)
+    params.write_text(good.replace("ema_newest: 0.2", "ema_newest: 2"), encoding="utf-8")
+    result = dvc(copy, "repro")
+    assert result.returncode != 0
+    assert "sidetrip: side_trips.ema_newest = 2.0: use more than 0 and at most 1\n" in result.stderr
+    assert digests(copy, *RESULTS) == before
+    params.write_text(good, encoding="utf-8")
+    again = dvc(copy, "repro")
+    assert again.returncode == 0, again.stderr
+    assert "Running stage" not in again.stdout
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 from report_tables import all_tables
-from verdict_tables import config, side_trips
+from verdict_tables import config, cool_downs, side_trips
 
 from sidetrip.experiments.methods import METHODS
 from sidetrip.figures import FIGURES
@@ -48,7 +48,8 @@ def test_every_statement_stands_once_in_a_section_and_once_in_the_summary():
     text = page()
     for statement in statements.statements():
         assert text.count(f"| `{statement.id}`: ") + text.count(f"- `{statement.id}`: not measured") == 1
-        assert text.split("## What one step does")[0].count(f"`{statement.id}`") == 1
+        listed = text.split("## What one step does")[0].count(f"`{statement.id}`")
+        assert listed == (statement.source != statements.OURS)
 
 
 def test_the_regime_stands_beside_every_verdict():
@@ -117,3 +118,20 @@ def test_words_are_defined_before_they_are_used():
 
 def test_where_the_arithmetic_was_done_is_on_the_page():
     assert "arithmetic portable" in page()
+
+
+def test_forecasts_stand_beside_their_rivals():
+    text = page(all_tables(cool_downs=cool_downs(gap=0.01, gain=0.1, spread=0.0)))
+    section = text.split("## What would decaying the rate now give?")[1]
+    (every, fifth, ends) = table_rows(section, "cosine | 15 steps")[:3]
+    assert every == ["cosine", "15 steps", "1", "0.1100 (+0.1100)", "0.0100 (+0.0100)", "0.0000 (+0.0000)", "10 of 10"]
+    assert (fifth[2], ends[2]) == ("5", "15")
+    assert len(table_rows(section.split("**Now**")[1], "linear")) == 1
+
+
+def test_statements_of_this_project_are_not_counted_among_those_of_the_paper():
+    text = page()
+    assert " of 26 | " in text
+    summary = text.split("## What one step does")[0]
+    assert "forecast_covers" not in summary
+    assert "| statement | criterion |" in text.split("## What would decaying the rate now give?")[1]

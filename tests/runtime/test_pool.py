@@ -1,5 +1,7 @@
 """A worker that dies is told of by the signal that ended it; memory is guessed of SIGKILL alone."""
 
+import errno
+import os
 import signal
 
 import cluster_units
@@ -7,6 +9,7 @@ import pytest
 from helpers import smoke_config
 
 from sidetrip.config import ConfigError
+from sidetrip.files import FileError
 from sidetrip.runtime.executor import run_units
 from sidetrip.runtime.pool import ending
 from sidetrip.runtime.scratch import unit_folders
@@ -42,3 +45,18 @@ def test_workers_that_keep_crashing_are_one_line_with_the_signal(tmp_path, monke
     with pytest.raises(ConfigError, match=f"{said}$"):
         run_units(cluster_units.crashing, [0], [1.0], smoke_config(), "test", Folders(tmp_path))
     assert "perhaps for memory" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.ENOENT, errno.ENOSYS, errno.EROFS])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_without_room_for_semaphores_a_line_says_where(tmp_path, monkeypatch, number, processes):
+    def semaphore(*arguments):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("_multiprocessing.SemLock", semaphore)
+    with pytest.raises(FileError) as refused:
+        run_units(cluster_units.crashing, [0], [1.0], smoke_config(), "test", Folders(tmp_path), processes)
+    assert str(refused.value) == (
+        f"/dev/shm: no semaphores for worker processes can be made there ({os.strerror(number)}); mount it with 1 MB "
+        "or more (containers: --shm-size=64m), and run again"
+    )

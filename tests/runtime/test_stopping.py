@@ -53,12 +53,34 @@ def test_one_signal_ends_it_with_one_line(number, busy):
         assert process.returncode == 128 + number
 
 
-def test_it_ends_when_its_dvc_is_gone():
-    stage = f"import time; {END_WITH_DVC}; end_with_dvc(); print('ready', flush=True); time.sleep(60)"
+def test_it_ends_when_its_dvc_was_gone_before_it_began_to_look(tmp_path):
+    stage = f"import time; time.sleep(0.5); {END_WITH_DVC}; end_with_dvc('stage test'); time.sleep(60)"
+    dvc = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {stage!r}]).pid)"
+    with (tmp_path / "said").open("w", encoding="utf-8") as said:
+        process = subprocess.run(
+            [sys.executable, "-c", dvc],
+            env={**os.environ, "PYTHONPATH": "src", "DVC_STAGE": "test"},
+            stdout=subprocess.PIPE,
+            stderr=said,
+            start_new_session=True,
+            check=True,
+        )
+    _, alive = psutil.wait_procs([psutil.Process(int(process.stdout))], timeout=0.5 + SECONDS)
+    assert alive == []
+    assert "sidetrip: stage test ended with the dvc that started it;" in (tmp_path / "said").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_it_ends_with_one_line_when_its_dvc_is_gone(number):
+    stage = f"import time; {END_WITH_DVC}; end_with_dvc('stage test'); print('ready', flush=True); time.sleep(60)"
     dvc = python(f"import subprocess, sys; subprocess.run([sys.executable, '-c', {stage!r}])", DVC_STAGE="test")
     assert dvc.stdout.readline() == "ready\n"
     (child,) = psutil.Process(dvc.pid).children()
-    dvc.kill()
+    dvc.send_signal(number)
     dvc.wait()
     _, alive = psutil.wait_procs([child], timeout=SECONDS)
     assert alive == []
+    assert dvc.stderr.read().splitlines()[-1] == (
+        "sidetrip: stage test ended with the dvc that started it; what is finished is kept, "
+        "run the same command to go on"
+    )

@@ -36,8 +36,19 @@ ORDER = [
     "drag_and_drift",
     "stationary_covariance",
     "cosine_run",
+    "forecast_covers",
+    "forecast_beats_momentary",
+    "forecast_beats_merged",
 ]
-NO_THRESHOLD = {"averaging_helps", "trips_aligned", "stationary_radius", "midpoint_inside", "stationary_covariance"}
+NO_THRESHOLD = {
+    "averaging_helps",
+    "trips_aligned",
+    "stationary_radius",
+    "midpoint_inside",
+    "stationary_covariance",
+    "forecast_beats_momentary",
+    "forecast_beats_merged",
+}
 THRESHOLDS = asdict(config().claims).keys() - {"confidence", "level", "power"}
 
 

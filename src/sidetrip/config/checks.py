@@ -26,6 +26,7 @@ def check(config: Config) -> None:
             require(False, key, *fault)
     _check_data(config)
     _check_trips(config)
+    _check_forecast(config)
     _check_single_step(config)
     _check_quadratic(config.quadratic)
     _check_runtime(config)
@@ -121,6 +122,32 @@ def _check_trips(config: Config) -> None:
         ("alignment.every", config.alignment.every, config.alignment.steps, "alignment.steps"),
     ):
         require(every <= length, key, every, f"use at most {whole} ({length})")
+
+
+def _check_forecast(config: Config) -> None:
+    settings, burn_in = config.forecast, config.burn_in
+    for window in settings.windows:
+        require(
+            window % burn_in.snapshot_every == 0,
+            "forecast.windows",
+            window,
+            f"use a multiple of burn_in.snapshot_every ({burn_in.snapshot_every}): a snapshot lies at either end",
+        )
+    room = burn_in.steps - settings.begins[-1]
+    require(
+        settings.windows[-1] <= room,
+        "forecast.windows",
+        settings.windows[-1],
+        f"longer than the {room} steps between the last cool-down's beginning ({settings.begins[-1]}) and the end of "
+        f"the run ({burn_in.steps}); shorten it, begin earlier or raise burn_in.steps",
+    )
+    for intervals in settings.intervals:
+        require(
+            settings.windows[-1] % intervals == 0,
+            "forecast.intervals",
+            intervals,
+            f"does not divide the widest of forecast.windows ({settings.windows[-1]}); use a divisor of it",
+        )
 
 
 def _check_runtime(config: Config) -> None:

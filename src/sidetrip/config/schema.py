@@ -159,6 +159,17 @@ class Alignment:
 
 
 @dataclass
+class Forecast:
+    """What a decay of the rate would give: merged snapshots against real cool-downs."""
+
+    windows: list[int] = numbers(Number(1, MOST_STEPS))  # steps of the decays, multiples of burn_in.snapshot_every
+    # steps at which real cool-downs begin; the later ones are forecast with what the earlier ones taught
+    begins: list[int] = numbers(Number(0, MOST_STEPS), at_least=2, reason="a forecast learns from earlier cool-downs")
+    # of the widest window, between snapshots: how sparse they may be
+    intervals: list[int] = numbers(Number(1, 10_000))
+
+
+@dataclass
 class Claims:
     """Thresholds of the verdicts, and the tests behind them."""
 
@@ -187,6 +198,9 @@ class Claims:
     cosine_run_loss: float = above(0, 10)  # nats
     cosine_run_accuracy: float = above(0, 1)  # a share of the pictures
     identity_error: float = above(0, 1)  # absolute, of weights of order 1
+    # Of the project's own rows.
+    forecast_confidence: float = inside(0, 1)  # of the interval of a forecast
+    forecast_coverage: float = inside(0, 1)  # share of the cool-downs that lie within theirs
 
 
 @dataclass
@@ -224,5 +238,6 @@ class Config:
     quadratic: Quadratic = field(default_factory=Quadratic)
     fixed_batch: FixedBatch = field(default_factory=FixedBatch)
     alignment: Alignment = field(default_factory=Alignment)
+    forecast: Forecast = field(default_factory=Forecast)
     claims: Claims = field(default_factory=Claims)
     runtime: Runtime = field(default_factory=Runtime)

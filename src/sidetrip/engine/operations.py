@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from sidetrip.config import ConfigError
 from sidetrip.engine.products import ieee_products
+from sidetrip.engine.randomness import fixed_randomness
 from sidetrip.engine.training import batch_loss
 
 Batch = tuple[Tensor, Tensor]
@@ -48,10 +49,9 @@ def check_operations(model: nn.Module, batch: Batch, precision: str, name: str) 
     """
     device = batch[0].device
     try:
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            found = []
-            for _ in range(2):
-                torch.manual_seed(0)  # for dropout and the like
+        found = []
+        for _ in range(2):
+            with fixed_randomness(device, "operations"):
                 found.append(passes(model, batch, precision))
     except (RuntimeError, AssertionError) as error:
         reason = str(error).strip().partition("\n")[0].partition(". ")[0]

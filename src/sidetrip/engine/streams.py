@@ -77,6 +77,10 @@ class TrainingStream:
         visited = order(self.seed, self.name, epoch, len(self.loader))
         return visited[position * self.batch_size : (position + 1) * self.batch_size]
 
+    def random_key(self, step: int) -> tuple[object, ...]:
+        """What the random masks of a network depend on as it takes a step."""
+        return self.seed, self.name, "masks", step
+
     def batch(self, step: int, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
         """Pictures and labels of a step, or of a part of its samples."""
         pixels, labels = self.pixels(step, part)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim.sgd import sgd
 
 from sidetrip.engine.parallel import ranks
+from sidetrip.engine.randomness import fixed_randomness
 from sidetrip.engine.state import Tensors, TrainState, capture, restore
 
 
@@ -26,6 +27,20 @@ class Stream(Protocol):
         Of a part of its samples alone, if asked for.
         """
         ...
+
+
+@runtime_checkable
+class KeyedStream(Stream, Protocol):
+    """A stream that says what a network's random masks (dropout, stochastic depth) depend on at each of its steps."""
+
+    def random_key(self, step: int) -> tuple[object, ...]:
+        """The key of a step."""
+        ...
+
+
+def random_key(stream: Stream, step: int) -> tuple[object, ...]:
+    """What random masks depend on at a step of a stream; where it does not say, they are the same at every step."""
+    return stream.random_key(step) if isinstance(stream, KeyedStream) else ()
 
 
 @dataclass(frozen=True)
@@ -198,7 +213,8 @@ def advance(
     """Take one SGD step for each rate, from `state`, on the batches of `stream`.
 
     Where this process is one of several (see `sidetrip.engine.parallel`), all of them take the same steps, each with
-    its part of every batch.
+    its part of every batch, and random masks of its own. Masks are a pure function of (seed, stream, step, rank), as
+    batches are.
 
     Parameters
     ----------
@@ -236,7 +252,8 @@ def advance(
     # Copied into the parameters' memory layout: the same arithmetic wherever the state came from.
     momentum = {name: torch.empty_like(weight).copy_(state.momentum[name]) for name, weight in live.items()}
     together.check_alike(state.step, live.values())
-    losses = Losses(state.step, rates, losses_read_at_once(next(iter(live.values())).device))
+    device = next(iter(live.values())).device
+    losses = Losses(state.step, rates, losses_read_at_once(device))
 
     def show(step: int, batch_loss: Tensor | None) -> None:
         def copied() -> TrainState:
@@ -251,10 +268,12 @@ def advance(
     for step, rate in enumerate(rates, start=state.step + 1):
         for parameter in parameters.values():
             parameter.grad = None
-        objective = loss(model, stream.batch(step, together.part), optimizer.precision)
+        batch = stream.batch(step, together.part)
+        with fixed_randomness(device, *random_key(stream, step), together.rank):
+            objective = loss(model, batch, optimizer.precision)
+            objective.backward()
         whole = together.mean(objective.detach())
         losses.add(whole)
-        objective.backward()
         together.average_gradients(parameters.values())
         take_step(parameters, momentum, float(rate), optimizer)
         show(step, whole)

@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 
+from sidetrip.data.packed import SPLITS
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.randomness import generator
 from sidetrip.engine.streams import FixedBatches
@@ -13,18 +14,18 @@ from sidetrip.measure.evaluation import Evaluator
 
 
 @cache
-def evaluator(lab: Lab) -> Evaluator:
-    """Scores weights on fixed parts of both splits; made once per lab."""
+def evaluator(lab: Lab, splits: tuple[str, ...] = SPLITS) -> Evaluator:
+    """Scores weights on fixed parts of the splits; made once per lab."""
     settings, validation = lab.config.evaluation, lab.loader("validation")
     order = generator("evaluation").permutation(len(lab.train))
     scored, recalibration = order[: settings.train_samples], order[::-1][: settings.recalibration_samples]
     validated = _validated(len(validation), settings.validation_samples)
-    splits = {
+    scored_on = {
         "train": FixedBatches(lab.train, scored, settings.batch_size),
         "validation": FixedBatches(validation, validated, settings.batch_size),
     }
     batches = FixedBatches(lab.train, recalibration, settings.batch_size)
-    return Evaluator(lab.model(), batches, splits, lab.config.model.precision)
+    return Evaluator(lab.model(), batches, {split: scored_on[split] for split in splits}, lab.config.model.precision)
 
 
 def _validated(pictures: int, samples: int) -> np.ndarray:

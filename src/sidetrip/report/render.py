@@ -13,10 +13,12 @@ import pandas as pd
 
 from sidetrip.config import Config
 from sidetrip.data.packed import Facts
+from sidetrip.experiments.decays import DECAYS
 from sidetrip.experiments.methods import METHODS, Method
+from sidetrip.verdicts.forecast import errors
 from sidetrip.verdicts.side_trips import TITLES, UNITS, compared, of_score, widest_window
 from sidetrip.verdicts.single_step import BATCH, paper_setting
-from sidetrip.verdicts.statements import statements
+from sidetrip.verdicts.statements import OURS, statements
 from sidetrip.verdicts.statistics import (
     NOT_MEASURED,
     NOT_REPRODUCED,
@@ -30,7 +32,7 @@ from sidetrip.verdicts.statistics import (
 )
 
 # One section each, in the order of the page: sections/NAME.md.j2, the name that of an experiment.
-SECTIONS = ("single_step", "fixed_batch", "side_trips", "divergence", "alignment", "quadratic")
+SECTIONS = ("single_step", "fixed_batch", "side_trips", "divergence", "alignment", "quadratic", "forecast")
 ORIGINS = {
     "embedded": "all of Fashion-MNIST (MIT licence, Zalando SE), averaged to 14 × 14, in this repository",
     "torchvision": "downloaded by torchvision",
@@ -77,7 +79,9 @@ def render(config: Config, facts: Facts, tables: Tables, claims: Claims, provena
         rows=rows,
         rows_of=lambda ids: [rows[name] for name in ids],
         equivalences=[f"average_is_schedule_{method.name}" for method in METHODS],
-        summary=summary(claims),
+        summary=summary(of_the_paper(claims)),
+        paper=of_the_paper(claims),
+        ours=OURS,
         sections=SECTIONS,
         methods=METHODS,
         windows={method.name: [kernel.steps for kernel in method.kernels(config.side_trips)] for method in METHODS},
@@ -87,8 +91,14 @@ def render(config: Config, facts: Facts, tables: Tables, claims: Claims, provena
         averages=average_facts(config, tables),
         points=point_rows(tables["by_point"]),
         controls=control_rows(config, tables),
+        forecast=forecast_facts(tables),
         meaning=partial(meaning, claims),
     )
+
+
+def of_the_paper(claims: Claims) -> Claims:
+    """Rows of the paper's statements, without those of this project."""
+    return [row for row in claims if row["source"] != OURS]
 
 
 def summary(claims: Claims) -> dict[str, list[str]]:
@@ -98,10 +108,11 @@ def summary(claims: Claims) -> dict[str, list[str]]:
 
 
 def counts(claims: Claims) -> str:
-    """How many statements were reproduced, not reproduced, undecided, not measured; a sentence."""
-    parts = [f"{len(ids)} {verdict}" for verdict, ids in summary(claims).items()]
-    decided = sum(len(ids) for verdict, ids in summary(claims).items() if verdict in (REPRODUCED, NOT_REPRODUCED))
-    return f"{decided} of {len(claims)} statements decided: {', '.join(parts)}."
+    """How many of the paper's statements were reproduced, not reproduced, undecided, not measured; a sentence."""
+    found = summary(of_the_paper(claims))
+    parts = [f"{len(ids)} {verdict}" for verdict, ids in found.items()]
+    decided = sum(len(ids) for verdict, ids in found.items() if verdict in (REPRODUCED, NOT_REPRODUCED))
+    return f"{decided} of {sum(map(len, found.values()))} statements decided: {', '.join(parts)}."
 
 
 def step_facts(config: Config, best_steps: pd.DataFrame) -> dict[str, Any]:
@@ -154,6 +165,33 @@ def point_rows(by_point: pd.DataFrame) -> list[dict[str, Any]]:
     titles = {method.name: method.title for method in METHODS}
     shown = rows[rows["window_steps"] == widest].assign(title=lambda table: table["kernel"].map(titles))
     return shown.to_dict("records")  # type: ignore[return-value]
+
+
+def forecast_facts(tables: Tables) -> dict[str, Any]:
+    """How far off forecasts and their rivals were, by decay, window and spacing; and the forecasts of the last step."""
+    titles = {decay.name: decay.title for decay in DECAYS}
+    found = errors(tables["forecasts"]).query("metric == 'loss'").dropna(subset=["cool_down"])
+    rows = []
+    for key, here in found.groupby(["window_steps", "decay", "spacing_steps"]):
+        off = here[["off_momentary", "off_merged", "off_forecast"]]
+        rows.append(
+            {
+                **dict(zip(("window", "decay", "spacing"), key, strict=True)),
+                "title": titles[str(key[1])],  # type: ignore[index]
+                "n": len(here),
+                **{f"bias_{name}": float(value) for name, value in off.mean().items()},
+                **{str(name): float(value) for name, value in off.abs().mean().items()},
+                "covered": int(here["covered"].sum()),
+            }
+        )
+    line = tables["forecast_line"]
+    last = line[line["step"] == line["step"].max()].assign(title=lambda table: table["decay"].map(titles))
+    by_metric = {metric: last[last["metric"] == metric].to_dict("records") for metric in ("loss", "accuracy")}
+    return {
+        "rows": rows,
+        "last": list(zip(by_metric["loss"], by_metric["accuracy"], strict=True)),
+        "step": int(line["step"].max()),
+    }
 
 
 def control_rows(config: Config, tables: Tables) -> list[dict[str, Any]]:

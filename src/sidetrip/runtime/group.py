@@ -23,7 +23,7 @@ from typing import Any
 from sidetrip.config import Config, ConfigError
 from sidetrip.files import UnitFolders
 from sidetrip.runtime.devices import rank_devices
-from sidetrip.runtime.pool import WorkerKilledError, ending
+from sidetrip.runtime.pool import WorkerKilledError, check_semaphores, ending
 from sidetrip.runtime.progress import watching
 from sidetrip.runtime.units import Task, Worker, run_task, start_worker
 
@@ -33,12 +33,17 @@ HERE = "127.0.0.1"  # a group lives on one machine
 def run_on_group(tasks: Sequence[Task], config: Config, bar: Any) -> None:
     """Run tasks one after another on a fresh group of `runtime.processes` ranks.
 
-    Raises
-    ------
-    WorkerKilledError
-        If a rank was killed; what is finished is in its place.
-    ConfigError
-        If the ranks could not form a group.
+        Raises
+        ------
+        WorkerKilledError
+            If a rank was killed; what is finished is in its place.
+    <<<<<<< HEAD
+        ConfigError
+            If the ranks could not form a group.
+    =======
+        FileError
+            As `check_semaphores`.
+    >>>>>>> dvc-inputs
     """
     devices = rank_devices(config.runtime)
     # Read when torch is loaded, by this process and by the ranks, or when they meet.
@@ -54,6 +59,7 @@ def run_on_group(tasks: Sequence[Task], config: Config, bar: Any) -> None:
     from sidetrip.engine.parallel import NoGroupError, RankLostError
 
     context = multiprocessing.get_context("spawn")
+    check_semaphores(context)
     errors = context.SimpleQueue()
     aside = tasks[0].folders.result.parent / ".ranks"
     # Only the first rank has something to say; gloo tells of its connections on standard output.

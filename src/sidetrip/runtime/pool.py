@@ -8,12 +8,16 @@ import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import SpawnContext
 from typing import Any
 
 from sidetrip.config import Config, Runtime
+from sidetrip.files import FileError
 from sidetrip.runtime.devices import gpu_count, resolve_device
 from sidetrip.runtime.progress import watching
 from sidetrip.runtime.units import Task, Worker, run_task, start_worker
+
+SEMAPHORES = 64  # more than a pool or a group of ranks makes; each takes a page of memory
 
 
 class WorkerKilledError(RuntimeError):
@@ -54,10 +58,13 @@ def run_on_pool(tasks: Sequence[Task], config: Config, bar: Any) -> None:
     ------
     WorkerKilledError
         If a worker was killed; what is finished is in its place.
+    FileError
+        As `check_semaphores`.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers inherit it before they load torch
     devices = worker_devices(config.runtime, len(tasks))
     context = multiprocessing.get_context("spawn")
+    check_semaphores(context)
     names = context.Queue()
     for device in devices:
         names.put(device)
@@ -69,6 +76,23 @@ def run_on_pool(tasks: Sequence[Task], config: Config, bar: Any) -> None:
                 submit_all(executor, [(run_task, task) for task in tasks], lambda index: None)
             except BrokenProcessPool as error:
                 raise WorkerKilledError(_first_killed(list(workers.values()))) from error
+
+
+def check_semaphores(context: SpawnContext) -> None:
+    """Refuse a machine on which processes can share no semaphores.
+
+    Raises
+    ------
+    FileError
+        If /dev/shm, where Linux keeps them, is missing or full, as containers may have it.
+    """
+    try:
+        _ = [context.Lock() for _ in range(SEMAPHORES)]
+    except OSError as error:
+        raise FileError(
+            f"/dev/shm: no semaphores for worker processes can be made there ({error.strerror}); mount it with 1 MB or "
+            "more (containers: --shm-size=64m), and run again"
+        ) from error
 
 
 def _start(progress: Any, precision: str, devices: Any) -> None:

@@ -36,8 +36,9 @@ def stage(function: Callable[[Config], None]) -> Callable[[], None]:
 
     @functools.wraps(function)
     def script() -> None:
-        end_with_dvc()
-        end_at_once_when_asked(f"stage {Path(sys.argv[0]).stem}")
+        name = f"stage {Path(sys.argv[0]).stem}"
+        end_with_dvc(name)
+        end_at_once_when_asked(name)
         with _one_line_errors():
             check_settings_folder(sys.argv[1:])
         app()

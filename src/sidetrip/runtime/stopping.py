@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 
 STOPPING = {signal.SIGINT, signal.SIGTERM}
 
@@ -33,29 +34,40 @@ def end_at_once_when_asked(name: str) -> None:
         number = 0
         while number not in STOPPING:
             (number,) = os.read(numbers, 1)
-        sys.stderr.write(
-            f"\nsidetrip: {name} was stopped by {signal.Signals(number).name}; what is finished is kept, "
-            "run the same command to go on\n"
-        )
-        sys.stderr.flush()
-        os._exit(128 + number)
+        _end(f"{name} was stopped by {signal.Signals(number).name}", 128 + number)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def _same_group(parent: int) -> bool:
+    try:
+        return os.getpgid(parent) == os.getpgid(0)
+    except ProcessLookupError:
+        return False
+
+
+def _end(what: str, status: int) -> None:
+    """End this process at once, with a line; a progress bar may stand where it begins."""
+    with suppress(OSError):  # who read it may be gone, too
+        sys.stderr.write(f"\nsidetrip: {what}; what is finished is kept, run the same command to go on\n")
+        sys.stderr.flush()
+    os._exit(status)
 
 
 def _noted(number: int, frame: object) -> None:
     """Nothing is left to do: a handler of Python's own is there so that Python notes the signal."""
 
 
-def end_with_dvc() -> None:
+def end_with_dvc(name: str) -> None:
     """End this process when the dvc that started it is gone: the next one must not meet a second writer."""
     if "DVC_STAGE" not in os.environ:
         return
     parent = os.getppid()
 
     def watch() -> None:
-        while os.getppid() == parent:
+        # It may be gone already: who takes over an orphan is in another group of processes than dvc and its stages.
+        while os.getppid() == parent and _same_group(parent):
             time.sleep(0.1)
-        os._exit(1)
+        _end(f"{name} ended with the dvc that started it", 1)
 
     threading.Thread(target=watch, daemon=True).start()

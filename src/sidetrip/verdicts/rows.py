@@ -8,11 +8,11 @@ from dataclasses import asdict
 from typing import Any
 
 from sidetrip.config import Config
-from sidetrip.verdicts import alignment, divergence, fixed_batch, quadratic, side_trips, single_step
+from sidetrip.verdicts import alignment, divergence, fixed_batch, forecast, quadratic, side_trips, single_step
 from sidetrip.verdicts.records import NOT_MEASURED, UNDECIDED, Found, Interval, Measured, NotMeasured, Regime, Tables
 from sidetrip.verdicts.statements import Statement, statements
 
-JUDGES = (single_step, fixed_batch, side_trips, divergence, alignment, quadratic)
+JUDGES = (single_step, fixed_batch, side_trips, divergence, alignment, quadratic, forecast)
 DIGITS = 6  # of the numbers in claims.json
 
 

@@ -6,6 +6,7 @@ import pandas as pd
 
 from sidetrip.config import Config
 from sidetrip.verdicts.equivalence_map import map_points, variant_points
+from sidetrip.verdicts.forecast import forecast_line, forecasts
 from sidetrip.verdicts.records import Tables
 from sidetrip.verdicts.scores import by_point
 from sidetrip.verdicts.single_step import best_steps, parabolas
@@ -17,5 +18,7 @@ def derived(tables: Tables, config: Config) -> dict[str, pd.DataFrame]:
         "best_steps": best_steps(tables["single_step"]),
         "parabolas": parabolas(tables["single_step"], tables["curvature"]),
         "by_point": by_point(tables, config),
+        "forecasts": forecasts(tables["cool_downs"], config.claims),
+        "forecast_line": forecast_line(tables, config),
         "equivalence_map": map_points([variant_points(tables, config)], config.claims),
     }

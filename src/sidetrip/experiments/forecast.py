@@ -1,0 +1,135 @@
+"""What would decaying the rate now give? Merged snapshots, and the real cool-downs that judge them.
+
+The average of snapshots that stands for a decay (`sidetrip.snapshots`) is scored along the main trajectory. At a few
+steps the decays are run for real, on the batches of the main trajectory, momentum carried over; beside them stand the
+averages of iterates of the same window, as sparse as snapshots may be.
+
+References
+----------
+Sandler, Zhmoginov, Miller, Vladymyrov, "Training trajectories, mini-batch losses and the curious role of the learning
+rate", Table 1 and Lemma 2. DOI 10.48550/arXiv.2301.02312.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+
+from sidetrip.engine.lab import Lab
+from sidetrip.engine.state import Tensors, TrainState
+from sidetrip.engine.training import DivergedError, Observer, Position, advance, each_step
+from sidetrip.engine.units import Run
+from sidetrip.experiments.cool_downs import CoolDown, merged_at, sparse_averages
+from sidetrip.experiments.decays import DECAYS
+from sidetrip.experiments.evaluator import evaluator
+from sidetrip.kernels import Schedule
+from sidetrip.measure.averaging import AverageBank, RunningAverage, accumulator
+
+MOMENTARY, MERGED, COOL_DOWN = "momentary", "merged", "cool-down"
+NO_DECAY = "none"  # the decay of a momentary model
+LOST = (math.nan, math.nan)  # the scores of a run that diverged
+
+
+def measure(lab: Lab, unit: Run | CoolDown) -> dict[str, pd.DataFrame]:
+    """Score merged snapshots along a main trajectory, or the decays that begin at one of its steps.
+
+    Returns
+    -------
+    merged_snapshots : DataFrame
+        Of a run: seed, step (of the newest snapshot), decay, window_steps, model (momentary, merged), loss, accuracy.
+    cool_downs : DataFrame
+        Of a cool-down: seed, branch (the step at which it begins), decay, window_steps, spacing_steps (between the
+        iterates of a merged model; else 0), model (momentary, merged, cool-down), loss, accuracy; validation split,
+        empty where a cool-down diverged. All of the step at which the window ends.
+    """
+    if isinstance(unit, Run):
+        return {"merged_snapshots": _along(lab, unit)}
+    return {"cool_downs": _CoolDowns(lab, unit).measure()}
+
+
+def _score(lab: Lab, weights: Tensors) -> tuple[float, float]:
+    """Loss and accuracy on the validation split."""
+    ((_, found),) = evaluator(lab, ("validation",))(weights)
+    lab.report(1)
+    return found.loss, found.accuracy
+
+
+def _along(lab: Lab, run: Run) -> pd.DataFrame:
+    merges = [
+        (window, *merge) for window in lab.config.forecast.windows for merge in merged_at(lab.config, lab.rates, window)
+    ]
+    rows: list[tuple[object, ...]] = []
+    for end in sorted({end for _, end, _, _ in merges}):
+        rows.append((run.seed, end, NO_DECAY, 0, MOMENTARY, *_score(lab, lab.snapshot(run.seed, end).weights)))
+        for window, _, decay, average in (merge for merge in merges if merge[1] == end):
+            coefficients = dict(zip(average.steps, average.coefficients.tolist(), strict=True))
+            weights = _merged(lab, run.seed, {step: coefficients[step] for step in average.used})
+            rows.append((run.seed, end, decay.name, window, MERGED, *_score(lab, weights)))
+    return pd.DataFrame(rows, columns=["seed", "step", "decay", "window_steps", "model", "loss", "accuracy"])
+
+
+def _merged(lab: Lab, seed: int, coefficients: Mapping[int, float]) -> Tensors:
+    """Weighted sum of the weights of snapshots, in the order of their steps."""
+    total: Tensors = {}
+    for step, coefficient in sorted(coefficients.items()):
+        weights = lab.snapshot(seed, step).weights
+        total = total or {name: accumulator(weight) for name, weight in weights.items()}
+        for name, weight in weights.items():
+            total[name].add_(weight, alpha=coefficient)
+    return total
+
+
+class _CoolDowns:
+    """All that begins at one step of a main trajectory."""
+
+    def __init__(self, lab: Lab, unit: CoolDown) -> None:
+        self._lab, self._unit = lab, unit
+        (self._start,) = lab.replay(unit.seed, [unit.begin])
+        self._rows: list[tuple[object, ...]] = []
+
+    def measure(self) -> pd.DataFrame:
+        """Follow the main trajectory through the widest window, then run every decay."""
+        self._follow()
+        for window in self._lab.config.forecast.windows:
+            for decay in DECAYS:
+                self._add(decay.name, window, 0, COOL_DOWN, self._cooled_down(decay.schedule(window)))
+        columns = ["seed", "branch", "decay", "window_steps", "spacing_steps", "model", "loss", "accuracy"]
+        return pd.DataFrame(self._rows, columns=columns)
+
+    def _add(self, decay: str, window: int, spacing: int, model: str, scores: tuple[float, float]) -> None:
+        self._rows.append((self._unit.seed, self._unit.begin, decay, window, spacing, model, *scores))
+
+    def _follow(self) -> None:
+        lab, start, windows = self._lab, self._start, self._lab.config.forecast.windows
+        averages = [
+            average for window in windows for average in sparse_averages(lab.config, lab.rates, start.step, window)
+        ]
+        names = {id(average.kernel): average for average in averages}
+
+        def finished(position: Position, running: RunningAverage) -> None:
+            sparse = names[id(running.kernel)]
+            scores = _score(lab, running.weights())
+            self._add(sparse.decay.name, running.kernel.steps, sparse.spacing, MERGED, scores)
+
+        def momentary(position: Position) -> None:
+            if (window := position.step - start.step) in windows:
+                self._add(NO_DECAY, window, 0, MOMENTARY, _score(lab, position.weights))
+
+        bank = AverageBank([RunningAverage(average.kernel, start.step) for average in averages], finished)
+        self._advance(Schedule.constant(windows[-1]), [bank, momentary])
+
+    def _cooled_down(self, schedule: Schedule) -> tuple[float, float]:
+        try:
+            return _score(self._lab, self._advance(schedule, []).weights)
+        except DivergedError:
+            return LOST
+
+    def _advance(self, schedule: Schedule, observers: list[Observer]) -> TrainState:
+        lab, begin = self._lab, self._unit.begin
+        rates = lab.rates[begin : begin + schedule.steps] * schedule.multipliers
+        stream = lab.stream(self._unit.seed)
+        return advance(
+            lab.model(), self._start, stream, rates.tolist(), lab.optimizer, [*observers, each_step(lab.report)]
+        )

@@ -1,0 +1,207 @@
+"""Random masks of networks are a pure function of (seed, stream, step, rank), so branching is exact for them too."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from functools import partial
+
+import pytest
+import torch
+from helpers import assert_same_bits
+from torch import nn
+from torchvision.ops import StochasticDepth
+
+from sidetrip.engine.parallel import Ranks, sharing
+from sidetrip.engine.randomness import fixed_randomness
+from sidetrip.engine.state import initial_state
+from sidetrip.engine.streams import TrainingStream
+from sidetrip.engine.training import Optimizer, advance, batch_loss
+
+CPU = torch.device("cpu")
+RATES = [0.05] * 6
+OPTIMIZER = Optimizer(momentum=0.9, weight_decay=5e-4)
+
+
+class Residual(nn.Module):
+    """A block that stochastic depth leaves out for some of the samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU())
+        self.depth = StochasticDepth(0.5, "row")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.depth(self.inner(x))
+
+
+class FunctionalDropout(nn.Module):
+    """Dropout that no module tells of."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.dropout(x, 0.3, training=self.training)
+
+
+RANDOM = {"dropout": lambda: nn.Dropout(0.3), "stochastic depth": Residual, "functional": FunctionalDropout}
+
+
+def network(kind: str = "dropout") -> nn.Module:
+    with fixed_randomness(CPU, "weights"):
+        return nn.Sequential(
+            nn.Conv2d(1, 4, 3, 2), RANDOM[kind](), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10)
+        )
+
+
+def run(stream, parts, kind="dropout", device=CPU):
+    state = initial_state(network(kind).to(device))
+    for part in parts:
+        state = advance(network(kind).to(device), state, stream, part, OPTIMIZER)
+    return state
+
+
+def differ(a, b) -> bool:
+    return any(not torch.equal(value, b.weights[name]) for name, value in a.weights.items())
+
+
+def stream_of(lab, seed=0, name="train") -> TrainingStream:
+    return lab.stream(seed, name, batch_size=16)
+
+
+@pytest.mark.parametrize("kind", RANDOM)
+@pytest.mark.parametrize("cut", [0, 1, 4])
+def test_a_run_in_parts_is_the_whole_run(lab, kind, cut):
+    whole = run(stream_of(lab), [RATES], kind)
+    torch.rand(cut + 3)  # whatever else was drawn meanwhile
+    assert_same_bits(run(stream_of(lab), [RATES[:cut], RATES[cut:]], kind), whole)
+
+
+@pytest.mark.parametrize("changed", [{"seed": 1}, {"name": "another"}])
+def test_masks_are_those_of_the_seed_and_the_stream(lab, changed):
+    """Of two streams over the same batches."""
+
+    class SameBatches(TrainingStream):
+        def batch(self, step, part=slice(None)):
+            return stream_of(lab).batch(step, part)
+
+    given = {"seed": 0, "name": "train"}
+    one, other = (SameBatches(lab.train, **(given | k), batch_size=16) for k in ({}, changed))
+    assert_same_bits(run(one, [RATES[:1]]), run(stream_of(lab), [RATES[:1]]))
+    assert differ(run(one, [RATES[:1]]), run(other, [RATES[:1]]))
+
+
+def test_masks_are_those_of_the_step(lab):
+    x = torch.ones(2, 1, 8, 8)
+
+    class Seen(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dropout, self.last, self.masks = nn.Dropout(0.5), nn.Linear(1, 10), []
+
+        def forward(self, pictures):
+            self.masks.append(self.dropout(x) > 0)
+            return self.last(pictures.mean((2, 3)))
+
+    model = Seen()
+    advance(model, initial_state(model), stream_of(lab), [0.0] * 3, OPTIMIZER)
+    assert not any(torch.equal(model.masks[a], model.masks[b]) for a, b in ((0, 1), (1, 2), (0, 2)))
+
+
+def test_every_rank_draws_masks_of_its_own_and_the_same_ones_again(lab, monkeypatch):
+    def of_rank(rank: int):
+        # Alone in truth, so that nothing is shared; all take the same part, so that masks alone can differ.
+        alone = Ranks(rank, 1)
+        monkeypatch.setattr(Ranks, "part", property(lambda self: slice(None)))
+        monkeypatch.setattr(sharing, "_ranks", alone)
+        return run(stream_of(lab), [RATES[:2]])
+
+    assert_same_bits(of_rank(1), of_rank(1))
+    assert differ(of_rank(0), of_rank(1))
+
+
+def test_one_batch_at_one_point_has_one_loss(lab):
+    model, batch = network().train(), stream_of(lab).batch(1)
+
+    def loss(*key: object) -> float:
+        with fixed_randomness(CPU, *key):
+            return float(batch_loss(model, batch).detach())
+
+    assert loss("own", 1) == loss("own", 1)
+    assert loss("own", 1) != loss("own", 2)
+    assert float(batch_loss(model, batch).detach()) != float(batch_loss(model, batch).detach())
+
+
+def test_a_stream_without_a_key_has_the_same_masks_at_every_step(lab):
+    class Fixed:
+        def batch(self, step, part=slice(None)):
+            return stream_of(lab).batch(1, part)
+
+    losses = []
+
+    def noted(model, batch, precision):
+        losses.append(batch_loss(model, batch, precision))
+        return losses[-1]
+
+    advance(network(), initial_state(network()), Fixed(), [0.0] * 3, OPTIMIZER, loss=noted)
+    assert len({float(loss) for loss in losses}) == 1
+
+
+def test_torchs_generators_stand_where_they_stood(lab):
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    run(stream_of(lab), [RATES])
+    assert torch.equal(torch.rand(3), expected)
+
+
+IN_WORKERS = """
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+def units(number):
+    import hashlib
+    import torch
+    import test_randomness_in_networks as here
+    from helpers import random_lab, smoke_config
+    from sidetrip.runtime.units import Worker, become
+
+    become(Worker(), "fp32")
+    lab = random_lab(Path(sys.argv[1]) / str(number), smoke_config())
+    end = here.run(here.stream_of(lab, seed=number), [here.RATES[:number], here.RATES[number:]])
+    return hashlib.sha256(b"".join(end.weights[n].numpy().tobytes() for n in sorted(end.weights))).hexdigest()
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor(int(sys.argv[2]), get_context("spawn")) as pool:
+        print(*pool.map(units, range(3)))
+"""
+
+
+def test_as_many_workers_as_you_like(tmp_path):
+    script = tmp_path / "in_workers.py"
+    script.write_text(IN_WORKERS)
+    path = os.pathsep.join(["src", "tests", "tests/engine"])
+
+    def digests(workers: int) -> list[str]:
+        command = [sys.executable, str(script), str(tmp_path / str(workers)), str(workers)]
+        return subprocess.check_output(command, env=os.environ | {"PYTHONPATH": path}, text=True).split()
+
+    one = digests(1)
+    assert len(set(one)) == 3
+    assert digests(2) == one
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("kind", RANDOM)
+def test_a_run_in_parts_on_a_gpu(tmp_path, kind):
+    from helpers import random_lab, smoke_config
+
+    gpu = torch.device("cuda:0")
+    in_lab = partial(stream_of, random_lab(tmp_path, smoke_config(), gpu))
+    whole = run(in_lab(), [RATES], kind, gpu)
+    torch.rand(5, device=gpu)
+    assert_same_bits(run(in_lab(), [RATES[:2], RATES[2:]], kind, gpu), whole)
+    before = torch.cuda.get_rng_state(gpu)
+    assert differ(run(in_lab(name="another"), [RATES], kind, gpu), whole)
+    assert torch.equal(torch.cuda.get_rng_state(gpu), before)
