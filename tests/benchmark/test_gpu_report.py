@@ -121,7 +121,7 @@ def test_every_stage_with_a_network_tells_its_speed(work):
     names = [line.partition(":")[0] for line in said]
     assert names[:2] == ["burn_in", "branch"]
     assert "quadratic" not in names
-    assert len(names) == 8
+    assert len(names) == 9
 
 
 def test_pictures_that_are_there_are_taken(tmp_path, monkeypatch):
