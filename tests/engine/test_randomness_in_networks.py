@@ -180,12 +180,12 @@ if __name__ == "__main__":
 
 def test_as_many_workers_as_you_like(tmp_path):
     script = tmp_path / "in_workers.py"
-    script.write_text(IN_WORKERS)
+    script.write_text(IN_WORKERS, encoding="utf-8")
     path = os.pathsep.join(["src", "tests", "tests/engine"])
 
     def digests(workers: int) -> list[str]:
         command = [sys.executable, str(script), str(tmp_path / str(workers)), str(workers)]
-        return subprocess.check_output(command, env=os.environ | {"PYTHONPATH": path}, text=True).split()
+        return subprocess.check_output(command, env=os.environ | {"PYTHONPATH": path}, encoding="utf-8").split()
 
     one = digests(1)
     assert len(set(one)) == 3
