@@ -15,7 +15,7 @@ from torture import LOCK, WORKERS, disturb
 
 from sidetrip.files import SUMS
 
-STRIKES, LOCKS = 12, 3
+STRIKES, LOCKS = 5, 2
 
 
 def undisturbed(folder: Path) -> Path:
