@@ -75,7 +75,8 @@ def test_a_part_ends_with_all_that_it_has_started(tmp_path):
     )
     tell = f"open({str(mark)!r}, 'w').write(str(p.pid)); time.sleep(600)"
     assert gpu.run(Part("parent", "", ["-c", start + tell], 60.0), 3.0).status == ENDED
-    _, alive = psutil.wait_procs([p for p in psutil.process_iter() if str(p.pid) == mark.read_text(encoding="utf-8")], 10.0)
+    number = mark.read_text(encoding="utf-8")
+    _, alive = psutil.wait_procs([p for p in psutil.process_iter() if str(p.pid) == number], 10.0)
     assert not alive
 
 
