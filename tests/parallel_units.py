@@ -36,8 +36,8 @@ class _In:
         self._stream, self._dtype = stream, dtype
 
     def batch(self, step: int, part: slice = slice(None)):
-        pictures, labels = self._stream.batch(step, part)
-        return pictures.to(self._dtype), labels
+        batch = self._stream.batch(step, part)
+        return replace(batch, pictures=batch.pictures.to(self._dtype))
 
 
 def bench_of(config: Config, device: torch.device) -> Lab:

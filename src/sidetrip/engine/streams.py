@@ -1,7 +1,7 @@
 """Batch streams: randomness without memory.
 
-Which samples a batch holds, and how each is augmented, is a pure function of (seed, stream name,
-step). Any step can be replayed alone, by any worker, with nothing saved. Every epoch of a stream
+Which samples a batch holds, how each is augmented, and which random masks a network has on it, is a pure function of
+(seed, stream name, step). Any step can be replayed alone, by any worker, with nothing saved. Every epoch of a stream
 visits each sample once, in a new order; an epoch's last samples that fill no batch are left out.
 """
 
@@ -15,6 +15,7 @@ from itertools import zip_longest
 import numpy as np
 from torch import Tensor
 
+from sidetrip.engine.batch import Batch
 from sidetrip.engine.crops import draw_boxes
 from sidetrip.engine.loading import Loader
 from sidetrip.engine.randomness import generator
@@ -75,11 +76,7 @@ class TrainingStream:
         visited = order(self.seed, self.name, epoch, len(self.loader))
         return visited[position * self.batch_size : (position + 1) * self.batch_size]
 
-    def random_key(self, step: int) -> tuple[object, ...]:
-        """What the random masks of a network depend on as it takes a step."""
-        return self.seed, self.name, "masks", step
-
-    def batch(self, step: int, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
+    def batch(self, step: int, part: slice = slice(None)) -> Batch:
         """Pictures and labels of a step, or of a part of its samples."""
         random = generator(self.seed, self.name, "augmentation", step)
         varied, samples = self.augmentation, self.batch_size
@@ -88,10 +85,10 @@ class TrainingStream:
         shifts = random.integers(-shift, shift + 1, size=(samples, 2))[part] if shift else None
         boxes = draw_boxes(random, samples, self.loader.side, varied.crop)[part] if varied.crop else None
         flips = (random.random(samples) < 0.5)[part] if varied.flip else None
-        batch = self.loader.batch(self.indices(step)[part], shifts, flips, boxes)
+        pictures, labels = self.loader.batch(self.indices(step)[part], shifts, flips, boxes)
         if not self.loader.resident:
             self.loader.prepare(self.indices(step + 1)[part])
-        return batch
+        return Batch(pictures, labels, (self.seed, self.name, "masks", step), part.start or 0)
 
 
 class FixedBatches:

@@ -9,16 +9,16 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from sidetrip.engine.batch import Batch
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import TrainState, restore
-from sidetrip.engine.training import DivergedError, advance, batch_loss, each_step
+from sidetrip.engine.training import DivergedError, advance, batch_loss, each_step, gradient
 from sidetrip.experiments.looks import alignment_looks
 from sidetrip.kernels import Schedule
 
 CONSTANT, LINEAR = "constant", "linear"
 MEASURED = ("fixed_cosine", "different_batches_cosine", "fixed_norm", "training_norm", "fixed_loss", "training_loss")
 
-Batch = tuple[Tensor, Tensor]
 Gradient = Sequence[Tensor]
 
 
@@ -71,7 +71,7 @@ class _Trip:
 def loss_and_gradient(model: nn.Module, batch: Batch, precision: str) -> tuple[float, Gradient]:
     """Mean loss of a batch and its gradient, in the order of the parameters."""
     loss = batch_loss(model, batch, precision)
-    return float(loss.detach()), torch.autograd.grad(loss, list(model.parameters()))
+    return float(loss.detach()), gradient(loss, model)
 
 
 def measure(lab: Lab, start: TrainState, seed: int) -> dict[str, pd.DataFrame]:

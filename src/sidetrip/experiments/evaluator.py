@@ -14,7 +14,7 @@ from sidetrip.measure.evaluation import Evaluator
 
 @cache
 def evaluator(lab: Lab) -> Evaluator:
-    """Scores weights on fixed parts of both splits; made once per lab."""
+    """Scores states on fixed parts of both splits; made once per lab."""
     settings, validation = lab.config.evaluation, lab.loader("validation")
     order = generator("evaluation").permutation(len(lab.train))
     scored, recalibration = order[: settings.train_samples], order[::-1][: settings.recalibration_samples]

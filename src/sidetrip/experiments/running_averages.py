@@ -18,7 +18,7 @@ def measure(lab: Lab, window: Window) -> dict[str, pd.DataFrame]:
         seed, step, kernel ("none" for momentary), window_steps (that of the average), split, loss, accuracy.
     """
     (start,) = lab.replay(window.seed, [window.start])
-    scores = Scores(lab, window.seed, window.start)
+    scores = Scores(lab, window.seed, start)
     follow(lab, start, window.seed, widest(cases(lab.config)), looks(lab.config), scores)
     table = pd.DataFrame(scores.rows)
     table = table[table["split"] != BATCHES]

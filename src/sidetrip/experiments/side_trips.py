@@ -8,11 +8,12 @@ from collections.abc import Iterable
 
 import pandas as pd
 import torch
+from torch.nn.functional import cross_entropy
 
 from sidetrip.data.packed import SPLITS
 from sidetrip.engine.lab import Lab
-from sidetrip.engine.state import Tensors, TrainState, distance, with_weights
-from sidetrip.engine.training import DivergedError, Observer, Position, advance, batch_loss, each_step
+from sidetrip.engine.state import Tensors, TrainState, distance, restore, with_weights
+from sidetrip.engine.training import DivergedError, Observer, Position, advance, each_step, logits_of
 from sidetrip.experiments.cases import Case, Look, cases, controls, looks, shared_trips
 from sidetrip.experiments.evaluator import evaluator
 from sidetrip.measure.averaging import AverageBank, RunningAverage
@@ -26,26 +27,30 @@ Key = tuple[str, int]  # name and window of a case
 class Scores:
     """Rows of the table of one branch point."""
 
-    def __init__(self, lab: Lab, seed: int, branch: int) -> None:
-        self._lab, self._seed, self._branch = lab, seed, branch
+    def __init__(self, lab: Lab, seed: int, start: TrainState) -> None:
+        self._lab, self._seed, self._start = lab, seed, start
         self._evaluate = evaluator(lab)
         self.rows: list[dict[str, object]] = []
 
     def add(self, case: str, window: int, model: str, weights: Tensors | None, look: int = 0) -> None:
         """Score weights on both splits; None stands for a trip that diverged."""
-        scores = {s: (v.loss, v.accuracy) for s, v in self._evaluate(weights)} if weights is not None else {}
+        scores = {}
+        if weights is not None:
+            found = self._evaluate(with_weights(self._start, weights))
+            scores = {split: (score.loss, score.accuracy) for split, score in found}
         for split in SPLITS:
             self._add(case, window, model, look, split, *scores.get(split, (math.nan, math.nan)))
 
     def add_on_batches(self, case: str, window: int, model: str, weights: Tensors) -> None:
         """Score weights on training batches as a step sees them: augmented, each normalised by its own statistics."""
-        self._add(case, window, model, 0, BATCHES, *_on_batches(self._lab, self._seed, weights))
+        state = with_weights(self._start, weights)
+        self._add(case, window, model, 0, BATCHES, *_on_batches(self._lab, self._seed, state))
 
     def _add(self, case: str, window: int, model: str, look: int, split: str, loss: float, accuracy: float) -> None:
         self.rows.append(
             {
                 "seed": self._seed,
-                "branch": self._branch,
+                "branch": self._start.step,
                 "kernel": case,
                 "window_steps": window,
                 "model": model,
@@ -59,19 +64,19 @@ class Scores:
 
 
 @torch.no_grad()
-def _on_batches(lab: Lab, seed: int, weights: Tensors) -> tuple[float, float]:
+def _on_batches(lab: Lab, seed: int, state: TrainState) -> tuple[float, float]:
     """Mean loss and accuracy over as many samples as `evaluation.train_samples`, in whole batches."""
     model = lab.model()
-    for name, parameter in model.named_parameters():
-        parameter.copy_(weights[name])
+    restore(state, model)
     model.train()
     stream, precision = lab.stream(seed, "reference"), lab.optimizer.precision
     batches = max(1, lab.config.evaluation.train_samples // stream.batch_size)
     losses, right = 0.0, 0
     for step in range(1, batches + 1):
-        pictures, labels = stream.batch(step)
-        losses += float(batch_loss(model, (pictures, labels), precision))
-        right += int((model(pictures).argmax(dim=1) == labels).sum())
+        batch = stream.batch(step)
+        logits = logits_of(model, batch, precision)
+        losses += float(cross_entropy(logits, batch.labels))
+        right += int((logits.argmax(dim=1) == batch.labels).sum())
     return losses / batches, right / (batches * stream.batch_size)
 
 
@@ -134,7 +139,7 @@ def measure(lab: Lab, start: TrainState, seed: int) -> dict[str, pd.DataFrame]:
     false: dict[Key, list[Case]] = {}
     for control, true in controls(lab.config):
         false.setdefault((true.name, true.window), []).append(control)
-    scores = Scores(lab, seed, start.step)
+    scores = Scores(lab, seed, start)
     averages = follow(lab, start, seed, [*compared, *itertools.chain(*false.values())], looks(lab.config), scores)
     distances: list[tuple[object, ...]] = []
 
