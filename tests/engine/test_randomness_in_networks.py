@@ -15,11 +15,12 @@ from helpers import advanced, assert_same_bits, branched_off, burnt_in, random_l
 from torch import nn
 from torchvision.ops import StochasticDepth
 
+from sidetrip.engine.gradients import gradient
 from sidetrip.engine.parallel import Ranks
 from sidetrip.engine.randomness import fixed_randomness
 from sidetrip.engine.state import initial_state
 from sidetrip.engine.streams import TrainingStream
-from sidetrip.engine.training import Optimizer, advance, batch_loss, gradient
+from sidetrip.engine.training import Optimizer, advance, batch_loss
 from sidetrip.experiments import alignment, divergence, fixed_batch, side_trips, single_step
 from sidetrip.experiments.fixed_batch import FixedStream
 

@@ -170,17 +170,6 @@ def batch_loss(model: nn.Module, batch: Batch, precision: str = "fp32") -> Tenso
     return cross_entropy(logits_of(model, batch, precision), batch.labels)
 
 
-def gradient(value: Tensor, model: nn.Module, differentiable: bool = False) -> list[Tensor]:
-    """Gradient of a scalar by what is trained of a model, in its order; zero where it does not depend on a parameter.
-
-    One that is `differentiable` can itself be differentiated.
-    """
-    parameters = list(trained(model).values())
-    return list(
-        torch.autograd.grad(value, parameters, create_graph=differentiable, allow_unused=True, materialize_grads=True)
-    )
-
-
 @torch.no_grad()
 def take_step(parameters: Tensors, momentum: Tensors, rate: float, optimizer: Optimizer) -> None:
     """One step of torch's SGD on the parameters that have a gradient, in place.

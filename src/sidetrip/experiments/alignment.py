@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from sidetrip.engine.batch import Batch
+from sidetrip.engine.gradients import gradient
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import TrainState, restore
-from sidetrip.engine.training import DivergedError, advance, batch_loss, each_step, gradient
+from sidetrip.engine.training import DivergedError, advance, batch_loss, each_step
 from sidetrip.experiments.looks import alignment_looks
 from sidetrip.kernels import Schedule
 

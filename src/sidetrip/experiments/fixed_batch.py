@@ -12,9 +12,10 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
 from sidetrip.engine.batch import Batch
+from sidetrip.engine.gradients import gradient
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import TrainState, lerp, restore, trained
-from sidetrip.engine.training import DivergedError, Optimizer, advance, batch_loss, gradient
+from sidetrip.engine.training import DivergedError, Optimizer, advance, batch_loss
 
 OWN, HELD_OUT = "own", "held_out"
 HALVINGS = 10  # of the widest step size, tried in every line search

@@ -18,9 +18,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from sidetrip.config import SingleStep
 from sidetrip.engine.batch import Batch
+from sidetrip.engine.gradients import gradient, twice_differentiable
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import TrainState, restore, trained
-from sidetrip.engine.training import Optimizer, batch_loss, gradient
+from sidetrip.engine.training import Optimizer, batch_loss
 from sidetrip.experiments.sweep import (
     BATCH,
     FIT,
@@ -74,7 +75,8 @@ def expand(model: nn.Module, parts: Sequence[Batch], direction: Direction, preci
     """
     loss = slope = curvature = 0.0
     for part in parts:
-        value = batch_loss(model, part, precision)
+        with twice_differentiable():
+            value = batch_loss(model, part, precision)
         along = _dot(gradient(value, model, differentiable=True), direction)
         loss += float(value.detach())
         slope -= float(along.detach())
