@@ -14,7 +14,7 @@ from sidetrip.data.folders import ShardFiles, Split, check_readable
 from sidetrip.data.packed import SPLITS, gather_facts, shard_paths, write_facts
 from sidetrip.data.sources import Part, find
 from sidetrip.files import UnitFolders, read_table, write_table
-from sidetrip.runtime.devices import on_cores
+from sidetrip.runtime.devices import on_cores, resolve_device
 from sidetrip.runtime.executor import run_units
 from sidetrip.runtime.scratch import FoldersByName, open_scratch
 from sidetrip.runtime.stage import join_results, output_folder, publishing, stage
@@ -26,9 +26,12 @@ UNREADABLE = "unreadable"
 def unit(config: Config, part: Part, folders: UnitFolders) -> Mapping[str, pd.DataFrame]:
     """Pack a part; if some of its pictures cannot be read, a table of them is all that there is."""
     if part.first:
-        from sidetrip.engine.fitness import check_model  # loads torch, which packing can do without
+        import torch  # which packing can do without
 
-        check_model(config, part.channels, part.number_of_classes)
+        from sidetrip.engine.fitness import check_model
+
+        device = "cpu" if config.runtime.on_cluster else resolve_device(config.runtime.device)
+        check_model(config, part.channels, part.number_of_classes, torch.device(device))
     unreadable = part.pack(config.data, folders.result, worker().report)
     return {UNREADABLE: names_table(unreadable)} if unreadable else {}
 

@@ -39,8 +39,8 @@ class _In:
         self._stream, self._dtype = stream, dtype
 
     def batch(self, step: int, part: slice = slice(None)):
-        pictures, labels = self._stream.batch(step, part)
-        return pictures.to(self._dtype), labels
+        batch = self._stream.batch(step, part)
+        return replace(batch, pictures=batch.pictures.to(self._dtype))
 
 
 def bench_of(config: Config, device: torch.device) -> Lab:
@@ -136,7 +136,7 @@ def measured(lab: Lab) -> dict[str, float]:
     """What is measured of one state: scores on both splits and on batches, gradients."""
     start = initial_state(lab.model(0))
     found = {}
-    for split, value in evaluator(lab)(start.weights):
+    for split, value in evaluator(lab)(start):
         found |= {f"{split} loss": value.loss, f"{split} accuracy": value.accuracy}
     found["loss on batches"], found["accuracy on batches"] = side_trips._on_batches(lab, 0, start.weights)
     tables = alignment.measure(lab, start, 0)

@@ -118,9 +118,8 @@ def test_losses_scores_and_averages_are_those_of_a_cpu(lab, on_cpu):
     rounding = 2e-2 if lab.optimizer.precision == "bf16" else 2e-3
     losses = [float(batch_loss(b.model(0), b.stream(0).batch(1)).detach()) for b in (on_cpu, lab)]
     assert losses[1] == pytest.approx(losses[0], rel=rounding)
-    weights = {name: w.to(GPU) for name, w in start.weights.items()}
-    ours = dict(evaluator(lab)(weights))
-    for split, score in evaluator(on_cpu)(start.weights):
+    ours = dict(evaluator(lab)(start))
+    for split, score in evaluator(on_cpu)(start):
         assert ours[split].loss == pytest.approx(score.loss, rel=rounding), split
     average = RunningAverage(Kernel.ema(3, newest=0.5), 0)
     passed = []

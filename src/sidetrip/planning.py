@@ -137,6 +137,7 @@ def state_bytes(config: Config) -> int:
         channels=known.channels,
         classes=known.classes,
         seed=0,
+        size=config.data.size,
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "state.safetensors"

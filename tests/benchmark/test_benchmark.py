@@ -83,7 +83,7 @@ def test_the_baseline_s_averages_are_those_of_the_kernels():
 def test_no_second_of_a_profile_counts_twice(work):
     def run():
         advance(work.lab.model(), work.start, work.lab.stream(0), [0.01] * 3, work.lab.optimizer)
-        list(evaluator(work.lab)(work.start.weights))
+        list(evaluator(work.lab)(work.start))
 
     parts = seconds_by_part(run)
     assert parts.keys() == PARTS.keys() | {"other"}

@@ -585,9 +585,14 @@ def test_a_model_of_other_channels(place, model, message):
             "alexnet",
             8,
             "does not take pictures of 8 × 8 pixels (Given input size: (64x1x1). Calculated output size: (64x0x0). "
-            "Output size is too small); use another model or raise data.size",
+            "Output size is too small); use another model or another data.size",
         ),
-        ("googlenet", 32, "gives more than the logits of 2 classes; use another model"),
+        (
+            "vit_b_16",
+            24,
+            "does not take pictures of 24 × 24 pixels (Input shape indivisible by patch size!); "
+            "use another model or another data.size",
+        ),
     ],
 )
 def test_a_model_of_other_shapes(place, pictures, model, size, message):

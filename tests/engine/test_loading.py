@@ -167,7 +167,7 @@ def test_training_and_scores_are_the_same_bits(packed, monkeypatch):
         lab = Lab(config, packed.parent, CPU)
         start = initial_state(lab.model(0))
         end = advance(lab.model(), start, lab.stream(0), [0.05] * 5, lab.optimizer)
-        return lab.train.resident, end, list(evaluator(lab)(end.weights))
+        return lab.train.resident, end, list(evaluator(lab)(end))
 
     first = trained()
     monkeypatch.setattr(loading, "MOST_RESIDENT", 0)

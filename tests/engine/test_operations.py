@@ -8,13 +8,14 @@ from helpers import random_lab, smoke_config
 from torch import nn
 
 from sidetrip.config import ConfigError
+from sidetrip.engine.batch import Batch
 from sidetrip.engine.operations import check_operations, passes
 from sidetrip.engine.training import batch_loss
 from sidetrip.engine.units import Run
 from sidetrip.experiments import burn_in
 from sidetrip.files import UnitFolders
 
-BATCH = torch.randn(6, 5), torch.tensor([0, 1, 2, 0, 1, 2])
+BATCH = Batch(torch.randn(6, 5), torch.tensor([0, 1, 2, 0, 1, 2]))
 
 
 class Pooling(torch.autograd.Function):
@@ -32,8 +33,21 @@ class Pooling(torch.autograd.Function):
         )
 
 
+class OnceDifferentiable(torch.autograd.Function):
+    """Has no second derivative, as some kernels of torch."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, dy):
+        return dy.clone()
+
+
 def attention(x):
-    """On a CPU torch's fused kernel has no second derivative."""
+    """On a CPU torch's fused kernel has no second derivative; another one has."""
     return nn.functional.scaled_dot_product_attention(*[x[None, None]] * 3)[0, 0]
 
 
@@ -61,7 +75,8 @@ def test_a_pass_that_fails_is_one_line():
 
 
 def test_a_second_derivative_that_is_not_there_is_one_line():
-    assert refusal(attention).startswith("model.name = odd: cannot be measured on cpu (derivative for aten::")
+    assert refusal(OnceDifferentiable.apply).startswith("model.name = odd: cannot be measured on cpu (")
+    check_operations(Layer(attention), BATCH, "fp32", "attention")
 
 
 def test_other_bits_at_a_second_time_are_one_line():
@@ -76,7 +91,7 @@ def test_random_masks_are_no_other_bits_and_the_generator_stands_where_it_stood(
 
 
 def test_the_passes_are_loss_gradient_and_hessian_product():
-    model, batch = nn.Linear(5, 3).double(), (BATCH[0].double(), BATCH[1])
+    model, batch = nn.Linear(5, 3).double(), Batch(BATCH.pictures.double(), BATCH.labels)
 
     def loss_of(flat):
         return batch_loss(lambda x: nn.functional.linear(x, flat[:15].view(3, 5), flat[15:]), batch)

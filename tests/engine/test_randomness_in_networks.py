@@ -1,23 +1,28 @@
-"""Random masks of networks are a pure function of (seed, stream, step, rank), so branching is exact for them too."""
+"""Random masks of networks are a pure function of the batch, so branching and measuring are exact for them too."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 
+import pandas as pd
 import pytest
 import torch
-from helpers import assert_same_bits
+from helpers import advanced, assert_same_bits, branched_off, burnt_in, random_lab, smoke_config
 from torch import nn
 from torchvision.ops import StochasticDepth
 
-from sidetrip.engine.parallel import Ranks, sharing
+from sidetrip.engine.gradients import gradient
+from sidetrip.engine.parallel import Ranks
 from sidetrip.engine.randomness import fixed_randomness
 from sidetrip.engine.state import initial_state
 from sidetrip.engine.streams import TrainingStream
 from sidetrip.engine.training import Optimizer, advance, batch_loss
+from sidetrip.experiments import alignment, divergence, fixed_batch, side_trips, single_step
+from sidetrip.experiments.fixed_batch import FixedStream
 
 CPU = torch.device("cpu")
 RATES = [0.05] * 6
@@ -82,7 +87,7 @@ def test_masks_are_those_of_the_seed_and_the_stream(lab, changed):
 
     class SameBatches(TrainingStream):
         def batch(self, step, part=slice(None)):
-            return stream_of(lab).batch(step, part)
+            return replace(stream_of(lab).batch(step, part), key=super().batch(step, part).key)
 
     given = {"seed": 0, "name": "train"}
     one, other = (SameBatches(lab.train, **(given | k), batch_size=16) for k in ({}, changed))
@@ -107,43 +112,83 @@ def test_masks_are_those_of_the_step(lab):
     assert not any(torch.equal(model.masks[a], model.masks[b]) for a, b in ((0, 1), (1, 2), (0, 2)))
 
 
-def test_every_rank_draws_masks_of_its_own_and_the_same_ones_again(lab, monkeypatch):
-    def of_rank(rank: int):
-        # Alone in truth, so that nothing is shared; all take the same part, so that masks alone can differ.
-        alone = Ranks(rank, 1)
-        monkeypatch.setattr(Ranks, "part", property(lambda self: slice(None)))
-        monkeypatch.setattr(sharing, "_ranks", alone)
-        return run(stream_of(lab), [RATES[:2]])
-
-    assert_same_bits(of_rank(1), of_rank(1))
-    assert differ(of_rank(0), of_rank(1))
+@pytest.mark.parametrize("kind", ["training", "fixed"])
+def test_the_part_of_every_rank_has_masks_of_its_own(lab, kind):
+    stream = stream_of(lab) if kind == "training" else FixedStream(stream_of(lab).batch(1))
+    whole, first, second = (stream.batch(1, Ranks(*rank).part) for rank in ((0, 1), (0, 2), (1, 2)))
+    same = [replace(part, pictures=whole.pictures, labels=whole.labels) for part in (whole, first, second)]
+    losses = [float(batch_loss(network().train(), batch).detach()) for batch in same]
+    assert losses[0] == losses[1] != losses[2]
+    assert losses[0] == float(batch_loss(network().train(), stream.batch(1)).detach())
 
 
-def test_one_batch_at_one_point_has_one_loss(lab):
-    model, batch = network().train(), stream_of(lab).batch(1)
+@pytest.mark.parametrize("kind", RANDOM)
+def test_one_batch_at_one_point_has_one_loss(lab, kind):
+    model, batch = network(kind).train(), stream_of(lab).batch(1)
+    expected = batch_loss(model, batch)
+    torch.rand(5)
+    again = batch_loss(model, batch)
+    assert torch.equal(again, expected)
+    assert all(map(torch.equal, gradient(again, model), gradient(expected, model)))
+    others = [replace(batch, key=("another",)), replace(batch, first=1)]
+    assert all(not torch.equal(batch_loss(model, other), expected) for other in others)
 
-    def loss(*key: object) -> float:
-        with fixed_randomness(CPU, *key):
-            return float(batch_loss(model, batch).detach())
 
-    assert loss("own", 1) == loss("own", 1)
-    assert loss("own", 1) != loss("own", 2)
-    assert float(batch_loss(model, batch).detach()) != float(batch_loss(model, batch).detach())
-
-
-def test_a_stream_without_a_key_has_the_same_masks_at_every_step(lab):
-    class Fixed:
-        def batch(self, step, part=slice(None)):
-            return stream_of(lab).batch(1, part)
-
-    losses = []
+def test_steps_on_a_fixed_batch_have_the_masks_of_its_line_search(lab):
+    """So full-gradient steps go down one function."""
+    batch, losses = stream_of(lab).batch(1), []
 
     def noted(model, batch, precision):
-        losses.append(batch_loss(model, batch, precision))
-        return losses[-1]
+        losses.append(float(batch_loss(model, batch, precision).detach()))
+        return batch_loss(model, batch, precision)
 
-    advance(network(), initial_state(network()), Fixed(), [0.0] * 3, OPTIMIZER, loss=noted)
-    assert len({float(loss) for loss in losses}) == 1
+    advance(network(), initial_state(network()), FixedStream(batch), [0.0] * 3, OPTIMIZER, loss=noted)
+    assert losses == [float(batch_loss(network().train(), batch).detach())] * 3
+
+
+@pytest.fixture(scope="module")
+def random_network_lab(tmp_path_factory):
+    """A lab whose network has dropout, with its branch points."""
+    lab = random_lab(tmp_path_factory.mktemp("random"), smoke_config())
+    lab.model = lambda seed=0: network()
+    burnt_in(lab)
+    branched_off(lab)
+    return lab
+
+
+@pytest.mark.parametrize("experiment", [single_step, fixed_batch, side_trips, divergence, alignment])
+def test_an_experiment_measures_the_same_again(random_network_lab, experiment):
+    lab = random_network_lab
+    first = experiment.measure(lab, lab.branch_point(0, 20), 0)
+    torch.rand(5)
+    for name, table in experiment.measure(lab, lab.branch_point(0, 20), 0).items():
+        pd.testing.assert_frame_equal(table, first[name], check_exact=True)
+
+
+def test_a_replayed_branch_point_goes_on_to_the_end_of_the_run(random_network_lab):
+    lab = random_network_lab
+    end = advanced(lab, lab.branch_point(0, 20), 20)
+    assert_same_bits(end, lab.snapshot(0, 40))
+
+
+def test_a_step_starts_at_the_loss_that_its_curvature_was_taken_at(random_network_lab):
+    """The sweep and the expansion see one function, whose slope is that of its own losses."""
+    lab = random_network_lab
+    tables = single_step.measure(lab, lab.branch_point(0, 20), 0)
+    keys = ["batch_size", "own_batch", "direction", "batchnorm"]
+    swept = tables["single_step"].query("batch == 'own' and step_size == 0 and range == 'wide'").set_index(keys)
+    expanded = tables["curvature"].set_index(keys)
+    assert len(expanded) > 2
+    found = swept["loss"].reindex(expanded.index)
+    assert found.to_list() == pytest.approx(expanded["loss"].to_list(), rel=1e-6)
+
+
+def test_frozen_statistics_leave_the_masks_on():
+    model = nn.Sequential(nn.BatchNorm2d(1), nn.Dropout(0.5), nn.Sequential(nn.BatchNorm2d(1)))
+    single_step.set_training(model.eval(), by_batch=False)
+    assert [module.training for module in model.modules()] == [True, False, True, True, False]
+    single_step.set_training(model, by_batch=True)
+    assert all(module.training for module in model.modules())
 
 
 def test_torchs_generators_stand_where_they_stood(lab):
@@ -195,8 +240,6 @@ def test_as_many_workers_as_you_like(tmp_path):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("kind", RANDOM)
 def test_a_run_in_parts_on_a_gpu(tmp_path, kind):
-    from helpers import random_lab, smoke_config
-
     gpu = torch.device("cuda:0")
     in_lab = partial(stream_of, random_lab(tmp_path, smoke_config(), gpu))
     whole = run(in_lab(), [RATES], kind, gpu)

@@ -40,8 +40,11 @@ def test_the_parts_of_a_batch_make_up_the_batch(step, parts, augmentation):
     assert torch.equal(torch.cat([labels for _, labels in found]), y)
 
 
+STREAMS = [(stream(0), 1), (stream(1), 1), (stream(0, "other"), 1), (stream(0), 2)]
+
+
 def test_seeds_streams_and_steps_differ():
-    first = [stream(0).batch(1)[0], stream(1).batch(1)[0], stream(0, "other").batch(1)[0], stream(0).batch(2)[0]]
+    first = [each.batch(step).pictures for each, step in STREAMS]
     for i, a in enumerate(first):
         assert all(not torch.equal(a, b) for b in first[:i])
 

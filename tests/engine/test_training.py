@@ -44,7 +44,7 @@ def test_observers_and_measurements_leave_the_run_and_the_branch_point_alone(lab
     start = load_state(state_path(lab.snapshots(0), 15))
     before, points = copy.deepcopy(start), [lab.branch_point(0, step) for step in (20, 30)]
     copies = copy.deepcopy(points)
-    advanced(lab, start, 5, [lambda position: list(evaluator(lab)(position.weights))])
+    advanced(lab, start, 5, [lambda position: list(evaluator(lab)(position.state()))])
     for experiment in (single_step, side_trips, alignment, divergence, fixed_batch):
         experiment.measure(lab, points[0], 0)
     for state, untouched in zip([start, *points], [before, *copies], strict=True):
@@ -81,7 +81,7 @@ become(Worker(), "fp32")
 lab = random_lab(Path(sys.argv[1]), smoke_config())
 model = lab.model()
 state = advance(model, initial_state(model), lab.stream(0), [0.1, 0.1], lab.optimizer)
-list(evaluator(lab)(state.weights))
+list(evaluator(lab)(state))
 print("torch._dynamo" in sys.modules)
 """
 

@@ -46,7 +46,7 @@ def test_the_midpoint_and_half_the_rate_are_a_case_of_the_comparison(lab, branch
     }
     row = losses.query("trip_step == 10 and split == 'validation'").iloc[0]
     for name, state in models.items():
-        assert row[name] == pytest.approx(dict(evaluator(lab)(state.weights))["validation"].loss, rel=1e-5), name
+        assert row[name] == pytest.approx(dict(evaluator(lab)(state))["validation"].loss, rel=1e-5), name
         assert distances.loc[10, f"{name}_to_start"] == pytest.approx(distance(state, start), rel=1e-5), name
     expected = distance(models["midpoint"], models["half_rate"])
     assert distances.loc[10, "midpoint_to_half_rate"] == pytest.approx(expected, rel=1e-4)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from helpers import advanced, smoke_config
 
-from sidetrip.engine.state import load_state, state_path
+from sidetrip.engine.state import load_state, state_path, with_weights
 from sidetrip.engine.training import DivergedError
 from sidetrip.engine.units import Run
 from sidetrip.experiments import forecast
@@ -14,8 +14,9 @@ from sidetrip.experiments.evaluator import evaluator
 from sidetrip.kernels import Kernel
 
 
-def loss_of(lab, weights) -> float:
-    return dict(evaluator(lab)(weights))["validation"].loss
+def loss_of(lab, snapshots, weights) -> float:
+    state = with_weights(load_state(state_path(snapshots, 15)), weights)
+    return dict(evaluator(lab)(state))["validation"].loss
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def along(lab, snapshots):
 def test_a_cool_down_is_the_trip_with_the_decay(lab, snapshots, downs, decay):
     start = load_state(state_path(snapshots, 15))
     trip = advanced(lab, start, 15, rates=lab.rates[15:30] * decay.schedule(15).multipliers)
-    assert downs[decay.name, 0, "cool-down"] == loss_of(lab, trip.weights)
+    assert downs[decay.name, 0, "cool-down"] == loss_of(lab, snapshots, trip.weights)
 
 
 def test_merged_iterates_at_every_step_are_the_average_of_the_decay(lab, snapshots, downs):
@@ -42,17 +43,17 @@ def test_merged_iterates_at_every_step_are_the_average_of_the_decay(lab, snapsho
         name: torch.stack([weights[name] for weights in iterates[1:]]).double().mean(0).float()
         for name in start.weights
     }
-    assert downs["linear", 1, "merged"] == pytest.approx(loss_of(lab, swa), rel=1e-5)
-    assert downs["none", 0, "momentary"] == loss_of(lab, iterates[15])
+    assert downs["linear", 1, "merged"] == pytest.approx(loss_of(lab, snapshots, swa), rel=1e-5)
+    assert downs["none", 0, "momentary"] == loss_of(lab, snapshots, iterates[15])
 
 
 def test_with_snapshots_at_both_ends_alone_a_linear_decay_is_their_mean(lab, snapshots, downs, along):
     """One interval has the mean multiplier; of the 15 of a linear decay that is 8/15."""
     old, new = (load_state(state_path(snapshots, step)).weights for step in (15, 30))
     mean = {name: (7 / 15) * old[name] + (8 / 15) * new[name] for name in old}
-    assert downs["linear", 15, "merged"] == pytest.approx(loss_of(lab, mean), rel=1e-5)
-    assert along[30, "linear", "merged"] == pytest.approx(loss_of(lab, mean), rel=1e-5)
-    assert along[30, "none", "momentary"] == loss_of(lab, new)
+    assert downs["linear", 15, "merged"] == pytest.approx(loss_of(lab, snapshots, mean), rel=1e-5)
+    assert along[30, "linear", "merged"] == pytest.approx(loss_of(lab, snapshots, mean), rel=1e-5)
+    assert along[30, "none", "momentary"] == loss_of(lab, snapshots, new)
 
 
 def test_along_the_run_there_is_every_snapshot_of_the_second_half(lab, along):

@@ -34,7 +34,7 @@ def test_side_trip_tables(lab, snapshots):
         for *key, number, state in expected:
             here = scores[(scores["window_steps"] == case.window) & (scores["look"] == number)]
             found = here.set_index(["kernel", "model", "split"]).loc[tuple(key), "loss"]
-            losses = {split: value.loss for split, value in evaluator(lab)(state.weights)}
+            losses = {split: value.loss for split, value in evaluator(lab)(state)}
             assert found[["train", "validation"]].to_dict() == pytest.approx(losses, rel=1e-5)
 
 

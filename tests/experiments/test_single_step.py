@@ -7,6 +7,7 @@ from helpers import advanced, random_lab, smoke_config
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidetrip.engine.batch import Batch
 from sidetrip.engine.state import initial_state, load_state, restore, state_path
 from sidetrip.engine.training import batch_loss
 from sidetrip.experiments import single_step as steps
@@ -98,7 +99,7 @@ def test_plain_gradient_against_finite_differences(lab, device):
     """Directional derivative in float64; no momentum, no weight decay in it."""
     model = lab.model().to(device).double().train()
     x, y = lab.stream(0).batch(1)
-    batch = (x.to(device).double(), y.to(device))
+    batch = Batch(x.to(device).double(), y.to(device))
     gradient = steps.mean_gradient(model, [batch], "fp32")
     step = 1e-6
     values = []
@@ -120,7 +121,7 @@ def test_curvature_is_that_of_finite_differences():
         torch.nn.Conv2d(1, 3, 3), torch.nn.BatchNorm2d(3), torch.nn.Tanh(), torch.nn.Flatten(), torch.nn.Linear(12, 4)
     ).double()
     model.train()
-    parts = [(torch.randn(6, 1, 4, 4, dtype=torch.float64), torch.randint(0, 4, (6,))) for _ in range(3)]
+    parts = [Batch(torch.randn(6, 1, 4, 4, dtype=torch.float64), torch.randint(0, 4, (6,))) for _ in range(3)]
     gradient = steps.mean_gradient(model, parts, "fp32")
     found = steps.expand(model, parts, gradient, "fp32")
     start = [p.detach().clone() for p in model.parameters()]

@@ -65,3 +65,62 @@ def test_statistics_that_are_not_finite_leave_no_trace():
     recalibrate(model, [x])
     torch.testing.assert_close(model[0].running_mean, x.mean(dim=0))
     torch.testing.assert_close(model[0].running_var, x.var(dim=0))
+
+
+class Twice(nn.Module):
+    """One norm at two places, then another: the second use sees other moments than the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared, self.after, self.unused = nn.BatchNorm1d(3), nn.BatchNorm1d(3), nn.BatchNorm1d(3)
+
+    def inner(self, x):
+        return self.shared(x).relu() + self.shared(3 * x - 1)
+
+    def forward(self, x):
+        return self.after(self.inner(x))
+
+
+def samples_3() -> torch.Tensor:
+    return torch.randn(40, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5)) * 2 + 1
+
+
+def assert_moments(layer: nn.Module, *seen: torch.Tensor) -> None:
+    together = torch.cat(seen)
+    torch.testing.assert_close(layer.running_mean, together.mean(dim=0))
+    torch.testing.assert_close(layer.running_var, together.var(dim=0))
+
+
+def test_a_layer_that_is_used_twice_has_the_statistics_of_both_uses():
+    model, x = Twice().double(), samples_3()
+    recalibrate(model, x.split(9))
+    assert_moments(model.shared, x, 3 * x - 1)
+    # What comes after is normalised by statistics of what evaluation sends there, not of what the pass did.
+    assert_moments(model.after, model.eval().inner(x))
+
+
+def test_a_layer_that_sees_its_own_output_agrees_with_itself():
+    class Recurrent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm1d(3)
+
+        def forward(self, x):
+            return self.norm(x + self.norm(x))
+
+    model, x = Recurrent().double(), samples_3()
+    recalibrate(model, [x]).eval()
+    together = torch.cat([x, x + model.norm(x)])
+    torch.testing.assert_close(model.norm.running_mean, together.mean(dim=0), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(model.norm.running_var, together.var(dim=0), rtol=1e-4, atol=1e-4)
+
+
+def test_a_layer_that_evaluation_does_not_reach_keeps_what_it_has():
+    model = Twice().double()
+    model.unused.running_mean.fill_(0.7)
+    model.unused.running_var.fill_(3.0)
+    recalibrate(model, [samples_3()])
+    assert set(model.unused.running_mean.tolist()) == {0.7}
+    assert set(model.unused.running_var.tolist()) == {3.0}
+    assert [int(layer.num_batches_tracked) for layer in model.children()] == [0, 0, 0]
+    assert not any(layer._forward_hooks for layer in model.children())

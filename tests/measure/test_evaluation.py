@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from sidetrip.engine.state import initial_state, with_weights
 from sidetrip.measure.evaluation import Evaluator, score
 
 
@@ -31,9 +32,9 @@ def test_scores_do_not_depend_on_what_was_scored_before():
     model = nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5), nn.Linear(5, 2))
     x, y = torch.randn(40, 3), torch.randint(0, 2, (40,))
     evaluate = Evaluator(model, [x[:25], x[25:]], {"all": [(x, y)]}, "fp32")
-    weights = {name: p.detach().clone() for name, p in model.named_parameters()}
-    others = {name: torch.randn_like(p) * 50 for name, p in weights.items()}
-    first = dict(evaluate(weights))
-    for spoiled in (others, {name: p * float("inf") for name, p in weights.items()}):
-        list(evaluate(spoiled))
-        assert dict(evaluate(weights)) == first
+    state = initial_state(model)
+    others = {name: torch.randn_like(p) * 50 for name, p in state.weights.items()}
+    first = dict(evaluate(state))
+    for spoiled in (others, {name: p * float("inf") for name, p in state.weights.items()}):
+        list(evaluate(with_weights(state, spoiled)))
+        assert dict(evaluate(state)) == first

@@ -7,21 +7,24 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from sidetrip.engine.lab import Lab
-from sidetrip.engine.training import autocast, batch_loss
+from sidetrip.engine.training import autocast
 from sidetrip.runtime.devices import make_deterministic
 
 
 def training_floor(lab: Lab, steps: int) -> Callable[[], None]:
     """Forward, backward and torch's SGD step on one resident batch, `steps` times, and nothing else."""
-    model, batch, constants = lab.model().train(), lab.stream(0).batch(1), lab.optimizer
+    model, (pictures, labels), constants = lab.model().train(), lab.stream(0).batch(1), lab.optimizer
     sgd = torch.optim.SGD(model.parameters(), 0.01, momentum=constants.momentum, weight_decay=constants.weight_decay)
 
     def run() -> None:
         for _ in range(steps):
             sgd.zero_grad()
-            batch_loss(model, batch, constants.precision).backward()
+            with autocast(constants.precision, pictures.device):
+                logits = model(pictures)
+            cross_entropy(logits.float(), labels).backward()
             sgd.step()
 
     return run

@@ -20,6 +20,7 @@ from sidetrip.benchmark.profile import first_unit
 from sidetrip.config import Config, ConfigError, load_params, resolve
 from sidetrip.config.known import KNOWN_DATASETS
 from sidetrip.console import write_any_text
+from sidetrip.engine.batch import Batch
 from sidetrip.engine.models import build_model
 from sidetrip.engine.operations import check_operations
 from sidetrip.engine.training import advance
@@ -93,14 +94,15 @@ def operations(device: torch.device, configs: Sequence[Config]) -> Iterator[str]
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         draw = np.random.default_rng(0)
         pictures = draw.standard_normal((chunk, known.channels, config.data.size, config.data.size), dtype=np.float32)
-        batch = torch.from_numpy(pictures), torch.from_numpy(draw.integers(0, known.classes, chunk))
-        on_device = batch[0].to(device, memory_format=torch.channels_last), batch[1].to(device)
+        labels = torch.from_numpy(draw.integers(0, known.classes, chunk))
+        on_device = torch.from_numpy(pictures).to(device, memory_format=torch.channels_last)
+        batch = Batch(on_device, labels.to(device))
         what, began = (
             f"{config.variant}: {settings.name}, {chunk} × {config.data.size} px, {settings.precision}",
             time.monotonic(),
         )
         try:
-            check_operations(model.train(), on_device, settings.precision, settings.name)
+            check_operations(model.train(), batch, settings.precision, settings.name)
             yield f"{what}: twice alike ({time.monotonic() - began:.1f} s)"
         except ConfigError as error:
             refused.append(config.variant)

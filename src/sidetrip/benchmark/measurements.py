@@ -12,6 +12,7 @@ from sidetrip.benchmark.floors import forward_floor, torch_defaults, training_fl
 from sidetrip.benchmark.input import BenchmarkInput
 from sidetrip.benchmark.table import Row
 from sidetrip.benchmark.timing import interleaved, ratio
+from sidetrip.engine.state import trained
 from sidetrip.engine.training import Position, advance
 from sidetrip.experiments import single_step
 from sidetrip.experiments.evaluator import evaluator
@@ -25,7 +26,7 @@ def training(work: BenchmarkInput) -> Iterator[Row]:
     """The training loop against its floor, and what averaging adds to a step."""
     lab, steps = work.lab, work.size.steps
     model, rates = lab.model(), [0.01] * steps
-    position = Position(0, dict(lab.model().named_parameters()), None, lambda: work.start)
+    position = Position(0, dict(trained(lab.model())), None, lambda: work.start)
 
     def loop() -> None:
         advance(model, work.start, lab.stream(0), rates, lab.optimizer)
@@ -62,14 +63,14 @@ def _averaging(position: Position, count: int, steps: int) -> Callable[[], None]
 def evaluation(work: BenchmarkInput) -> Iterator[Row]:
     """Recalibration and scoring against forward passes alone."""
     lab, settings = work.lab, work.config.evaluation
-    evaluate, weights = evaluator(lab), work.start.weights
+    evaluate = evaluator(lab)
     batches = [pictures for split in evaluate.splits.values() for pictures, _ in split]
     scored = sum(len(pictures) for pictures in batches)
     passed = scored + settings.recalibration_samples
     taken = interleaved(
         {
             "floor": forward_floor(lab.model().eval(), batches, work.config.model.precision),
-            "evaluation": lambda: list(evaluate(weights)),
+            "evaluation": lambda: list(evaluate(work.start)),
         },
         work.size.repetitions,
         work.device,

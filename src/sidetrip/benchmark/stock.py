@@ -24,6 +24,7 @@ from torchvision import transforms
 
 from sidetrip.config import Config
 from sidetrip.data.packed import Pictures
+from sidetrip.engine.state import trained
 from sidetrip.engine.training import autocast
 from sidetrip.experiments.side_trips import Case, cases, controls
 
@@ -130,7 +131,7 @@ class Comparison:
         optimizer = torch.optim.SGD(
             model.parameters(), 1.0, momentum=settings.momentum, weight_decay=settings.weight_decay
         )
-        for name, parameter in model.named_parameters():
+        for name, parameter in trained(model).items():
             optimizer.state[parameter]["momentum_buffer"] = self._momentum[name].clone()
         rates = [*(self._rates[: len(multipliers)] * multipliers), 0.0]
         scheduler = LambdaLR(optimizer, lambda step: rates[step])

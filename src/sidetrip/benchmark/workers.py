@@ -98,7 +98,7 @@ def _peak(work: BenchmarkInput, kind: str, window: int) -> float:
         bank = AverageBank([RunningAverage(Kernel.swa(window), work.start.step)], lambda position, average: None)
         advance(lab.model(), work.start, lab.stream(0), [0.01] * window, lab.optimizer, [bank])
     elif kind == "evaluation":
-        list(evaluator(lab)(work.start.weights))
+        list(evaluator(lab)(work.start))
     else:
         single_step.measure(lab, work.start, 0)
     if work.device.type == "cuda":

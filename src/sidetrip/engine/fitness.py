@@ -1,38 +1,81 @@
-"""Whether a network takes the pictures of a variant, before anything is computed."""
+"""Whether a network does all that will be asked of it, before anything else is computed."""
 
 from __future__ import annotations
 
 import warnings
 
 import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from sidetrip.config import Config, ConfigError
-from sidetrip.engine.models import build_model
+from sidetrip.engine.gradients import gradient, twice_differentiable
+from sidetrip.engine.models import ModelError, build_model
+from sidetrip.engine.randomness import fixed_randomness, torch_generator
+from sidetrip.engine.training import autocast
+
+SAMPLES = 2  # the fewest that BatchNorm takes
 
 
-def check_model(config: Config, channels: int, classes: int) -> None:
-    """Refuse a model that does not take these pictures; shapes alone, nothing is computed.
+def check_model(config: Config, channels: int, classes: int, device: torch.device) -> None:
+    """Refuse a model that does not go over these pictures, forward, backward, and through a second derivative.
+
+    Done in truth, on a device like those that will train, with two pictures of noise.
 
     Raises
     ------
     ConfigError
-        If the model is unknown, or its logits are not those of the classes.
+        If the model is unknown, fails, or its logits are not those of the classes.
     """
     settings, size = config.model, config.data.size
-    try:
-        with torch.device("meta"), warnings.catch_warnings(action="ignore"):
+    cpu = torch.device("cpu")
+    pictures = torch.randn(SAMPLES, channels, size, size, generator=torch_generator(cpu, "fitness")).to(device)
+    labels = (torch.arange(SAMPLES) % classes).to(device)
+
+    def refusal(reason: str) -> ConfigError:
+        return ConfigError(f"model.name = {settings.name}: {reason}")
+
+    def logits_of(model: nn.Module) -> Tensor:
+        with fixed_randomness(device, "fitness"), autocast(settings.precision, device):
+            found: Tensor = model(pictures.to(memory_format=torch.channels_last))
+        return found
+
+    def loss_of(model: nn.Module) -> Tensor:
+        return cross_entropy(logits_of(model).float(), labels)
+
+    with warnings.catch_warnings(action="ignore"):
+        try:
             model = build_model(
-                settings.name, width=settings.width, stem=settings.stem, channels=channels, classes=classes, seed=0
+                settings.name,
+                width=settings.width,
+                stem=settings.stem,
+                channels=channels,
+                classes=classes,
+                seed=0,
+                size=size,
             )
-            logits = model(torch.empty(2, channels, size, size))
-    except ValueError as error:
-        raise ConfigError(f"model.name = {settings.name}: {error}") from error
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(
-            f"model.name = {settings.name}: does not take pictures of {size} × {size} "
-            f"pixels ({str(error).splitlines()[0]}); use another model or raise data.size"
-        ) from error
-    if not isinstance(logits, torch.Tensor) or logits.shape != (2, classes):
-        raise ConfigError(
-            f"model.name = {settings.name}: gives more than the logits of {classes} classes; use another model"
-        )
+            model.to(device).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            logits = logits_of(model)
+        except ModelError as error:
+            raise refusal(str(error)) from error
+        except (ValueError, RuntimeError, AssertionError) as error:
+            reason = f"does not take pictures of {size} × {size} pixels ({_first_line(error)})"
+            raise refusal(f"{reason}; use another model or another data.size") from error
+        if not isinstance(logits, Tensor) or logits.shape != (SAMPLES, classes):
+            raise refusal(f"gives more than the logits of {classes} classes; use another model")
+        try:
+            gradient(loss_of(model), model)
+        except RuntimeError as error:
+            reason = f"cannot be trained on {device} ({_first_line(error)})"
+            raise refusal(f"{reason}; use another model, or another runtime.device") from error
+        try:
+            with twice_differentiable():
+                slopes = gradient(loss_of(model), model, differentiable=True)
+            gradient(torch.stack([slope.double().square().sum() for slope in slopes]).sum(), model)
+        except RuntimeError as error:
+            reason = f"has no second derivative, which single_step takes ({_first_line(error)})"
+            raise refusal(f"{reason}; use another model") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

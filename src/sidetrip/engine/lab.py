@@ -78,6 +78,7 @@ class Lab:
             channels=self.facts.channels,
             classes=self.facts.classes,
             seed=seed,
+            size=self.config.data.size,
         )
         network.to(self.device)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

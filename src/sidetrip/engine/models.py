@@ -7,15 +7,33 @@ He, Zhang, Ren, Sun, "Deep residual learning for image recognition". DOI 10.1109
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from sidetrip.engine.convolution import use_safe_convolutions
+from sidetrip.engine.layers import use_safe_layers
 
 BLOCKS_PER_STAGE = {"resnet8": 1, "resnet20": 3}
 CIFAR_STEM = ("resnet18", "resnet34", "resnet50")
+# Auxiliary classifiers have losses of their own, which have no place in a comparison of one loss.
+ALONE = {"aux_logits": False, "init_weights": True}
+
+
+class ModelError(ValueError):
+    """There is no such network, or not for such data; says why."""
+
+
+def _arguments(name: str, size: int) -> dict[str, Any]:
+    """What a builder of torchvision takes beside the number of classes."""
+    family = name.partition("_")[0]
+    arguments: dict[str, dict[str, Any]] = {
+        "vit": {"image_size": size},
+        "maxvit": {"input_size": (size, size)},
+        "googlenet": ALONE,
+        "inception": ALONE,
+    }
+    return arguments.get(family, {})
 
 
 class ResidualBlock(nn.Module):
@@ -77,7 +95,9 @@ class SmallResNet(nn.Module):
         return self.head(x.permute(0, 2, 3, 1).flatten(1, 2).mean(dim=1))
 
 
-def build_model(name: str, *, width: int, stem: str, channels: int, classes: int, seed: int) -> nn.Module:
+def build_model(
+    name: str, *, width: int, stem: str, channels: int, classes: int, seed: int, size: int = 224
+) -> nn.Module:
     """Build a network with weights drawn from `seed` alone.
 
     Parameters
@@ -93,28 +113,32 @@ def build_model(name: str, *, width: int, stem: str, channels: int, classes: int
         Of the data.
     seed : int
         Seed of the initial weights. The global generator is left as it was.
+    size : int
+        Side of the pictures, for networks that are made for one size (vit, maxvit).
 
     Raises
     ------
-    ValueError
+    ModelError
         If `name` is unknown or the model cannot take the data's channels.
+    ValueError, AssertionError
+        From torchvision, if the network cannot be made for the size.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs as well
         if name in BLOCKS_PER_STAGE:
-            return use_safe_convolutions(SmallResNet(BLOCKS_PER_STAGE[name], width, channels, classes))
+            return use_safe_layers(SmallResNet(BLOCKS_PER_STAGE[name], width, channels, classes))
         import torchvision  # over a second, in every worker: only for the models that come from it
 
         if name not in torchvision.models.list_models(module=torchvision.models):
-            raise ValueError(f"unknown model {name!r}; use resnet8, resnet20 or a torchvision classification model")
-        model = torchvision.models.get_model(name, weights=None, num_classes=classes)
+            raise ModelError(f"unknown model {name!r}; use resnet8, resnet20 or a torchvision classification model")
+        model = torchvision.models.get_model(name, weights=None, num_classes=classes, **_arguments(name, size))
         if name in CIFAR_STEM and stem == "cifar":
             first = cast(nn.Conv2d, model.conv1)
             model.conv1 = nn.Conv2d(channels, first.out_channels, 3, padding=1, bias=False)
             model.maxpool = nn.Identity()
         elif channels != 3:
-            raise ValueError(f"model {name!r} takes pictures of 3 channels, the data have {channels}; use resnet8")
-        return use_safe_convolutions(model)
+            raise ModelError(f"model {name!r} takes pictures of 3 channels, the data have {channels}; use resnet8")
+        return use_safe_layers(model)
 
 
 def is_model(name: str) -> bool:

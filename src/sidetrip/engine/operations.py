@@ -6,11 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from sidetrip.config import ConfigError
+from sidetrip.engine.batch import Batch
+from sidetrip.engine.gradients import gradient, twice_differentiable
 from sidetrip.engine.products import ieee_products
-from sidetrip.engine.randomness import fixed_randomness
 from sidetrip.engine.training import batch_loss
-
-Batch = tuple[Tensor, Tensor]
 
 
 def passes(model: nn.Module, batch: Batch, precision: str) -> list[Tensor]:
@@ -18,14 +17,12 @@ def passes(model: nn.Module, batch: Batch, precision: str) -> list[Tensor]:
 
     The first two in the precision of training, the last in full precision, as they do.
     """
-    parameters = list(model.parameters())
     loss = batch_loss(model, batch, precision)
-    found = [loss.detach(), *torch.autograd.grad(loss, parameters)]
-    with ieee_products():
-        gradient = torch.autograd.grad(batch_loss(model, batch), parameters, create_graph=True)
-        along = torch.stack([(g * g.detach()).sum() for g in gradient]).sum()
-        products = torch.autograd.grad(along, parameters, allow_unused=True, materialize_grads=True)
-    return [*found, *products]
+    found = [loss.detach(), *gradient(loss, model)]
+    with ieee_products(), twice_differentiable():
+        slopes = gradient(batch_loss(model, batch), model, differentiable=True)
+        along = torch.stack([(slope * slope.detach()).sum() for slope in slopes]).sum()
+        return [*found, *gradient(along, model)]
 
 
 def check_operations(model: nn.Module, batch: Batch, precision: str, name: str) -> None:
@@ -35,7 +32,7 @@ def check_operations(model: nn.Module, batch: Batch, precision: str, name: str) 
     ----------
     model : nn.Module
         In training mode; its buffers change.
-    batch : tuple of Tensor
+    batch : Batch
         A few pictures and their labels, on the device.
     precision : str
         Of training.
@@ -47,12 +44,9 @@ def check_operations(model: nn.Module, batch: Batch, precision: str, name: str) 
     ConfigError
         If a forward, backward or double backward pass fails, or gives other bits at a second time.
     """
-    device = batch[0].device
+    device = batch.pictures.device
     try:
-        found = []
-        for _ in range(2):
-            with fixed_randomness(device, "operations"):
-                found.append(passes(model, batch, precision))
+        found = [passes(model, batch, precision) for _ in range(2)]
     except (RuntimeError, AssertionError) as error:
         reason = str(error).strip().partition("\n")[0].partition(". ")[0]
         raise ConfigError(

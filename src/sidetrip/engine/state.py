@@ -21,15 +21,21 @@ Tensors = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class TrainState:
-    """Weights, BatchNorm buffers, momentum buffers and step of a run.
+    """Weights, buffers, momentum buffers and step of a run.
 
     Attributes
     ----------
     step : int
         Optimizer steps taken since initialisation.
-    weights, buffers, momentum : dict of str to Tensor
-        By the names of `nn.Module.named_parameters` and `named_buffers`; `momentum` has the names
-        of `weights`. The tensors belong to the state alone: nothing else writes to them.
+    weights : dict of str to Tensor
+        What training moves, and so all that is averaged, compared and stepped along; see `trained`.
+    buffers : dict of str to Tensor
+        All else that the model is made of: BatchNorm statistics, frozen parameters, integers.
+    momentum : dict of str to Tensor
+        By the names of `weights`.
+
+    The names are those of `nn.Module.named_parameters` and `named_buffers`. The tensors belong to the state alone:
+    nothing else writes to them.
     """
 
     step: int
@@ -38,17 +44,24 @@ class TrainState:
     momentum: Tensors
 
 
+def trained(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters of a model that training moves, by name: those that require a gradient."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
 def initial_state(model: nn.Module) -> TrainState:
     """State of `model` before its first step: momentum zero, which is what PyTorch's SGD starts from."""
-    return capture(model, {name: torch.zeros_like(p) for name, p in model.named_parameters()}, step=0)
+    return capture(model, {name: torch.zeros_like(p) for name, p in trained(model).items()}, step=0)
 
 
 def capture(model: nn.Module, momentum: Tensors, step: int) -> TrainState:
     """Copy the present state of `model` and its momentum buffers out."""
+    moved = trained(model)
+    others = {name: p for name, p in model.named_parameters() if name not in moved} | dict(model.named_buffers())
     return TrainState(
         step=step,
-        weights={name: p.detach().clone() for name, p in model.named_parameters()},
-        buffers={name: b.clone() for name, b in model.named_buffers()},
+        weights={name: p.detach().clone() for name, p in moved.items()},
+        buffers={name: b.detach().clone() for name, b in others.items()},
         momentum={name: m.clone() for name, m in momentum.items()},
     )
 

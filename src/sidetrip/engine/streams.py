@@ -1,14 +1,14 @@
 """Batch streams: randomness without memory.
 
-Which samples a batch holds, and how each is augmented, is a pure function of (seed, stream name,
-step). Any step can be replayed alone, by any worker, with nothing saved. Every epoch of a stream
+Which samples a batch holds, how each is augmented, and which random masks a network has on it, is a pure function of
+(seed, stream name, step). Any step can be replayed alone, by any worker, with nothing saved. Every epoch of a stream
 visits each sample once, in a new order; an epoch's last samples that fill no batch are left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import zip_longest
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sidetrip.engine.batch import Batch
 from sidetrip.engine.crops import draw_boxes
 from sidetrip.engine.loading import Loader
 from sidetrip.engine.randomness import generator
@@ -77,16 +78,12 @@ class TrainingStream:
         visited = order(self.seed, self.name, epoch, len(self.loader))
         return visited[position * self.batch_size : (position + 1) * self.batch_size]
 
-    def random_key(self, step: int) -> tuple[object, ...]:
-        """What the random masks of a network depend on as it takes a step."""
-        return self.seed, self.name, "masks", step
-
-    def batch(self, step: int, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
+    def batch(self, step: int, part: slice = slice(None)) -> Batch:
         """Pictures and labels of a step, or of a part of its samples."""
-        pixels, labels = self.pixels(step, part)
-        return self.loader.normalised(pixels), labels
+        batch = self.pixels(step, part)
+        return replace(batch, pictures=self.loader.normalised(batch.pictures))
 
-    def pixels(self, step: int, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
+    def pixels(self, step: int, part: slice = slice(None)) -> Batch:
         """The same before pictures are normalised, in whole grey levels."""
         random = generator(self.seed, self.name, "augmentation", step)
         varied, samples = self.augmentation, self.batch_size
@@ -95,13 +92,13 @@ class TrainingStream:
         shifts = random.integers(-shift, shift + 1, size=(samples, 2))[part] if shift else None
         boxes = draw_boxes(random, samples, self.loader.side, varied.crop)[part] if varied.crop else None
         flips = (random.random(samples) < 0.5)[part] if varied.flip else None
-        batch = self.loader.pixels(self.indices(step)[part], shifts, flips, boxes)
+        pictures, labels = self.loader.pixels(self.indices(step)[part], shifts, flips, boxes)
         if not self.loader.resident:
             self.loader.prepare(self.indices(step + 1)[part])
-        return batch
+        return Batch(pictures, labels, (self.seed, self.name, "masks", step), part.start or 0)
 
 
-class KeptBatches(Sequence[tuple[Tensor, Tensor]]):
+class KeptBatches(Sequence[Batch]):
     """Batches of a stream that are used many times: kept as bytes, a quarter of what they are normalised.
 
     Parameters
@@ -114,19 +111,19 @@ class KeptBatches(Sequence[tuple[Tensor, Tensor]]):
 
     def __init__(self, stream: TrainingStream, steps: Iterable[int]) -> None:
         self._normalised = stream.loader.normalised
-        self._kept = [(pixels.to(torch.uint8), labels) for pixels, labels in map(stream.pixels, steps)]
+        self._kept = [replace(batch, pictures=batch.pictures.to(torch.uint8)) for batch in map(stream.pixels, steps)]
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def __getitem__(self, index: Any) -> Any:
-        pixels, labels = self._kept[index]
-        return self._normalised(pixels), labels
+        batch = self._kept[index]
+        return replace(batch, pictures=self._normalised(batch.pictures))
 
     @property
     def samples(self) -> int:
         """Of all batches together."""
-        return sum(len(labels) for _, labels in self._kept)
+        return sum(len(batch.labels) for batch in self._kept)
 
 
 class FixedBatches:

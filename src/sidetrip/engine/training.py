@@ -6,41 +6,25 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol, cast, runtime_checkable
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim.sgd import sgd
 
+from sidetrip.engine.batch import Batch
 from sidetrip.engine.parallel import ranks
 from sidetrip.engine.randomness import fixed_randomness
-from sidetrip.engine.state import Tensors, TrainState, capture, restore
+from sidetrip.engine.state import Tensors, TrainState, capture, restore, trained
 
 
 class Stream(Protocol):
     """A batch sequence: a pure function of the step."""
 
-    def batch(self, step: int, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
-        """Pictures [batch, channels, height, width] and labels [batch] of a step (the first step is 1).
-
-        Of a part of its samples alone, if asked for.
-        """
+    def batch(self, step: int, part: slice = slice(None)) -> Batch:
+        """The batch of a step (the first step is 1); a part of its samples alone, if asked for."""
         ...
-
-
-@runtime_checkable
-class KeyedStream(Stream, Protocol):
-    """A stream that says what a network's random masks (dropout, stochastic depth) depend on at each of its steps."""
-
-    def random_key(self, step: int) -> tuple[object, ...]:
-        """The key of a step."""
-        ...
-
-
-def random_key(stream: Stream, step: int) -> tuple[object, ...]:
-    """What random masks depend on at a step of a stream; where it does not say, they are the same at every step."""
-    return stream.random_key(step) if isinstance(stream, KeyedStream) else ()
 
 
 @dataclass(frozen=True)
@@ -132,8 +116,8 @@ class Position:
     step : int
         Steps taken since initialisation.
     weights : dict of str to Tensor
-        The live parameters. On a GPU they may be those of a run that has diverged within the last few steps,
-        until `check` has been called.
+        The live parameters that are trained. On a GPU they may be those of a run that has diverged within the last
+        few steps, until `check` has been called.
     batch_loss : Tensor or None
         Loss of the batch of this step before it was taken, a scalar on the device; None at the start. May be kept.
     state : callable
@@ -173,12 +157,17 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
     return torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
-def batch_loss(model: nn.Module, batch: tuple[Tensor, Tensor], precision: str = "fp32") -> Tensor:
+def logits_of(model: nn.Module, batch: Batch, precision: str = "fp32") -> Tensor:
+    """Logits [batch, classes] in float32 or better, with the random masks that are the batch's own."""
+    device = batch.pictures.device
+    with fixed_randomness(device, *batch.key, batch.first), autocast(precision, device):
+        logits: Tensor = model(batch.pictures)
+    return logits if logits.dtype == torch.float64 else logits.float()
+
+
+def batch_loss(model: nn.Module, batch: Batch, precision: str = "fp32") -> Tensor:
     """Mean cross-entropy of a batch, a scalar in float32 or better."""
-    pictures, labels = batch
-    with autocast(precision, pictures.device):
-        logits = model(pictures)
-    return cross_entropy(logits if logits.dtype == torch.float64 else logits.float(), labels)
+    return cross_entropy(logits_of(model, batch, precision), batch.labels)
 
 
 @torch.no_grad()
@@ -208,13 +197,12 @@ def advance(
     rates: Sequence[float],
     optimizer: Optimizer,
     observers: Sequence[Observer] = (),
-    loss: Callable[[nn.Module, tuple[Tensor, Tensor], str], Tensor] = batch_loss,
+    loss: Callable[[nn.Module, Batch, str], Tensor] = batch_loss,
 ) -> TrainState:
     """Take one SGD step for each rate, from `state`, on the batches of `stream`.
 
     Where this process is one of several (see `sidetrip.engine.parallel`), all of them take the same steps, each with
-    its part of every batch, and random masks of its own. Masks are a pure function of (seed, stream, step, rank), as
-    batches are.
+    its part of every batch, and random masks of its own.
 
     Parameters
     ----------
@@ -247,13 +235,12 @@ def advance(
     model = together.normalise_together(model)
     restore(state, model)
     model.train()
-    parameters: Tensors = dict(model.named_parameters())
+    parameters: Tensors = dict(trained(model))
     live = {name: parameter.detach() for name, parameter in parameters.items()}
     # Copied into the parameters' memory layout: the same arithmetic wherever the state came from.
     momentum = {name: torch.empty_like(weight).copy_(state.momentum[name]) for name, weight in live.items()}
     together.check_alike(state.step, live.values())
-    device = next(iter(live.values())).device
-    losses = Losses(state.step, rates, losses_read_at_once(device))
+    losses = Losses(state.step, rates, losses_read_at_once(next(iter(live.values())).device))
 
     def show(step: int, batch_loss: Tensor | None) -> None:
         def copied() -> TrainState:
@@ -268,12 +255,10 @@ def advance(
     for step, rate in enumerate(rates, start=state.step + 1):
         for parameter in parameters.values():
             parameter.grad = None
-        batch = stream.batch(step, together.part)
-        with fixed_randomness(device, *random_key(stream, step), together.rank):
-            objective = loss(model, batch, optimizer.precision)
-            objective.backward()
+        objective = loss(model, stream.batch(step, together.part), optimizer.precision)
         whole = together.mean(objective.detach())
         losses.add(whole)
+        objective.backward()
         together.average_gradients(parameters.values())
         take_step(parameters, momentum, float(rate), optimizer)
         show(step, whole)

@@ -9,6 +9,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from sidetrip.engine.batch import Batch
+from sidetrip.engine.gradients import gradient
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.parallel import ranks
 from sidetrip.engine.state import TrainState, restore
@@ -19,7 +21,6 @@ from sidetrip.kernels import Schedule
 CONSTANT, LINEAR = "constant", "linear"
 MEASURED = ("fixed_cosine", "different_batches_cosine", "fixed_norm", "training_norm", "fixed_loss", "training_loss")
 
-Batch = tuple[Tensor, Tensor]
 Gradient = Sequence[Tensor]
 
 
@@ -76,8 +77,7 @@ def loss_and_gradient(model: nn.Module, batch: Batch, precision: str) -> tuple[f
     Where this process is one of several, of the whole batch that each has a part of.
     """
     loss, together = batch_loss(model, batch, precision), ranks()
-    gradient = torch.autograd.grad(loss, list(model.parameters()))
-    return float(together.mean(loss)), [together.mean(part) for part in gradient]
+    return float(together.mean(loss)), [together.mean(part) for part in gradient(loss, model)]
 
 
 def measure(lab: Lab, start: TrainState, seed: int) -> dict[str, pd.DataFrame]:

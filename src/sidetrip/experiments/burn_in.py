@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from sidetrip.config import ConfigError
+from sidetrip.engine.batch import Batch
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.operations import check_operations
 from sidetrip.engine.state import TrainState, initial_state, load_state, save_state, state_path
@@ -103,7 +104,7 @@ class Journal:
 def check_network(lab: Lab) -> None:
     """Refuse a network that this device cannot take through all that the experiments ask of it."""
     pictures = min(lab.config.single_step.chunk, lab.config.burn_in.batch_size, len(lab.train))
-    batch = lab.train.batch(np.arange(pictures))
+    batch = Batch(*lab.train.batch(np.arange(pictures)))
     check_operations(lab.model().train(), batch, lab.optimizer.precision, lab.config.model.name)
 
 

@@ -15,7 +15,7 @@ from sidetrip.measure.evaluation import Evaluator
 
 @cache
 def evaluator(lab: Lab, splits: tuple[str, ...] = SPLITS) -> Evaluator:
-    """Scores weights on fixed parts of the splits; made once per lab."""
+    """Scores states on fixed parts of the splits; made once per lab."""
     settings, validation = lab.config.evaluation, lab.loader("validation")
     order = generator("evaluation").permutation(len(lab.train))
     scored, recalibration = order[: settings.train_samples], order[::-1][: settings.recalibration_samples]

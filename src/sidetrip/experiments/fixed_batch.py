@@ -11,27 +11,26 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
+from sidetrip.engine.batch import Batch
+from sidetrip.engine.gradients import gradient
 from sidetrip.engine.lab import Lab
-from sidetrip.engine.state import TrainState, lerp, restore
+from sidetrip.engine.state import TrainState, lerp, restore, trained
 from sidetrip.engine.training import DivergedError, Optimizer, advance, batch_loss
 
 OWN, HELD_OUT = "own", "held_out"
 HALVINGS = 10  # of the widest step size, tried in every line search
 CLOSE = 0.03  # relative distance from the best step size that is near enough
 
-Batch = tuple[Tensor, Tensor]
-
 
 class FixedStream:
-    """A stream whose every batch is the same one."""
+    """A stream whose every batch is the same one, with the same random masks: one function goes downhill."""
 
-    def __init__(self, batch: tuple[Tensor, Tensor]) -> None:
+    def __init__(self, batch: Batch) -> None:
         self._batch = batch
 
-    def batch(self, step: int, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
+    def batch(self, step: int, part: slice = slice(None)) -> Batch:
         """The batch or a part of it, whatever the step."""
-        pictures, labels = self._batch
-        return pictures[part], labels[part]
+        return self._batch.part(part)
 
 
 def common_step_size(lab: Lab, states: Sequence[TrainState], batch: Batch) -> float:
@@ -57,14 +56,14 @@ def common_step_size(lab: Lab, states: Sequence[TrainState], batch: Batch) -> fl
 
 def _gradient(model: nn.Module, state: TrainState, batch: Batch, precision: str) -> list[Tensor]:
     restore(state, model)
-    return list(torch.autograd.grad(batch_loss(model, batch, precision), list(model.parameters())))
+    return gradient(batch_loss(model, batch, precision), model)
 
 
 @torch.no_grad()
 def _loss_after(
     model: nn.Module, state: TrainState, direction: Sequence[Tensor], step_size: float, batch: Batch, precision: str
 ) -> float:
-    for (name, parameter), d in zip(model.named_parameters(), direction, strict=True):
+    for (name, parameter), d in zip(trained(model).items(), direction, strict=True):
         parameter.copy_(state.weights[name] - step_size * d)
     return float(batch_loss(model, batch, precision))
 

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from sidetrip.engine.lab import Lab
-from sidetrip.engine.state import Tensors, TrainState
+from sidetrip.engine.state import Tensors, TrainState, with_weights
 from sidetrip.engine.training import DivergedError, Observer, Position, advance, each_step
 from sidetrip.engine.units import Run
 from sidetrip.experiments.cool_downs import CoolDown, merged_at, sparse_averages
@@ -49,9 +49,9 @@ def measure(lab: Lab, unit: Run | CoolDown) -> dict[str, pd.DataFrame]:
     return {"cool_downs": _CoolDowns(lab, unit).measure()}
 
 
-def _score(lab: Lab, weights: Tensors) -> tuple[float, float]:
+def _score(lab: Lab, state: TrainState) -> tuple[float, float]:
     """Loss and accuracy on the validation split."""
-    ((_, found),) = evaluator(lab, ("validation",))(weights)
+    ((_, found),) = evaluator(lab, ("validation",))(state)
     lab.report(1)
     return found.loss, found.accuracy
 
@@ -62,11 +62,12 @@ def _along(lab: Lab, run: Run) -> pd.DataFrame:
     ]
     rows: list[tuple[object, ...]] = []
     for end in sorted({end for _, end, _, _ in merges}):
-        rows.append((run.seed, end, NO_DECAY, 0, MOMENTARY, *_score(lab, lab.snapshot(run.seed, end).weights)))
+        newest = lab.snapshot(run.seed, end)
+        rows.append((run.seed, end, NO_DECAY, 0, MOMENTARY, *_score(lab, newest)))
         for window, _, decay, average in (merge for merge in merges if merge[1] == end):
             coefficients = dict(zip(average.steps, average.coefficients.tolist(), strict=True))
             weights = _merged(lab, run.seed, {step: coefficients[step] for step in average.used})
-            rows.append((run.seed, end, decay.name, window, MERGED, *_score(lab, weights)))
+            rows.append((run.seed, end, decay.name, window, MERGED, *_score(lab, with_weights(newest, weights))))
     return pd.DataFrame(rows, columns=["seed", "step", "decay", "window_steps", "model", "loss", "accuracy"])
 
 
@@ -110,19 +111,19 @@ class _CoolDowns:
 
         def finished(position: Position, running: RunningAverage) -> None:
             sparse = names[id(running.kernel)]
-            scores = _score(lab, running.weights())
+            scores = _score(lab, with_weights(start, running.weights()))
             self._add(sparse.decay.name, running.kernel.steps, sparse.spacing, MERGED, scores)
 
         def momentary(position: Position) -> None:
             if (window := position.step - start.step) in windows:
-                self._add(NO_DECAY, window, 0, MOMENTARY, _score(lab, position.weights))
+                self._add(NO_DECAY, window, 0, MOMENTARY, _score(lab, with_weights(start, position.weights)))
 
         bank = AverageBank([RunningAverage(average.kernel, start.step) for average in averages], finished)
         self._advance(Schedule.constant(windows[-1]), [bank, momentary])
 
     def _cooled_down(self, schedule: Schedule) -> tuple[float, float]:
         try:
-            return _score(self._lab, self._advance(schedule, []).weights)
+            return _score(self._lab, self._advance(schedule, []))
         except DivergedError:
             return LOST
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from sidetrip.config import Quadratic
+from sidetrip.engine.batch import Batch
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.randomness import generator, torch_generator
 from sidetrip.engine.state import initial_state
@@ -79,13 +80,13 @@ class _LinearLoss:
     def __init__(self, key: int, size: int) -> None:
         self._key, self._size = key, size
 
-    def batch(self, step: int, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
+    def batch(self, step: int, part: slice = slice(None)) -> Batch:
         gradient = generator("quadratic", "lemma_2", self._key, step).standard_normal(self._size)
-        return torch.from_numpy(gradient), torch.empty(0)
+        return Batch(torch.from_numpy(gradient), torch.empty(0))
 
 
-def _inner_product(model: nn.Module, batch: tuple[Tensor, Tensor], precision: str) -> Tensor:
-    return (torch.cat([p.flatten() for p in model.parameters()]) * batch[0]).sum()
+def _inner_product(model: nn.Module, batch: Batch, precision: str) -> Tensor:
+    return (torch.cat([p.flatten() for p in model.parameters()]) * batch.pictures).sum()
 
 
 def lemma_2(settings: Quadratic) -> pd.DataFrame:

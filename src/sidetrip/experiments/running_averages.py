@@ -20,7 +20,7 @@ def measure(lab: Lab, stretch: Stretch) -> dict[str, pd.DataFrame]:
     """
     (start,) = lab.replay(stretch.seed, stretch.starts[:1])
     averaged, looked_at = widest(cases(lab.config)), looks(lab.config)
-    scores = [Scores(lab, stretch.seed, first) for first in stretch.starts]
+    scores = [Scores(lab, stretch.seed, start, first) for first in stretch.starts]
     observers: list[Observer] = [Watched(each.branch, averaged, looked_at, each) for each in scores]
     rates = lab.rates[start.step : start.step + stretch_steps(lab.config, stretch)].tolist()
     observers.append(each_step(lab.report))

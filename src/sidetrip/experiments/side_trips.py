@@ -13,8 +13,8 @@ from torch.nn.functional import cross_entropy
 from sidetrip.data.packed import SPLITS
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.parallel import ranks
-from sidetrip.engine.state import Tensors, TrainState, distance, with_weights
-from sidetrip.engine.training import DivergedError, Observer, Position, advance, autocast, each_step
+from sidetrip.engine.state import Tensors, TrainState, distance, restore, with_weights
+from sidetrip.engine.training import DivergedError, Observer, Position, advance, each_step, logits_of
 from sidetrip.experiments.cases import Case, Look, cases, controls, looks, shared_trips
 from sidetrip.experiments.evaluator import evaluator
 from sidetrip.measure.averaging import AverageBank, RunningAverage
@@ -28,20 +28,24 @@ Key = tuple[str, int]  # name and window of a case
 class Scores:
     """Rows of the table of one branch point."""
 
-    def __init__(self, lab: Lab, seed: int, branch: int) -> None:
-        self._lab, self._seed, self.branch = lab, seed, branch
+    def __init__(self, lab: Lab, seed: int, state: TrainState, branch: int) -> None:
+        self._lab, self._seed, self._state, self.branch = lab, seed, state, branch
         self._evaluate = evaluator(lab)
         self.rows: list[dict[str, object]] = []
 
     def add(self, case: str, window: int, model: str, weights: Tensors | None, look: int = 0) -> None:
         """Score weights on both splits; None stands for a trip that diverged."""
-        scores = {s: (v.loss, v.accuracy) for s, v in self._evaluate(weights)} if weights is not None else {}
+        scores = {}
+        if weights is not None:
+            found = self._evaluate(with_weights(self._state, weights))
+            scores = {split: (score.loss, score.accuracy) for split, score in found}
         for split in SPLITS:
             self._add(case, window, model, look, split, *scores.get(split, (math.nan, math.nan)))
 
     def add_on_batches(self, case: str, window: int, model: str, weights: Tensors) -> None:
         """Score weights on training batches as a step sees them: augmented, each normalised by its own statistics."""
-        self._add(case, window, model, 0, BATCHES, *_on_batches(self._lab, self._seed, weights))
+        state = with_weights(self._state, weights)
+        self._add(case, window, model, 0, BATCHES, *_on_batches(self._lab, self._seed, state))
 
     def _add(self, case: str, window: int, model: str, look: int, split: str, loss: float, accuracy: float) -> None:
         self.rows.append(
@@ -61,22 +65,20 @@ class Scores:
 
 
 @torch.no_grad()
-def _on_batches(lab: Lab, seed: int, weights: Tensors) -> tuple[float, float]:
+def _on_batches(lab: Lab, seed: int, state: TrainState) -> tuple[float, float]:
     """Mean loss and accuracy over as many samples as `evaluation.train_samples`, in whole batches."""
     together = ranks()
     model = together.normalise_together(lab.model())
-    for name, parameter in model.named_parameters():
-        parameter.copy_(weights[name])
+    restore(state, model)
     model.train()
     stream, precision = lab.stream(seed, "reference"), lab.optimizer.precision
     batches = max(1, lab.config.evaluation.train_samples // stream.batch_size)
     losses, right = [], []
     for step in range(1, batches + 1):
-        pictures, labels = stream.batch(step, together.part)
-        with autocast(precision, pictures.device):
-            logits = model(pictures)
-        losses.append(together.mean(cross_entropy(logits.float(), labels)))
-        right.append(together.sum((logits.argmax(dim=1) == labels).sum()))
+        batch = stream.batch(step, together.part)
+        logits = logits_of(model, batch, precision)
+        losses.append(together.mean(cross_entropy(logits, batch.labels)))
+        right.append(together.sum((logits.argmax(dim=1) == batch.labels).sum()))
     # Read once at the end: a GPU is not waited for at every batch.
     samples = batches * stream.batch_size
     return sum(torch.stack(losses).tolist()) / batches, int(torch.stack(right).sum()) / samples
@@ -153,7 +155,7 @@ def measure(lab: Lab, start: TrainState, seed: int) -> dict[str, pd.DataFrame]:
     false: dict[Key, list[Case]] = {}
     for control, true in controls(lab.config):
         false.setdefault((true.name, true.window), []).append(control)
-    scores = Scores(lab, seed, start.step)
+    scores = Scores(lab, seed, start, start.step)
     averages: dict[Key, TrainState] = {}
 
     def keep(case: Case, weights: Tensors) -> None:

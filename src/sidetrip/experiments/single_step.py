@@ -14,11 +14,14 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from sidetrip.config import SingleStep
+from sidetrip.engine.batch import Batch
+from sidetrip.engine.gradients import gradient, twice_differentiable
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.products import ieee_products
-from sidetrip.engine.state import TrainState, restore
+from sidetrip.engine.state import TrainState, restore, trained
 from sidetrip.engine.streams import KeptBatches
 from sidetrip.engine.training import Optimizer, batch_loss
 from sidetrip.experiments.sweep import (
@@ -37,7 +40,6 @@ from sidetrip.experiments.sweep import (
 
 OWN, HELD_OUT = "own", "held_out"
 
-Batch = tuple[Tensor, Tensor]
 Direction = list[Tensor]
 
 
@@ -48,12 +50,10 @@ def mean_loss(model: nn.Module, parts: Sequence[Batch], precision: str) -> float
 
 
 def mean_gradient(model: nn.Module, parts: Sequence[Batch], precision: str) -> Direction:
-    """Plain gradient of `mean_loss`, in the order of the parameters."""
-    parameters = list(model.parameters())
-    total = [torch.zeros_like(p) for p in parameters]
+    """Plain gradient of `mean_loss`, in the order of the parameters that are trained."""
+    total = [torch.zeros_like(p) for p in trained(model).values()]
     for part in parts:
-        gradient = torch.autograd.grad(batch_loss(model, part, precision), parameters)
-        torch._foreach_add_(total, gradient, alpha=1.0 / len(parts))
+        torch._foreach_add_(total, gradient(batch_loss(model, part, precision), model), alpha=1.0 / len(parts))
     return total
 
 
@@ -75,17 +75,14 @@ def expand(model: nn.Module, parts: Sequence[Batch], direction: Direction, preci
     The curvature dᵀHd comes from a Hessian-vector product (Pearlmutter, "Fast exact multiplication by
     the Hessian", 1994, DOI 10.1162/neco.1994.6.1.147).
     """
-    parameters = list(model.parameters())
     loss = slope = curvature = 0.0
     for part in parts:
-        value = batch_loss(model, part, precision)
-        gradient = torch.autograd.grad(value, parameters, create_graph=True)
-        along = _dot(gradient, direction)
-        # A parameter that the gradient does not depend on (a last bias of a linear loss) has no second derivative.
-        product = torch.autograd.grad(along, parameters, allow_unused=True, materialize_grads=True)
+        with twice_differentiable():
+            value = batch_loss(model, part, precision)
+        along = _dot(gradient(value, model, differentiable=True), direction)
         loss += float(value.detach())
         slope -= float(along.detach())
-        curvature += float(_dot(product, direction))
+        curvature += float(_dot(gradient(along, model), direction))
     return Parabola(loss / len(parts), slope / len(parts), curvature / len(parts))
 
 
@@ -173,14 +170,14 @@ def measure(lab: Lab, state: TrainState, seed: int) -> dict[str, pd.DataFrame]:
     settings, precision = lab.config.single_step, lab.optimizer.precision
     model = lab.model()
     restore(state, model)
-    names = [name for name, _ in model.named_parameters()]
+    names = list(trained(model))
     curves: list[tuple[object, ...]] = []
     curvatures: list[tuple[object, ...]] = []
     for size in settings.batch_sizes:
         for own_batch, batches in enumerate(_batches(lab, state.step, seed, size)):
             for direction, batchnorm in measured_settings(size, own_batch, lab.config):
                 restore(state, model)
-                model.train(batchnorm == BATCH)
+                set_training(model, batchnorm == BATCH)
                 along = mean_gradient(model, batches[0], precision)
                 if direction == MOMENTUM:
                     along = applied_direction(along, state, names, lab.optimizer)
@@ -199,6 +196,13 @@ def measure(lab: Lab, state: TrainState, seed: int) -> dict[str, pd.DataFrame]:
     }
 
 
+def set_training(model: nn.Module, by_batch: bool) -> None:
+    """Training mode, random masks included, with BatchNorm on the statistics of the batch or on frozen ones."""
+    for module in model.train().modules():
+        if isinstance(module, _BatchNorm):
+            module.train(by_batch)
+
+
 def _batches(lab: Lab, step: int, seed: int, size: int) -> Iterator[list[KeptBatches]]:
     """Yield each own batch of a size with the held-out ones behind it, each as its chunks.
 
@@ -215,5 +219,5 @@ def _batches(lab: Lab, step: int, seed: int, size: int) -> Iterator[list[KeptBat
 
 @torch.no_grad()
 def _move(model: nn.Module, state: TrainState, direction: Direction, step_size: float) -> None:
-    for (name, parameter), d in zip(model.named_parameters(), direction, strict=True):
+    for (name, parameter), d in zip(trained(model).items(), direction, strict=True):
         parameter.copy_(state.weights[name] - step_size * d)

@@ -1,4 +1,4 @@
-"""Loss and accuracy of weights, after exact recalibration of their BatchNorm statistics."""
+"""Loss and accuracy of a state, after exact recalibration of their BatchNorm statistics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from sidetrip.engine.parallel import ranks
-from sidetrip.engine.state import Tensors
+from sidetrip.engine.state import TrainState, restore
 from sidetrip.engine.training import autocast
 from sidetrip.measure.batchnorm import recalibrate
 from sidetrip.measure.folding import FoldedNetwork
@@ -51,7 +51,7 @@ def score(model: nn.Module, batches: Iterable[Batch], precision: str = "fp32") -
 
 
 class Evaluator:
-    """Scores weights on named splits, each time with statistics recomputed on the same training batches.
+    """Scores states on named splits, each time with statistics recomputed on the same training batches.
 
     It has a model of its own, so a model in training is never touched.
 
@@ -74,11 +74,10 @@ class Evaluator:
         self._folded = FoldedNetwork(model)
 
     @torch.no_grad()
-    def __call__(self, weights: Tensors) -> Iterator[tuple[str, Score]]:
-        """Yield (split, score) for each split."""
-        for name, parameter in self._model.named_parameters():
-            parameter.copy_(weights[name])
-        with autocast(self._precision, parameter.device):
+    def __call__(self, state: TrainState) -> Iterator[tuple[str, Score]]:
+        """Yield (split, score) for each split; momentum and step of the state do not matter."""
+        restore(state, self._model)
+        with autocast(self._precision, next(self._model.parameters()).device):
             recalibrate(self._model, self._recalibration)
         network = self._folded.refresh()
         for split, batches in self.splits.items():

@@ -13,12 +13,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from sidetrip.engine.layers import OWN
+
 
 class _Tracer(fx.Tracer):
-    """Traces through everything but layers, convolutions of our own among them."""
+    """Traces through everything but layers, those of our own among them."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, _ConvNd) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, OWN) or super().is_leaf_module(m, module_qualified_name)
 
 
 class FoldedNetwork:

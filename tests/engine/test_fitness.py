@@ -1,0 +1,90 @@
+"""A network that does not do all that will be asked of it is refused in one line."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from helpers import smoke_config
+from torch import nn
+
+from sidetrip.config import ConfigError
+from sidetrip.engine import fitness
+from sidetrip.engine.fitness import check_model
+
+CPU = torch.device("cpu")
+
+
+def with_layer(layer: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 4, 3, 2), layer, nn.Flatten(), nn.Linear(144, 10))
+
+
+class Detached(nn.Module):
+    """Logits that no parameter has a part in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(10, 10)
+
+    def forward(self, x):
+        return self.layer(x.mean(dim=(1, 2, 3)).expand(10, -1).T).detach()
+
+
+class Two(nn.Module):
+    """More than logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, 10)
+
+    def forward(self, x):
+        return self.layer(x.mean(dim=(2, 3))), x
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (
+            lambda: with_layer(nn.Hardsigmoid()),
+            "has no second derivative, which single_step takes (derivative for aten::hardsigmoid_backward is not "
+            "implemented); use another model",
+        ),
+        (
+            lambda: with_layer(nn.AvgPool2d(9)),
+            "does not take pictures of 14 × 14 pixels (Given input size: (4x6x6). Calculated output size: (4x0x0). "
+            "Output size is too small); use another model or another data.size",
+        ),
+        (
+            Detached,
+            "cannot be trained on cpu (element 0 of tensors does not require grad and does not have a grad_fn); "
+            "use another model, or another runtime.device",
+        ),
+        (Two, "gives more than the logits of 10 classes; use another model"),
+    ],
+)
+def test_what_is_refused(monkeypatch, model, message):
+    monkeypatch.setattr(fitness, "build_model", lambda name, **settings: model())
+    with pytest.raises(ConfigError) as refused:
+        check_model(smoke_config(), 1, 10, CPU)
+    assert str(refused.value) == f"model.name = resnet8: {message}"
+
+
+def test_what_is_taken(monkeypatch):
+    """Also attention, whose fast kernels have no second derivative, and random masks."""
+
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.MultiheadAttention(4, 2, dropout=0.1, batch_first=True)
+
+        def forward(self, x):
+            x = x.flatten(2).mT
+            return self.layer(x, x, x, need_weights=False)[0]
+
+    monkeypatch.setattr(fitness, "build_model", lambda name, **settings: with_layer(Attention()))
+    check_model(smoke_config(), 1, 10, CPU)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_networks_of_the_package_are_taken(precision):
+    check_model(smoke_config(**{"model.precision": precision}), 1, 10, CPU)
+    check_model(smoke_config(**{"model.precision": precision, "model.name": "resnet20"}), 3, 7, CPU)

@@ -1,0 +1,97 @@
+"""Parameters that are not trained, and integers, go through a run, its averages and its measurements unchanged."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from helpers import advanced, assert_same_bits, branched_off, burnt_in, random_lab, smoke_config
+from torch import nn
+
+from sidetrip.engine.state import initial_state, load_state, save_state, trained
+from sidetrip.experiments import alignment, divergence, fixed_batch, running_averages, side_trips, single_step
+from sidetrip.experiments.cases import Stretch
+from sidetrip.files import sealing
+
+FROZEN = {"first.weight", "first.bias", "scale", "levels", "number"}
+
+
+class PartlyFrozen(nn.Module):
+    """Layers of which the first is frozen, an integer parameter, an integer buffer, and a parameter of no use."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.first, self.norm, self.last = nn.Conv2d(1, 3, 3, 2), nn.BatchNorm2d(3), nn.Linear(3, 10)
+            self.scale = nn.Parameter(torch.rand(3, 1, 1), requires_grad=False)
+            self.unused = nn.Parameter(torch.rand(2))
+        self.first.requires_grad_(False)
+        self.levels = nn.Parameter(torch.tensor([255, 1], dtype=torch.uint8), requires_grad=False)
+        self.register_buffer("number", torch.tensor(2**40 + 1))
+
+    def forward(self, x):
+        x = self.norm(self.first(x) * self.scale).relu() * (self.levels[0] / 255)
+        return self.last(x.mean(dim=(2, 3)))
+
+
+@pytest.fixture(scope="module")
+def partly_frozen(tmp_path_factory):
+    lab = random_lab(tmp_path_factory.mktemp("frozen"), smoke_config())
+    lab.model = PartlyFrozen
+    burnt_in(lab, seed=3)
+    branched_off(lab, seed=3)
+    return lab
+
+
+def test_they_are_no_weights(partly_frozen):
+    state = initial_state(PartlyFrozen(3))
+    assert set(trained(PartlyFrozen(3))) == {"norm.weight", "norm.bias", "last.weight", "last.bias", "unused"}
+    assert state.weights.keys() == state.momentum.keys() == trained(PartlyFrozen(3)).keys()
+    assert state.buffers.keys() >= FROZEN
+
+
+def test_a_run_leaves_them_alone_and_branches_exactly(partly_frozen):
+    lab, start = partly_frozen, initial_state(PartlyFrozen(3))
+    end = lab.snapshot(3, 40)
+    for name in FROZEN:
+        assert torch.equal(end.buffers[name], start.buffers[name]), name
+        assert end.buffers[name].dtype == start.buffers[name].dtype
+    assert not torch.equal(end.weights["last.weight"], start.weights["last.weight"])
+    assert_same_bits(advanced(lab, lab.branch_point(3, 20), 20, seed=3), end)
+
+
+def test_a_state_comes_back_from_its_file(partly_frozen, tmp_path):
+    state = partly_frozen.branch_point(3, 20)
+    with sealing(tmp_path / "sealed") as folder:
+        save_state(state, folder / "state.safetensors")
+    assert_same_bits(load_state(tmp_path / "sealed" / "state.safetensors"), state)
+
+
+@pytest.mark.parametrize("experiment", [single_step, fixed_batch, side_trips, divergence, alignment])
+def test_every_experiment_measures_such_a_network(partly_frozen, experiment):
+    start = partly_frozen.branch_point(3, 20)
+    before = copy.deepcopy(start)
+    tables = experiment.measure(partly_frozen, start, 3)
+    assert_same_bits(start, before)
+    for table in tables.values():
+        assert not table.isna().to_numpy().any()
+
+
+def test_averages_are_scored_with_the_frozen_parameters_of_their_run(partly_frozen, monkeypatch):
+    """Not with those of the model that evaluation works on, which has another seed."""
+    seen = []
+    plain = PartlyFrozen.forward
+
+    def noting(self, x):
+        if not self.training:
+            seen.append({name: value.clone() for name, value in self.named_parameters() if name in FROZEN})
+        return plain(self, x)
+
+    monkeypatch.setattr(PartlyFrozen, "forward", noting)
+    side_trips.measure(partly_frozen, partly_frozen.branch_point(3, 20), 3)
+    running_averages.measure(partly_frozen, Stretch(3, (10,)))
+    assert seen
+    run = initial_state(PartlyFrozen(3)).buffers
+    assert all(torch.equal(value, run[name]) for values in seen for name, value in values.items())
