@@ -33,17 +33,14 @@ HERE = "127.0.0.1"  # a group lives on one machine
 def run_on_group(tasks: Sequence[Task], config: Config, bar: Any) -> None:
     """Run tasks one after another on a fresh group of `runtime.processes` ranks.
 
-        Raises
-        ------
-        WorkerKilledError
-            If a rank was killed; what is finished is in its place.
-    <<<<<<< HEAD
-        ConfigError
-            If the ranks could not form a group.
-    =======
-        FileError
-            As `check_semaphores`.
-    >>>>>>> dvc-inputs
+    Raises
+    ------
+    WorkerKilledError
+        If a rank was killed; what is finished is in its place.
+    ConfigError
+        If the ranks could not form a group.
+    FileError
+        As `check_semaphores`.
     """
     devices = rank_devices(config.runtime)
     # Read when torch is loaded, by this process and by the ranks, or when they meet.
