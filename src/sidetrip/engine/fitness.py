@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +15,11 @@ from sidetrip.engine.models import ModelError, build_model
 from sidetrip.engine.randomness import fixed_randomness, torch_generator
 from sidetrip.engine.training import autocast
 
-SAMPLES = 2  # the fewest that BatchNorm takes
-
 
 def check_model(config: Config, channels: int, classes: int, device: torch.device) -> None:
     """Refuse a model that does not go over these pictures, forward, backward, and through a second derivative.
 
-    Done in truth, on a device like those that will train, with two pictures of noise.
+    Done in truth, on a device like those that will train, with a few pictures of noise.
 
     Raises
     ------
@@ -28,9 +27,10 @@ def check_model(config: Config, channels: int, classes: int, device: torch.devic
         If the model is unknown, fails, or its logits are not those of the classes.
     """
     settings, size = config.model, config.data.size
+    samples = max(2, min(16, 256 // size))  # small pictures end as single pixels, of which BatchNorm needs some
     cpu = torch.device("cpu")
-    pictures = torch.randn(SAMPLES, channels, size, size, generator=torch_generator(cpu, "fitness")).to(device)
-    labels = (torch.arange(SAMPLES) % classes).to(device)
+    pictures = torch.randn(samples, channels, size, size, generator=torch_generator(cpu, "fitness")).to(device)
+    labels = (torch.arange(samples) % classes).to(device)
 
     def refusal(reason: str) -> ConfigError:
         return ConfigError(f"model.name = {settings.name}: {reason}")
@@ -61,20 +61,27 @@ def check_model(config: Config, channels: int, classes: int, device: torch.devic
         except (ValueError, RuntimeError, AssertionError) as error:
             reason = f"does not take pictures of {size} × {size} pixels ({_first_line(error)})"
             raise refusal(f"{reason}; use another model or another data.size") from error
-        if not isinstance(logits, Tensor) or logits.shape != (SAMPLES, classes):
+        if not isinstance(logits, Tensor) or logits.shape != (samples, classes):
             raise refusal(f"gives more than the logits of {classes} classes; use another model")
         try:
-            gradient(loss_of(model), model)
+            finite = _is_finite(gradient(loss_of(model), model))
         except RuntimeError as error:
             reason = f"cannot be trained on {device} ({_first_line(error)})"
             raise refusal(f"{reason}; use another model, or another runtime.device") from error
         try:
             with twice_differentiable():
                 slopes = gradient(loss_of(model), model, differentiable=True)
-            gradient(torch.stack([slope.double().square().sum() for slope in slopes]).sum(), model)
+            product = gradient(torch.stack([slope.square().sum() for slope in slopes]).sum(), model)
         except RuntimeError as error:
             reason = f"has no second derivative, which single_step takes ({_first_line(error)})"
             raise refusal(f"{reason}; use another model") from error
+        if finite and not _is_finite(product):
+            reason = f"its second derivative is not finite for pictures of {size} × {size} pixels"
+            raise refusal(f"{reason}, and single_step takes it; use another model or another data.size")
+
+
+def _is_finite(tensors: Sequence[Tensor]) -> bool:
+    return all(bool(tensor.isfinite().all()) for tensor in tensors)
 
 
 def _first_line(error: Exception) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import normalize
+from torch.overrides import TorchFunctionMode
 
 from sidetrip.engine.state import trained
 
@@ -22,6 +26,31 @@ def gradient(value: Tensor, model: nn.Module, differentiable: bool = False) -> l
     )
 
 
-def twice_differentiable() -> AbstractContextManager[None]:
-    """Context of forward passes that are differentiated twice: attention by the one kernel that allows it."""
-    return sdpa_kernel(SDPBackend.MATH)
+@contextmanager
+def twice_differentiable() -> Iterator[None]:
+    """Context of forward passes that are differentiated twice.
+
+    Attention goes by the one kernel that allows it, and vectors are normalised so that those of length 0 do.
+    """
+    with sdpa_kernel(SDPBackend.MATH), _SmoothNormalisation():
+        yield
+
+
+class _SmoothNormalisation(TorchFunctionMode):
+    """Has `torch.nn.functional.normalize` clamp the square of a length, not the length.
+
+    The same values and gradients; but at 0, where padding puts vectors, a length has no second derivative.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is not normalize:
+            return func(*args, **(kwargs or {}))
+        return _normalised(*args, **(kwargs or {}))
+
+
+def _normalised(x: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
+    if p != 2.0 or out is not None:
+        return normalize(x, p, dim, eps, out)
+    return x * x.square().sum(dim, keepdim=True).clamp_min(eps**2).rsqrt()

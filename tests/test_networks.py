@@ -1,0 +1,260 @@
+"""Which classifiers of torchvision work, family by family: the table of docs/networks.md is what is found here."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+from helpers import assert_same_bits, smoke_config
+from torch import nn
+from torchvision.models import ConvNeXt, EfficientNet, ResNet, SwinTransformer, VisionTransformer, alexnet, maxvit, vgg
+from torchvision.models._api import BUILTIN_MODELS
+from torchvision.models.convnext import CNBlockConfig
+from torchvision.models.efficientnet import FusedMBConvConfig, MBConvConfig
+from torchvision.models.resnet import Bottleneck
+from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformerBlockV2
+
+from sidetrip.config import ConfigError
+from sidetrip.engine.batch import Batch
+from sidetrip.engine.fitness import check_model
+from sidetrip.engine.models import build_model
+from sidetrip.engine.state import initial_state, with_weights
+from sidetrip.engine.training import Optimizer, advance, batch_loss
+from sidetrip.experiments.single_step import expand, mean_gradient, mean_loss
+from sidetrip.kernels import Kernel
+from sidetrip.measure.averaging import RunningAverage
+from sidetrip.measure.evaluation import Evaluator, score
+from sidetrip.runtime.devices import make_deterministic
+
+CPU = torch.device("cpu")
+SMALLEST = 4  # what data.size allows
+RATES = [0.01, 0.01]
+
+
+@dataclass(frozen=True)
+class Family:
+    """Networks of one kind: their names, and of a small one the smallest side of pictures that it takes."""
+
+    name: str
+    names: str  # a pattern
+    tried: str
+    side: int
+    sides: str = ""  # which others, if not all above
+    note: str = ""
+
+
+FAMILIES = (
+    Family("AlexNet", "alexnet", "alexnet", 63),
+    Family("ConvNeXt", r"convnext_\w+", "convnext_tiny", 32),
+    Family("DenseNet", r"densenet\d+", "densenet121", 29),
+    Family("EfficientNet", r"efficientnet_b\d", "efficientnet_b0", 4),
+    Family("EfficientNetV2", r"efficientnet_v2_\w", "efficientnet_v2_s", 4),
+    Family("GoogLeNet", "googlenet", "googlenet", 15, note="without the auxiliary classifiers"),
+    Family("Inception v3", "inception_v3", "inception_v3", 75, note="without the auxiliary classifier"),
+    Family("MaxViT", "maxvit_t", "maxvit_t", 221, "to 224, 445 to 448, and so on"),
+    Family("MNASNet", r"mnasnet\d_\d+", "mnasnet0_5", 4),
+    Family("MobileNetV2", "mobilenet_v2", "mobilenet_v2", 4),
+    Family("MobileNetV3", r"mobilenet_v3_\w+", "mobilenet_v3_small", 4),
+    Family("RegNetX", r"regnet_x_\w+", "regnet_x_400mf", 4),
+    Family("RegNetY", r"regnet_y_\w+", "regnet_y_400mf", 4),
+    Family("ResNet", r"resnet\d+", "resnet18", 4),
+    Family("ResNeXt", r"resnext\d+_\w+", "resnext50_32x4d", 4),
+    Family("ShuffleNetV2", r"shufflenet_v2_\w+", "shufflenet_v2_x0_5", 4),
+    Family("SqueezeNet", r"squeezenet\d_\d", "squeezenet1_1", 17),
+    Family("Swin", r"swin_[tsb]", "swin_t", 4),
+    Family("Swin v2", r"swin_v2_[tsb]", "swin_v2_t", 4),
+    Family("VGG", r"vgg\d+(_bn)?", "vgg11", 32),
+    Family("ViT", r"vit_\w+", "vit_b_16", 16, "and its multiples (vit_b_32, vit_l_32: of 32; vit_h_14: of 14)"),
+    Family("Wide ResNet", r"wide_resnet\d+_2", "wide_resnet50_2", 4),
+)
+HEAD = ("family", "names", "tried", "smallest side", "random masks", "verdict")
+
+
+def table() -> list[list[str]]:
+    """Rows of the table in the documentation, head included."""
+    lines = Path("docs/networks.md").read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines if line.startswith("| ")]
+    return [row for row in rows if not set("".join(row)) <= set("-: ")]
+
+
+class Noise:
+    """A stream of random pictures."""
+
+    def __init__(self, side: int) -> None:
+        self._side = side
+
+    def batch(self, step: int, part: slice = slice(None)) -> Batch:
+        random = torch.Generator().manual_seed(step)
+        samples = min(16, 256 // self._side)  # more of small ones: BatchNorm over few pixels needs them
+        pictures = torch.randn(samples, 3, self._side, self._side, generator=random)
+        labels = torch.randint(10, (samples,), generator=random)
+        return Batch(pictures.to(memory_format=torch.channels_last), labels, ("noise", step))
+
+
+def refusal(name: str, side: int) -> str | None:
+    """Why prepare_data refuses a network for pictures of a side, if it does."""
+    config = smoke_config(**{"model.name": name, "data.source": "folder", "data.size": side})
+    try:
+        check_model(config, 3, 10, CPU)
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+def has_masks_and_works(model: nn.Module, side: int) -> bool:
+    """Put a network through all that the stages ask of it; whether it draws random masks in training."""
+    stream, optimizer = Noise(side), Optimizer(0.9, 5e-4)
+    start, average = initial_state(model), RunningAverage(Kernel.swa(2), 0)
+    whole = advance(model, start, stream, RATES, optimizer, [average])
+
+    # Branching: in two parts, with other draws in between.
+    half = advance(model, start, stream, RATES[:1], optimizer)
+    torch.rand(3)
+    assert_same_bits(advance(model, half, stream, RATES[1:], optimizer), whole)
+    assert any(not torch.equal(weight, start.weights[name]) for name, weight in whole.weights.items())
+
+    # A single step, with its curvature.
+    batch = stream.batch(3)
+    direction = mean_gradient(model.train(), [batch], "fp32")
+    parabola = expand(model, [batch], direction, "fp32")
+    squared = sum(float(slope.double().square().sum()) for slope in direction)
+    assert parabola.loss == pytest.approx(mean_loss(model, [batch], "fp32"), rel=1e-4)
+    assert -parabola.slope == pytest.approx(squared, rel=1e-2)
+    assert math.isfinite(parabola.curvature)
+    with torch.no_grad():
+        one, other = (float(batch_loss(model, replace(batch, key=(key,)))) for key in ("one", "other"))
+
+    # An average, evaluated: the folded network against the network itself. In float64: so few pictures may leave
+    # statistics that amplify rounding.
+    pictures = [stream.batch(step).pictures.double() for step in range(4, 8)]
+    scored = [(pictures.double(), labels) for pictures, labels in [stream.batch(8)]]
+    evaluate = Evaluator(model.double(), pictures, {"all": scored}, "fp32")
+    found = dict(evaluate(with_weights(start, average.weights())))["all"]
+    assert found.loss == pytest.approx(score(model, scored).loss, rel=1e-5)
+    assert found.loss != dict(evaluate(whole))["all"].loss
+    return one != other
+
+
+# Of the same code with fewer channels or layers: the whole of these takes minutes.
+
+
+def narrow_alexnet(weights: None, **settings: int) -> nn.Module:
+    model = alexnet(**settings)
+    model.classifier = narrow_classifier(256 * 6 * 6, **settings)
+    return model
+
+
+def narrow_vgg11(weights: None, **settings: int) -> nn.Module:
+    model = vgg.VGG(vgg.make_layers([8, "M", 8, "M", 8, 8, "M", 8, 8, "M", 8, 512, "M"]), **settings)
+    model.classifier = narrow_classifier(512 * 7 * 7, **settings)
+    return model
+
+
+def narrow_classifier(features: int, num_classes: int) -> nn.Module:
+    return nn.Sequential(nn.Dropout(), nn.Linear(features, 8), nn.ReLU(True), nn.Dropout(), nn.Linear(8, num_classes))
+
+
+def narrow_vit(weights: None, **settings: int) -> nn.Module:
+    return VisionTransformer(patch_size=16, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32, **settings)
+
+
+def narrow_convnext(weights: None, **settings: int) -> nn.Module:
+    stages = [CNBlockConfig(8, 8, 1), CNBlockConfig(8, 8, 1), CNBlockConfig(8, 8, 1), CNBlockConfig(8, None, 1)]
+    return ConvNeXt(stages, stochastic_depth_prob=0.2, **settings)
+
+
+def narrow_efficientnet_v2(weights: None, **settings: int) -> nn.Module:
+    stages = [
+        FusedMBConvConfig(1, 3, 1, 8, 8, 1),
+        FusedMBConvConfig(4, 3, 2, 8, 16, 1),
+        MBConvConfig(4, 3, 2, 16, 16, 2),
+    ]
+    return EfficientNet(stages, dropout=0.2, last_channel=32, norm_layer=partial(nn.BatchNorm2d, eps=1e-3), **settings)
+
+
+def short_resnext(weights: None, **settings: int) -> nn.Module:
+    return ResNet(Bottleneck, [1, 1, 1, 1], groups=32, width_per_group=4, **settings)
+
+
+def short_wide_resnet(weights: None, **settings: int) -> nn.Module:
+    return ResNet(Bottleneck, [1, 1, 1, 1], width_per_group=128, **settings)
+
+
+def narrow_swin(weights: None, **settings: int) -> nn.Module:
+    return SwinTransformer([4, 4], 8, [2, 2], [2, 2], [7, 7], stochastic_depth_prob=0.2, **settings)
+
+
+def narrow_swin_v2(weights: None, **settings: int) -> nn.Module:
+    kinds = {"block": SwinTransformerBlockV2, "downsample_layer": PatchMergingV2}
+    return SwinTransformer([4, 4], 8, [2, 2], [2, 2], [8, 8], stochastic_depth_prob=0.2, **kinds, **settings)
+
+
+def narrow_maxvit(weights: None, **settings: int) -> nn.Module:
+    """With one stage instead of four, so that it takes an eighth of the side."""
+    narrow = {"stem_channels": 8, "block_channels": [8], "block_layers": [2], "head_dim": 8}
+    return maxvit.MaxVit(**narrow, stochastic_depth_prob=0.2, partition_size=7, **settings)
+
+
+NARROWED = {
+    "alexnet": (narrow_alexnet, 63),
+    "convnext_tiny": (narrow_convnext, 32),
+    "efficientnet_v2_s": (narrow_efficientnet_v2, 4),
+    "maxvit_t": (narrow_maxvit, 28),
+    "resnext50_32x4d": (short_resnext, 4),
+    "swin_t": (narrow_swin, 4),
+    "swin_v2_t": (narrow_swin_v2, 4),
+    "vgg11": (narrow_vgg11, 32),
+    "vit_b_16": (narrow_vit, 16),
+    "wide_resnet50_2": (short_wide_resnet, 4),
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_a_family_is_what_the_table_says(family, monkeypatch):
+    assert found_of(family, monkeypatch) in table()
+
+
+def found_of(family: Family, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The family's row."""
+    make_deterministic("fp32")
+    name, side, tried = family.tried, family.side, family.tried
+    if side > SMALLEST:
+        assert "does not take pictures" in str(refusal(name, side - 1))
+    if family.sides:
+        assert "does not take pictures" in str(refusal(name, side + side // 2))
+    if name in NARROWED:
+        with torch.no_grad():
+            build(name, side).eval()(torch.zeros(1, 3, side, side))
+        narrow, side = NARROWED[name]
+        narrow.__module__ = BUILTIN_MODELS[name].__module__  # by which torchvision tells its classifiers
+        monkeypatch.setitem(BUILTIN_MODELS, name, narrow)
+        tried = f"{name}, cut down" + ("" if side == family.side else f", at {side}")
+    refused = refusal(name, side)
+    masks = "no" if refused else "yes" if has_masks_and_works(build(name, side), side) else "no"
+    verdict = refused or ", ".join(filter(None, ["works", family.note]))
+    sides = " ".join(filter(None, [str(family.side), family.sides]))
+    return [family.name, ", ".join(members(family)), tried, sides, masks, verdict]
+
+
+def build(name: str, side: int) -> nn.Module:
+    model = build_model(name, width=1, stem="imagenet", channels=3, classes=10, seed=0, size=side)
+    return model.to(memory_format=torch.channels_last)
+
+
+def members(family: Family) -> list[str]:
+    names = torchvision.models.list_models(module=torchvision.models)
+    return [name for name in names if re.fullmatch(family.names, name)]
+
+
+def test_the_table_holds_every_classifier_of_torchvision_once():
+    head, *rows = table()
+    assert tuple(head) == HEAD
+    assert [row[0] for row in rows] == [family.name for family in FAMILIES]
+    named = sorted(name for family in FAMILIES for name in members(family))
+    assert named == sorted(torchvision.models.list_models(module=torchvision.models))
