@@ -69,12 +69,12 @@ def test_what_is_refused(monkeypatch, model, message):
 
 
 def test_what_is_taken(monkeypatch):
-    """Also attention, whose fast kernels have no second derivative, and random masks."""
+    """Also attention, whose fast kernels have no second derivative."""
 
     class Attention(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.layer = nn.MultiheadAttention(4, 2, dropout=0.1, batch_first=True)
+            self.layer = nn.MultiheadAttention(4, 2, batch_first=True)
 
         def forward(self, x):
             x = x.flatten(2).mT
