@@ -69,3 +69,9 @@ def test_figure_13_shows_medians_and_quartiles():
     ends = np.array([segment[:, 1] for segment in bars.get_segments()])
     assert np.allclose(ends, np.stack([drops.quantile(0.25), drops.quantile(0.75)], axis=1))
     assert [label.get_text() for label in axes.get_xticklabels()] == ["8", "16", "64"]
+
+
+def test_a_loss_that_doubles_before_the_first_wide_step_is_drawn_over_small_steps():
+    steps = [("wide", 0.0, 1.0), ("wide", 0.5, 9.0), ("zoom", 0.0, 1.0), ("zoom", 0.1, 0.5), ("zoom", 0.2, 3.0)]
+    table = pd.DataFrame(steps, columns=["range", "step_size", "loss"])
+    assert single_step.reach(table.assign(seed=0, own_batch=0, index=0, batch="own")) == 0.1

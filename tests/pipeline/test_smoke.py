@@ -60,8 +60,8 @@ def test_a_setting_that_is_refused_removes_nothing(copy):
     ("old", "new", "message"),
     [
         (
-            "ema_newest: 0.2,",
-            "ema_newset: 0.2,",
+            "ema_newest: 0.2\n",
+            "ema_newset: 0.2\n",
             "variants.smoke.side_trips.ema_newset: unknown key; allowed in side_trips are windows",
         ),
         ("device: auto ", "device: cuda:99 ", "runtime.device = cuda:99: this machine has"),

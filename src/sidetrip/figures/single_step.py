@@ -41,8 +41,8 @@ def curves(rows: pd.DataFrame, kind: str, relative: bool = False) -> pd.DataFram
 
 
 def reach(rows: pd.DataFrame) -> float:
-    """The largest step size on the wide range at which the own batch's mean loss is at most twice its start."""
-    own = curves(rows[rows["range"] == "wide"], "own")["mean"]
+    """The largest step size of either range at which the own batch's mean loss is at most twice its start."""
+    own = curves(rows[rows["range"].isin(["wide", "zoom"])], "own")["mean"]
     return float(own.index[own <= RISE * own.loc[0.0]].max())
 
 
