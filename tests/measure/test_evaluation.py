@@ -38,3 +38,16 @@ def test_scores_do_not_depend_on_what_was_scored_before():
     for spoiled in (others, {name: p * float("inf") for name, p in state.weights.items()}):
         list(evaluate(with_weights(state, spoiled)))
         assert dict(evaluate(state)) == first
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_statistics_are_taken_in_the_precision_of_the_run(precision, expected):
+    """Those of a model in bf16 are the moments of what its own layers put out, not of what they would in fp32."""
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    seen = []
+    model[0].register_forward_hook(lambda layer, arguments, output: seen.append(output.detach().clone()))
+    pictures, labels = torch.randn(8, 1, 6, 6) + 2, torch.zeros(8, dtype=torch.int64)
+    dict(Evaluator(model, [pictures], {"all": [(pictures, labels)]}, precision)(initial_state(model)))
+    assert seen[0].dtype == expected
+    torch.testing.assert_close(model[1].running_mean, seen[0].float().mean((0, 2, 3)), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(model[1].running_var, seen[0].float().var((0, 2, 3)), rtol=1e-4, atol=1e-5)
