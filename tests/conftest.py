@@ -1,12 +1,17 @@
 """Shared settings of the tests, and a small main trajectory on random pictures."""
 
 import os
+import signal
 from pathlib import Path
 
 from sidetrip.runtime import arithmetic
 
 # As a stage does, before numpy and torch are loaded.
 os.environ.update(arithmetic.environment(arithmetic.PORTABLE, os.environ))
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so would all that they start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 import torch

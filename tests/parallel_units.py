@@ -138,7 +138,7 @@ def measured(lab: Lab) -> dict[str, float]:
     found = {}
     for split, value in evaluator(lab)(start):
         found |= {f"{split} loss": value.loss, f"{split} accuracy": value.accuracy}
-    found["loss on batches"], found["accuracy on batches"] = side_trips._on_batches(lab, 0, start.weights)
+    found["loss on batches"], found["accuracy on batches"] = side_trips._on_batches(lab, 0, start)
     tables = alignment.measure(lab, start, 0)
     first = tables["alignment"].query("trip == 'linear' and trip_step == 0")[list(alignment.MEASURED)].iloc[0]
     between = tables["between_trips"].iloc[0].drop(["seed", "branch"])

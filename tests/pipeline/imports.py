@@ -25,6 +25,10 @@ def imports(path: Path) -> frozenset[Path]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "providing":  # finds modules by their names
+            package = ast.literal_eval(node.args[0])
+            folder = SOURCE / Path(*package.split("."))
+            names |= {f"{package}.{file.stem}" for file in folder.glob("*.py") if file != path}
     packages = {".".join(name.split(".")[:i]) for name in names for i in range(1, len(name.split(".")))}
     found = (module_file(name) for name in names | packages if name.startswith("sidetrip"))
     return frozenset(file for file in found if file and not is_empty_package(file))

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import replace
-from importlib import resources
 from types import SimpleNamespace
 
 import pandas as pd
@@ -11,6 +10,7 @@ from report_tables import all_tables
 from verdict_tables import config, cool_downs, side_trips
 
 from sidetrip.experiments.methods import METHODS
+from sidetrip.experiments.pages import in_order
 from sidetrip.figures import FIGURES
 from sidetrip.kernels import Kernel
 from sidetrip.report import render
@@ -39,14 +39,15 @@ def test_figures_that_are_linked_are_those_that_are_made():
     assert set(re.findall(r"figures/(\w+)\.png", page(tables))) == made
 
 
-def test_every_section_is_on_the_page():
-    files = {file.name for file in resources.files("sidetrip.report").joinpath("sections").iterdir()}
-    assert files == {f"{name}.md.j2" for name in render.SECTIONS}
+def test_every_experiment_with_verdicts_has_figures_and_a_section():
+    judges = [judge.__name__.rpartition(".")[2] for judge in rows.JUDGES]
+    assert judges == [draw.__module__.rpartition(".")[2] for draw in FIGURES]
+    assert judges == in_order(path.name.removesuffix(".md.j2") for path in render.SECTIONS.iterdir())
 
 
 def test_every_statement_stands_once_in_a_section_and_once_in_the_summary():
     text = page()
-    for statement in statements.statements():
+    for statement in rows.statements():
         assert text.count(f"| `{statement.id}`: ") + text.count(f"- `{statement.id}`: not measured") == 1
         listed = text.split("## What one step does")[0].count(f"`{statement.id}`")
         assert listed == (statement.source != statements.OURS)

@@ -13,8 +13,7 @@ from verdict_tables import SEEDS, config, side_trips
 
 from sidetrip.verdicts import rows
 from sidetrip.verdicts.records import Interval, Measured, NotMeasured, Regime
-from sidetrip.verdicts.rows import measure
-from sidetrip.verdicts.statements import statements
+from sidetrip.verdicts.rows import measure, statements
 
 VERDICTS = {"reproduced", "not reproduced", "undecided", "not measured"}
 ALWAYS = ["id", "source", "statement", "criterion", "value", "low", "high", "n", "verdict", "regime"]
@@ -130,7 +129,7 @@ def test_the_reason_is_the_judge_s_own(monkeypatch):
 def test_a_misspelt_name_is_an_error(monkeypatch):
     extra = SimpleNamespace(__name__="extra", judge=lambda *_: {"single_step_flor": NotMeasured("")})
     monkeypatch.setattr(rows, "JUDGES", (*rows.JUDGES, extra))
-    with pytest.raises(ValueError, match=r"not in statements.py: single_step_flor"):
+    with pytest.raises(ValueError, match=r"stated nowhere: single_step_flor"):
         measured()
 
 

@@ -7,7 +7,8 @@ from dataclasses import asdict, fields
 import pytest
 from verdict_tables import config
 
-from sidetrip.verdicts.statements import Statement, statements
+from sidetrip.verdicts.rows import statements
+from sidetrip.verdicts.statements import Statement
 
 ORDER = [
     "single_step_floor",

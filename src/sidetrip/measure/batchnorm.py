@@ -6,6 +6,7 @@ is compared, momentary ones and trips included, gets its statistics recomputed o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -145,4 +146,4 @@ def _pool(layer: _BatchNorm, uses: Sequence[Moments]) -> float:
     moved = (layer.running_mean - mean).square() / scale, (layer.running_var - variance).abs() / scale
     layer.running_mean.copy_(mean)
     layer.running_var.copy_(variance)
-    return max(float(moved[0].max()) ** 0.5, float(moved[1].max()))
+    return max(math.sqrt(float(moved[0].max())), float(moved[1].max()))

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -15,10 +16,12 @@ from sidetrip.config import Config
 from sidetrip.data.packed import Facts
 from sidetrip.experiments.decays import DECAYS
 from sidetrip.experiments.methods import METHODS, Method
+from sidetrip.experiments.pages import in_order
 from sidetrip.verdicts.forecast import errors
+from sidetrip.verdicts.rows import statements
 from sidetrip.verdicts.side_trips import TITLES, UNITS, compared, of_score, widest_window
 from sidetrip.verdicts.single_step import BATCH, paper_setting
-from sidetrip.verdicts.statements import OURS, statements
+from sidetrip.verdicts.statements import OURS
 from sidetrip.verdicts.statistics import (
     NOT_MEASURED,
     NOT_REPRODUCED,
@@ -31,8 +34,7 @@ from sidetrip.verdicts.statistics import (
     student_interval,
 )
 
-# One section each, in the order of the page: sections/NAME.md.j2, the name that of an experiment.
-SECTIONS = ("single_step", "fixed_batch", "side_trips", "divergence", "alignment", "quadratic", "forecast")
+SECTIONS, SECTION = Path(__file__).with_name("sections"), ".md.j2"  # one each, by the name of its experiment
 ORIGINS = {
     "embedded": "all of Fashion-MNIST (MIT licence, Zalando SE), averaged to 14 × 14, in this repository",
     "torchvision": "downloaded by torchvision",
@@ -82,7 +84,7 @@ def render(config: Config, facts: Facts, tables: Tables, claims: Claims, provena
         summary=summary(of_the_paper(claims)),
         paper=of_the_paper(claims),
         ours=OURS,
-        sections=SECTIONS,
+        sections=in_order(path.name.removesuffix(SECTION) for path in SECTIONS.glob(f"*{SECTION}")),
         methods=METHODS,
         windows={method.name: [kernel.steps for kernel in method.kernels(config.side_trips)] for method in METHODS},
         regimes={method.title: rows[f"average_is_schedule_{method.name}"]["regime"] for method in METHODS},

@@ -19,7 +19,35 @@ from sidetrip.config import Claims, Config
 from sidetrip.verdicts.records import Found, Interval, Judged, Measured, Table, Tables, Values, joined
 from sidetrip.verdicts.regime import beside, of_run
 from sidetrip.verdicts.scores import METRICS
+from sidetrip.verdicts.statements import OURS, Statement
 from sidetrip.verdicts.statistics import failed, judge_seeds
+
+STATEMENTS = (
+    Statement(
+        "forecast_covers",
+        OURS,
+        "the interval of a forecast holds the loss that the real cool-down reaches",
+        "share of cool-downs whose loss lies within their {forecast_confidence:g} interval > {forecast_coverage:g}",
+        "Merged snapshots, corrected by earlier cool-downs, tell within their interval what a decay gives.",
+        "The intervals of the forecasts hold fewer cool-downs than the criterion asks for.",
+    ),
+    Statement(
+        "forecast_beats_momentary",
+        OURS,
+        "a forecast is nearer to the loss of the real cool-down than the momentary loss is",
+        "mean of |momentary − cool-down| − |forecast − cool-down| > 0 nats",
+        "Forecasts are nearer to what a decay gives than the loss of the run as it is.",
+        "Forecasts are no nearer to what a decay gives than the loss of the run as it is.",
+    ),
+    Statement(
+        "forecast_beats_merged",
+        OURS,
+        "a forecast is nearer to the loss of the real cool-down than the merged model without a correction is",
+        "mean of |merged − cool-down| − |forecast − cool-down| > 0 nats",
+        "What earlier cool-downs taught brings the merged model's loss nearer to that of later ones.",
+        "What earlier cool-downs taught does not bring the merged model's loss nearer to that of later ones.",
+    ),
+)
 
 SCORE = ["decay", "window_steps", "spacing_steps", "metric"]  # what a forecast is of
 LEAST = 3  # earlier cool-downs that a forecast needs

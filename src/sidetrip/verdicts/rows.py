@@ -8,12 +8,17 @@ from dataclasses import asdict
 from typing import Any
 
 from sidetrip.config import Config
-from sidetrip.verdicts import alignment, divergence, fixed_batch, forecast, quadratic, side_trips, single_step
+from sidetrip.experiments.pages import providing
 from sidetrip.verdicts.records import NOT_MEASURED, UNDECIDED, Found, Interval, Measured, NotMeasured, Regime, Tables
-from sidetrip.verdicts.statements import Statement, statements
+from sidetrip.verdicts.statements import Statement, of_the_paper
 
-JUDGES = (single_step, fixed_batch, side_trips, divergence, alignment, quadratic, forecast)
+JUDGES = providing("sidetrip.verdicts", "judge")
 DIGITS = 6  # of the numbers in claims.json
+
+
+def statements() -> tuple[Statement, ...]:
+    """All statements: the paper's in its order, then this project's own, which stand with their judges."""
+    return (*of_the_paper(), *(statement for judge in JUDGES for statement in getattr(judge, "STATEMENTS", ())))
 
 
 def measure(tables: Tables, config: Config) -> list[dict[str, Any]]:
@@ -53,9 +58,9 @@ def judged(tables: Tables, config: Config) -> Mapping[str, Found]:
         found |= results
     known = {statement.id for statement in statements()}
     if unknown := found.keys() - known:
-        raise ValueError(f"judged, but not in statements.py: {', '.join(sorted(unknown))}")
+        raise ValueError(f"judged, but stated nowhere: {', '.join(sorted(unknown))}")
     if missing := known - found.keys():
-        raise ValueError(f"in statements.py, but judged by none: {', '.join(sorted(missing))}")
+        raise ValueError(f"stated, but judged by none: {', '.join(sorted(missing))}")
     return found
 
 

@@ -1,4 +1,7 @@
-"""What is stated, where, how each statement is judged, and what it means that it holds or not."""
+"""What the paper states, where, how each statement is judged, and what it means that it holds or not.
+
+Statements of this project stand with their judges, as `STATEMENTS`.
+"""
 
 from __future__ import annotations
 
@@ -244,34 +247,6 @@ AFTER_METHODS = (
 )
 
 
-ABOUT_FORECASTS = (
-    Statement(
-        "forecast_covers",
-        OURS,
-        "the interval of a forecast holds the loss that the real cool-down reaches",
-        "share of cool-downs whose loss lies within their {forecast_confidence:g} interval > {forecast_coverage:g}",
-        "Merged snapshots, corrected by earlier cool-downs, tell within their interval what a decay gives.",
-        "The intervals of the forecasts hold fewer cool-downs than the criterion asks for.",
-    ),
-    Statement(
-        "forecast_beats_momentary",
-        OURS,
-        "a forecast is nearer to the loss of the real cool-down than the momentary loss is",
-        "mean of |momentary − cool-down| − |forecast − cool-down| > 0 nats",
-        "Forecasts are nearer to what a decay gives than the loss of the run as it is.",
-        "Forecasts are no nearer to what a decay gives than the loss of the run as it is.",
-    ),
-    Statement(
-        "forecast_beats_merged",
-        OURS,
-        "a forecast is nearer to the loss of the real cool-down than the merged model without a correction is",
-        "mean of |merged − cool-down| − |forecast − cool-down| > 0 nats",
-        "What earlier cool-downs taught brings the merged model's loss nearer to that of later ones.",
-        "What earlier cool-downs taught does not bring the merged model's loss nearer to that of later ones.",
-    ),
-)
-
-
-def statements() -> tuple[Statement, ...]:
-    """All statements: the paper's in its order, one for each averaging method, then those of this project."""
-    return (*BEFORE_METHODS, *map(_of_method, METHODS), *AFTER_METHODS, *ABOUT_FORECASTS)
+def of_the_paper() -> tuple[Statement, ...]:
+    """The paper's statements in its order, one for each averaging method among them."""
+    return (*BEFORE_METHODS, *map(_of_method, METHODS), *AFTER_METHODS)
