@@ -98,9 +98,8 @@ def test_controls_show_loss_and_distance():
 
 
 def test_a_method_that_is_added_is_reported(monkeypatch):
-    added = replace(
-        METHODS[0], name="late_swa", title="Late SWA", phrase="late SWA", kernels=lambda _: [Kernel.swa(10)]
-    )
+    named = {"name": "late_swa", "title": "Late SWA", "phrase": "late SWA", "source": statements.OURS}
+    added = replace(METHODS[0], **named, kernels=lambda _: [Kernel.swa(10)])
     for module in (render, judge, statements):
         monkeypatch.setattr(module, "METHODS", (*METHODS, added))
     scores = side_trips()
@@ -108,6 +107,9 @@ def test_a_method_that_is_added_is_reported(monkeypatch):
     text = page(all_tables(side_trips=scores))
     assert len(table_rows(text, "Late SWA, 10 steps")) == 4
     assert len(table_rows(text, "`average_is_schedule_late_swa`")) == 1
+    listed = text.split("## What one step does")[0]
+    assert "`average_is_schedule_swa`" in listed
+    assert "late_swa" not in listed  # it is not the paper's
 
 
 def test_words_are_defined_before_they_are_used():

@@ -13,6 +13,7 @@ from sidetrip.verdicts import scores as scores_of
 from sidetrip.verdicts import side_trips as judge_of
 from sidetrip.verdicts.equivalence_map import map_points, variant_points
 from sidetrip.verdicts.records import NotMeasured
+from sidetrip.verdicts.statements import OURS
 
 NAMES = ("swa", "two_point", "ema")
 COSINE = {"burn_in.schedule": "cosine"}
@@ -188,7 +189,7 @@ def test_the_table_by_point_has_every_window_and_marks_late_points_and_widest_wi
 
 
 def test_a_method_that_is_added_is_judged(monkeypatch):
-    extra = methods.Method("swa_again", "SWA again", "SWA again", "a decay", "#000000", lambda settings: [])
+    extra = methods.Method("swa_again", "SWA again", "SWA again", "a decay", "#000000", OURS, lambda settings: [])
     monkeypatch.setattr(judge_of, "METHODS", (*methods.METHODS, extra))
     table = side_trips()
     copied = table[table["kernel"] == "swa"].assign(kernel="swa_again")

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from sidetrip.config import SideTrips
 from sidetrip.kernels import Kernel
 
+IN_THE_PAPER = "Table 1, Fig. 5, 10, 14"
+
 
 @dataclass(frozen=True)
 class Method:
@@ -28,6 +30,8 @@ class Method:
         What its equivalent schedule is, in words.
     colour : str
         Of its lines where methods are compared.
+    source : str
+        Where its equivalence with a trip is stated; "this project" if the paper has it not.
     kernels : callable
         Its kernels, by the settings; the widest window is judged.
     """
@@ -37,6 +41,7 @@ class Method:
     phrase: str
     schedule: str
     colour: str
+    source: str
     kernels: Callable[[SideTrips], list[Kernel]]
 
 
@@ -47,6 +52,7 @@ METHODS = (
         "the SWA average",
         "a linear decay of the rate",
         "#0b72b5",
+        IN_THE_PAPER,
         lambda settings: [Kernel.swa(k) for k in settings.windows],
     ),
     Method(
@@ -55,6 +61,7 @@ METHODS = (
         "the two-point average",
         "half the rate",
         "#d1431f",
+        IN_THE_PAPER,
         lambda settings: [Kernel.two_point(k) for k in settings.two_point_windows],
     ),
     Method(
@@ -63,6 +70,7 @@ METHODS = (
         "the EMA",
         "the EMA's own decay of the rate",
         "#7a3e9d",
+        IN_THE_PAPER,
         lambda settings: [Kernel.ema(settings.ema_steps, newest=settings.ema_newest)],
     ),
 )

@@ -38,7 +38,7 @@ def _of_method(method: Method) -> Statement:
     subject = method.phrase[0].upper() + method.phrase[1:]
     return Statement(
         f"average_is_schedule_{method.name}",
-        "Table 1, Fig. 5, 10, 14",
+        method.source,
         f"{method.phrase} and the side trip with its equivalent schedule reach the same accuracy and loss",
         "average − trip within ± {average_is_schedule:g} × gain (two one-sided tests at {level:g}), widest window; "
         "loss and accuracy, train and validation",
