@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from sidetrip import planning
 from sidetrip.config import resolve
 from sidetrip.engine import training
 from sidetrip.planning import Work, makespan, stages, table, units, work_of
-from sidetrip.runtime.experiment import declared, experiments, measure_in
+from sidetrip.runtime.experiment import Experiment, declared, experiments, measure_in
 
 PARAMS = OmegaConf.load("params.yaml")
 VARIANTS = list(PARAMS.variants)
@@ -19,13 +20,17 @@ WORK = st.lists(st.floats(0, 1e6), min_size=1, max_size=30)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_every_experiment_but_the_analytic_model_is_counted(name):
+def test_the_units_of_every_experiment_with_a_network_are_in_the_table(name):
     config = resolve(PARAMS, name)
-    counted = units(config)
-    assert counted.keys() == {experiment.name for experiment in experiments()} - {"quadratic"}
-    for experiment in experiments():
-        if experiment.name in counted:
-            assert len(counted[experiment.name]) == len(experiment.units(config))
+    lines = [[cell.strip() for cell in line.split("|")[1:3]] for line in stages(config, 1000.0)]
+    expected = {each.name: str(len(each.units(config))) for each in experiments() if each.network}
+    assert expected.items() <= dict(lines).items()
+
+
+def test_an_experiment_without_a_record_of_its_work_is_named(monkeypatch):
+    own = Experiment("own", lambda config: [1, 2], lambda config, unit: 1.0)
+    monkeypatch.setattr(planning, "experiments", lambda: [*experiments(), own])
+    assert [line for line in stages(smoke_config(), 1000.0) if "own" in line] == ["| own | 2 | not counted | | |"]
 
 
 @given(WORK, st.integers(1, 40))

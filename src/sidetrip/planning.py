@@ -117,6 +117,9 @@ def stages(config: Config, samples_a_second: float) -> Iterator[str]:
     for name, (count, work) in rows.items():
         steps, minutes = work.trained / config.burn_in.batch_size, work.total / samples_a_second / 60
         yield f"| {name} | {count} | {steps:.0f} | {work.scored / 1e6:.3g} M | {minutes:.1f} |"
+    for experiment in experiments():
+        if experiment.network and experiment.name not in rows:  # one that was added without a record of its work
+            yield f"| {experiment.name} | {len(experiment.units(config))} | not counted | | |"
 
 
 def makespan(work: Sequence[float], workers: int) -> float:
