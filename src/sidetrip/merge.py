@@ -21,7 +21,7 @@ from types import FrameType
 import numpy as np
 from numpy.typing import NDArray
 
-from sidetrip.console import write_any_text
+from sidetrip.console import command
 from sidetrip.experiments.decays import DECAYS
 from sidetrip.files import FileError, replacing
 from sidetrip.kernels import Kernel, Schedule
@@ -313,16 +313,8 @@ def run(options: argparse.Namespace) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Merge, or say in one line what is wrong and leave with status 2."""
     options = parser().parse_args(arguments)
-    write_any_text()
-    try:
-        with _cleaning_up_when_terminated():
-            run(options)
-    except (FileError, ValueError) as error:
-        sys.stderr.write(f"sidetrip: {error}\n")
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.stderr.write("sidetrip: stopped, nothing was written\n")
-        sys.exit(130)
+    with command(ValueError, stopped="stopped, nothing was written"), _cleaning_up_when_terminated():
+        run(options)
 
 
 @contextmanager

@@ -18,15 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sidetrip.config import Config, load_params, resolve
-from sidetrip.config.known import KNOWN_DATASETS
-from sidetrip.console import write_any_text
+from sidetrip.config import Config, ConfigError, load_params, resolve
+from sidetrip.config.known import KNOWN_DATASETS, DatasetFacts
+from sidetrip.console import command
+from sidetrip.data.packed import read_facts
 from sidetrip.engine.models import build_model
 from sidetrip.engine.state import initial_state, save_state
 from sidetrip.experiments.cases import Stretch, cases, controls, looks, stretch_steps, trip_steps, widest
 from sidetrip.experiments.cool_downs import scored_of, steps_of
 from sidetrip.experiments.looks import alignment_looks, divergence_cost
 from sidetrip.experiments.sweep import sweep_cost
+from sidetrip.files import FileError
 from sidetrip.runtime.experiment import experiments
 
 FORWARD = 1 / 3  # a backward pass takes about twice a forward pass
@@ -60,10 +62,28 @@ class Work:
         return Work(self.trained + other.trained, self.scored + other.scored)
 
 
+def dataset(config: Config) -> DatasetFacts:
+    """What is known of a variant's pictures: by their name, or because they have been packed.
+
+    Raises
+    ------
+    ConfigError
+        If neither is so.
+    """
+    if config.data.name in KNOWN_DATASETS:
+        return KNOWN_DATASETS[config.data.name]
+    try:
+        facts = read_facts(Path("runs") / config.variant / "prepare_data")
+    except FileError as error:
+        remedy = f"how many pictures it has is not known yet; run `dvc repro prepare_data@{config.variant}`"
+        raise ConfigError(f"data.name = {config.data.name}: {remedy}") from error
+    return DatasetFacts(facts.train_samples, facts.validation_samples, facts.channels, facts.classes)
+
+
 def _evaluation(config: Config) -> int:
     """Samples behind the score of one model: recalibration, part of the training split, all or part of validation."""
     settings = config.evaluation
-    validation = settings.validation_samples or KNOWN_DATASETS[config.data.name].validation_pictures
+    validation = settings.validation_samples or dataset(config).validation_pictures
     return settings.recalibration_samples + settings.train_samples + validation
 
 
@@ -132,7 +152,7 @@ def makespan(work: Sequence[float], workers: int) -> float:
 
 def state_bytes(config: Config) -> int:
     """Size of the file of a training state: weights, momentum, BatchNorm buffers."""
-    known, settings = KNOWN_DATASETS[config.data.name], config.model
+    known, settings = dataset(config), config.model
     model = build_model(
         settings.name,
         width=settings.width,
@@ -150,7 +170,7 @@ def state_bytes(config: Config) -> int:
 
 def storage(config: Config) -> dict[str, int]:
     """Bytes of what grows with the settings: packed pictures, snapshots, branch points."""
-    known = KNOWN_DATASETS[config.data.name]
+    known = dataset(config)
     pictures = known.training_pictures + known.validation_pictures
     burn_in, state, seeds = config.burn_in, state_bytes(config), len(config.seeds)
     snapshots = len({*range(0, burn_in.steps, burn_in.snapshot_every), burn_in.steps})
@@ -182,20 +202,22 @@ def table(configs: Sequence[Config], workers: Sequence[int] = WORKERS) -> Iterat
         yield f"| {' | '.join(cells)} |"
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("variants", nargs="*", help="all of params.yaml unless given")
     parser.add_argument("--workers", type=int, nargs="+", default=WORKERS)
     parser.add_argument("--speed", type=float, help="training samples a second of one worker: a table of stages each")
-    options = parser.parse_args()
-    write_any_text()
-    params = load_params(Path("params.yaml"))
-    configs = [resolve(params, name) for name in options.variants or params.variants]
-    tables = (
-        [stages(config, options.speed) for config in configs] if options.speed else [table(configs, options.workers)]
-    )
-    sys.stdout.write("\n".join("".join(f"{line}\n" for line in lines) for lines in tables))
+    options = parser.parse_args(arguments)
+    with command():
+        params = load_params(Path("params.yaml"))
+        configs = [resolve(params, name) for name in options.variants or params.variants]
+        tables = (
+            [stages(config, options.speed) for config in configs]
+            if options.speed
+            else [table(configs, options.workers)]
+        )
+        sys.stdout.write("\n".join("".join(f"{line}\n" for line in lines) for lines in tables))
 
 
 if __name__ == "__main__":

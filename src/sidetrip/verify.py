@@ -168,10 +168,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--write", action="store_true", help=f"write {COMMITTED}")
     options = parser.parse_args(arguments)
     arithmetic.settle(arithmetic.PORTABLE)
+    from sidetrip.console import command
     from sidetrip.files import write_json
     from sidetrip.runtime.provenance import software
 
-    with tempfile.TemporaryDirectory() as folder:
+    with command(), tempfile.TemporaryDirectory() as folder:
         if options.write:
             write_json(COMMITTED, {"software": software("cpu"), "digests": dict(all_digests(Path(folder)))})
             return

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from sidetrip.config import load_params, resolve
-from sidetrip.console import write_any_text
+from sidetrip.console import command
 from sidetrip.files import files_in
 
 ROOT = Path(__file__).parents[2]
@@ -173,7 +173,7 @@ def test_the_same_bytes_in_a_locale_that_knows_ascii_only(tmp_path):
 
 
 def test_a_character_that_the_terminal_lacks_is_shown_by_its_number():
-    code = "from sidetrip.console import write_any_text; write_any_text(); print('\\u03bb \\u00f7 batch size')"
+    code = "from sidetrip.console import command\nwith command(): print('\\u03bb \\u00f7 batch size')"
     result = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": "src", **ASCII}, capture_output=True, check=True
     )
@@ -182,7 +182,8 @@ def test_a_character_that_the_terminal_lacks_is_shown_by_its_number():
 
 def test_where_standard_output_is_no_stream_of_bytes_nothing_happens(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
-    write_any_text()
+    with command():
+        pass
 
 
 # What is not read again

@@ -9,7 +9,7 @@ from pathlib import Path
 from sidetrip.benchmark import comparison, measurements, workers
 from sidetrip.benchmark.input import BenchmarkInput, parser, prepared
 from sidetrip.benchmark.table import Row, hardware, markdown
-from sidetrip.console import write_any_text
+from sidetrip.console import command
 from sidetrip.files import write_bytes
 
 TOPICS = {
@@ -45,17 +45,16 @@ def measure(work: BenchmarkInput, topics: list[str]) -> list[Row]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Parse the command line, measure, write."""
-    command = parser("sidetrip.benchmark", __doc__)
-    command.add_argument("--topics", nargs="+", choices=TOPICS, default=[*TOPICS], help="all by default")
-    command.add_argument("--out", type=Path, default=Path("reports/bench.md"))
-    options = command.parse_args(arguments)
-    with prepared(options) as work:
+    known = parser("sidetrip.benchmark", __doc__)
+    known.add_argument("--topics", nargs="+", choices=TOPICS, default=[*TOPICS], help="all by default")
+    known.add_argument("--out", type=Path, default=Path("reports/bench.md"))
+    options = known.parse_args(arguments)
+    with command(), prepared(options) as work:
         rows = measure(work, options.topics)
         about = hardware(work.device, len(os.sched_getaffinity(0)))
-    page = markdown(rows, HEAD.format(variant=options.variant, size=options.size, hardware=about))
-    write_bytes(options.out, page.encode())
-    write_any_text()
-    sys.stdout.write(page)
+        page = markdown(rows, HEAD.format(variant=options.variant, size=options.size, hardware=about))
+        write_bytes(options.out, page.encode())
+        sys.stdout.write(page)
 
 
 if __name__ == "__main__":

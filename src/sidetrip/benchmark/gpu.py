@@ -19,9 +19,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sidetrip.config import ConfigError
-from sidetrip.console import write_any_text
-from sidetrip.files import FileError, is_whole, read_json, sealing, write_bytes, write_json
+from sidetrip.console import command
+from sidetrip.files import is_whole, read_json, sealing, write_bytes, write_json
 from sidetrip.runtime.devices import gpu_count
 from sidetrip.runtime.provenance import code_digest, versions
 
@@ -153,8 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of all parts together")
     options = parser.parse_args(arguments)
-    write_any_text()
-    try:
+    with command():
         if not gpu_count():
             sys.exit(
                 "sidetrip: no GPU here that torch can use, so nothing was measured; run `make gpu` where there is one"
@@ -164,8 +162,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         name = torch.cuda.get_device_name(0)
         about = f"{name}, torch {torch.__version__}, CUDA {torch.version.cuda}."
         outcomes = run_parts(PARTS, _place(name), REPORT, about, options.seconds)
-    except (ConfigError, FileError) as error:
-        sys.exit(f"sidetrip: {error}")
     left = [part.name for part, outcome in zip(PARTS, outcomes, strict=True) if not is_done(part, outcome)]
     sys.stdout.write(f"{REPORT}\n")
     if left:

@@ -18,13 +18,12 @@ import torch
 from sidetrip.benchmark.input import SIZES, BenchmarkInput, Size, prepare
 from sidetrip.benchmark.profile import first_unit
 from sidetrip.config import Config, ConfigError, load_params, resolve
-from sidetrip.config.known import KNOWN_DATASETS
-from sidetrip.console import write_any_text
+from sidetrip.console import command
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.models import build_model
 from sidetrip.engine.operations import check_operations
 from sidetrip.engine.training import advance
-from sidetrip.planning import work_of
+from sidetrip.planning import dataset, work_of
 from sidetrip.runtime.devices import make_deterministic, resolve_device
 from sidetrip.runtime.experiment import experiments
 
@@ -77,7 +76,12 @@ def operations(device: torch.device, configs: Sequence[Config]) -> Iterator[str]
     """For every network of some variants, whether the device takes its passes, twice alike."""
     checked, refused = set(), []
     for config in configs:
-        known, settings, chunk = KNOWN_DATASETS[config.data.name], config.model, config.single_step.chunk
+        try:
+            known = dataset(config)
+        except ConfigError as error:
+            yield f"{config.variant}: left out: {error}"
+            continue
+        settings, chunk = config.model, config.single_step.chunk
         network = (*(settings.name, settings.width, settings.stem), config.data.size, known.channels, known.classes)
         if (network, settings.precision, chunk) in checked:
             continue
@@ -165,11 +169,11 @@ def stages(device: torch.device, size: Size) -> Iterator[str]:
     settings = f"reports/{VARIANT}"
     commands = [["stages/configure.py", VARIANT, f"{settings}/config.yaml"]]
     commands += [[f"stages/{name}.py", "-cd", settings, *overrides] for name in FIRST_STAGES]
-    for command in commands:
+    for arguments in commands:
         began = time.monotonic()
-        if subprocess.run([sys.executable, *command], stderr=subprocess.STDOUT, check=False).returncode:
-            raise ConfigError(f"{command[0]}: failed")
-        yield f"{command[0]}: {time.monotonic() - began:.0f} s"
+        if subprocess.run([sys.executable, *arguments], stderr=subprocess.STDOUT, check=False).returncode:
+            raise ConfigError(f"{arguments[0]}: failed")
+        yield f"{arguments[0]}: {time.monotonic() - began:.0f} s"
 
 
 def lines_of(name: str, device: torch.device) -> Iterator[str]:
@@ -189,13 +193,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=("environment", "operations", "profile", "stages"))
     options = parser.parse_args(arguments)
-    write_any_text()
-    try:
+    with command():
         for line in lines_of(options.name, torch.device(resolve_device("cuda"))):
             sys.stdout.write(f"{line}\n")
             sys.stdout.flush()
-    except ConfigError as error:
-        sys.exit(f"sidetrip: {error}")
 
 
 if __name__ == "__main__":

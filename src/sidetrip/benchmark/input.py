@@ -12,10 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
 
-from sidetrip.config import Config, resolve
-from sidetrip.config.known import KNOWN_DATASETS
+from sidetrip.config import Config, load_params, resolve
 from sidetrip.data.packed import (
     SPLITS,
     Facts,
@@ -34,6 +32,7 @@ from sidetrip.engine.randomness import generator
 from sidetrip.engine.state import TrainState, initial_state
 from sidetrip.engine.training import advance
 from sidetrip.files import sealing
+from sidetrip.planning import dataset
 from sidetrip.runtime.devices import make_deterministic, resolve_device
 from sidetrip.runtime.memory import keep_freed_memory
 
@@ -107,7 +106,7 @@ def prepare(variant: str, folder: Path, device: torch.device, size: Size, random
 
     Or `random` ones, of which there is no need to have any.
     """
-    config = resolve(OmegaConf.load("params.yaml"), variant)  # type: ignore[arg-type]
+    config = resolve(load_params(Path("params.yaml")), variant)
     splits = _random(config, size.pictures) if random else _own(config, folder / "all")
     with sealing(folder / "prepare_data") as packed:
         for split, whole in splits:
@@ -128,7 +127,7 @@ def _own(config: Config, folder: Path) -> Iterator[tuple[str, Pictures]]:
 
 
 def _random(config: Config, most: int) -> Iterator[tuple[str, Pictures]]:
-    known, side = KNOWN_DATASETS[config.data.name], config.data.packed_side
+    known, side = dataset(config), config.data.packed_side
     classes = tuple(map(str, range(known.classes)))
     for split, count in zip(SPLITS, (known.training_pictures, known.validation_pictures), strict=True):
         draw, samples = generator("benchmark", split), min(count, most)

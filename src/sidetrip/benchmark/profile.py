@@ -19,6 +19,7 @@ import torch
 
 from sidetrip.benchmark.input import BenchmarkInput, parser, prepared
 from sidetrip.benchmark.workers import start_up
+from sidetrip.console import command
 from sidetrip.engine import state, training
 from sidetrip.engine.streams import TrainingStream
 from sidetrip.files import UnitFolders, sealing
@@ -80,10 +81,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Parse the command line, profile, print."""
     options = parser("sidetrip.benchmark.profile", __doc__).parse_args(arguments)
     os.environ.setdefault("CUDA_LAUNCH_BLOCKING", "1")  # a GPU's time is then spent in the call that asks for it
-    with prepared(options) as work:
+    with command(), prepared(options) as work:
         table = profile_variant(work)
-    title = f"{options.variant}: seconds of one worker for the whole variant, start-up of each stage included"
-    sys.stdout.write(f"{title}\n{table.round(1).to_string()}\n")
+        title = f"{options.variant}: seconds of one worker for the whole variant, start-up of each stage included"
+        sys.stdout.write(f"{title}\n{table.round(1).to_string()}\n")
 
 
 if __name__ == "__main__":

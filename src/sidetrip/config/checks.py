@@ -32,8 +32,7 @@ def check(config: Config) -> None:
     _check_runtime(config)
     if config.runtime.device == "cpu":
         require(config.model.precision != "tf32", "model.precision", "tf32", "a CPU has none; use fp32 or bf16")
-    if config.data.source != "folder":
-        known = KNOWN_DATASETS[config.data.name]
+    if config.data.source != "folder" and (known := KNOWN_DATASETS.get(config.data.name)):
         check_samples(config, known.training_pictures, known.validation_pictures)
 
 

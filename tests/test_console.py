@@ -1,0 +1,67 @@
+"""Commands refuse bad input in one line, before anything is computed."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sidetrip import planning
+from sidetrip.benchmark import __main__ as benchmark
+from sidetrip.benchmark import profile
+from sidetrip.config import ConfigError
+from sidetrip.console import command
+from sidetrip.files import FileError
+
+
+def said(capsys, run) -> tuple[object, str]:
+    """Exit status, and what was said on standard error."""
+    with pytest.raises(SystemExit) as ended:
+        run()
+    return ended.value.code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda: planning.main(["nosuch"]),
+        lambda: benchmark.main(["--variant", "nosuch", "--device", "cpu"]),
+        lambda: profile.main(["--variant", "nosuch", "--device", "cpu"]),
+    ],
+)
+def test_a_variant_that_is_not_there_is_one_line(capsys, run):
+    status, text = said(capsys, run)
+    assert status == 2
+    assert text.startswith("sidetrip: variants.nosuch: not in params.yaml; there are fashion_mnist, ")
+    assert text.count("\n") == 1
+
+
+def test_a_plan_for_pictures_of_unknown_number_says_what_to_do(capsys, tmp_path, monkeypatch):
+    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    params["variants"]["own"] = {"data": {"source": "folder", "name": "mine", "root": "datasets/mine"}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert said(capsys, lambda: planning.main(["own"])) == (
+        2,
+        "sidetrip: data.name = mine: how many pictures it has is not known yet; run `dvc repro prepare_data@own`\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ConfigError("a = 1: b"), (2, "sidetrip: a = 1: b\n")),
+        (FileError("a: b"), (2, "sidetrip: a: b\n")),
+        (KeyboardInterrupt(), (130, "sidetrip: stopped\n")),
+    ],
+)
+def test_how_a_command_ends(capsys, error, expected):
+    def run():
+        with command():
+            raise error
+
+    assert said(capsys, run) == expected
+
+
+def test_a_defect_of_our_own_is_not_taken_for_bad_input():
+    with pytest.raises(ValueError, match="ours"), command():
+        raise ValueError("ours")
