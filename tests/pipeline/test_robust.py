@@ -101,6 +101,7 @@ def test_one_signal_ends_a_stage_and_its_workers_and_loses_nothing(copy, number)
         f"sidetrip: stage side_trips was stopped by {name}; what is finished is kept, run the same command to go on"
     )
     assert "Traceback" not in stderr
+    assert "warn" not in stderr
     assert end(start(copy, "side_trips"))[0] == 0
     assert digests(copy, *RESULTS) == before
 

@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 
 STOPPING = {signal.SIGINT, signal.SIGTERM}
+LEFT_OVER = "ignore:resource_tracker:UserWarning"  # a filter of warnings, as PYTHONWARNINGS takes them
 
 
 def end_at_once_when_asked(name: str) -> None:
@@ -22,6 +23,8 @@ def end_at_once_when_asked(name: str) -> None:
     thread that waits for it. The signals are blocked in this thread and so in processes that are started from here: a
     Ctrl-C in a terminal, which goes to all of them, interrupts nothing half-way.
     """
+    # Python's own process that removes what is left of the semaphores of a pool need not warn that there was something.
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), LEFT_OVER)))
     numbers, notes = os.pipe()
     os.set_blocking(notes, False)
     signal.set_wakeup_fd(notes)
