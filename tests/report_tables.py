@@ -10,6 +10,7 @@ from verdict_tables import (
     divergence,
     fixed_batch,
     merged_snapshots,
+    method_windows,
     running_averages,
     side_trips,
     single_step,
@@ -52,7 +53,7 @@ def with_variations(table: pd.DataFrame) -> pd.DataFrame:
 
 def with_controls(distances: pd.DataFrame) -> pd.DataFrame:
     """The true kernels of all methods, and wrong ones three times as far from the trip."""
-    rows = [distances.assign(kernel=name) for name in ("two_point", "swa", "ema")]
+    rows = [distances.assign(kernel=name) for name in method_windows()]
     rows += [
         distances.assign(kernel=f"ema_{how}", average_to_trip=3 * distances["average_to_trip"])
         for how in ("reversed", "shuffled")

@@ -4,12 +4,19 @@ import numpy as np
 import pandas as pd
 from helpers import smoke_config
 
+from sidetrip.experiments.methods import METHODS
+
 SEEDS, LATE, EARLY, WINDOWS = (0, 1, 2, 3, 4), (20, 30), (10,), (1, 5, 10)
 POINTS = [(seed, branch) for seed in SEEDS for branch in (*EARLY, *LATE)]
 
 
 def config(**changes):
     return smoke_config(**{"seeds": list(SEEDS), **changes})
+
+
+def method_windows() -> dict[str, list[int]]:
+    """Windows of every averaging method, by its name."""
+    return {method.name: [kernel.steps for kernel in method.kernels(config().side_trips)] for method in METHODS}
 
 
 def noise(scale: float, *key: int) -> float:
@@ -31,7 +38,7 @@ def side_trips(gap=0.0, gain=0.1, spread=0.002, early_gap=0.0, diverged=False) -
             for window in WINDOWS:
                 for look in range(3 if window == max(WINDOWS) else 1):
                     add("none", window, "momentary", look, split, 1.0 + noise(spread, seed, branch, window, look))
-            for method, windows in (("swa", WINDOWS), ("two_point", WINDOWS), ("ema", (10,))):
+            for method, windows in method_windows().items():
                 for window in windows:
                     average = 1.0 - gain + noise(spread, seed, branch, window, 77)
                     add(method, window, "average", 0, split, average)
@@ -42,8 +49,8 @@ def side_trips(gap=0.0, gain=0.1, spread=0.002, early_gap=0.0, diverged=False) -
         for control in ("ema_reversed", "ema_shuffled"):
             for split in ("train", "validation"):
                 add(control, 10, "average", 0, split, 1.0 - gain)
-        for method in ("swa", "two_point", "ema"):
-            add(method, 10, "average", 0, "batches", 0.9)
+        for method, windows in method_windows().items():
+            add(method, max(windows), "average", 0, "batches", 0.9)
     columns = ["seed", "branch", "kernel", "window_steps", "model", "look", "split", "loss", "accuracy", "diverged"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -143,7 +150,7 @@ def running_averages() -> pd.DataFrame:
             for step in (start, start + 8, start + 9, start + 10):
                 loss = 2.0 - 0.02 * step
                 rows.append((0, step, "none", 0, split, loss, 1 - loss / 2))
-            rows += [(0, start + 10, name, 10, split, 1.5, 0.4) for name in ("swa", "two_point", "ema")]
+            rows += [(0, start + 10, method.name, 10, split, 1.5, 0.4) for method in METHODS]
     return pd.DataFrame(rows, columns=["seed", "step", "kernel", "window_steps", "split", "loss", "accuracy"])
 
 

@@ -23,6 +23,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from sidetrip.config import ConfigError, check_settings_folder
+from sidetrip.config.known import SOURCES
 from sidetrip.files import seal
 from sidetrip.runtime import devices, executor
 from sidetrip.runtime import stage as on_stage
@@ -69,7 +70,7 @@ OUT_OF_RANGE = [
     ("seeds", [], "seeds = []: list at least 1"),
     ("seeds", [1, 1], "seeds = [1, 1]: list each once"),
     ("seeds", [-1], "seeds = -1: use 0 to 4294967295"),
-    ("data.source", "web", "data.source = web: use one of embedded, torchvision, folder"),
+    ("data.source", "web", f"data.source = web: use one of {', '.join(SOURCES)}"),
     ("data.name", "mnist", "data.name = mnist: use one of fashion_mnist with data.source = embedded"),
     ("data.name", "a\nb", "data.name = a b: use letters, digits, spaces and _ . + - (at most 100)"),
     ("data.root", "", "data.root = '': name a folder"),

@@ -1,5 +1,6 @@
 """Pictures from folders, archives and the embedded sheets; what is refused: test_bad_input."""
 
+import contextlib
 import dataclasses
 import gzip
 import hashlib
@@ -16,7 +17,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.datasets import FashionMNIST
 
-from sidetrip.data import archives
+from sidetrip.config import ConfigError
+from sidetrip.config.known import SOURCES
+from sidetrip.data import archives, sources
 from sidetrip.data.archives import fetch_archives, read_archive
 from sidetrip.data.decoding import UnreadableError, decode
 from sidetrip.data.packed import Pictures, load_pictures
@@ -222,3 +225,19 @@ def test_a_downloaded_dataset_is_scaled(tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "read_archive", lambda name, split, root: pictures)
     settings = smoke_config(**{"data.source": "torchvision", "data.root": str(tmp_path), "data.stored": 16}).data
     assert np.array_equal(downloaded(settings, "train").pictures, np.full((3, 16, 16, 1), 77))
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_source_has_a_case_of_its_own(source, tmp_path, monkeypatch):
+    """One without a case would be taken for a folder of picture files."""
+    walked = []
+
+    def walk(data):
+        walked.append(data)
+        return []
+
+    monkeypatch.setattr(sources, "find_splits", walk)
+    monkeypatch.setattr(archives, "fetch_archives", lambda name, root: None)
+    with contextlib.suppress(ConfigError):  # the files are not there
+        find(dataclasses.replace(smoke_config().data, source=source, root=str(tmp_path)))
+    assert bool(walked) == (source == "folder")

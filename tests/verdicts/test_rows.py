@@ -11,6 +11,7 @@ import pytest
 from report_tables import all_tables
 from verdict_tables import SEEDS, config, side_trips
 
+from sidetrip.experiments.methods import METHODS
 from sidetrip.verdicts import rows
 from sidetrip.verdicts.records import Interval, Measured, NotMeasured, Regime
 from sidetrip.verdicts.rows import measure, statements
@@ -83,9 +84,7 @@ def test_without_a_gain_there_is_no_fall_over_gain():
 def test_the_ratio_is_there_where_average_and_trip_are_compared():
     found = measured(side_trips=side_trips(gain=0.0, spread=0.01))
     assert {name for name, row in found.items() if "ratio" in row} == {
-        "average_is_schedule_swa",
-        "average_is_schedule_two_point",
-        "average_is_schedule_ema",
+        *(f"average_is_schedule_{method.name}" for method in METHODS),
         "midpoint_tracks_half_rate",
     }
     assert found["average_is_schedule_swa"]["ratio"]["low"] is None  # unbounded

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from verdict_tables import LATE, SEEDS, WINDOWS, batch_losses, config, side_trips
+from verdict_tables import LATE, SEEDS, WINDOWS, batch_losses, config, method_windows, side_trips
 
 from sidetrip.experiments import methods
 from sidetrip.verdicts import scores as scores_of
@@ -15,7 +15,7 @@ from sidetrip.verdicts.equivalence_map import map_points, variant_points
 from sidetrip.verdicts.records import NotMeasured
 from sidetrip.verdicts.statements import OURS
 
-NAMES = ("swa", "two_point", "ema")
+NAMES = tuple(method.name for method in methods.METHODS)
 COSINE = {"burn_in.schedule": "cosine"}
 SCORE_NAMES = {"training loss", "validation loss", "training accuracy", "validation accuracy"}
 
@@ -179,7 +179,7 @@ def test_the_table_by_point_has_every_window_and_marks_late_points_and_widest_wi
     assert set(table.loc[table["late"], "branch"]) == set(LATE)
     assert set(table.loc[~table["late"], "branch"]) == {10}
     windows = table.groupby("kernel")["window_steps"].unique().map(list).to_dict()
-    assert windows == {"swa": [1, 5, 10], "two_point": [1, 5, 10], "ema": [10]}
+    assert windows == method_windows()
     assert set(table.loc[table["widest"], "window_steps"]) == {10}
     late_loss = table.query("late and metric == 'loss'")
     assert late_loss["average_minus_trip"].to_numpy() == pytest.approx(0.02)

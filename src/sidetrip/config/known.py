@@ -1,4 +1,4 @@
-"""Data sets that are known by name: what a setting can be checked against before any picture is read."""
+"""Sources of pictures, and data sets that are known by name: what settings are checked against unread."""
 
 from __future__ import annotations
 
@@ -25,6 +25,13 @@ class DatasetFacts:
     classes: int
     torchvision: bool = True
 
+
+# Where pictures may come from (data.source), and how a report says it. data/sources.py has the case of each.
+SOURCES = {
+    "embedded": "all of Fashion-MNIST (MIT licence, Zalando SE), averaged to 14 × 14, in this repository",
+    "torchvision": "downloaded by torchvision",
+    "folder": "a folder of image files that is not part of this repository",
+}
 
 KNOWN_DATASETS = {
     "fashion_mnist": DatasetFacts(60_000, 10_000, 1, 10),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sidetrip.config.known import SOURCES
 from sidetrip.config.limits import Number, above, below, between, choice, inside, numbers, setting, text
 
 # Ends that no sensible run comes near; they stop a slip of the keyboard before it costs a day or all memory.
@@ -20,7 +21,7 @@ NEEDS_TWO = "BatchNorm needs at least 2 samples"
 class Data:
     """Which pictures, and how they are augmented in training."""
 
-    source: str = choice("embedded", "torchvision", "folder")
+    source: str = choice(*SOURCES)
     # fashion_mnist | cifar10 | cifar100; for a folder, any name
     name: str = text(r"\w[\w .+-]{0,99}", "use letters, digits, spaces and _ . + - (at most 100)")
     # folder that holds (or receives) the files; not used by embedded

@@ -13,6 +13,7 @@ import jinja2
 import pandas as pd
 
 from sidetrip.config import Config
+from sidetrip.config.known import SOURCES
 from sidetrip.data.packed import Facts
 from sidetrip.experiments.decays import DECAYS
 from sidetrip.experiments.methods import METHODS, Method
@@ -35,11 +36,6 @@ from sidetrip.verdicts.statistics import (
 )
 
 SECTIONS, SECTION = Path(__file__).with_name("sections"), ".md.j2"  # one each, by the name of its experiment
-ORIGINS = {
-    "embedded": "all of Fashion-MNIST (MIT licence, Zalando SE), averaged to 14 × 14, in this repository",
-    "torchvision": "downloaded by torchvision",
-    "folder": "a folder of image files that is not part of this repository",
-}
 
 FORMS = {"loss": {"form": "%.4f", "signed": "%+.4f"}, "accuracy": {"form": "%.2f", "signed": "%+.2f"}}
 
@@ -88,7 +84,7 @@ def render(config: Config, facts: Facts, tables: Tables, claims: Claims, provena
         methods=METHODS,
         windows={method.name: [kernel.steps for kernel in method.kernels(config.side_trips)] for method in METHODS},
         regimes={method.title: rows[f"average_is_schedule_{method.name}"]["regime"] for method in METHODS},
-        origin=ORIGINS[config.data.source],
+        origin=SOURCES[config.data.source],
         step=step_facts(config, tables["best_steps"]),
         averages=average_facts(config, tables),
         points=point_rows(tables["by_point"]),
