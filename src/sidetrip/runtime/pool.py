@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.context import SpawnContext
+from multiprocessing.context import BaseContext
 from typing import Any
 
 from sidetrip.config import Config, Runtime
@@ -18,6 +18,8 @@ from sidetrip.runtime.progress import watching
 from sidetrip.runtime.units import Task, Worker, run_task, start_worker
 
 SEMAPHORES = 64  # more than a pool or a group of ranks makes; each takes a page of memory
+# Loaded once by the process that workers are forked from. It starts no thread and no GPU, so that a fork is safe.
+LOADED = ["sidetrip.runtime.experiment", "sidetrip.engine.lab"]
 
 
 class WorkerKilledError(RuntimeError):
@@ -63,7 +65,8 @@ def run_on_pool(tasks: Sequence[Task], config: Config, bar: Any) -> None:
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers inherit it before they load torch
     devices = worker_devices(config.runtime, len(tasks))
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(LOADED)
     check_semaphores(context)
     names = context.Queue()
     for device in devices:
@@ -78,7 +81,7 @@ def run_on_pool(tasks: Sequence[Task], config: Config, bar: Any) -> None:
                 raise WorkerKilledError(_first_killed(list(workers.values()))) from error
 
 
-def check_semaphores(context: SpawnContext) -> None:
+def check_semaphores(context: BaseContext) -> None:
     """Refuse a machine on which processes can share no semaphores.
 
     Raises

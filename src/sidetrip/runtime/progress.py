@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing.context import SpawnContext
+from multiprocessing.context import BaseContext
 from typing import Any
 
 from tqdm import tqdm
@@ -26,7 +26,7 @@ def progress_bar(total: float, done: float, description: str, counted: str) -> A
 
 
 @contextmanager
-def watching(bar: Any, context: SpawnContext) -> Iterator[Any]:
+def watching(bar: Any, context: BaseContext) -> Iterator[Any]:
     """Yield a queue for workers, of the amounts that they have done; it shows on the bar."""
     progress, ended = context.Queue(), threading.Event()
     watcher = threading.Thread(target=_watch, args=(progress, bar, ended), daemon=True)
