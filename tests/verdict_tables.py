@@ -102,8 +102,8 @@ def alignment(growth=0.0, cosine=0.8, between=0.95, others=0.02) -> dict[str, pd
                     value = 1.0 if step == 0 else cosine + noise(0.01, seed, branch, step)
                     norm = 2.0 * (1 + growth * step / 10) * (1 + noise(0.001, seed, branch, step, 1))
                     other = others + noise(0.005, seed, branch, step, 2)
-                    along.append((seed, branch, trip, step, value, other, norm, 1.0, 1.0, 1.0, False))
-                apart.append((seed, branch, step, 1.0 if step == 0 else between, 0.5))
+                    along.append((seed, branch, trip, step, 0, value, other, norm, 1.0, 1.0, 1.0, False))
+                apart.append((seed, branch, step, 0, 1.0 if step == 0 else between, 0.5))
     measured = [
         "fixed_cosine",
         "different_batches_cosine",
@@ -112,10 +112,11 @@ def alignment(growth=0.0, cosine=0.8, between=0.95, others=0.02) -> dict[str, pd
         "fixed_loss",
         "training_loss",
     ]
+    keys = ["seed", "branch", "trip", "trip_step", "fixed_batch"]
     return {
-        "alignment": pd.DataFrame(along, columns=["seed", "branch", "trip", "trip_step", *measured, "diverged"]),
+        "alignment": pd.DataFrame(along, columns=[*keys, *measured, "diverged"]),
         "between_trips": pd.DataFrame(
-            apart, columns=["seed", "branch", "trip_step", "fixed_cosine", "training_cosine"]
+            apart, columns=["seed", "branch", "trip_step", "fixed_batch", "fixed_cosine", "training_cosine"]
         ),
     }
 

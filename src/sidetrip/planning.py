@@ -97,7 +97,7 @@ def work_of(config: Config) -> dict[str, Callable[[Any], Work]]:
     trips = sum(len(looks(config, case)) for case in compared)
     scored = (len(looks(config)) + trips + averages) * evaluation + averages * on_batches
     window = len(looks(config)) * evaluation + len(widest(compared)) * (evaluation + on_batches)
-    gradients = config.alignment.steps + 2 * len(alignment_looks(config))
+    gradients = config.alignment.steps + (1 + config.alignment.fixed_batches) * len(alignment_looks(config))
     lines = 2 * config.fixed_batch.points * (config.fixed_batch.steps + 1)
     searches = 2 * LINE_SEARCH * config.fixed_batch.steps
 

@@ -1,4 +1,6 @@
-"""Gradients of a fixed batch along trips, written out."""
+"""Gradients of fixed batches along trips, written out."""
+
+import itertools
 
 import numpy as np
 import pytest
@@ -26,21 +28,22 @@ def cosine(a, b):
 def test_every_look_against_trips_written_out(lab, branched):
     start = lab.branch_point(0, 20)
     tables = alignment.measure(lab, start, 0)
-    fixed, steps = lab.stream(0, "alignment/20").batch(1), lab.config.alignment.steps
+    steps, batches = lab.config.alignment.steps, lab.config.alignment.fixed_batches
     rates = {"constant": lab.rates[20:30], "linear": lab.rates[20:30] * Schedule.linear(steps).multipliers}
-    first = gradient(lab, start, fixed)
-    for look in alignment_looks(lab.config):
-        seen = {}
+    assert batches > 1
+    for look, number in itertools.product(alignment_looks(lab.config), range(batches)):
+        fixed, seen = lab.stream(0, "alignment/20").batch(number + 1), {}
+        first = gradient(lab, start, fixed)
         for trip, r in rates.items():
             state = advanced(lab, start, look, rates=r[:look])
             training = lab.stream(0).batch(20 + look + 1)
             seen[trip] = gradient(lab, state, fixed), gradient(lab, state, training)
-            row = tables["alignment"].query("trip == @trip and trip_step == @look").iloc[0]
+            row = tables["alignment"].query("trip == @trip and trip_step == @look and fixed_batch == @number").iloc[0]
             assert row["fixed_cosine"] == pytest.approx(cosine(seen[trip][0], first), abs=1e-5)
             assert row["different_batches_cosine"] == pytest.approx(cosine(*seen[trip]), abs=1e-5)
             assert row["fixed_norm"] == pytest.approx(float(seen[trip][0].norm()), rel=1e-5)
             assert row["training_norm"] == pytest.approx(float(seen[trip][1].norm()), rel=1e-5)
-        between = tables["between_trips"].set_index("trip_step").loc[look]
+        between = tables["between_trips"].set_index(["trip_step", "fixed_batch"]).loc[(look, number)]
         assert between["fixed_cosine"] == pytest.approx(cosine(seen["constant"][0], seen["linear"][0]), abs=1e-5)
         assert between["training_cosine"] == pytest.approx(cosine(seen["constant"][1], seen["linear"][1]), abs=1e-5)
 
@@ -56,7 +59,8 @@ def test_a_trip_that_diverges_is_rows_that_say_so(tmp_path):
     wild.optimizer = Optimizer(0.99, 0.9)
     tables = alignment.measure(wild, initial_state(wild.model()), 0)
     along, looks = tables["alignment"], alignment_looks(wild.config)
-    assert len(along) == 2 * len(looks)
+    batches = wild.config.alignment.fixed_batches
+    assert len(along) == 2 * batches * len(looks)
     assert along.query("trip == 'constant'")["diverged"].iloc[-1]
     assert along.loc[along["diverged"], "fixed_loss"].isna().all()
-    assert len(tables["between_trips"]) < len(looks)
+    assert len(tables["between_trips"]) < batches * len(looks)

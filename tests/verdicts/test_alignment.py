@@ -1,6 +1,7 @@
 """Verdicts on the gradients of a fixed batch, on tables whose answer is known."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from verdict_tables import LATE, SEEDS, alignment, batch_losses, config
 
@@ -61,6 +62,16 @@ def test_the_first_look_is_no_evidence_of_a_direction():
     """The cosine at step 0 is 1 by definition."""
     along = alignment(cosine=0.3)["alignment"]
     assert judge_of.shares_aligned(along, 0.5).to_numpy() == pytest.approx(0.0)
+
+
+def test_fixed_batches_of_one_point_are_one_value():
+    """The seed is the unit: more batches at a point make its mean better known, and do not count as more."""
+    first = alignment(cosine=0.6)
+    second = alignment(cosine=0.4)
+    tables = {name: pd.concat([first[name], second[name].assign(fixed_batch=1)]) for name in first}
+    row = judged(tables)["fixed_gradient_direction"]
+    assert row.interval.value == pytest.approx(0.5)
+    assert row.n == len(SEEDS)
 
 
 def test_cosines_of_opposite_sign_cancel():

@@ -157,6 +157,7 @@ class Alignment:
 
     steps: int = between(1, MOST_STEPS)
     every: int = between(1, MOST_STEPS)  # steps between looks
+    fixed_batches: int = between(1, 1000)  # whose gradients are followed, at each branch point
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Gradients of a fixed batch along side trips (Fig. 7)."""
+"""Gradients of fixed batches along side trips (Fig. 7)."""
 
 from __future__ import annotations
 
@@ -65,10 +65,12 @@ class _Trip:
         restore(self.state, self._copy)
         return loss_and_gradient(self._copy.train(), batch, self._lab.optimizer.precision)
 
-    def training_batch(self) -> Batch:
-        """The batch that the next step takes, or this process' part of it."""
+    def training_gradient(self) -> tuple[float, Gradient]:
+        """Mean loss and gradient of the batch that the next step takes."""
         assert self.state is not None
-        return self._stream.batch(self.state.step + 1, ranks().part)
+        found = self.gradient(self._stream.batch(self.state.step + 1, ranks().part))
+        self._lab.report(1)
+        return found
 
 
 def loss_and_gradient(model: nn.Module, batch: Batch, precision: str) -> tuple[float, Gradient]:
@@ -83,45 +85,49 @@ def loss_and_gradient(model: nn.Module, batch: Batch, precision: str) -> tuple[f
 def measure(lab: Lab, start: TrainState, seed: int) -> dict[str, pd.DataFrame]:
     """Follow a constant and a linearly decaying trip from one branch point, side by side.
 
-    Gradients are compared as they are taken; none but the first is kept.
+    Gradients are compared as they are taken; none but the first of each fixed batch is kept.
 
     Returns
     -------
     alignment : DataFrame
-        seed, branch, trip (constant, linear), trip_step, fixed_cosine (of the fixed batch's gradient with
-        its first value), different_batches_cosine (fixed with training batch, same weights), fixed_norm,
-        training_norm, fixed_loss, training_loss, diverged (the measures are then empty).
+        seed, branch, trip (constant, linear), trip_step, fixed_batch (its number, from 0), fixed_cosine (of the fixed
+        batch's gradient with its first value), different_batches_cosine (fixed with training batch, same weights),
+        fixed_norm, training_norm, fixed_loss, training_loss, diverged (the measures are then empty).
     between_trips : DataFrame
-        seed, branch, trip_step, fixed_cosine, training_cosine: between the two trips at equal step.
+        seed, branch, trip_step, fixed_batch, fixed_cosine, training_cosine: between the two trips at equal step.
     """
     steps = lab.config.alignment.steps
     rates = lab.rates[start.step : start.step + steps]
     decayed = rates * Schedule.linear(steps).multipliers
     trips = {name: _Trip(lab, start, seed, r.tolist()) for name, r in ((CONSTANT, rates), (LINEAR, decayed))}
-    fixed = lab.stream(seed, f"alignment/{start.step}").batch(1, ranks().part)
-    first: Gradient | None = None
+    stream = lab.stream(seed, f"alignment/{start.step}")
+    fixed = [stream.batch(number + 1, ranks().part) for number in range(lab.config.alignment.fixed_batches)]
+    firsts: dict[int, Gradient] = {}
     along: list[tuple[object, ...]] = []
     between: list[tuple[object, ...]] = []
     for step in alignment_looks(lab.config):
-        seen: list[tuple[Gradient, Gradient]] = []
-        for name, trip in trips.items():
+        for trip in trips.values():
             trip.advance_to(step)
-            if trip.state is None:
-                along.append((seed, start.step, name, step, *[math.nan] * len(MEASURED), True))
-                continue
-            fixed_loss, mine = trip.gradient(fixed)
-            training_loss, training = trip.gradient(trip.training_batch())
-            lab.report(2)
-            first = mine if first is None else first
-            angles = cosine(mine, first), cosine(mine, training)
-            row = (*angles, norm(mine), norm(training), fixed_loss, training_loss, False)
-            along.append((seed, start.step, name, step, *row))
-            seen.append((mine, training))
-        if len(seen) == len(trips):
-            (one, one_training), (other, other_training) = seen
-            between.append((seed, start.step, step, cosine(one, other), cosine(one_training, other_training)))
-    columns = ["seed", "branch", "trip_step", "fixed_cosine", "training_cosine"]
+        training = {name: trip.training_gradient() for name, trip in trips.items() if trip.state is not None}
+        for number, batch in enumerate(fixed):
+            seen: list[Gradient] = []
+            for name, trip in trips.items():
+                if trip.state is None:
+                    along.append((seed, start.step, name, step, number, *[math.nan] * len(MEASURED), True))
+                    continue
+                fixed_loss, mine = trip.gradient(batch)
+                training_loss, theirs = training[name]
+                angles = cosine(mine, firsts.setdefault(number, mine)), cosine(mine, theirs)
+                row = (*angles, norm(mine), norm(theirs), fixed_loss, training_loss, False)
+                along.append((seed, start.step, name, step, number, *row))
+                seen.append(mine)
+                lab.report(1)
+            if len(seen) == len(trips):
+                angles = cosine(*seen), cosine(*(gradient for _, gradient in training.values()))
+                between.append((seed, start.step, step, number, *angles))
+    keys = ["seed", "branch", "trip", "trip_step", "fixed_batch"]
+    columns = ["seed", "branch", "trip_step", "fixed_batch", "fixed_cosine", "training_cosine"]
     return {
-        "alignment": pd.DataFrame(along, columns=["seed", "branch", "trip", "trip_step", *MEASURED, "diverged"]),
+        "alignment": pd.DataFrame(along, columns=[*keys, *MEASURED, "diverged"]),
         "between_trips": pd.DataFrame(between, columns=columns),
     }

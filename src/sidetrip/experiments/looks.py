@@ -14,7 +14,7 @@ def alignment_looks(config: Config) -> list[int]:
 
 def alignment_cost(config: Config, point: BranchPoint) -> float:
     """Forward and backward passes of one branch point."""
-    return 2 * (config.alignment.steps + 2 * len(alignment_looks(config)))
+    return 2 * (config.alignment.steps + (1 + config.alignment.fixed_batches) * len(alignment_looks(config)))
 
 
 def divergence_cost(config: Config, point: BranchPoint) -> float:

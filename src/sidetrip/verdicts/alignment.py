@@ -16,7 +16,7 @@ NAMES = ("fixed_gradient_norm", "fixed_gradient_direction", "trips_aligned", "ba
 
 
 def norm_changes(along: Table) -> pd.Series:
-    """Log of the gradient norm's mean over the second half of a trip ÷ over the first; by seed, branch, trip."""
+    """Log of the gradient norm's mean over the second half of a trip ÷ over the first; by point, trip, fixed batch."""
 
     def change(curve: Table) -> float:
         middle = curve["trip_step"].max() / 2
@@ -25,7 +25,7 @@ def norm_changes(along: Table) -> pd.Series:
         )
         return float(np.log(second / first))
 
-    return along.groupby([*POINT, "trip"])[["trip_step", "fixed_norm"]].apply(change)
+    return along.groupby([*POINT, "trip", "fixed_batch"])[["trip_step", "fixed_norm"]].apply(change)
 
 
 def shares_aligned(along: Table, least: float) -> pd.Series:
@@ -35,9 +35,9 @@ def shares_aligned(along: Table, least: float) -> pd.Series:
 
 
 def between_minus_first(tables: Tables) -> pd.Series:
-    """Cosine of the fixed batch's gradients between the trips at equal step − cosine with the first gradient.
+    """Cosine of a fixed batch's gradients between the trips at equal step − cosine with the first gradient.
 
-    Mean over the looks after the first and over the constant and the linear trip; by seed and branch point.
+    Mean over fixed batches, the looks after the first, the constant and the linear trip; by seed and branch point.
     """
     between = tables["between_trips"].query("trip_step > 0").groupby(POINT)["fixed_cosine"].mean()
     first = tables["alignment"].query("trip_step > 0").groupby(POINT)["fixed_cosine"].mean()
