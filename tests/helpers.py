@@ -1,10 +1,14 @@
 """A small working place of random pictures, so that training tests take no data from disk."""
 
+import json
+import os
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from sidetrip.config import Config, resolve
 from sidetrip.data.packed import (
@@ -26,10 +30,25 @@ from sidetrip.files import UnitFolders, sealing
 
 def smoke_config(**changes) -> Config:
     """The smoke variant, with some of its values changed (dotted keys)."""
-    params = OmegaConf.load("params.yaml")
-    for key, value in changes.items():
+    here = tuple(item for item in os.environ.items() if item[0].startswith("SIDETRIP_"))
+    return deepcopy(_smoke_config(json.dumps(changes), here))
+
+
+# Tests ask a thousand times for some hundred configurations, and each takes tenths of a second.
+@cache
+def _smoke_config(changes: str, environment: tuple[tuple[str, str], ...]) -> Config:
+    params = _smoke_params().copy()
+    for key, value in json.loads(changes).items():
         OmegaConf.update(params, f"variants.smoke.{key}", value, force_add=True)
     return resolve(params, "smoke")
+
+
+@cache
+def _smoke_params() -> DictConfig:
+    """Of params.yaml what the smoke variant needs."""
+    whole = OmegaConf.load(Path(__file__).parents[1] / "params.yaml")
+    smoke = {"smoke": whole.variants.smoke}
+    return OmegaConf.create({"active": ["smoke"], "runtime": whole.runtime, "base": whole.base, "variants": smoke})
 
 
 def random_pictures(n: int, seed: int, side: int = 14) -> Pictures:
