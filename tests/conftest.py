@@ -32,7 +32,8 @@ torch.set_num_threads(1)  # small work, on a machine that runs other tests: thre
 def lab(tmp_path_factory) -> Lab:
     """A lab on random pictures, in a process that computes as a worker does."""
     make_deterministic("fp32")
-    return random_lab(tmp_path_factory.mktemp("runs"), smoke_config())
+    # Where one own batch is enough for a pipeline that runs, two are needed to tell them apart.
+    return random_lab(tmp_path_factory.mktemp("runs"), smoke_config(**{"single_step.own_batches": 2}))
 
 
 @pytest.fixture(scope="session")

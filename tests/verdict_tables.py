@@ -59,10 +59,10 @@ def single_step(own_drop=0.6, held_drop=0.02, size_effect=True) -> tuple[pd.Data
     """Own losses are parabolas with their lowest point at 1, held-out ones at 0.25, around a start of 1."""
     curves, curvatures = [], []
     for seed, branch in POINTS:
-        for size in (8, 16, 64):
+        for size in (8, 16, 32):
             for own_batch in (0, 1):
-                own = own_drop * (1 - 0.01 * seed) * (0.5 if size_effect and size == 64 else 1.0)
-                held = held_drop * (1 + 0.02 * seed) * (4.0 if size_effect and size == 64 else 1.0)
+                own = own_drop * (1 - 0.01 * seed) * (0.5 if size_effect and size == 32 else 1.0)
+                held = held_drop * (1 + 0.02 * seed) * (4.0 if size_effect and size == 32 else 1.0)
                 key = (seed, branch, size, own_batch, "gradient", "batch")
                 for x in np.linspace(0, 2, 9):
                     curves.append((*key, "wide", x, "own", 0, 1 - own * (2 * x - x**2)))

@@ -103,7 +103,7 @@ OUT_OF_RANGE = [
     (
         "burn_in.batch_size",
         15,
-        "single_step.batch_sizes = [8, 16, 64]: burn_in.batch_size (15) is to be one of them: verdicts are taken there",
+        "single_step.batch_sizes = [8, 16, 32]: burn_in.batch_size (15) is to be one of them: verdicts are taken there",
     ),
     ("burn_in.rate", -0.1, "burn_in.rate = -0.1: use more than 0 and at most 100"),
     ("burn_in.rate", NAN, "burn_in.rate = nan: use more than 0 and at most 100"),
@@ -137,7 +137,7 @@ OUT_OF_RANGE = [
     (
         "single_step.batch_sizes",
         [16, 64_000],
-        "single_step.batch_sizes = 64000: 10 held-out and 2 own batches exceed the 60000 training pictures; lower one",
+        "single_step.batch_sizes = 64000: 10 held-out and 1 own batches exceed the 60000 training pictures; lower one",
     ),
     ("single_step.held_out_batches", 3, "single_step.held_out_batches = 3: use 10 to 10000"),
     ("single_step.points", 4, "single_step.points = 4: use 5 to 10000"),
@@ -546,7 +546,7 @@ def test_pictures_of_several_runs_that_cannot_be_read(place, pictures, monkeypat
         (
             "single_step.batch_sizes",
             [2],
-            "single_step.batch_sizes = 2: 10 held-out and 2 own batches exceed the 8 training pictures; lower one",
+            "single_step.batch_sizes = 2: 10 held-out and 1 own batches exceed the 8 training pictures; lower one",
         ),
         (
             "evaluation.recalibration_samples",

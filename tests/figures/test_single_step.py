@@ -55,7 +55,7 @@ def test_the_dip_of_the_held_out_batches_is_in_view():
 def test_figure_12_has_a_panel_for_each_branch_point_and_batch_size():
     figure = single_step.draw(all_tables(), config())["figure_12"]
     assert len(figure.axes) == 9
-    assert [axes.get_title() for axes in figure.axes[:3]] == ["batch 8", "batch 16", "batch 64"]
+    assert [axes.get_title() for axes in figure.axes[:3]] == ["batch 8", "batch 16", "batch 32"]
 
 
 def test_figure_13_shows_medians_and_quartiles():
@@ -68,7 +68,7 @@ def test_figure_13_shows_medians_and_quartiles():
     assert np.allclose(line.get_ydata(), drops.median())
     ends = np.array([segment[:, 1] for segment in bars.get_segments()])
     assert np.allclose(ends, np.stack([drops.quantile(0.25), drops.quantile(0.75)], axis=1))
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["8", "16", "64"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["8", "16", "32"]
 
 
 def test_a_loss_that_doubles_before_the_first_wide_step_is_drawn_over_small_steps():

@@ -90,7 +90,7 @@ def test_the_expansion_at_0_is_shown():
 
 def test_the_run_s_own_batch_size_is_judged():
     """The largest batch drops half as far; the run's is another one."""
-    usual, largest = judged(), judged(settings=config(**{"burn_in.batch_size": 64}))
+    usual, largest = judged(), judged(settings=config(**{"burn_in.batch_size": 32}))
     assert usual["single_step_gap"].interval.value == pytest.approx(0.02 / 0.6, rel=0.1)
     assert largest["single_step_gap"].interval.value == pytest.approx(8 * 0.02 / 0.6, rel=0.1)
     assert usual["batch_size_gap"].interval == largest["batch_size_gap"].interval  # of the smallest and the largest
@@ -117,7 +117,7 @@ def test_size_is_judged_without_a_ratio_and_in_two_parts():
     assert row.interval.value == pytest.approx(np.mean(own) - 10 * np.mean(held))
     assert f"own ÷ held-out drop {np.mean(own) / np.mean(held):.3g}, " in row.detail
     flat = judged(size_effect=False)["batch_size_gap"]
-    assert flat.part == "log10 ratio, batch 64 − batch 8"
+    assert flat.part == "log10 ratio, batch 32 − batch 8"
 
 
 def test_a_held_out_loss_that_no_step_lowers_is_not_measured():
