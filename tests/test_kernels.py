@@ -46,6 +46,21 @@ def test_linear_decay_is_swa(k):
     np.testing.assert_allclose(Schedule.linear(k).kernel().weights, Kernel.swa(k).weights, atol=1e-12)
 
 
+@given(kernels(), st.integers(0, 25))
+def test_until_a_step_the_schedule_is_the_same_and_then_ends(kernel, steps):
+    if steps > kernel.steps:
+        with pytest.raises(ValueError, match=f"steps 0 to {kernel.steps}, not {steps}"):
+            kernel.until(steps)
+        return
+    begun = kernel.until(steps)
+    assert begun.steps == steps
+    if steps:
+        np.testing.assert_allclose(
+            begun.schedule().multipliers, kernel.schedule().multipliers[:steps], atol=1e-12, rtol=0
+        )
+    np.testing.assert_array_equal(kernel.until(kernel.steps).weights, kernel.weights)
+
+
 @given(windows, st.floats(1e-5, 1.0))
 def test_table_1(k, newest):
     i = np.arange(1, k + 1)

@@ -40,9 +40,9 @@ def side_trips(gap=0.0, gain=0.1, spread=0.002, early_gap=0.0, diverged=False) -
                     add("none", window, "momentary", look, split, 1.0 + noise(spread, seed, branch, window, look))
             for method, windows in method_windows().items():
                 for window in windows:
-                    average = 1.0 - gain + noise(spread, seed, branch, window, 77)
-                    add(method, window, "average", 0, split, average)
                     for look in range(3 if window == max(WINDOWS) else 1):
+                        average = 1.0 - gain + noise(spread, seed, branch, window, look, 77)
+                        add(method, window, "average", look, split, average)
                         lost = diverged and (seed, branch, method, window) == (1, 20, "swa", 10)
                         trip = average - here + noise(spread, seed, branch, window, look, 5)
                         add(method, window, "trip", look, split, np.nan if lost else trip)

@@ -115,6 +115,20 @@ class Kernel:
         ages = np.arange(k - 1, -1, -1)
         return cls(np.r_[(1.0 - newest) ** k, newest * (1.0 - newest) ** ages])
 
+    def until(self, steps: int) -> Kernel:
+        """The average that the trip with the equivalent schedule stands for after its first `steps` steps.
+
+        Its schedule is the beginning of this kernel's: what the iterates after θ_steps weigh falls to θ_steps.
+
+        Raises
+        ------
+        ValueError
+            If the window has no such step.
+        """
+        if not 0 <= steps <= self.steps:
+            raise ValueError(f"the window has steps 0 to {self.steps}, not {steps}")
+        return self if steps == self.steps else Kernel(np.r_[self.weights[:steps], self.weights[steps:].sum()])
+
     def schedule(self) -> Schedule:
         """The equivalent schedule: tail sums s_i = Σ_{j >= i} w_j, i = 1..k.
 

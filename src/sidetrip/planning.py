@@ -93,9 +93,9 @@ def work_of(config: Config) -> dict[str, Callable[[Any], Work]]:
     validated = evaluation - config.evaluation.train_samples
     batch, snapshots, compared = burn_in.batch_size, burn_in.snapshot_every, cases(config)
     on_batches = config.evaluation.train_samples // batch * batch
-    averages = len(compared) + len(controls(config))
-    trips = sum(len(looks(config, case)) for case in compared)
-    scored = (len(looks(config)) + trips + averages) * evaluation + averages * on_batches
+    wrong = len(controls(config))
+    looked_at = sum(len(looks(config, case)) for case in compared)
+    scored = (len(looks(config)) + 2 * looked_at + wrong) * evaluation + (len(compared) + wrong) * on_batches
     window = len(looks(config)) * evaluation + len(widest(compared)) * (evaluation + on_batches)
     gradients = config.alignment.steps + (1 + config.alignment.fixed_batches) * len(alignment_looks(config))
     lines = 2 * config.fixed_batch.points * (config.fixed_batch.steps + 1)

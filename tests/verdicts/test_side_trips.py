@@ -165,6 +165,23 @@ def test_scores_by_hand():
     assert here["fall"] == pytest.approx(1.0 - looks.mean())
 
 
+def test_what_average_and_trip_share_at_a_look_is_no_noise_of_their_difference():
+    """They take the same batches: what one look has by chance, both have."""
+    table = side_trips(spread=0.0, gap=0.02, gain=0.1)
+    table["loss"] += 0.5 * table["look"] * (table["kernel"] != "none")
+    scores = scores_of.of_score(scores_of.compared(table, "swa", 10), "loss", "train")
+    assert scores["gap"].to_numpy() == pytest.approx(0.02 * np.isin(scores.index.get_level_values("branch"), LATE))
+    assert scores["average"].to_numpy() == pytest.approx(0.9 + 0.5)
+
+
+def test_an_average_that_is_looked_at_once_is_held_against_that_look():
+    """As negative controls are."""
+    table = side_trips(spread=0.0, gain=0.1)
+    table.loc[(table["model"] == "trip") & (table["look"] > 0), "loss"] += 1.0
+    scores = scores_of.of_score(scores_of.compared(table, "ema", 10, "ema_reversed"), "loss", "train")
+    assert scores["gap"].to_numpy() == pytest.approx(0.0)
+
+
 def test_the_regime_by_hand():
     table = side_trips(spread=0.0, gain=0.1)
     table.loc[(table["kernel"] == "none") & (table["window_steps"] == 0), "loss"] = 1.02

@@ -114,7 +114,7 @@ class SideTrips:
     two_point_windows: list[int] = numbers(Number(1, MOST_STEPS))  # also where divergence looks
     ema_steps: int = between(1, MOST_STEPS)  # steps of the EMA trips
     ema_newest: float = above(0, 1)  # δ, weight of the newest iterate
-    # Scores of momentary models and of trips are means over so many looks near the end of their widest windows.
+    # Scores of momentary models, averages and trips are means over so many looks near the end of their widest windows.
     looks: int = between(1, 1000)
     look_every: int = between(1, MOST_STEPS)  # steps between them
     every: int = between(1, MOST_STEPS)  # steps between starts of running averages along the main trajectory

@@ -75,7 +75,7 @@ class Look:
 
 
 def looks(config: Config, case: Case | None = None) -> list[Look]:
-    """When the trip of a case is scored; without one, when the main trajectory is, the branch point included.
+    """When trip and average of a case are scored; without one, when the main trajectory is, the branch point included.
 
     One iterate is noise: where a window is the widest of its method, its score is the mean over the last few looks.
     """

@@ -6,7 +6,7 @@ import pandas as pd
 
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.training import Observer, advance, each_step
-from sidetrip.experiments.cases import Stretch, cases, looks, stretch_steps, widest
+from sidetrip.experiments.cases import Look, Stretch, cases, looks, stretch_steps, widest
 from sidetrip.experiments.side_trips import BATCHES, MOMENTARY, Scores, Watched
 
 
@@ -19,7 +19,8 @@ def measure(lab: Lab, stretch: Stretch) -> dict[str, pd.DataFrame]:
         seed, step, kernel ("none" for momentary), window_steps (that of the average), split, loss, accuracy.
     """
     (start,) = lab.replay(stretch.seed, stretch.starts[:1])
-    averaged, looked_at = widest(cases(lab.config)), looks(lab.config)
+    averaged = [(case, Look(case.window, 0, case.window)) for case in widest(cases(lab.config))]
+    looked_at = looks(lab.config)
     scores = [Scores(lab, stretch.seed, start, first) for first in stretch.starts]
     observers: list[Observer] = [Watched(each.branch, averaged, looked_at, each) for each in scores]
     rates = lab.rates[start.step : start.step + stretch_steps(lab.config, stretch)].tolist()

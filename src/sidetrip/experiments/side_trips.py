@@ -91,28 +91,28 @@ class Watched:
     ----------
     start : int
         Step that the windows begin with.
-    averaged : list of Case
-        What to average.
+    averaged : iterable of (Case, Look)
+        What to average, and up to where.
     looked_at : iterable of Look
         When to score the run itself.
     scores : Scores
         Takes what is found.
     finished : callable
-        Of a case and the weights of its average, once it is scored.
+        Of a case and the weights of its average over the whole window, once it is scored.
     """
 
     def __init__(
         self,
         start: int,
-        averaged: list[Case],
+        averaged: Iterable[tuple[Case, Look]],
         looked_at: Iterable[Look],
         scores: Scores,
         finished: Callable[[Case, Tensors], None] = lambda case, weights: None,
     ) -> None:
         self._start, self._scores, self._finished = start, scores, finished
-        self._cases = {id(case.kernel): case for case in averaged}
         self._upcoming = _by_step(looked_at)
-        self._bank = AverageBank([RunningAverage(case.kernel, start) for case in averaged], self._score_average)
+        self._averages = [(RunningAverage(case.kernel.until(look.step), start), case, look) for case, look in averaged]
+        self._bank = AverageBank([average for average, _, _ in self._averages], self._score_average)
 
     def __call__(self, position: Position) -> None:
         """Take in a position; those before the start and after the windows are not its own."""
@@ -122,10 +122,12 @@ class Watched:
             self._scores.add("none", look.window, MOMENTARY, position.weights, look.number)
 
     def _score_average(self, position: Position, average: RunningAverage) -> None:
-        case, weights = self._cases[id(average.kernel)], average.weights()
-        self._scores.add(case.name, case.window, AVERAGE, weights)
-        self._scores.add_on_batches(case.name, case.window, AVERAGE, weights)
-        self._finished(case, weights)
+        ((case, look),) = [(case, look) for each, case, look in self._averages if each is average]
+        weights = average.weights()
+        self._scores.add(case.name, case.window, AVERAGE, weights, look.number)
+        if look.number == 0:
+            self._scores.add_on_batches(case.name, case.window, AVERAGE, weights)
+            self._finished(case, weights)
 
 
 def _by_step(looked_at: Iterable[Look]) -> dict[int, list[Look]]:
@@ -145,8 +147,9 @@ def measure(lab: Lab, start: TrainState, seed: int) -> dict[str, pd.DataFrame]:
     -------
     side_trips : DataFrame
         seed, branch, kernel, window_steps, model (momentary, average, trip), look (0 at the end of the window, then
-        further before it), split (train, validation; batches for averages), loss, accuracy, diverged. Momentary rows
-        have the kernel "none", that of the branch point itself the window 0; negative controls have an average alone.
+        further before it), split (train, validation; batches for averages), loss, accuracy, diverged. The average of
+        an earlier look is the one that the trip stands for there (`Kernel.until`). Momentary rows have the kernel
+        "none", that of the branch point itself the window 0; negative controls have an average alone, at look 0.
     distances : DataFrame
         seed, branch, kernel, window_steps, average_to_trip, average_to_start, trip_to_start:
         Euclidean, over the weights; a negative control's trip is that of the true kernel.
@@ -161,7 +164,8 @@ def measure(lab: Lab, start: TrainState, seed: int) -> dict[str, pd.DataFrame]:
     def keep(case: Case, weights: Tensors) -> None:
         averages[case.name, case.window] = with_weights(start, weights)
 
-    averaged = [*compared, *itertools.chain(*false.values())]
+    averaged = [(case, look) for case in compared for look in looks(lab.config, case)]
+    averaged += [(control, Look(control.window, 0, control.window)) for control in itertools.chain(*false.values())]
     main = Watched(start.step, averaged, looks(lab.config), scores, keep)
     rates = lab.rates[start.step : start.step + max(case.window for case in compared)].tolist()
     advance(lab.model(), start, lab.stream(seed), rates, lab.optimizer, [main, each_step(lab.report)])
