@@ -11,6 +11,7 @@ import yaml
 from omegaconf import DictConfig
 
 from sidetrip.config import Config, ConfigError, active_variants, load_params, resolve, save_config
+from sidetrip.config.known import SOURCES
 from sidetrip.data.folders import check_root
 from sidetrip.engine.models import is_model
 from sidetrip.files import FileError
@@ -20,7 +21,7 @@ from sidetrip.runtime.devices import rank_devices, resolve_device
 def check_pictures(config: Config) -> None:
     """Refuse a `data.root` that does not do, unless nothing is to be read from there."""
     try:
-        if config.data.source != "embedded":
+        if SOURCES[config.data.source].root:
             check_root(config.data)
     except ConfigError:
         if not is_packed(config):

@@ -11,14 +11,17 @@ from sidetrip.benchmark import __main__ as benchmark
 from sidetrip.benchmark import comparison, stock
 from sidetrip.benchmark.comparison import stock_comparison
 from sidetrip.benchmark.input import SIZES, prepare
-from sidetrip.benchmark.profile import PARTS, seconds_by_part
+from sidetrip.benchmark.profile import PARTS, first_of_each_kind, seconds_by_part
 from sidetrip.benchmark.table import Row, markdown
 from sidetrip.benchmark.timing import interleaved, ratio
 from sidetrip.engine.training import Position, advance
+from sidetrip.engine.units import Run
 from sidetrip.experiments import side_trips
 from sidetrip.experiments.cases import cases, controls
+from sidetrip.experiments.cool_downs import CoolDown, units
 from sidetrip.experiments.evaluator import evaluator
 from sidetrip.measure.averaging import RunningAverage
+from sidetrip.runtime.experiment import Experiment
 
 CPU = torch.device("cpu")
 
@@ -90,6 +93,20 @@ def test_no_second_of_a_profile_counts_twice(work):
     assert parts["other"] >= 0
     assert all(parts[part] > 0 for part in ("data", "forward", "backward", "optimizer", "evaluation"))
     assert parts["averaging"] == parts["input and output"] == 0
+
+
+def test_a_profile_weighs_kinds_of_units_by_their_own_work():
+    """A run and its cool-downs, and cool-downs as long as their windows."""
+    config = smoke_config()
+
+    def cost(config, unit):
+        return 2.0 if isinstance(unit, Run) else 1.0 + unit.begin
+
+    ((run, once), (down, times)) = first_of_each_kind(Experiment("forecast", units, cost), config)
+    assert (run, once) == (Run(config.seeds[0]), 1.0)
+    begins = config.forecast.begins
+    assert down == CoolDown(config.seeds[0], begins[0])
+    assert times == pytest.approx(len(config.seeds) * sum(1 + begin for begin in begins) / (1 + begins[0]))
 
 
 def test_rounds_are_interleaved_and_ratios_paired():

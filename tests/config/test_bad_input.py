@@ -423,9 +423,13 @@ BAD_PICTURES = [
     (
         "configure",
         shutil.rmtree,
-        "data.root = pictures: no such folder; put <split>/<class>/ folders of pictures there",
+        "data.root = pictures: no such folder; name the folder that holds <split>/<class>/ folders of pictures",
     ),
-    ("configure", replace_by_file, "data.root = pictures: a file; name the folder that holds <split>/<class>/ folders"),
+    (
+        "configure",
+        replace_by_file,
+        "data.root = pictures: a file; name the folder that holds <split>/<class>/ folders of pictures",
+    ),
     (
         "prepare_data",
         lambda p: (p / "train").rename(p / "training"),
@@ -638,7 +642,7 @@ def test_labels_that_name_no_class(place):
     place.change()
     small_sheets(place.folder, 24, highest=11)
     place.refuses(
-        "fashion_mnist, training split: 4 of 24 labels are outside 0 to 9; restore the original files", "prepare_data"
+        "fashion_mnist, training split: 4 of 24 labels are outside 0 to 9; mend or restore its files", "prepare_data"
     )
 
 
@@ -701,7 +705,7 @@ def test_a_download_that_arrives_corrupted(place, downloads, monkeypatch):
 def test_a_file_where_downloads_should_go(place, downloads):
     downloads.parent.mkdir()
     downloads.write_text("not a folder", encoding="utf-8")
-    place.refuses("data.root = scratch/downloads: a file; name the folder that downloads go to")
+    place.refuses("data.root = scratch/downloads: a file; name the folder that takes downloads")
 
 
 # The machine and the command line

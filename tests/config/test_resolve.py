@@ -98,8 +98,8 @@ def test_a_flipped_bit_in_the_written_settings_is_found(tmp_path):
 
 
 def test_a_variant_overrides_base_key_by_key():
-    config = resolve(changed("burn_in", {"steps": 50, "snapshot_every": 15}), "smoke")
-    assert (config.burn_in.steps, config.burn_in.batch_size) == (50, PARAMS.base.burn_in.batch_size)
+    config = resolve(changed("burn_in", {"steps": 50, "batch_size": 16, "snapshot_every": 15}), "smoke")
+    assert (config.burn_in.steps, config.burn_in.rate) == (50, PARAMS.base.burn_in.rate)
 
 
 def test_a_list_replaces_the_list_of_base():

@@ -598,5 +598,6 @@ def test_a_missing_root_is_named_as_it_is_looked_for(tmp_path, monkeypatch):
     with pytest.raises(ConfigError) as error:
         check_root(data("~/pictures"))
     assert str(error.value) == (
-        f"data.root = ~/pictures: no such folder ({tmp_path}/pictures); put <split>/<class>/ folders of pictures there"
+        f"data.root = ~/pictures: no such folder ({tmp_path}/pictures); "
+        "name the folder that holds <split>/<class>/ folders of pictures"
     )

@@ -73,7 +73,7 @@ def group(tmp_path_factory) -> Group:
 
 
 def check_run(group: Group, case: str) -> None:
-    """100 steps with augmentation, BatchNorm, momentum and weight decay against the same on one process."""
+    """Steps with augmentation, BatchNorm, momentum and weight decay against the same on one process."""
     state, losses = parallel_units.trained(group.lab, getattr(torch, case))
     save_state(state, group.folder / f"alone_{case}")
     alone, together = load_file(group.folder / f"alone_{case}"), load_file(group.ends(case)[0])
@@ -295,7 +295,7 @@ def wait_for_save(process: psutil.Popen, root: Path, step: int, but: str = "") -
         time.sleep(0.01)
 
 
-STEPS = "burn_in.steps=180"
+STEPS = "burn_in.steps=120"
 
 
 @pytest.fixture(scope="module")

@@ -208,7 +208,7 @@ from pathlib import Path
 def units(number):
     import hashlib
     import torch
-    import test_randomness_in_networks as here
+    import test_randomness as here
     from helpers import random_lab, smoke_config
     from sidetrip.runtime.units import Worker, become
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -11,11 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import yaml
 
 from sidetrip.runtime import arithmetic
 
 ROOT = Path(__file__).parents[2]
-ACTIVE = "active:\n- fashion_mnist\n- fashion_mnist_cosine\n"
+ACTIVE = re.compile(r"^active:\n(- .*\n)+", re.MULTILINE)
 RESULTS = ("runs", "reports", "dvc.lock")
 
 
@@ -41,11 +43,25 @@ def clone(folder: Path, *changes: tuple[str, str]) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
     params = (folder / "params.yaml").read_text(encoding="utf-8")
-    for old, new in ((ACTIVE, "active: [smoke]\n"), *changes):
+    params, found = ACTIVE.subn("active: [smoke]\n", params)
+    assert found == 1
+    for old, new in changes:
         assert old in params
         params = params.replace(old, new)
     (folder / "params.yaml").write_text(params, encoding="utf-8")
     subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
+    return folder
+
+
+def undo(folder: Path, *names: str) -> Path:
+    """Make a finished pipeline one in which some stages are still to run, and nothing knows their results."""
+    lock = folder / "dvc.lock"
+    content = yaml.safe_load(lock.read_text(encoding="utf-8"))
+    for name in names:
+        del content["stages"][f"{name}@smoke"]
+        shutil.rmtree(folder / "runs" / "smoke" / name)
+    lock.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    shutil.rmtree(folder / ".dvc" / "cache" / "runs")
     return folder
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from helpers import smoke_config
 from smoke import compare, dvc, end, environment, start, wait_until
 from torture import STAGES
 
 from sidetrip.config import load_params, resolve
 from sidetrip.planning import storage
+from sidetrip.runtime.experiment import experiments
 
 CLUSTER = {"SIDETRIP_EXECUTOR": "dask", "SIDETRIP_DASK_SCHEDULER_FILE": "scheduler.json"}
 
@@ -46,15 +48,25 @@ def kill_in_the_middle(stage: psutil.Popen, units: Path, victim: psutil.Process)
         process.kill()
 
 
+def one_of_each_kind() -> list[str]:
+    """The last stage of each kind of unit, in the pipeline's order: how a unit travels depends on its kind alone."""
+    config, last = smoke_config(), {}
+    for experiment in experiments():
+        last[frozenset(map(type, experiment.units(config)))] = experiment.name
+    return sorted(last.values(), key=STAGES.index)
+
+
 def test_a_cluster_that_loses_a_worker_gives_the_same_bytes(done, copy):
-    """Every stage that has work for a cluster, on two workers until one is killed during `side_trips`."""
+    """A stage of each kind of unit on two workers, until one is killed during `alignment`, of branch points."""
     with workers(copy, 2) as (first, _):
         configured = dvc(copy, "repro", "--force", "--single-item", "configure@smoke", **CLUSTER)
         assert configured.returncode == 0, configured.stderr
-        for name in STAGES[1:]:  # prepare_data has one unit and runs it itself
+        stages = one_of_each_kind()
+        assert "alignment" in stages
+        for name in stages:
             shutil.rmtree(copy / "runs" / "smoke" / name)
             stage = start(copy, name, **CLUSTER)
-            if name == "side_trips":
+            if name == "alignment":
                 kill_in_the_middle(stage, copy / "scratch" / "smoke" / name, psutil.Process(first.pid))
             status, stderr = end(stage)
             assert status == 0, stderr

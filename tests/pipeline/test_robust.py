@@ -10,17 +10,19 @@ from pathlib import Path
 
 import psutil
 import pytest
-from smoke import RESULTS, ROOT, clone, compare, digests, dvc, end, said, start, wait_until
+from smoke import RESULTS, ROOT, compare, digests, dvc, end, said, start, undo, wait_until
 from torture import LOCK, WORKERS, disturb
 
 from sidetrip.files import SUMS
 
 STRIKES, LOCKS = 5, 2
+SEVERAL = "fixed_batch"  # a short stage of several units
+STRUCK = ("burn_in", "divergence", "quadratic")  # saves on the way, units in parts, no network; the torture takes all
 
 
-def undisturbed(folder: Path) -> Path:
+def repeated(folder: Path) -> Path:
     """As the runs that are killed, without the kills."""
-    assert dvc(clone(folder), "repro", SIDETRIP_WORKERS=WORKERS).returncode == 0
+    assert dvc(folder, "repro", SIDETRIP_WORKERS=WORKERS).returncode == 0
     return folder
 
 
@@ -28,14 +30,16 @@ def test_interruptions_another_folder_and_more_workers_change_nothing(done, tmp_
     """Of dvc, stages and workers, and of dvc as it writes dvc.lock, in every way; `done` had one worker a stage."""
     seed = random.randrange(2**32)
     random.seed(seed)
-    differing, struck = disturb(done, tmp_path, STRIKES, LOCKS, seconds=2.0)
+
+    def fresh(round_: int) -> Path:
+        return undo(Path(shutil.copytree(done, tmp_path / f"disturbed_{round_}", symlinks=True)), *STRUCK)
+
+    differing, struck = disturb(done, fresh, STRUCK, STRIKES, LOCKS, seconds=2.0)
     assert sum(times for (victim, _), times in struck.items() if victim == LOCK) >= LOCKS
-    assert differing == [], (
-        f"seed {seed}; without any kill, these differ: {compare(done, undisturbed(tmp_path / 'undisturbed'))}"
-    )
+    assert differing == [], f"seed {seed}; without any kill, these differ: {compare(done, repeated(fresh(-1)))}"
 
 
-@pytest.mark.parametrize(("name", "size"), [("burn_in", 4_000), ("side_trips", 2_000), ("report", 4_000)])
+@pytest.mark.parametrize(("name", "size"), [("burn_in", 4_000), (SEVERAL, 2_000), ("report", 4_000)])
 def test_a_full_disk_is_one_line_and_a_rerun_completes(done, copy, name, size):
     before = digests(copy, *RESULTS)
     status, stderr = end(start(copy, name, file_size=size))
@@ -73,7 +77,7 @@ def test_a_second_writer_is_refused_while_the_first_runs(copy, monkeypatch, caps
 
 
 def test_workers_end_with_their_stage(copy):
-    stage = start(copy, "side_trips", SIDETRIP_WORKERS="2")
+    stage = start(copy, SEVERAL, SIDETRIP_WORKERS="2")
     wait_until(lambda: len(stage.children(recursive=True)) >= 2, stage)
     workers = stage.children(recursive=True)
     stage.kill()
@@ -82,27 +86,31 @@ def test_workers_end_with_their_stage(copy):
     assert alive == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_one_signal_ends_a_stage_and_its_workers_and_loses_nothing(copy, number):
+def test_one_signal_ends_a_stage_and_its_workers_and_loses_nothing(copy):
     before = digests(copy, *RESULTS)
-    stage = start(copy, "side_trips", SIDETRIP_WORKERS="2")
-    wait_until(lambda: list((copy / "scratch" / "smoke" / "side_trips").glob("*/unit_0000?")), stage)
-    workers = stage.children(recursive=True)
-    for process in [stage, *workers] if number == signal.SIGINT else [stage]:  # a Ctrl-C goes to all in the terminal
-        with suppress(psutil.NoSuchProcess):  # it has ended with its stage
-            process.send_signal(number)
-    _, stderr = stage.communicate(timeout=2)
-    assert stage.returncode == 128 + number
-    _, alive = psutil.wait_procs(workers, timeout=2)
-    assert alive == []
-    (line,) = said(stderr)
-    name = signal.Signals(number).name
-    assert line == (
-        f"sidetrip: stage side_trips was stopped by {name}; what is finished is kept, run the same command to go on"
-    )
-    assert "Traceback" not in stderr
-    assert "warn" not in stderr
-    assert end(start(copy, "side_trips"))[0] == 0
+    units = copy / "scratch" / "smoke" / SEVERAL
+    for number in (signal.SIGINT, signal.SIGTERM):
+        kept = set(units.glob("*/unit_0000?"))
+        stage = start(copy, SEVERAL, SIDETRIP_WORKERS="2")
+        wait_until(lambda kept=kept: set(units.glob("*/unit_0000?")) - kept, stage)
+        workers = stage.children(recursive=True)
+        # A Ctrl-C goes to all processes of a terminal.
+        for process in [stage, *workers] if number == signal.SIGINT else [stage]:
+            with suppress(psutil.NoSuchProcess):  # it has ended with its stage
+                process.send_signal(number)
+        _, stderr = stage.communicate(timeout=2)
+        assert stage.returncode == 128 + number
+        _, alive = psutil.wait_procs(workers, timeout=2)
+        assert alive == []
+        (line,) = said(stderr)
+        name = signal.Signals(number).name
+        assert line == (
+            f"sidetrip: stage {SEVERAL} was stopped by {name}; what is finished is kept, run the same command to go on"
+        )
+        assert "Traceback" not in stderr
+        assert "warn" not in stderr
+        assert kept < set(units.glob("*/unit_0000?"))
+    assert end(start(copy, SEVERAL))[0] == 0
     assert digests(copy, *RESULTS) == before
 
 
@@ -143,27 +151,27 @@ def test_a_missing_input_is_named_with_the_stage_that_makes_it(copy):
 
 def test_code_that_changes_under_way_spoils_no_result(copy):
     before = digests(copy, *RESULTS)
-    stage = start(copy, "side_trips")
-    scratch = copy / "scratch" / "smoke" / "side_trips"
+    stage = start(copy, SEVERAL)
+    scratch = copy / "scratch" / "smoke" / SEVERAL
     wait_until(lambda: list(scratch.glob("*/unit_*")), stage)
     with (copy / "src" / "sidetrip" / "measure" / "averaging.py").open("a", encoding="utf-8") as file:
         file.write("\n# edited\n")
     status, stderr = end(stage)
     assert status == 2
-    assert "sidetrip: stage side_trips: its code changed while it ran, so its results are dropped; run" in stderr
+    assert f"sidetrip: stage {SEVERAL}: its code changed while it ran, so its results are dropped; run" in stderr
     assert digests(copy, *RESULTS) == before
 
 
 def test_scratch_of_other_settings_is_not_picked_up(copy):
     """A killed run leaves its units; a run with other settings makes its own, and leaves those alone."""
-    stage = start(copy, "side_trips", "side_trips.ema_newest=0.3")
-    scratch = copy / "scratch" / "smoke" / "side_trips"
+    stage = start(copy, SEVERAL, "fixed_batch.widest=3")
+    scratch = copy / "scratch" / "smoke" / SEVERAL
     wait_until(lambda: list(scratch.glob("*/unit_0000?")), stage)
     stage.kill()
     stage.wait()
     (other,) = [path for path in scratch.iterdir() if path.is_dir()]
     before = digests(copy, *RESULTS)
-    assert end(start(copy, "side_trips"))[0] == 0
+    assert end(start(copy, SEVERAL))[0] == 0
     assert digests(copy, *RESULTS) == before
     assert other.is_dir()
 

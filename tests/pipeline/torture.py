@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -128,15 +129,17 @@ class Repro:
         self.seconds_to_end = time.monotonic() - start
 
 
-def shares(strikes: int) -> list[int]:
+def shares(strikes: int, stages: int) -> list[int]:
     """How often to strike each stage: equally often, the rest at random."""
-    each, rest = divmod(strikes, len(STAGES))
-    more = random.sample(range(len(STAGES)), rest)
-    return [each + (index in more) for index in range(len(STAGES))]
+    each, rest = divmod(strikes, stages)
+    more = random.sample(range(stages), rest)
+    return [each + (index in more) for index in range(stages)]
 
 
-def torture(folder: Path, strikes: int, locks: int, seconds: float) -> Counter[tuple[str, str]]:
-    """Disturb a fresh clone, stage by stage, then let it finish; returns how often what was struck how.
+def torture(folder: Path, stages: Sequence[str], strikes: int, locks: int, seconds: float) -> Counter[tuple[str, str]]:
+    """Disturb stages that are still to run, one after another, then let the pipeline finish.
+
+    Returns how often what was struck how.
 
     A stage that is over before its turn to be struck is left alone; dvc.lock is struck as the stage ends.
     """
@@ -145,22 +148,23 @@ def torture(folder: Path, strikes: int, locks: int, seconds: float) -> Counter[t
         itertools.cycle(random.sample(kinds, len(kinds))) for kinds in (WHILE_A_STAGE_RUNS, WHILE_THE_LOCK_IS_WRITTEN)
     )
     repro = None
-    for name, share, lock_share in zip(STAGES, shares(strikes - locks), shares(locks), strict=True):
+    number = len(stages)
+    for name, share, lock_share in zip(stages, shares(strikes - locks, number), shares(locks, number), strict=True):
         kinds = [*itertools.islice(running, share), *itertools.islice(writing, lock_share)]
-        for victim, number in kinds:
+        for victim, signal_ in kinds:
             if repro is None or repro.ended():
                 repro = Repro(folder)
             if not repro.reach(name):
                 break
             if victim == LOCK:
-                hit = repro.strike_the_lock(number)
+                hit = repro.strike_the_lock(signal_)
             else:
                 time.sleep(random.uniform(0, seconds))
-                hit = repro.strike(victim, number, name)
+                hit = repro.strike(victim, signal_, name)
             if hit:
-                struck[victim, number.name] += 1
+                struck[victim, signal_.name] += 1
                 print(
-                    f"{struck.total():3d}  {name:16s} {victim:8s} {number.name:7s} {repro.seconds_to_end:.1f} s",
+                    f"{struck.total():3d}  {name:16s} {victim:8s} {signal_.name:7s} {repro.seconds_to_end:.1f} s",
                     flush=True,
                 )
     if repro is not None:
@@ -171,17 +175,17 @@ def torture(folder: Path, strikes: int, locks: int, seconds: float) -> Counter[t
 
 
 def disturb(
-    calm: Path, folder: Path, strikes: int, locks: int, seconds: float
+    calm: Path, fresh: Callable[[int], Path], stages: Sequence[str], strikes: int, locks: int, seconds: float
 ) -> tuple[list[str], Counter[tuple[str, str]]]:
-    """Strike so many times, in as many fresh clones as it takes.
+    """Strike so many times, in as many fresh pipelines (numbered from 0) as it takes.
 
     Returns the files that differ from `calm`'s, and how often what was struck how.
     """
     struck: Counter[tuple[str, str]] = Counter()
     for round_ in itertools.count():
         of_locks = sum(times for (victim, _), times in struck.items() if victim == LOCK)
-        disturbed = clone(folder / f"disturbed_{round_}")
-        struck += torture(disturbed, strikes - struck.total(), max(0, locks - of_locks), seconds)
+        disturbed = fresh(round_)
+        struck += torture(disturbed, stages, strikes - struck.total(), max(0, locks - of_locks), seconds)
         differing = compare(calm, disturbed)
         if differing or struck.total() >= strikes:
             return differing, struck
@@ -199,7 +203,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         calm = clone(Path(folder) / "calm")
         assert Repro(calm).wait() == 0
-        differing, struck = disturb(calm, Path(folder), options.strikes, options.locks, seconds=4.0)
+
+        def fresh(round_: int) -> Path:
+            return clone(Path(folder) / f"disturbed_{round_}")
+
+        differing, struck = disturb(calm, fresh, STAGES, options.strikes, options.locks, seconds=4.0)
     counted = ", ".join(f"{times} {victim} {name}" for (victim, name), times in sorted(struck.items()))
     print(f"{struck.total()} strikes: {counted}; files that differ: {', '.join(differing) or 'none'}")
     sys.exit(bool(differing))

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from sidetrip.benchmark.input import SIZES, BenchmarkInput, Size, prepare
-from sidetrip.benchmark.profile import first_unit
+from sidetrip.benchmark.profile import measured
 from sidetrip.config import Config, ConfigError, load_params, resolve
 from sidetrip.console import command
 from sidetrip.engine.batch import Batch
@@ -138,7 +138,7 @@ def first_units(work: BenchmarkInput) -> Iterator[str]:
         if experiment.network:
             samples = work_of_unit[experiment.name](experiment.units(work.config)[0]).total
             began = time.monotonic()
-            first_unit(experiment, work)
+            measured(experiment, experiment.units(work.config)[0], work)
             taken = time.monotonic() - began
             yield f"{experiment.name}: {samples:.0f} training samples in {taken:.1f} s, {samples / taken:.0f} a second"
 

@@ -1,7 +1,8 @@
 """`python -m sidetrip.benchmark.profile`: where a variant's time goes, by stage and by part of the work.
 
-The first unit of each stage runs under Python's profiler. What it spends in a few functions is summed by part and
-multiplied by the number of units. The functions do not call one another, so no second counts twice.
+The first unit of each kind of each stage runs under Python's profiler. What it spends in a few functions is summed by
+part and multiplied by the work of all units of its kind. The functions do not call one another, so no second counts
+twice.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ import inspect
 import os
 import pstats
 import sys
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pandas as pd
 import torch
 
 from sidetrip.benchmark.input import BenchmarkInput, parser, prepared
 from sidetrip.benchmark.workers import start_up
+from sidetrip.config import Config
 from sidetrip.console import command
 from sidetrip.engine import state, training
 from sidetrip.engine.streams import TrainingStream
@@ -39,9 +43,17 @@ PARTS: dict[str, list[Callable[..., object]]] = {
 }
 
 
-def first_unit(experiment: Experiment, work: BenchmarkInput) -> None:
-    """Run the first unit of an experiment, and leave what it writes where the next ones look for it."""
-    unit = experiment.units(work.config)[0]
+def first_of_each_kind(experiment: Experiment, config: Config) -> list[tuple[Any, float]]:
+    """The first unit of each kind, and the work of all of that kind in units of its own."""
+    alike: dict[type, list[Any]] = {}
+    for unit in experiment.units(config):
+        alike.setdefault(type(unit), []).append(unit)
+    costs = {kind: [experiment.cost(config, unit) for unit in units] for kind, units in alike.items()}
+    return [(units[0], sum(costs[kind]) / costs[kind][0]) for kind, units in alike.items()]
+
+
+def measured(experiment: Experiment, unit: Any, work: BenchmarkInput) -> None:
+    """Run a unit of an experiment, and leave what it writes where the next ones look for it."""
     with sealing(work.folder / experiment.name) as result:
         measure_in(work.lab, experiment.name, unit, UnitFolders(result, work.folder / f"{experiment.name}.progress"))
 
@@ -68,9 +80,11 @@ def profile_variant(work: BenchmarkInput) -> pd.DataFrame:
     rows = {}
     for experiment in experiments():
         sys.stderr.write(f"{experiment.name}\n")
-        taken = seconds_by_part(partial(first_unit, experiment, work))
-        units = len(experiment.units(work.config))
-        rows[experiment.name] = {part: units * seconds for part, seconds in taken.items()} | {"start-up": ready}
+        row: Counter[str] = Counter()
+        for unit, times in first_of_each_kind(experiment, work.config):
+            taken = seconds_by_part(partial(measured, experiment, unit, work))
+            row.update({part: times * seconds for part, seconds in taken.items()})
+        rows[experiment.name] = {**row, "start-up": ready}
     table = pd.DataFrame(rows).T
     table.loc["all"] = table.sum()
     table["total"] = table.sum(axis=1)

@@ -2,7 +2,7 @@
 
 `DataLoader` with two workers and torchvision's transforms, `copy.deepcopy` to branch, `AveragedModel`
 and `update_bn`, `LambdaLR` for the trips, one trip for every kernel and window. The rows are those of
-`experiments.side_trips.side_trips`, up to the data's order, which is the loader's.
+`experiments.side_trips.measure` with one look, up to the data's order, which is the loader's.
 """
 
 from __future__ import annotations

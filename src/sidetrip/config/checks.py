@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import Any
 
 from sidetrip.config.errors import require
-from sidetrip.config.known import KNOWN_DATASETS
+from sidetrip.config.known import KNOWN_DATASETS, SOURCES
 from sidetrip.config.limits import Choice, Limit
 from sidetrip.config.schema import Config, Quadratic
 
@@ -32,7 +32,8 @@ def check(config: Config) -> None:
     _check_runtime(config)
     if config.runtime.device == "cpu":
         require(config.model.precision != "tf32", "model.precision", "tf32", "a CPU has none; use fp32 or bf16")
-    if config.data.source != "folder" and (known := KNOWN_DATASETS.get(config.data.name)):
+    if SOURCES[config.data.source].names:
+        known = KNOWN_DATASETS[config.data.name]
         check_samples(config, known.training_pictures, known.validation_pictures)
 
 
@@ -48,9 +49,8 @@ def leaves(section: Any, prefix: str = "") -> Iterator[tuple[str, Any, Limit | N
 
 def _check_data(config: Config) -> None:
     data = config.data
-    downloaded = tuple(name for name, facts in KNOWN_DATASETS.items() if facts.torchvision)
-    known = {"embedded": ("fashion_mnist",), "torchvision": downloaded}.get(data.source)
-    if known and (fault := Choice(known).fault(data.name)):
+    names = SOURCES[data.source].names
+    if names and (fault := Choice(names).fault(data.name)):
         require(False, "data.name", fault[0], f"{fault[1]} with data.source = {data.source}")
     if data.source == "embedded":
         require(data.size == 14, "data.size", data.size, "the embedded pictures are 14 × 14; set 14, or use a folder")

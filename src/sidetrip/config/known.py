@@ -26,16 +26,49 @@ class DatasetFacts:
     torchvision: bool = True
 
 
-# Where pictures may come from (data.source), and how a report says it. data/sources.py has the case of each.
-SOURCES = {
-    "embedded": "all of Fashion-MNIST (MIT licence, Zalando SE), averaged to 14 × 14, in this repository",
-    "torchvision": "downloaded by torchvision",
-    "folder": "a folder of image files that is not part of this repository",
-}
-
 KNOWN_DATASETS = {
     "fashion_mnist": DatasetFacts(60_000, 10_000, 1, 10),
     "cifar10": DatasetFacts(50_000, 10_000, 3, 10),
     "cifar100": DatasetFacts(50_000, 10_000, 3, 100),
     "imagenet": DatasetFacts(1_281_167, 50_000, 3, 1000, torchvision=False),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where pictures may come from.
+
+    Attributes
+    ----------
+    origin : str
+        How a report says it.
+    names : tuple of str
+        The known data sets that it has, so that settings are checked against their sizes; empty: any pictures.
+    root : str
+        What the folder that `data.root` names does ("holds ..."); empty: no such folder is read.
+    root_is_there : bool
+        Whether that folder must be there before anything runs.
+    """
+
+    origin: str
+    names: tuple[str, ...] = ()
+    root: str = ""
+    root_is_there: bool = False
+
+
+# By what data.source says. data/sources.py has the case of each.
+SOURCES = {
+    "embedded": Source(
+        "all of Fashion-MNIST (MIT licence, Zalando SE), averaged to 14 × 14, in this repository", ("fashion_mnist",)
+    ),
+    "torchvision": Source(
+        "downloaded by torchvision",
+        tuple(name for name, facts in KNOWN_DATASETS.items() if facts.torchvision),
+        "takes downloads",
+    ),
+    "folder": Source(
+        "a folder of image files that is not part of this repository",
+        root="holds <split>/<class>/ folders of pictures",
+        root_is_there=True,
+    ),
 }

@@ -14,7 +14,7 @@ from sidetrip.data.packed import Facts
 from sidetrip.files import write_table
 
 LEFT_OUT = "left_out.csv"  # of a folder of pictures: all that lies there and is not packed
-COLOURS = {1: ("grey",), 3: ("red", "green", "blue")}
+COLOURS = {1: ("grey",), 3: ("red", "green", "blue")}  # of pictures with other channels, these are told by number
 
 
 def names_table(rows: Sequence[tuple[object, str]]) -> pd.DataFrame:
@@ -61,4 +61,5 @@ def _left_out(entries: Sequence[LeftOut], output: Path) -> str:
 
 
 def _levels(facts: Facts) -> str:
-    return ", ".join(f"{COLOURS[facts.channels][channel]} = {level}" for channel, level in facts.constant.items())
+    names = COLOURS.get(facts.channels) or [f"channel {channel}" for channel in range(facts.channels)]
+    return ", ".join(f"{names[channel]} = {level}" for channel, level in facts.constant.items())

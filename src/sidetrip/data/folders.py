@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sidetrip.config import ConfigError, Data
+from sidetrip.config.known import SOURCES
 from sidetrip.config.paths import as_path, found_path
 from sidetrip.data.decoding import CHANNELS, UnreadableError, decode
 from sidetrip.data.packed import PICTURES_A_SHARD, SPLITS, Pictures, save_shard, shard_path
@@ -177,20 +178,17 @@ def data_root(data: Data) -> Path:
 
 
 def check_root(data: Data) -> None:
-    """Refuse a `data.root` that is no folder of pictures, or none that downloads could go to."""
-    root = data_root(data)
+    """Refuse a `data.root` that is no such folder as its source needs."""
+    root, source = data_root(data), SOURCES[data.source]
     try:
         there = root.exists()
     except OSError as error:
         raise ConfigError(f"data.root = {data.root}: {root} cannot be looked for ({error.strerror})") from error
     if there and not root.is_dir():
-        what = "holds <split>/<class>/ folders" if data.source == "folder" else "downloads go to"
-        raise ConfigError(f"data.root = {data.root}: a file; name the folder that {what}")
-    if data.source == "folder" and not there:
+        raise ConfigError(f"data.root = {data.root}: a file; name the folder that {source.root}")
+    if source.root_is_there and not there:
         where = "" if str(root) == data.root else f" ({root})"
-        raise ConfigError(
-            f"data.root = {data.root}: no such folder{where}; put <split>/<class>/ folders of pictures there"
-        )
+        raise ConfigError(f"data.root = {data.root}: no such folder{where}; name the folder that {source.root}")
 
 
 def check_readable(split: Split, unreadable: Sequence[tuple[str, str]], written: Path) -> None:

@@ -161,5 +161,5 @@ def check_labels(split: Pictures, title: str) -> None:
     wrong = int(((split.labels < 0) | (split.labels >= classes)).sum())
     if wrong:
         raise ConfigError(
-            f"{title}: {wrong} of {len(split)} labels are outside 0 to {classes - 1}; restore the original files"
+            f"{title}: {wrong} of {len(split)} labels are outside 0 to {classes - 1}; mend or restore its files"
         )

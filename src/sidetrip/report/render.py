@@ -84,7 +84,7 @@ def render(config: Config, facts: Facts, tables: Tables, claims: Claims, provena
         methods=METHODS,
         windows={method.name: [kernel.steps for kernel in method.kernels(config.side_trips)] for method in METHODS},
         regimes={method.title: rows[f"average_is_schedule_{method.name}"]["regime"] for method in METHODS},
-        origin=SOURCES[config.data.source],
+        origin=SOURCES[config.data.source].origin,
         step=step_facts(config, tables["best_steps"]),
         averages=average_facts(config, tables),
         points=point_rows(tables["by_point"]),
