@@ -58,10 +58,12 @@ def undo(folder: Path, *names: str) -> Path:
     lock = folder / "dvc.lock"
     content = yaml.safe_load(lock.read_text(encoding="utf-8"))
     for name in names:
-        del content["stages"][f"{name}@smoke"]
+        content["stages"][f"{name}@smoke"]["cmd"] = "another"  # in its place: DVC appends what is new
         shutil.rmtree(folder / "runs" / "smoke" / name)
     lock.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    shutil.rmtree(folder / ".dvc" / "cache" / "runs")
+    for run in (folder / ".dvc" / "cache" / "runs").glob("*/*/*"):
+        if any(f"stages/{name}.py" in run.read_text(encoding="utf-8") for name in names):
+            shutil.rmtree(run.parent)
     return folder
 
 

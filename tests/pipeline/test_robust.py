@@ -154,7 +154,7 @@ def test_code_that_changes_under_way_spoils_no_result(copy):
     stage = start(copy, SEVERAL)
     scratch = copy / "scratch" / "smoke" / SEVERAL
     wait_until(lambda: list(scratch.glob("*/unit_*")), stage)
-    with (copy / "src" / "sidetrip" / "measure" / "averaging.py").open("a", encoding="utf-8") as file:
+    with (copy / "src" / "sidetrip" / "engine" / "training.py").open("a", encoding="utf-8") as file:
         file.write("\n# edited\n")
     status, stderr = end(stage)
     assert status == 2
