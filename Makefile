@@ -19,8 +19,7 @@ repro: setup
 
 test: setup
 	ruff check src stages tests datasets
-	mypy
-	pytest -n 2 --dist worksteal
+	mypy & types=$$!; pytest -n 2 --dist worksteal; tests=$$?; wait $$types && exit $$tests
 
 verify: setup
 	python -m sidetrip.verify
