@@ -82,7 +82,7 @@ def test_what_is_planned_is_what_is_done(lab, snapshots, monkeypatch):
         done.clear()
         forecast.measure(lab, unit)
         assert sum(done) == forecast_cost(lab.config, unit)
-    assert len(units(lab.config)) == 1 + 3 * 3
+    assert len(units(lab.config)) == 1 + len(lab.config.seeds) * len(lab.config.forecast.begins)
     assert scored_of(lab.config, CoolDown(0, 15)) == 1 + 3 * (1 + 3)
 
 

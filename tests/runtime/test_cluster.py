@@ -46,6 +46,7 @@ def repository(root, monkeypatch):
     yield root
     for made in ("scratch", "processes"):
         shutil.rmtree(root / made, ignore_errors=True)
+    (root / "scheduler.json").unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+from multiprocessing import forkserver
 
 import cluster_units
 import pytest
@@ -45,6 +46,27 @@ def test_workers_that_keep_crashing_are_one_line_with_the_signal(tmp_path, monke
     with pytest.raises(ConfigError, match=f"{said}$"):
         run_units(cluster_units.crashing, [0], [1.0], smoke_config(), "test", Folders(tmp_path))
     assert "perhaps for memory" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [EOFError("unexpected EOF"), ConnectionResetError(errno.ECONNRESET, "reset")])
+def test_the_process_that_forks_workers_may_die_like_one_of_them(tmp_path, monkeypatch, capsys, error):
+    """Killed just before it forks one."""
+    monkeypatch.setenv("PYTHONPATH", "src:tests")
+    monkeypatch.chdir(tmp_path)
+    read, died = forkserver.read_signed, []
+
+    def dies_once(descriptor):
+        if not died:
+            died.append(descriptor)
+            raise error
+        return read(descriptor)
+
+    monkeypatch.setattr(forkserver, "read_signed", dies_once)
+    folders = Folders(tmp_path)
+    run_units(cluster_units.where, [0, 1], [1.0, 1.0], smoke_config(), "test", folders)
+    assert all((folders.of_unit(index).result / "table.csv").is_file() for index in (0, 1))
+    said = [line for line in capsys.readouterr().err.replace("\r", "\n").splitlines() if line.startswith("sidetrip:")]
+    assert said == ["sidetrip: a worker process was ended; going on from what is finished"]
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.ENOENT, errno.ENOSYS, errno.EROFS])

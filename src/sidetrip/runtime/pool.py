@@ -79,6 +79,8 @@ def run_on_pool(tasks: Sequence[Task], config: Config, bar: Any) -> None:
                 submit_all(executor, [(run_task, task) for task in tasks], lambda index: None)
             except BrokenProcessPool as error:
                 raise WorkerKilledError(_first_killed(list(workers.values()))) from error
+            except (EOFError, ConnectionError) as error:  # the process that forks them was killed
+                raise WorkerKilledError(ending(None)) from error
 
 
 def check_semaphores(context: BaseContext) -> None:
