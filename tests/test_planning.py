@@ -1,6 +1,5 @@
 """The plan counts the units that stages hand out, and no schedule beats its bounds."""
 
-
 import pytest
 from helpers import smoke_config
 from hypothesis import given

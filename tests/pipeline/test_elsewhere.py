@@ -35,9 +35,9 @@ def workers(folder: Path, number: int):
             started.append(subprocess.Popen(line, cwd=folder, env=environment()))
         yield started[1:]
     finally:
-        for process in reversed(started):
-            process.terminate()
-        for process in started:
+        for process in reversed(started):  # asked to end, each would wait for the others
+            for each in (*psutil.Process(process.pid).children(recursive=True), process):
+                each.kill()
             process.wait()
 
 
