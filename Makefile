@@ -1,4 +1,4 @@
-# `make repro` regenerates every result, `make test` runs the tests on two cores; each sets itself up first.
+# `make repro` regenerates every result, `make test` runs the tests; each sets itself up first.
 # `make verify` compares short runs with committed digests: does this machine compute the committed bytes? `make bench` measures
 # speed into reports/bench.md, `make profile` prints where the time goes. VARIANT chooses the variant. `make gpu` shows what a
 # machine with a GPU does, in ten minutes, into reports/gpu.md; it goes on where it was.
@@ -17,9 +17,10 @@ repro: setup
 	python stages/configure.py
 	python -m sidetrip.runtime.arithmetic portable dvc repro
 
+# Three processes for two cores: tests wait for processes that they have started. Types are checked beside them.
 test: setup
 	ruff check src stages tests datasets
-	mypy & types=$$!; pytest -n 2 --dist worksteal; tests=$$?; wait $$types && exit $$tests
+	mypy & types=$$!; pytest -n 3 --dist worksteal; tests=$$?; wait $$types && exit $$tests
 
 verify: setup
 	python -m sidetrip.verify
