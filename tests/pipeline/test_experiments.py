@@ -1,4 +1,4 @@
-"""Experiments of DVC, in copies of the workspace, on pictures that git ignores."""
+"""Experiments of DVC, in the workspace and in copies of it, on pictures that git ignores."""
 
 import subprocess
 from pathlib import Path
@@ -30,12 +30,15 @@ def checkout(tmp_path) -> Path:
     return folder
 
 
-def test_pictures_are_found_from_a_copy_of_the_tree(checkout):
-    """A queued experiment runs in one, and what git ignores is not there."""
+def test_pictures_are_found_from_the_workspace_and_from_a_copy(checkout):
+    here = dvc(checkout, "exp", "run", STAGE)
+    assert here.returncode == 0, here.stderr
+    assert "Running stage 'prepare_data@smoke'" in here.stdout
+    assert "sidetrip: 500 pictures found, 500 packed (300 for training, 200 for validation)" in here.stderr
     changes = ["-S", "variants.smoke.data.size=7", "-S", "+variants.smoke.data.flip=false"]
     queued = dvc(checkout, "exp", "run", "--queue", *changes, STAGE)
     assert queued.returncode == 0, queued.stderr
-    run = dvc(checkout, "exp", "run", "--run-all", "--jobs", "1")
+    run = dvc(checkout, "exp", "run", "--run-all", "--jobs", "1")  # each in a copy of the tree
     assert run.returncode == 0, run.stderr
     status = dvc(checkout, "queue", "status")
     assert status.stdout.count("Success") == 1, status.stdout
