@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import psutil
@@ -108,6 +108,14 @@ def end(process: psutil.Popen) -> tuple[int, str]:
     """Wait for a process; its exit status and what it said."""
     _, stderr = process.communicate()
     return process.returncode, stderr
+
+
+def kill_with_children(processes: Iterable[subprocess.Popen]) -> None:
+    """End processes of a cluster: asked to end, each would wait for the others."""
+    for process in processes:
+        for each in (*psutil.Process(process.pid).children(recursive=True), process):
+            each.kill()
+        process.wait()
 
 
 def said(stderr: str) -> list[str]:

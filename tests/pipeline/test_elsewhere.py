@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 from helpers import smoke_config
-from smoke import compare, dvc, end, environment, start, wait_until
+from smoke import compare, dvc, end, environment, kill_with_children, start, wait_until
 from torture import STAGES
 
 from sidetrip.config import load_params, resolve
@@ -35,10 +35,7 @@ def workers(folder: Path, number: int):
             started.append(subprocess.Popen(line, cwd=folder, env=environment()))
         yield started[1:]
     finally:
-        for process in reversed(started):  # asked to end, each would wait for the others
-            for each in (*psutil.Process(process.pid).children(recursive=True), process):
-                each.kill()
-            process.wait()
+        kill_with_children(reversed(started))
 
 
 def kill_in_the_middle(stage: psutil.Popen, units: Path, victim: psutil.Process) -> None:

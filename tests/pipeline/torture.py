@@ -148,23 +148,23 @@ def torture(folder: Path, stages: Sequence[str], strikes: int, locks: int, secon
         itertools.cycle(random.sample(kinds, len(kinds))) for kinds in (WHILE_A_STAGE_RUNS, WHILE_THE_LOCK_IS_WRITTEN)
     )
     repro = None
-    number = len(stages)
-    for name, share, lock_share in zip(stages, shares(strikes - locks, number), shares(locks, number), strict=True):
+    running_shares, lock_shares = shares(strikes - locks, len(stages)), shares(locks, len(stages))
+    for name, share, lock_share in zip(stages, running_shares, lock_shares, strict=True):
         kinds = [*itertools.islice(running, share), *itertools.islice(writing, lock_share)]
-        for victim, signal_ in kinds:
+        for victim, number in kinds:
             if repro is None or repro.ended():
                 repro = Repro(folder)
             if not repro.reach(name):
                 break
             if victim == LOCK:
-                hit = repro.strike_the_lock(signal_)
+                hit = repro.strike_the_lock(number)
             else:
                 time.sleep(random.uniform(0, seconds))
-                hit = repro.strike(victim, signal_, name)
+                hit = repro.strike(victim, number, name)
             if hit:
-                struck[victim, signal_.name] += 1
+                struck[victim, number.name] += 1
                 print(
-                    f"{struck.total():3d}  {name:16s} {victim:8s} {signal_.name:7s} {repro.seconds_to_end:.1f} s",
+                    f"{struck.total():3d}  {name:16s} {victim:8s} {number.name:7s} {repro.seconds_to_end:.1f} s",
                     flush=True,
                 )
     if repro is not None:

@@ -15,7 +15,7 @@ import dask
 import psutil
 import pytest
 import torch
-from smoke import wait_until
+from smoke import kill_with_children, wait_until
 
 from sidetrip.config import ConfigError, Runtime, load_params, resolve
 from sidetrip.files import files_in
@@ -86,10 +86,7 @@ def a_cluster(*workers: tuple[Path, tuple[str, ...]]):
             processes.append(subprocess.Popen(command, cwd=folder))
         yield address
     finally:
-        for process in reversed(processes):  # asked to end, each would wait for the others
-            for each in (*psutil.Process(process.pid).children(recursive=True), process):
-                each.kill()
-            process.wait()
+        kill_with_children(reversed(processes))
 
 
 def test_workers_of_this_machine_give_the_results_of_the_process_pool_and_end(repository, pooled):
