@@ -24,9 +24,10 @@ from sidetrip.console import command
 from sidetrip.data.packed import read_facts
 from sidetrip.engine.models import build_model
 from sidetrip.engine.state import initial_state, save_state
+from sidetrip.engine.units import branch_points, points_of, replay_steps
 from sidetrip.experiments.cases import Stretch, cases, controls, looks, stretch_steps, trip_steps, widest
 from sidetrip.experiments.cool_downs import scored_of, steps_of
-from sidetrip.experiments.looks import alignment_looks, divergence_cost
+from sidetrip.experiments.looks import alignment_looks, divergence_steps
 from sidetrip.experiments.sweep import sweep_cost
 from sidetrip.files import FileError
 from sidetrip.runtime.experiment import experiments
@@ -91,28 +92,28 @@ def work_of(config: Config) -> dict[str, Callable[[Any], Work]]:
     """Work of a unit of each experiment that trains or evaluates."""
     burn_in, evaluation = config.burn_in, _evaluation(config)
     validated = evaluation - config.evaluation.train_samples
-    batch, snapshots, compared = burn_in.batch_size, burn_in.snapshot_every, cases(config)
+    batch, compared, best = burn_in.batch_size, cases(config), widest(cases(config))
     on_batches = config.evaluation.train_samples // batch * batch
     wrong = len(controls(config))
     looked_at = sum(len(looks(config, case)) for case in compared)
-    scored = (len(looks(config)) + 2 * looked_at + wrong) * evaluation + (len(compared) + wrong) * on_batches
-    window = len(looks(config)) * evaluation + len(widest(compared)) * (evaluation + on_batches)
+    scored = (len(looks(config)) + 2 * looked_at + wrong) * evaluation + len(best) * on_batches
+    window = (len(looks(config)) + len(best)) * evaluation
     gradients = config.alignment.steps + (1 + config.alignment.fixed_batches) * len(alignment_looks(config))
     lines = 2 * config.fixed_batch.points * (config.fixed_batch.steps + 1)
     searches = 2 * LINE_SEARCH * config.fixed_batch.steps
 
     def along(stretch: Stretch) -> Work:
-        steps = stretch.starts[0] % snapshots + stretch_steps(config, stretch)
+        steps = replay_steps(config, stretch.starts[:1]) + stretch_steps(config, stretch)
         return Work(steps * batch, len(stretch.starts) * window)
 
     return {
         "burn_in": lambda run: Work(burn_in.steps * batch),
-        "branch": lambda run: Work(sum(point % snapshots for point in config.branch.steps) * batch),
+        "branch": lambda run: Work(replay_steps(config, points_of(config, run.seed)) * batch),
         "running_averages": along,
         "single_step": lambda point: Work(0.0, sweep_cost(config)),
         "side_trips": lambda point: Work(trip_steps(config) * batch, scored),
         "fixed_batch": lambda point: Work(4 * config.fixed_batch.steps * batch, (lines + searches) * batch),
-        "divergence": lambda point: Work(divergence_cost(config, point) * batch),
+        "divergence": lambda point: Work(divergence_steps(config, point) * batch),
         "alignment": lambda point: Work(2.0 * gradients * batch),
         "forecast": lambda unit: Work(steps_of(config, unit) * batch, scored_of(config, unit) * validated),
     }
@@ -177,7 +178,7 @@ def storage(config: Config) -> dict[str, int]:
     return {
         "pictures": pictures * (known.channels * config.data.packed_side**2 + LABEL_BYTES),
         "snapshots": seeds * snapshots * state,
-        "branch points": seeds * len(config.branch.steps) * state,
+        "branch points": len(branch_points(config)) * state,
     }
 
 

@@ -101,7 +101,7 @@ def test_a_number_as_dvc_writes_it_is_a_number(params):
     [
         lambda text: "\ufeff" + text,
         lambda text: text.replace("\n", "\r\n"),
-        lambda text: text.replace("{steps: 3, points: 5}", "{<<: {steps: 4, points: 5}, steps: 3}"),
+        lambda text: text.replace("{steps: 40, batch_size: 16,", "{<<: {steps: 41, batch_size: 16}, steps: 40,"),
         lambda text: text.replace("train_samples: 100\n", "train_samples: 0x64\n"),
     ],
     ids=["byte order mark", "line ends of Windows", "merge key", "hexadecimal"],

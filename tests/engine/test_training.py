@@ -27,7 +27,7 @@ def test_constant_trip_is_the_main_trajectory(lab, snapshots):
 
 
 def test_replayed_branch_point_is_that_passed_on_the_way(lab, snapshots):
-    points = [3, 15, 22, 40]
+    points = [3, 5, 15, 22, 24, 40, 18]  # one after another between two snapshots, and back
     passed = {}
 
     def keep(position):
@@ -36,8 +36,9 @@ def test_replayed_branch_point_is_that_passed_on_the_way(lab, snapshots):
 
     model = lab.model(0)
     advanced(lab, initial_state(model), 40, [keep])
-    for state in lab.replay(0, points):
-        assert_same_bits(state, passed[state.step])
+    for point, state in zip(points, lab.replay(0, points), strict=True):
+        assert state.step == point
+        assert_same_bits(state, passed[point])
 
 
 def test_observers_and_measurements_leave_the_run_and_the_branch_point_alone(lab, branched):

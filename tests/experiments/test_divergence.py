@@ -58,13 +58,13 @@ def test_the_midpoint_and_half_the_rate_are_a_case_of_the_comparison(lab, branch
 
 def test_an_independent_trip_that_diverges_leaves_holes(lab, branched, monkeypatch):
     """Its distances are empty, and those to the branch point are there."""
-    real = divergence.states_along
+    real = divergence.independent_states
 
-    def lost(lab, start, seed, batches, looks):
-        found = real(lab, start, seed, batches, looks)
-        return found if batches == "train" else {look: found[look] for look in (0, 1)}
+    def lost(lab, start, seed, looks):
+        found = real(lab, start, seed, looks)
+        return {look: found[look] for look in (0, 1)}
 
-    monkeypatch.setattr(divergence, "states_along", lost)
+    monkeypatch.setattr(divergence, "independent_states", lost)
     tables = divergence.measure(lab, lab.branch_point(0, 20), 0)
     assert tables["trip_distances"]["trip_to_independent"].isna().tolist() == [False, False, True, True]
     assert tables["trip_distances"]["trip_to_start"].notna().all()
@@ -74,6 +74,6 @@ def test_an_independent_trip_that_diverges_leaves_holes(lab, branched, monkeypat
 def test_a_trip_that_diverges_has_fewer_states(tmp_path, snapshots):
     hot = random_lab(tmp_path, smoke_config())
     hot.rates = hot.rates * 1e30
-    found = divergence.states_along(hot, load_state(state_path(snapshots, 15)), 0, "elsewhere", [0, 1, 5, 10])
+    found = divergence.independent_states(hot, load_state(state_path(snapshots, 15)), 0, [0, 1, 5, 10])
     assert 0 in found
     assert 10 not in found

@@ -9,6 +9,7 @@ from sidetrip.engine.state import distance, load_state, state_path, with_weights
 from sidetrip.experiments import side_trips as trips
 from sidetrip.experiments.cases import Case, Look, cases, looks
 from sidetrip.experiments.evaluator import evaluator
+from sidetrip.experiments.methods import METHODS
 from sidetrip.kernels import Kernel, Schedule
 from sidetrip.measure.averaging import RunningAverage
 
@@ -49,13 +50,15 @@ def test_an_average_is_scored_on_batches_as_a_step_sees_them(lab, snapshots):
     start = load_state(state_path(snapshots, 15))
     scores = trips.measure(lab, start, 0)["side_trips"]
     model, stream = lab.model(), lab.stream(0, "reference")
-    model.load_state_dict(averaged(lab, start, Kernel.swa(5)).weights, strict=False)
+    model.load_state_dict(averaged(lab, start, Kernel.swa(10)).weights, strict=False)
     model.train()
     batches = lab.config.evaluation.train_samples // stream.batch_size
     losses = [float(training.batch_loss(model, stream.batch(step)).detach()) for step in range(1, batches + 1)]
-    row = scores.query("kernel == 'swa' and window_steps == 5 and split == 'batches'").iloc[0]
-    assert row["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
-    assert set(scores.query("split == 'batches'")["model"]) == {"average"}
+    found = scores.query("split == 'batches'").set_index("kernel")
+    assert found.loc["swa", "loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+    assert sorted(found.index) == sorted(method.name for method in METHODS)  # the widest average of each
+    assert set(found["model"]) == {"average"}
+    assert set(found["window_steps"]) == {10}
 
 
 def _wild(monkeypatch) -> None:

@@ -75,6 +75,7 @@ class Branch:
         Number(0, MOST_STEPS), at_least=2, reason="fixed_batch compares neighbouring branch points"
     )
     early: list[int] = numbers(Number(0, MOST_STEPS), at_least=0)  # for contrast, in no verdict
+    early_seeds: int = between(1, 1000)  # the first so many seeds have early ones
 
     @property
     def steps(self) -> list[int]:

@@ -112,13 +112,16 @@ class Lab:
     def replay(self, seed: int, points: Iterable[int]) -> Iterator[TrainState]:
         """Yield the state at each of `points`, bit for bit that of the main trajectory.
 
-        Each is replayed from the nearest snapshot before it.
+        Each is replayed from the nearest state before it: a snapshot, or the point before.
         """
         model, saved = self.model(seed), saved_steps(self.snapshots(seed))
+        here: TrainState | None = None
         for point in points:
-            start = self.snapshot(seed, max(step for step in saved if step <= point))
+            nearest = max(step for step in saved if step <= point)
+            start = here if here and nearest <= here.step <= point else self.snapshot(seed, nearest)
             rates = self.rates[start.step : point].tolist()
-            yield advance(model, start, self.stream(seed), rates, self.optimizer)
+            here = advance(model, start, self.stream(seed), rates, self.optimizer)
+            yield here
 
 
 def _untold(amount: float) -> None:

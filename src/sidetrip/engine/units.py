@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sidetrip.config import Config
@@ -27,9 +28,25 @@ def runs(config: Config) -> list[Run]:
     return [Run(seed) for seed in config.seeds]
 
 
+def points_of(config: Config, seed: int) -> list[int]:
+    """Steps of the branch points of one main trajectory, ascending."""
+    has_early = seed in config.seeds[: config.branch.early_seeds]
+    return config.branch.steps if has_early else config.branch.points
+
+
+def replay_steps(config: Config, points: Iterable[int]) -> int:
+    """Training steps that a replay of the main trajectory to some of its steps takes (`Lab.replay`)."""
+    total, here, every = 0, 0, config.burn_in.snapshot_every
+    for point in points:
+        snapshot = point if point == config.burn_in.steps else point - point % every
+        total += point - (max(snapshot, here) if here <= point else snapshot)
+        here = point
+    return total
+
+
 def branch_points(config: Config) -> list[BranchPoint]:
     """The branch points of every main trajectory, early ones too."""
-    return [BranchPoint(seed, step) for seed in config.seeds for step in config.branch.steps]
+    return [BranchPoint(seed, step) for seed in config.seeds for step in points_of(config, seed)]
 
 
 def late_branch_points(config: Config) -> list[BranchPoint]:

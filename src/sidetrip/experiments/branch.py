@@ -6,12 +6,12 @@ import pandas as pd
 
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import save_state, state_path
-from sidetrip.engine.units import Run
+from sidetrip.engine.units import Run, points_of
 
 
 def measure(lab: Lab, run: Run) -> dict[str, pd.DataFrame]:
     """Write the state at every branch point of a run to seed_<seed>/; no tables."""
-    for state in lab.replay(run.seed, lab.config.branch.steps):
+    for state in lab.replay(run.seed, points_of(lab.config, run.seed)):
         if lab.folders.is_writer:
             save_state(state, state_path(lab.folders.result / f"seed_{run.seed}", state.step))
         lab.report(1)

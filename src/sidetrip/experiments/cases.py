@@ -27,6 +27,11 @@ class Case:
         """Steps from the branch point to the newest iterate."""
         return self.kernel.steps
 
+    @property
+    def end(self) -> Look:
+        """The look at the end of the window."""
+        return Look(self.window, 0, self.window)
+
 
 def cases(config: Config) -> list[Case]:
     """The kernels to compare."""

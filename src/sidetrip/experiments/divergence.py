@@ -15,10 +15,11 @@ import pandas as pd
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import TrainState, distance, saved_steps
 from sidetrip.engine.training import DivergedError, Position, advance, each_step
+from sidetrip.experiments.looks import divergence_looks
 
 
-def states_along(lab: Lab, start: TrainState, seed: int, batches: str, looks: Iterable[int]) -> dict[int, TrainState]:
-    """States at some steps of a trip at the main trajectory's rate on some batches, by steps after the branch point.
+def independent_states(lab: Lab, start: TrainState, seed: int, looks: Iterable[int]) -> dict[int, TrainState]:
+    """States at some steps of a trip at the main trajectory's rate on other batches, by steps after the branch point.
 
     A trip that diverges has fewer.
     """
@@ -32,16 +33,15 @@ def states_along(lab: Lab, start: TrainState, seed: int, batches: str, looks: It
     rates = lab.rates[start.step : start.step + max(steps)].tolist()
     observers = [keep, each_step(lab.report)]
     with suppress(DivergedError):
-        advance(lab.model(), start, lab.stream(seed, batches), rates, lab.optimizer, observers)
+        advance(lab.model(), start, lab.stream(seed, f"independent/{start.step}"), rates, lab.optimizer, observers)
     return found
 
 
 def measure(lab: Lab, start: TrainState, seed: int) -> dict[str, pd.DataFrame]:
     """Measure one branch point.
 
-    Two trips leave it at the same rate. One goes on along the main trajectory, the other takes another batch
-    sequence, to the end of the run, as the paper's independently trained θ'. They are compared where the two-point
-    averages end.
+    A trip leaves it at the rate of the main trajectory and takes another batch sequence, to the end of the run, as the
+    paper's independently trained θ'. The two are compared where the two-point averages end.
 
     Returns
     -------
@@ -51,11 +51,12 @@ def measure(lab: Lab, start: TrainState, seed: int) -> dict[str, pd.DataFrame]:
     to_independent_end : DataFrame
         seed, branch, step, distance: of each snapshot θ_t to the end of the independent trip; no rows if it diverged.
     """
-    looks = [0, *lab.config.side_trips.two_point_windows]
+    looks = divergence_looks(lab.config)
     last = lab.config.burn_in.steps - start.step
-    independent = states_along(lab, start, seed, f"independent/{start.step}", [*looks, last])
+    independent = independent_states(lab, start, seed, [*looks, last])
     distances = []
-    for look, state in states_along(lab, start, seed, "train", looks).items():
+    for look, state in zip(looks, lab.replay(seed, [start.step + look for look in looks]), strict=True):
+        lab.report(1)
         apart = distance(state, independent[look]) if look in independent else math.nan
         distances.append((seed, start.step, look, distance(state, start), apart))
     along = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sidetrip.config import Config
-from sidetrip.engine.units import BranchPoint
+from sidetrip.engine.units import BranchPoint, replay_steps
 
 
 def alignment_looks(config: Config) -> list[int]:
@@ -17,6 +17,17 @@ def alignment_cost(config: Config, point: BranchPoint) -> float:
     return 2 * (config.alignment.steps + (1 + config.alignment.fixed_batches) * len(alignment_looks(config)))
 
 
+def divergence_looks(config: Config) -> list[int]:
+    """Steps after the branch point at which trips are compared: the branch point, and where two-point averages end."""
+    return [0, *config.side_trips.two_point_windows]
+
+
+def divergence_steps(config: Config, point: BranchPoint) -> int:
+    """Training steps of one branch point: an independent trip to the end of the run, and replays of the main one."""
+    compared_at = [point.step + look for look in divergence_looks(config)]
+    return config.burn_in.steps - point.step + replay_steps(config, compared_at)
+
+
 def divergence_cost(config: Config, point: BranchPoint) -> float:
-    """Training steps of one branch point: an independent trip to the end of the run, and the main one beside it."""
-    return config.burn_in.steps - point.step + config.side_trips.two_point_windows[-1]
+    """What a branch point reports as done: steps of the independent trip, and looks at the main one."""
+    return config.burn_in.steps - point.step + len(divergence_looks(config))

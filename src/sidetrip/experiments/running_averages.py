@@ -6,8 +6,8 @@ import pandas as pd
 
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.training import Observer, advance, each_step
-from sidetrip.experiments.cases import Look, Stretch, cases, looks, stretch_steps, widest
-from sidetrip.experiments.side_trips import BATCHES, MOMENTARY, Scores, Watched
+from sidetrip.experiments.cases import Stretch, cases, looks, stretch_steps, widest
+from sidetrip.experiments.side_trips import MOMENTARY, Scores, Watched
 
 
 def measure(lab: Lab, stretch: Stretch) -> dict[str, pd.DataFrame]:
@@ -19,7 +19,7 @@ def measure(lab: Lab, stretch: Stretch) -> dict[str, pd.DataFrame]:
         seed, step, kernel ("none" for momentary), window_steps (that of the average), split, loss, accuracy.
     """
     (start,) = lab.replay(stretch.seed, stretch.starts[:1])
-    averaged = [(case, Look(case.window, 0, case.window)) for case in widest(cases(lab.config))]
+    averaged = [(case, case.end) for case in widest(cases(lab.config))]
     looked_at = looks(lab.config)
     scores = [Scores(lab, stretch.seed, start, first) for first in stretch.starts]
     observers: list[Observer] = [Watched(each.branch, averaged, looked_at, each) for each in scores]
@@ -32,7 +32,6 @@ def measure(lab: Lab, stretch: Stretch) -> dict[str, pd.DataFrame]:
 def _along(lab: Lab, scores: Scores) -> pd.DataFrame:
     """Rows of one window, by their steps on the main trajectory."""
     table = pd.DataFrame(scores.rows)
-    table = table[table["split"] != BATCHES]
     before_end = table["look"] * lab.config.side_trips.look_every
     table["step"] = table["branch"] + table["window_steps"] - before_end
     table.loc[table["model"] == MOMENTARY, "window_steps"] = 0

@@ -15,7 +15,7 @@ from sidetrip.engine.lab import Lab
 from sidetrip.engine.parallel import ranks
 from sidetrip.engine.state import Tensors, TrainState, distance, restore, with_weights
 from sidetrip.engine.training import DivergedError, Observer, Position, advance, each_step, logits_of
-from sidetrip.experiments.cases import Case, Look, cases, controls, looks, shared_trips
+from sidetrip.experiments.cases import Case, Look, cases, controls, looks, shared_trips, widest
 from sidetrip.experiments.evaluator import evaluator
 from sidetrip.measure.averaging import AverageBank, RunningAverage
 
@@ -111,8 +111,8 @@ class Watched:
     ) -> None:
         self._start, self._scores, self._finished = start, scores, finished
         self._upcoming = _by_step(looked_at)
-        self._averages = [(RunningAverage(case.kernel.until(look.step), start), case, look) for case, look in averaged]
-        self._bank = AverageBank([average for average, _, _ in self._averages], self._score_average)
+        self._averaged = {RunningAverage(case.kernel.until(look.step), start): (case, look) for case, look in averaged}
+        self._bank = AverageBank(list(self._averaged), self._score_average)
 
     def __call__(self, position: Position) -> None:
         """Take in a position; those before the start and after the windows are not its own."""
@@ -122,11 +122,10 @@ class Watched:
             self._scores.add("none", look.window, MOMENTARY, position.weights, look.number)
 
     def _score_average(self, position: Position, average: RunningAverage) -> None:
-        ((case, look),) = [(case, look) for each, case, look in self._averages if each is average]
+        case, look = self._averaged[average]
         weights = average.weights()
         self._scores.add(case.name, case.window, AVERAGE, weights, look.number)
         if look.number == 0:
-            self._scores.add_on_batches(case.name, case.window, AVERAGE, weights)
             self._finished(case, weights)
 
 
@@ -147,9 +146,10 @@ def measure(lab: Lab, start: TrainState, seed: int) -> dict[str, pd.DataFrame]:
     -------
     side_trips : DataFrame
         seed, branch, kernel, window_steps, model (momentary, average, trip), look (0 at the end of the window, then
-        further before it), split (train, validation; batches for averages), loss, accuracy, diverged. The average of
-        an earlier look is the one that the trip stands for there (`Kernel.until`). Momentary rows have the kernel
-        "none", that of the branch point itself the window 0; negative controls have an average alone, at look 0.
+        further before it), split (train, validation; batches for the widest average of each method), loss, accuracy,
+        diverged. The average of an earlier look is the one that the trip stands for there (`Kernel.until`). Momentary
+        rows have the kernel "none", that of the branch point itself the window 0; negative controls have an average
+        alone, at look 0.
     distances : DataFrame
         seed, branch, kernel, window_steps, average_to_trip, average_to_start, trip_to_start:
         Euclidean, over the weights; a negative control's trip is that of the true kernel.
@@ -161,11 +161,15 @@ def measure(lab: Lab, start: TrainState, seed: int) -> dict[str, pd.DataFrame]:
     scores = Scores(lab, seed, start, start.step)
     averages: dict[Key, TrainState] = {}
 
+    best = set(widest(compared))
+
     def keep(case: Case, weights: Tensors) -> None:
         averages[case.name, case.window] = with_weights(start, weights)
+        if case in best:
+            scores.add_on_batches(case.name, case.window, AVERAGE, weights)
 
     averaged = [(case, look) for case in compared for look in looks(lab.config, case)]
-    averaged += [(control, Look(control.window, 0, control.window)) for control in itertools.chain(*false.values())]
+    averaged += [(control, control.end) for control in itertools.chain(*false.values())]
     main = Watched(start.step, averaged, looks(lab.config), scores, keep)
     rates = lab.rates[start.step : start.step + max(case.window for case in compared)].tolist()
     advance(lab.model(), start, lab.stream(seed), rates, lab.optimizer, [main, each_step(lab.report)])
