@@ -104,6 +104,14 @@ def scored_of(config: Config, unit: Run | CoolDown) -> int:
     return sum(shapes * n for n in ends) + sum(end >= steps / 2 for end in snapshots)
 
 
+def scoring_cost(config: Config) -> float:
+    """How many training steps take as long as one model that is scored; a step goes through a picture three times."""
+    settings = config.evaluation
+    # How many "all" validation samples are is known only once the pictures are packed; this orders units, no more.
+    samples = settings.recalibration_samples + (settings.validation_samples or settings.train_samples)
+    return samples / (3 * config.burn_in.batch_size)
+
+
 def forecast_cost(config: Config, unit: Run | CoolDown) -> float:
-    """What a unit reports as done: training steps and scored models."""
-    return steps_of(config, unit) + scored_of(config, unit)
+    """What a unit reports as done, in training steps: those taken, and the models scored."""
+    return steps_of(config, unit) + scored_of(config, unit) * scoring_cost(config)

@@ -21,7 +21,7 @@ from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import Tensors, TrainState, with_weights
 from sidetrip.engine.training import DivergedError, Observer, Position, advance, each_step
 from sidetrip.engine.units import Run
-from sidetrip.experiments.cool_downs import CoolDown, merged_at, sparse_averages
+from sidetrip.experiments.cool_downs import CoolDown, merged_at, scoring_cost, sparse_averages
 from sidetrip.experiments.decays import DECAYS
 from sidetrip.experiments.evaluator import evaluator
 from sidetrip.kernels import Schedule
@@ -52,7 +52,7 @@ def measure(lab: Lab, unit: Run | CoolDown) -> dict[str, pd.DataFrame]:
 def _score(lab: Lab, state: TrainState) -> tuple[float, float]:
     """Loss and accuracy on the validation split."""
     ((_, found),) = evaluator(lab, ("validation",))(state)
-    lab.report(1)
+    lab.report(scoring_cost(lab.config))
     return found.loss, found.accuracy
 
 
