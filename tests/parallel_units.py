@@ -19,7 +19,7 @@ from sidetrip.files import FileError, UnitFolders
 from sidetrip.measure.evaluation import score
 from sidetrip.runtime.units import worker
 
-STEPS = 40
+STEPS = 24
 # In float32 a small rate: a unit that is within rounding of 0 is on in one run and off in the other, which changes a
 # gradient by a thousandth, and at the rate of the smoke variant the run is chaotic. It still moves by some 0.01.
 RATES = {torch.float64: 0.05, torch.float32: 5e-5}

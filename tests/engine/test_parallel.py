@@ -295,7 +295,7 @@ def wait_for_save(process: psutil.Popen, root: Path, step: int, but: str = "") -
         time.sleep(0.01)
 
 
-STEPS = "burn_in.steps=180"
+STEPS = "burn_in.steps=105"
 
 
 @pytest.fixture(scope="module")

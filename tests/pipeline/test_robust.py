@@ -5,6 +5,7 @@ import runpy
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -53,25 +54,35 @@ def test_a_full_disk_is_one_line_and_a_rerun_completes(done, copy, name, size):
     assert digests(copy, *RESULTS) == before
 
 
-def test_a_second_writer_is_refused_while_the_first_runs(copy, monkeypatch, capsys):
+@pytest.fixture
+def here(monkeypatch, capsys) -> Callable[[Path, str], tuple[int, str]]:
+    """Runs a stage that refuses to begin, in this process, which has loaded all that a new one would load."""
+
+    def run(folder: Path, name: str) -> tuple[int, str]:
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, "argv", [f"stages/{name}.py", "-cd", "reports/smoke"])
+        monkeypatch.setattr("sidetrip.runtime.stage.end_at_once_when_asked", lambda name: None)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(f"stages/{name}.py", run_name="__main__")
+        return ended.value.code, capsys.readouterr().err
+
+    return run
+
+
+def test_a_second_writer_is_refused_while_the_first_runs(copy, here, monkeypatch):
     first = start(copy, "branch")
     lock = copy / "scratch" / "smoke" / "branch" / "lock"
     wait_until(lambda: any(path.is_dir() for path in lock.parent.glob("*")), first)  # made under the lock
     first.suspend()  # stopped, it holds its lock for as long as it takes
-    monkeypatch.chdir(copy)
     monkeypatch.setattr("sidetrip.runtime.scratch.PATIENCE", 0.5)
-    monkeypatch.setattr(sys, "argv", ["stages/branch.py", "-cd", "reports/smoke"])
-    monkeypatch.setattr("sidetrip.runtime.stopping.end_at_once_when_asked", lambda name: None)
-    monkeypatch.setattr("sidetrip.runtime.stage.end_at_once_when_asked", lambda name: None)
     try:
-        with pytest.raises(SystemExit) as second:
-            runpy.run_path("stages/branch.py", run_name="__main__")
+        second, stderr = here(copy, "branch")
     finally:
         first.resume()
         status, _ = end(first)
-    assert second.value.code == 2
-    assert status == 0
-    waiting, refused = said(capsys.readouterr().err)
+    assert (status, second) == (0, 2)
+    waiting, refused = said(stderr)
     assert waiting == "sidetrip: waiting for another process that is still running this stage"
     assert refused.endswith("another process is still running this stage; wait for it, or end it, and run again")
 
@@ -98,9 +109,9 @@ def test_one_signal_ends_a_stage_and_its_workers_and_loses_nothing(copy):
         for process in [stage, *workers] if number == signal.SIGINT else [stage]:
             with suppress(psutil.NoSuchProcess):  # it has ended with its stage
                 process.send_signal(number)
-        _, stderr = stage.communicate(timeout=2)
+        _, stderr = stage.communicate(timeout=60)
         assert stage.returncode == 128 + number
-        _, alive = psutil.wait_procs(workers, timeout=2)
+        _, alive = psutil.wait_procs(workers, timeout=60)
         assert alive == []
         (line,) = said(stderr)
         name = signal.Signals(number).name
@@ -115,26 +126,26 @@ def test_one_signal_ends_a_stage_and_its_workers_and_loses_nothing(copy):
 
 
 @pytest.mark.parametrize(
-    ("stage_name", "file"),
+    ("stage_name", "file", "by_a_worker"),
     [
-        ("burn_in", "runs/smoke/prepare_data/train/shard_00000.safetensors"),
-        ("branch", "runs/smoke/burn_in/seed_1/step_000015.safetensors"),
-        ("fixed_batch", "runs/smoke/branch/seed_1/step_000020.safetensors"),
-        ("side_trips", "runs/smoke/prepare_data/facts.json"),
-        ("figures", "runs/smoke/quadratic/lemma_1.csv"),
-        ("report", "reports/smoke/claims.json"),
-        ("branch", f"runs/smoke/burn_in/{SUMS}"),
-        ("single_step", "reports/smoke/config.yaml"),
+        ("burn_in", "runs/smoke/prepare_data/train/shard_00000.safetensors", True),
+        ("branch", "runs/smoke/burn_in/seed_1/step_000015.safetensors", True),
+        ("fixed_batch", "runs/smoke/branch/seed_1/step_000020.safetensors", True),
+        ("side_trips", "runs/smoke/prepare_data/facts.json", True),
+        ("figures", "runs/smoke/quadratic/lemma_1.csv", False),
+        ("report", "reports/smoke/claims.json", False),
+        ("branch", f"runs/smoke/burn_in/{SUMS}", True),
+        ("single_step", "reports/smoke/config.yaml", False),
     ],
 )
-def test_a_damaged_input_is_named(copy, stage_name, file):
+def test_a_damaged_input_is_named(copy, here, stage_name, file, by_a_worker):
     path = copy / file
     content = bytearray(path.read_bytes())
     # In a list of digests, that of a file which the stage reads: a flip elsewhere in it is harmless.
     content[content.index(b"seed_0/step_000015") - 9 if path.name == SUMS else len(content) // 2] ^= 1
     path.write_bytes(content)
     before = digests(copy, *RESULTS)
-    status, stderr = end(start(copy, stage_name))
+    status, stderr = end(start(copy, stage_name)) if by_a_worker else here(copy, stage_name)
     assert status == 2
     (line,) = said(stderr)
     assert "damaged" in line
@@ -142,9 +153,9 @@ def test_a_damaged_input_is_named(copy, stage_name, file):
     assert digests(copy, *RESULTS) == before
 
 
-def test_a_missing_input_is_named_with_the_stage_that_makes_it(copy):
+def test_a_missing_input_is_named_with_the_stage_that_makes_it(copy, here):
     shutil.rmtree(copy / "runs" / "smoke" / "branch")
-    status, stderr = end(start(copy, "single_step"))
+    status, stderr = here(copy, "single_step")
     assert status == 2
     assert said(stderr) == ["sidetrip: runs/smoke/branch: not there; run `dvc repro branch@smoke`, which makes it"]
 
