@@ -65,7 +65,7 @@ def here(monkeypatch, capsys) -> Callable[[Path, str], tuple[int, str]]:
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             runpy.run_path(f"stages/{name}.py", run_name="__main__")
-        return ended.value.code, capsys.readouterr().err
+        return int(ended.value.code or 0), str(capsys.readouterr().err)
 
     return run
 
