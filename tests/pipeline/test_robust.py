@@ -99,10 +99,11 @@ def test_workers_end_with_their_stage(copy):
 
 def test_one_signal_ends_a_stage_and_its_workers_and_loses_nothing(copy):
     before = digests(copy, *RESULTS)
-    units = copy / "scratch" / "smoke" / SEVERAL
+    name = "side_trips"  # five units, one after another: some are left whenever the signals come
+    units = copy / "scratch" / "smoke" / name
     for number in (signal.SIGINT, signal.SIGTERM):
         kept = set(units.glob("*/unit_0000?"))
-        stage = start(copy, SEVERAL, SIDETRIP_WORKERS="2")
+        stage = start(copy, name)
         wait_until(lambda kept=kept: set(units.glob("*/unit_0000?")) - kept, stage)
         workers = stage.children(recursive=True)
         # A Ctrl-C goes to all processes of a terminal.
@@ -114,14 +115,14 @@ def test_one_signal_ends_a_stage_and_its_workers_and_loses_nothing(copy):
         _, alive = psutil.wait_procs(workers, timeout=60)
         assert alive == []
         (line,) = said(stderr)
-        name = signal.Signals(number).name
+        by = signal.Signals(number).name
         assert line == (
-            f"sidetrip: stage {SEVERAL} was stopped by {name}; what is finished is kept, run the same command to go on"
+            f"sidetrip: stage {name} was stopped by {by}; what is finished is kept, run the same command to go on"
         )
         assert "Traceback" not in stderr
         assert "warn" not in stderr
         assert kept < set(units.glob("*/unit_0000?"))
-    assert end(start(copy, SEVERAL))[0] == 0
+    assert end(start(copy, name))[0] == 0
     assert digests(copy, *RESULTS) == before
 
 
