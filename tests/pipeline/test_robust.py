@@ -99,20 +99,20 @@ def test_workers_end_with_their_stage(copy):
 
 def test_one_signal_ends_a_stage_and_its_workers_and_loses_nothing(copy):
     before = digests(copy, *RESULTS)
-    name = "side_trips"  # five units, one after another: some are left whenever the signals come
+    name = "side_trips"  # five units for two workers: some are left whenever the two signals come
     units = copy / "scratch" / "smoke" / name
     for number in (signal.SIGINT, signal.SIGTERM):
         kept = set(units.glob("*/unit_0000?"))
-        stage = start(copy, name)
+        stage = start(copy, name, SIDETRIP_WORKERS="2")
         wait_until(lambda kept=kept: set(units.glob("*/unit_0000?")) - kept, stage)
         workers = stage.children(recursive=True)
         # A Ctrl-C goes to all processes of a terminal.
         for process in [stage, *workers] if number == signal.SIGINT else [stage]:
             with suppress(psutil.NoSuchProcess):  # it has ended with its stage
                 process.send_signal(number)
-        _, stderr = stage.communicate(timeout=60)
+        _, stderr = stage.communicate(timeout=2)
         assert stage.returncode == 128 + number
-        _, alive = psutil.wait_procs(workers, timeout=60)
+        _, alive = psutil.wait_procs(workers, timeout=2)
         assert alive == []
         (line,) = said(stderr)
         by = signal.Signals(number).name
