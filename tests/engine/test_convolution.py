@@ -80,6 +80,15 @@ def test_it_is_the_map_of_the_layer_that_it_replaces(stride, padding):
     torch.testing.assert_close(safe(x), expected)
 
 
+def test_its_gradient_lies_in_memory_as_the_activations_do():
+    """Else what comes before it is slow."""
+    layer = nn.Conv2d(4, 8, 1, 2).to(memory_format=torch.channels_last)
+    (safe,) = use_safe_convolutions(nn.Sequential(layer)).children()
+    x = torch.randn(3, 4, 9, 8).contiguous(memory_format=torch.channels_last).requires_grad_()
+    (found,) = torch.autograd.grad(safe(x).square().sum(), x)
+    assert found.is_contiguous(memory_format=torch.channels_last) and not found.is_contiguous()
+
+
 def test_other_convolutions_stay_what_they_are():
     layers = nn.Sequential(nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 3, 2), nn.Conv1d(2, 2, 1, 2))
     assert [type(layer) for layer in use_safe_convolutions(layers).children()] == [nn.Conv2d, nn.Conv2d, nn.Conv1d]

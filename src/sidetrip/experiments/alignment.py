@@ -21,22 +21,22 @@ from sidetrip.kernels import Schedule
 CONSTANT, LINEAR = "constant", "linear"
 MEASURED = ("fixed_cosine", "different_batches_cosine", "fixed_norm", "training_norm", "fixed_loss", "training_loss")
 
-Gradient = Sequence[Tensor]
 
-
-def inner(a: Gradient, b: Gradient) -> float:
+def inner(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
     """Inner product of two gradients, accumulated in float64 on their device."""
     return float(torch.stack([(x.double() * y.double()).sum() for x, y in zip(a, b, strict=True)]).sum())
 
 
-def norm(gradient: Gradient) -> float:
-    """Euclidean norm, accumulated in float64."""
-    return math.sqrt(inner(gradient, gradient))
+class Gradient:
+    """The gradient of a batch, with its Euclidean norm, accumulated in float64."""
+
+    def __init__(self, parts: Sequence[Tensor]) -> None:
+        self.parts, self.norm = parts, math.sqrt(inner(parts, parts))
 
 
 def cosine(a: Gradient, b: Gradient) -> float:
     """Cosine of the angle between two gradients, accumulated in float64."""
-    return inner(a, b) / (norm(a) * norm(b))
+    return inner(a.parts, b.parts) / (a.norm * b.norm)
 
 
 class _Trip:
@@ -79,7 +79,7 @@ def loss_and_gradient(model: nn.Module, batch: Batch, precision: str) -> tuple[f
     Where this process is one of several, of the whole batch that each has a part of.
     """
     loss, together = batch_loss(model, batch, precision), ranks()
-    return float(together.mean(loss)), [together.mean(part) for part in gradient(loss, model)]
+    return float(together.mean(loss)), Gradient([together.mean(part) for part in gradient(loss, model)])
 
 
 def measure(lab: Lab, start: TrainState, seed: int) -> dict[str, pd.DataFrame]:
@@ -118,12 +118,12 @@ def measure(lab: Lab, start: TrainState, seed: int) -> dict[str, pd.DataFrame]:
                 fixed_loss, mine = trip.gradient(batch)
                 training_loss, theirs = training[name]
                 angles = cosine(mine, firsts.setdefault(number, mine)), cosine(mine, theirs)
-                row = (*angles, norm(mine), norm(theirs), fixed_loss, training_loss, False)
+                row = (*angles, mine.norm, theirs.norm, fixed_loss, training_loss, False)
                 along.append((seed, start.step, name, step, number, *row))
                 seen.append(mine)
                 lab.report(1)
             if len(seen) == len(trips):
-                angles = cosine(*seen), cosine(*(gradient for _, gradient in training.values()))
+                angles = cosine(*seen), cosine(*(found for _, found in training.values()))
                 between.append((seed, start.step, step, number, *angles))
     keys = ["seed", "branch", "trip", "trip_step", "fixed_batch"]
     columns = ["seed", "branch", "trip_step", "fixed_batch", "fixed_cosine", "training_cosine"]

@@ -10,8 +10,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from sidetrip.config import Config
 from sidetrip.engine.units import BranchPoint
 from sidetrip.files import UnitFolders
@@ -22,7 +20,9 @@ from sidetrip.runtime.scratch import open_scratch
 from sidetrip.runtime.stage import join_results, publishing, stage
 from sidetrip.runtime.units import worker
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what a process that only hands out work can do without
+    import pandas as pd
+
     from sidetrip.engine.lab import Lab
 
 

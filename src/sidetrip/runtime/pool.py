@@ -19,7 +19,7 @@ from sidetrip.runtime.units import Task, Worker, run_task, start_worker
 
 SEMAPHORES = 64  # more than a pool or a group of ranks makes; each takes a page of memory
 # Loaded once by the process that workers are forked from. It starts no thread and no GPU, so that a fork is safe.
-LOADED = ["sidetrip.runtime.experiment", "sidetrip.engine.lab"]
+LOADED = ["sidetrip.runtime.experiment", "pandas", "sidetrip.engine.lab"]
 
 
 class WorkerKilledError(RuntimeError):

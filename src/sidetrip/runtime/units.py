@@ -11,16 +11,17 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from sidetrip.files import FileError, UnitFolders, is_whole, sealing, write_json, write_table
 from sidetrip.runtime.devices import make_deterministic, use_device
 from sidetrip.runtime.memory import keep_freed_memory
 from sidetrip.runtime.provenance import PROVENANCE, software, spread
 
-Function = Callable[[Any, UnitFolders], Mapping[str, pd.DataFrame]]
+if TYPE_CHECKING:
+    import pandas as pd
+
+Function = Callable[[Any, UnitFolders], "Mapping[str, pd.DataFrame]"]
 
 
 @dataclass(frozen=True)
