@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sidetrip.config import Config
-from sidetrip.figures import FIGURES, style
+from sidetrip.figures import figures, style
 from sidetrip.figures.series import series
 from sidetrip.files import files_in, read_bytes, read_table, seal, write_bytes, write_json, write_table
 from sidetrip.runtime.provenance import input_tables
@@ -23,9 +23,8 @@ def main(config: Config) -> None:
         write_table(table, target / "tables" / f"{name}.csv")
         tables[name] = table
     style.apply_style()
-    for draw in FIGURES:
-        for name, figure in draw(tables, config).items():
-            style.save_figure(figure, target / "figures" / f"{name}.png")
+    for name, figure in figures(tables, config):
+        style.save_figure(figure, target / "figures" / f"{name}.png")
     for name, table in series(tables, config).items():
         write_table(table, target / "plots" / f"{name}.csv")
     claims = measure(tables, config)

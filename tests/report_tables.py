@@ -1,5 +1,7 @@
 """All tables of a small variant, made by hand, as figures and report take them."""
 
+from collections import ChainMap
+
 import numpy as np
 import pandas as pd
 from verdict_tables import (
@@ -23,24 +25,24 @@ GROUPS = range(4)
 
 
 def all_tables(settings: Config | None = None, **changes: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The tables of all experiments, some of them changed, and those derived from them."""
+    """The tables of all experiments that a variant has, some of them changed, and those derived from them."""
+    settings = settings or config()
     curves, curvature = single_step()
-    tables = {
-        "single_step": with_variations(curves),
-        "curvature": with_variations(curvature),
-        "side_trips": side_trips(),
-        "fixed_batch": fixed_batch(),
-        "running_averages": running_averages(),
-        "batch_losses": batch_losses(),
-        "cool_downs": cool_downs(),
-        "merged_snapshots": merged_snapshots(),
-        **alignment(),
-        **divergence(),
-        **quadratic(),
+    along = divergence()
+    of_experiments = {
+        "burn_in": {"batch_losses": batch_losses()},
+        "running_averages": {"running_averages": running_averages()},
+        "side_trips": {"side_trips": side_trips(), "distances": with_controls(along.pop("distances"))},
+        "single_step": {"single_step": with_variations(curves), "curvature": with_variations(curvature)},
+        "fixed_batch": {"fixed_batch": fixed_batch()},
+        "divergence": along,
+        "alignment": alignment(),
+        "quadratic": quadratic(),
+        "forecast": {"cool_downs": cool_downs(), "merged_snapshots": merged_snapshots()},
     }
-    tables["distances"] = with_controls(tables["distances"])
-    tables |= changes
-    return tables | derived(tables, settings or config())
+    there = [tables for name, tables in of_experiments.items() if name not in settings.left_out]
+    tables = dict(ChainMap(*there)) | changes
+    return tables | derived(tables, settings)
 
 
 def with_variations(table: pd.DataFrame) -> pd.DataFrame:

@@ -21,8 +21,14 @@ WORK = st.lists(st.floats(0, 1e6), min_size=1, max_size=30)
 def test_the_units_of_every_experiment_with_a_network_are_in_the_table(name):
     config = resolve(PARAMS, name)
     lines = [[cell.strip() for cell in line.split("|")[1:3]] for line in stages(config, 1000.0)]
-    expected = {each.name: str(len(each.units(config))) for each in experiments() if each.network}
+    expected = {each.name: str(len(each.units_of(config))) for each in experiments() if each.network}
     assert expected.items() <= dict(lines).items()
+
+
+def test_an_experiment_that_is_left_out_is_no_work():
+    config = smoke_config(**{"experiments.alignment": False})
+    (line,) = [line for line in stages(config, 1000.0) if "alignment" in line]
+    assert line == "| alignment | 0 | 0 | 0 M | 0.0 |"
 
 
 def test_an_experiment_without_a_record_of_its_work_is_named(monkeypatch):

@@ -123,7 +123,7 @@ def units(config: Config) -> dict[str, list[Work]]:
     """Work of every unit of every stage that trains or evaluates."""
     work = work_of(config)
     return {
-        experiment.name: [work[experiment.name](unit) for unit in experiment.units(config)]
+        experiment.name: [work[experiment.name](unit) for unit in experiment.units_of(config)]
         for experiment in experiments()
         if experiment.name in work
     }
@@ -140,7 +140,7 @@ def stages(config: Config, samples_a_second: float) -> Iterator[str]:
         yield f"| {name} | {count} | {steps:.0f} | {work.scored / 1e6:.3g} M | {minutes:.1f} |"
     for experiment in experiments():
         if experiment.network and experiment.name not in rows:  # one that was added without a record of its work
-            yield f"| {experiment.name} | {len(experiment.units(config))} | not counted | | |"
+            yield f"| {experiment.name} | {len(experiment.units_of(config))} | not counted | | |"
 
 
 def makespan(work: Sequence[float], workers: int) -> float:

@@ -111,7 +111,7 @@ def of_experiments(lab: Lab, tables: dict[str, pd.DataFrame]) -> Digests:
 
 def of_pages(lab: Lab, tables: Mapping[str, pd.DataFrame]) -> Digests:
     """Derived tables, verdicts and figures."""
-    from sidetrip.figures import FIGURES, style
+    from sidetrip.figures import figures, style
     from sidetrip.files import write_table
     from sidetrip.verdicts.rows import measure
     from sidetrip.verdicts.tables import derived
@@ -124,11 +124,10 @@ def of_pages(lab: Lab, tables: Mapping[str, pd.DataFrame]) -> Digests:
         yield f"verdicts: {name}", digest(path.read_bytes())
     yield "verdicts: claims", digest(json.dumps(measure(found, lab.config), sort_keys=True).encode())
     style.apply_style()
-    for draw in FIGURES:
-        for name, figure in draw(found, lab.config).items():
-            path = lab.runs / f"{name}.png"
-            style.save_figure(figure, path)
-            yield f"figures: {name}", digest(path.read_bytes())
+    for name, figure in figures(found, lab.config):
+        path = lab.runs / f"{name}.png"
+        style.save_figure(figure, path)
+        yield f"figures: {name}", digest(path.read_bytes())
 
 
 def all_digests(folder: Path) -> Digests:

@@ -37,7 +37,7 @@ FIT = (
 )
 IN_BURN_IN = "steps, batch_size, rate, schedule, momentum, weight_decay, snapshot_every"
 IN_A_VARIANT = (
-    "seeds, data, model, burn_in, branch, evaluation, single_step, side_trips, quadratic, fixed_batch, "
+    "seeds, experiments, data, model, burn_in, branch, evaluation, single_step, side_trips, quadratic, fixed_batch, "
     "alignment, forecast, claims"
 )
 MEND = "mend or remove them, scratch/smoke/prepare_data/unreadable.csv lists them all"

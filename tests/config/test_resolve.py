@@ -6,6 +6,7 @@ import random
 from typing import get_args, get_type_hints
 
 import pytest
+from helpers import smoke_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -158,3 +159,19 @@ def fits(key: str, value: float) -> bool:
     """Whether a value is a number of the key's type within its limit."""
     kind = types(Config)[key]
     return type(value) in ((int,) if kind is int else (int, float)) and inside(element(LIMITS[key]), value)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("single_step", "single_step.batch_sizes", [8, 32]),
+        ("single_step", "single_step.held_out_batches", 10_000),
+        ("alignment", "alignment.steps", 11),
+        ("quadratic", "quadratic.replicas", 201),
+        ("forecast", "forecast.windows", [7]),
+    ],
+)
+def test_settings_of_an_experiment_that_is_left_out_need_not_fit(name, key, value):
+    with pytest.raises(ConfigError, match=key.split(".")[0]):
+        smoke_config(**{key: value})
+    assert smoke_config(**{key: value, f"experiments.{name}": False}).left_out == {name}

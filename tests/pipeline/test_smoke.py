@@ -41,6 +41,24 @@ def test_one_edit_reruns_just_what_it_touches(copy):
     assert ran == ["configure", "figures", "report"]
 
 
+def test_an_experiment_that_is_left_out_is_gone_and_comes_back_as_it_was(copy):
+    params, report = copy / "params.yaml", copy / "reports" / "smoke"
+    there, before = params.read_text(encoding="utf-8"), digests(copy, "reports")
+    params.write_text(there.replace("    single_step: true\n", "    single_step: false\n"), encoding="utf-8")
+    result = dvc(copy, "repro")
+    assert result.returncode == 0, result.stderr
+    ran = [line.split("'")[1].split("@")[0] for line in result.stdout.splitlines() if line.startswith("Running stage")]
+    assert ran == ["configure", "single_step", "figures", "report"]
+    assert not list((copy / "runs" / "smoke" / "single_step").glob("*.csv"))
+    assert not list(report.rglob("figure_2*")) + list((report / "tables").glob("single_step*"))
+    rows = {row["id"]: row for row in json.loads((report / "claims.json").read_text(encoding="utf-8"))}
+    assert rows["single_step_gap"]["reason"] == "this variant leaves its experiment out"
+    params.write_text(there, encoding="utf-8")
+    again = dvc(copy, "repro")
+    assert again.returncode == 0, again.stderr
+    assert digests(copy, "reports") == before
+
+
 def test_a_setting_that_is_refused_removes_nothing(copy):
     params = copy / "params.yaml"
     good = params.read_text(encoding="utf-8")

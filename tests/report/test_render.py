@@ -1,22 +1,28 @@
 """The page of a variant: figures, verdicts and tables, from tables known by hand."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from report_tables import all_tables
 from verdict_tables import config, cool_downs, side_trips
 
 from sidetrip.experiments.methods import METHODS
-from sidetrip.experiments.pages import in_order
-from sidetrip.figures import FIGURES
+from sidetrip.experiments.pages import in_order, name_of
+from sidetrip.figures import MODULES, figures
+from sidetrip.figures.series import series
 from sidetrip.kernels import Kernel
 from sidetrip.report import render
 from sidetrip.verdicts import rows, statements
 from sidetrip.verdicts import side_trips as judge
 
+OPTIONAL = list(vars(config().experiments))
 FACTS = SimpleNamespace(train_samples=600, validation_samples=200)
 ORIGIN = render.Origin("code", "settings", [({"torch": "1", "arithmetic": "portable"}, ["burn_in"])])
 
@@ -35,13 +41,13 @@ def table_rows(text: str, first: str) -> list[list[str]]:
 
 def test_figures_that_are_linked_are_those_that_are_made():
     tables = all_tables()
-    made = {name for draw in FIGURES for name in draw(tables, config())}
+    made = drawn(figures(tables, config()))
     assert set(re.findall(r"figures/(\w+)\.png", page(tables))) == made
 
 
 def test_every_experiment_with_verdicts_has_figures_and_a_section():
-    judges = [judge.__name__.rpartition(".")[2] for judge in rows.JUDGES]
-    assert judges == [draw.__module__.rpartition(".")[2] for draw in FIGURES]
+    judges = [name_of(judge) for judge in rows.JUDGES]
+    assert judges == [name_of(module) for module in MODULES]
     assert judges == in_order(path.name.removesuffix(".md.j2") for path in render.SECTIONS.iterdir())
 
 
@@ -110,6 +116,34 @@ def test_a_method_that_is_added_is_reported(monkeypatch):
     listed = text.split("## What one step does")[0]
     assert "`average_is_schedule_swa`" in listed
     assert "late_swa" not in listed  # it is not the paper's
+
+
+@pytest.mark.parametrize("left_out", [*([name] for name in OPTIONAL), OPTIONAL], ids=" ".join)
+def test_an_experiment_that_is_left_out_has_no_figures_and_no_section(left_out):
+    """And nothing else needs its tables."""
+    changes = {f"experiments.{name}": False for name in left_out}
+    settings = config(**changes)
+    tables = all_tables(settings)
+    text = page(tables, **changes)
+    assert len(re.findall("^## (?!Verdicts|Settings|Provenance)", text, re.MULTILINE)) == len(MODULES) - len(left_out)
+    made = drawn(figures(tables, settings))
+    assert set(re.findall(r"figures/(\w+)\.png", text)) == made
+    assert made == {name for module, names in made_by_modules().items() if module not in left_out for name in names}
+    assert f"This variant leaves out {', '.join(f'`{name}`' for name in in_order(left_out))}: " in text
+    assert series(tables, settings).keys() == series(all_tables(), config()).keys()
+
+
+@cache
+def made_by_modules() -> dict[str, set[str]]:
+    """Names of the figures that each module draws where nothing is left out."""
+    return {name_of(module): drawn(module.draw(all_tables(), config()).items()) for module in MODULES}
+
+
+def drawn(made: Iterable[tuple[str, Figure]]) -> set[str]:
+    """Names of figures, which are closed."""
+    names = {name for name, _ in made}
+    plt.close("all")
+    return names
 
 
 def test_words_are_defined_before_they_are_used():

@@ -12,6 +12,7 @@ from report_tables import all_tables
 from verdict_tables import SEEDS, config, side_trips
 
 from sidetrip.experiments.methods import METHODS
+from sidetrip.experiments.pages import name_of
 from sidetrip.verdicts import rows
 from sidetrip.verdicts.records import Interval, Measured, NotMeasured, Regime
 from sidetrip.verdicts.rows import measure, statements
@@ -136,6 +137,19 @@ def test_a_statement_that_none_judges_is_an_error(monkeypatch):
     monkeypatch.setattr(rows, "JUDGES", rows.JUDGES[1:])
     with pytest.raises(ValueError, match="judged by none: batch_size_gap"):
         measured()
+
+
+@pytest.mark.parametrize("name", list(vars(config().experiments)))
+def test_statements_of_an_experiment_that_is_left_out_are_not_measured(name, found):
+    settings = config(**{f"experiments.{name}": False})
+    here = {row["id"]: row for row in measure(all_tables(settings), settings)}
+    (judge,) = [judge for judge in rows.JUDGES if name_of(judge) == name]
+    own = judge.judge(base(), config()).keys()
+    for statement, row in here.items():
+        if statement in own:
+            assert (row["verdict"], row["reason"]) == ("not measured", "this variant leaves its experiment out")
+        else:
+            assert row == found[statement]
 
 
 def test_two_judges_of_one_statement_are_an_error(monkeypatch):

@@ -14,7 +14,7 @@ from typing import Any
 from sidetrip.config.errors import require
 from sidetrip.config.known import KNOWN_DATASETS, SOURCES
 from sidetrip.config.limits import Choice, Limit
-from sidetrip.config.schema import Config, Quadratic
+from sidetrip.config.schema import Config
 
 MOST_MATRIX_ENTRIES = 10**8  # of the analytic model's matrices, held at once: 0.8 GB
 
@@ -26,10 +26,10 @@ def check(config: Config) -> None:
             require(False, key, *fault)
     _check_data(config)
     _check_trips(config)
-    _check_forecast(config)
-    _check_single_step(config)
-    _check_quadratic(config.quadratic)
     _check_runtime(config)
+    for name, fits in OF_EXPERIMENTS.items():
+        if name not in config.left_out:
+            fits(config)
     if config.runtime.device == "cpu":
         require(config.model.precision != "tf32", "model.precision", "tf32", "a CPU has none; use fp32 or bf16")
     if SOURCES[config.data.source].names:
@@ -102,25 +102,27 @@ def _check_trips(config: Config) -> None:
         f"{trips.look_every} steps apart they begin before the shortest of the widest windows ({shortest}); "
         "use fewer, or lower side_trips.look_every",
     )
-    room = steps - last
-    for key, length in (
-        ("side_trips.windows", trips.windows[-1]),
-        ("side_trips.two_point_windows", trips.two_point_windows[-1]),
-        ("side_trips.ema_steps", trips.ema_steps),
-        ("alignment.steps", config.alignment.steps),
-    ):
-        require(
-            length <= room,
-            key,
-            length,
-            f"longer than the {room} steps between the last branch point ({last}) and the end of the run "
-            f"({steps}); shorten it, branch earlier or raise burn_in.steps",
-        )
-    for key, every, length, whole in (
-        ("side_trips.every", trips.every, steps, "burn_in.steps"),
-        ("alignment.every", config.alignment.every, config.alignment.steps, "alignment.steps"),
-    ):
-        require(every <= length, key, every, f"use at most {whole} ({length})")
+    _check_room(config, "side_trips.windows", trips.windows[-1])
+    _check_room(config, "side_trips.two_point_windows", trips.two_point_windows[-1])
+    _check_room(config, "side_trips.ema_steps", trips.ema_steps)
+    require(trips.every <= steps, "side_trips.every", trips.every, f"use at most burn_in.steps ({steps})")
+
+
+def _check_room(config: Config, key: str, length: int) -> None:
+    steps, last = config.burn_in.steps, config.branch.points[-1]
+    require(
+        length <= steps - last,
+        key,
+        length,
+        f"longer than the {steps - last} steps between the last branch point ({last}) and the end of the run "
+        f"({steps}); shorten it, branch earlier or raise burn_in.steps",
+    )
+
+
+def _check_alignment(config: Config) -> None:
+    steps, every = config.alignment.steps, config.alignment.every
+    _check_room(config, "alignment.steps", steps)
+    require(every <= steps, "alignment.every", every, f"use at most alignment.steps ({steps})")
 
 
 def _check_forecast(config: Config) -> None:
@@ -194,7 +196,8 @@ def _check_single_step(config: Config) -> None:
     )
 
 
-def _check_quadratic(model: Quadratic) -> None:
+def _check_quadratic(config: Config) -> None:
+    model = config.quadratic
     require(
         model.replicas % model.groups == 0,
         "quadratic.replicas",
@@ -223,6 +226,15 @@ def _check_quadratic(model: Quadratic) -> None:
     require(model.every <= model.steps, "quadratic.every", model.every, f"use at most quadratic.steps ({model.steps})")
 
 
+# What has to fit together for an experiment; of one that a variant leaves out, nothing has to.
+OF_EXPERIMENTS = {
+    "single_step": _check_single_step,
+    "alignment": _check_alignment,
+    "quadratic": _check_quadratic,
+    "forecast": _check_forecast,
+}
+
+
 def check_samples(config: Config, training_pictures: int, validation_pictures: int) -> None:
     """Check what depends on how many pictures there are."""
     for key in ("train_samples", "recalibration_samples"):
@@ -236,7 +248,7 @@ def check_samples(config: Config, training_pictures: int, validation_pictures: i
         f"two batches, own and held out, exceed the {training_pictures} training pictures; lower it",
     )
     own, held_out = config.single_step.own_batches, config.single_step.held_out_batches
-    for size in config.single_step.batch_sizes:
+    for size in () if "single_step" in config.left_out else config.single_step.batch_sizes:
         require(
             own * size + held_out * min(size, config.single_step.chunk) <= training_pictures,
             "single_step.batch_sizes",

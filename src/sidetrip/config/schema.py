@@ -18,6 +18,18 @@ NEEDS_TWO = "BatchNorm needs at least 2 samples"
 
 
 @dataclass
+class Experiments:
+    """Which experiments a variant has. The statements of one that it leaves out are not measured there."""
+
+    single_step: bool = setting()
+    fixed_batch: bool = setting()
+    divergence: bool = setting()
+    alignment: bool = setting()
+    quadratic: bool = setting()
+    forecast: bool = setting()
+
+
+@dataclass
 class Data:
     """Which pictures, and how they are augmented in training."""
 
@@ -231,6 +243,7 @@ class Config:
     # Names folders in runs/ and reports/.
     variant: str = text(r"[a-z0-9_]{1,100}", "use lower-case letters, digits and underscores only (at most 100)")
     seeds: list[int] = numbers(Number(0, 2**32 - 1), ordered=False)
+    experiments: Experiments = field(default_factory=Experiments)
     data: Data = field(default_factory=Data)
     model: Model = field(default_factory=Model)
     burn_in: BurnIn = field(default_factory=BurnIn)
@@ -244,3 +257,8 @@ class Config:
     forecast: Forecast = field(default_factory=Forecast)
     claims: Claims = field(default_factory=Claims)
     runtime: Runtime = field(default_factory=Runtime)
+
+    @property
+    def left_out(self) -> frozenset[str]:
+        """Names of the experiments that the variant does not have."""
+        return frozenset(name for name, there in vars(self.experiments).items() if not there)

@@ -11,12 +11,24 @@ from collections.abc import Iterable
 from importlib import import_module
 from types import ModuleType
 
+from sidetrip.config import Config
+
 FIRST = ("single_step", "fixed_batch", "side_trips", "divergence", "alignment", "quadratic", "forecast")
 
 
 def in_order(names: Iterable[str]) -> list[str]:
     """Names of experiments: those of the paper in its order, then the others by name."""
     return sorted(names, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
+
+
+def name_of(module: ModuleType) -> str:
+    """The experiment that a module shows."""
+    return module.__name__.rpartition(".")[2]
+
+
+def measured(modules: Iterable[ModuleType], config: Config) -> list[ModuleType]:
+    """Modules of the experiments that a variant has."""
+    return [module for module in modules if name_of(module) not in config.left_out]
 
 
 def providing(package: str, function: str) -> tuple[ModuleType, ...]:

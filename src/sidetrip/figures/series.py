@@ -15,6 +15,7 @@ from sidetrip.experiments.methods import METHODS
 from sidetrip.figures.single_step import TITLES, curves, reach
 from sidetrip.verdicts.single_step import paper_setting
 
+ONE_STEP = ["step_size", "loss", "series"]
 STRETCHES = 100  # that the main trajectory is shown in
 
 
@@ -53,9 +54,11 @@ def averages_and_trips(by_point: pd.DataFrame) -> pd.DataFrame:
 
 
 def series(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, pd.DataFrame]:
-    """The tables by name; each is named in dvc.yaml with its axes."""
+    """The tables by name; each is named in dvc.yaml with its axes, so one that was not measured is there, empty."""
+    last, size = config.branch.points[-1], config.burn_in.batch_size
+    left_out = "single_step" in config.left_out
     return {
         "main_trajectory": main_trajectory(tables["batch_losses"]),
-        "one_step": one_step(tables["single_step"], config.branch.points[-1], config.burn_in.batch_size),
+        "one_step": pd.DataFrame(columns=ONE_STEP) if left_out else one_step(tables["single_step"], last, size),
         "averages_and_trips": averages_and_trips(tables["by_point"]),
     }

@@ -172,10 +172,12 @@ def rate_factors(settings: SideTrips, measured: pd.Series) -> Figure:
 
 def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:
     """The figures of this experiment, by name."""
+    left_out = "single_step" in config.left_out
+    curvature = pd.Series(dtype=float) if left_out else curvature_at_rate(tables["curvature"], config)
     return {
         "figure_1": figure_1(tables, config),
         "figure_5": figure_5(tables, config),
         "figure_10": figure_10(tables, config),
         "figure_14": figure_14(tables, config),
-        "rate_factors": rate_factors(config.side_trips, curvature_at_rate(tables["curvature"], config)),
+        "rate_factors": rate_factors(config.side_trips, curvature),
     }

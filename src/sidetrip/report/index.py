@@ -65,9 +65,9 @@ def _verdicts(claims: Mapping[str, Rows]) -> list[str]:
         *lines,
         "",
         "Yes: reproduced; no: not reproduced, which is a result and not a failure; undecided: more seeds would tell; "
-        "–: not measured: the statement is about another schedule, or newer than the variant's results. In brackets: "
-        "the number that decides, with its unit, and the part of the criterion that it belongs to where there are "
-        "several.",
+        "–: not measured: the statement is about another schedule, or the variant leaves its experiment out. In "
+        "brackets: the number that decides, with its unit, and the part of the criterion that it belongs to where "
+        "there are several.",
     ]
 
 

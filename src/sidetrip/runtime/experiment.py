@@ -51,8 +51,14 @@ class Experiment:
     trains: bool = True
     network: bool = True
 
+    def units_of(self, config: Config) -> Sequence[Any]:
+        """What there is to measure in a variant: nothing where it leaves the experiment out."""
+        return [] if self.name in config.left_out else self.units(config)
+
     def run(self, config: Config) -> None:
         """Measure every unit, and publish their tables, joined in the order of the units, as runs/<variant>/<name>.
+
+        Of an experiment that the variant leaves out, there are none.
 
         Units that an earlier, killed run has finished are not measured again.
 
@@ -61,12 +67,13 @@ class Experiment:
         FileError
             If a file cannot be read or written, or the code changed meanwhile.
         """
-        units = self.units(config)
+        units = self.units_of(config)
         processes = config.runtime.processes if self.trains else 1
         with open_scratch(config, self.name, processes) as scratch:
             costs = [self.cost(config, unit) for unit in units]
             placed = config if self.network else on_cores(config)
-            run_units(partial(measure, self.name, config), units, costs, placed, self.name, scratch, processes)
+            if units:
+                run_units(partial(measure, self.name, config), units, costs, placed, self.name, scratch, processes)
             with publishing(config, self.name, scratch) as target:
                 join_results([scratch.of_unit(index).result for index in range(len(units))], target)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, reduce
 from importlib.metadata import version
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,11 @@ def _input_digest(dep: str, variant: str) -> str:
     return digest(path) if path.is_file() else _digest(listing(files_in(path), path))
 
 
+def _setting(values: Mapping[str, Any], key: str) -> Any:
+    """A section, or a value in one, by its dotted key."""
+    return reduce(getitem, key.split("."), values)
+
+
 def provenance(config: Config, stage: str, processes: int = 1) -> Provenance:
     """What the results of a stage follow from, by its declaration in dvc.yaml; its units run on `processes` each.
 
@@ -155,7 +161,7 @@ def provenance(config: Config, stage: str, processes: int = 1) -> Provenance:
     values = asdict(config)
     return Provenance(
         code=code_digest(sources(stage, variant)),
-        settings=_digest(json.dumps({section: values[section] for section in sections}, sort_keys=True)),
+        settings=_digest(json.dumps({section: _setting(values, section) for section in sections}, sort_keys=True)),
         inputs=_digest("".join(f"{dep} {_input_digest(dep, variant)}\n" for dep in inputs(stage, variant))),
         versions=versions() | {"arithmetic": arithmetic.present()} | spread(processes),
     )

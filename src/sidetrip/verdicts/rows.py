@@ -8,11 +8,12 @@ from dataclasses import asdict
 from typing import Any
 
 from sidetrip.config import Config
-from sidetrip.experiments.pages import providing
+from sidetrip.experiments.pages import measured, providing
 from sidetrip.verdicts.records import NOT_MEASURED, UNDECIDED, Found, Interval, Measured, NotMeasured, Regime, Tables
 from sidetrip.verdicts.statements import Statement, of_the_paper
 
 JUDGES = providing("sidetrip.verdicts", "judge")
+LEFT_OUT = "this variant leaves its experiment out"
 DIGITS = 6  # of the numbers in claims.json
 
 
@@ -27,7 +28,7 @@ def measure(tables: Tables, config: Config) -> list[dict[str, Any]]:
     Parameters
     ----------
     tables : mapping of str to DataFrame
-        The tables of all experiments.
+        The tables of all experiments that the variant has.
     config : Config
         Thresholds and settings.
 
@@ -49,9 +50,9 @@ def measure(tables: Tables, config: Config) -> list[dict[str, Any]]:
 
 
 def judged(tables: Tables, config: Config) -> Mapping[str, Found]:
-    """What all judges found, by statement."""
+    """What the judges of all experiments found, by statement; those of an experiment left out are not measured."""
     found: dict[str, Found] = {}
-    for judge in JUDGES:
+    for judge in measured(JUDGES, config):
         results = judge.judge(tables, config)
         if again := found.keys() & results.keys():
             raise ValueError(f"{judge.__name__} judges again: {', '.join(sorted(again))}")
@@ -59,9 +60,10 @@ def judged(tables: Tables, config: Config) -> Mapping[str, Found]:
     known = {statement.id for statement in statements()}
     if unknown := found.keys() - known:
         raise ValueError(f"judged, but stated nowhere: {', '.join(sorted(unknown))}")
-    if missing := known - found.keys():
+    missing = known - found.keys()
+    if missing and not config.left_out:
         raise ValueError(f"stated, but judged by none: {', '.join(sorted(missing))}")
-    return found
+    return found | {name: NotMeasured(LEFT_OUT) for name in missing}
 
 
 def _row(statement: Statement, found: Found, config: Config) -> dict[str, Any]:
