@@ -11,11 +11,19 @@ import yaml
 from omegaconf import DictConfig
 
 from sidetrip.config import Config, ConfigError, active_variants, load_params, resolve, save_config
-from sidetrip.config.known import SOURCES
+from sidetrip.config.known import OWN_NETWORKS, SOURCES
 from sidetrip.data.folders import check_root
-from sidetrip.engine.models import is_model
 from sidetrip.files import FileError
 from sidetrip.runtime.devices import rank_devices, resolve_device
+
+
+def is_model(name: str) -> bool:
+    """Whether there is a network of that name."""
+    if name in OWN_NETWORKS:
+        return True
+    import torchvision  # which takes seconds
+
+    return name in torchvision.models.list_models(module=torchvision.models)
 
 
 def check_pictures(config: Config) -> None:

@@ -12,9 +12,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from sidetrip.config.known import OWN_NETWORKS
 from sidetrip.engine.layers import use_safe_layers
 
-BLOCKS_PER_STAGE = {"resnet8": 1, "resnet20": 3}
 CIFAR_STEM = ("resnet18", "resnet34", "resnet50")
 # Auxiliary classifiers have losses of their own, which have no place in a comparison of one loss.
 ALONE = {"aux_logits": False, "init_weights": True}
@@ -125,8 +125,8 @@ def build_model(
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs as well
-        if name in BLOCKS_PER_STAGE:
-            return use_safe_layers(SmallResNet(BLOCKS_PER_STAGE[name], width, channels, classes))
+        if name in OWN_NETWORKS:
+            return use_safe_layers(SmallResNet(OWN_NETWORKS[name], width, channels, classes))
         import torchvision  # over a second, in every worker: only for the models that come from it
 
         if name not in torchvision.models.list_models(module=torchvision.models):
@@ -139,12 +139,3 @@ def build_model(
         elif channels != 3:
             raise ModelError(f"model {name!r} takes pictures of 3 channels, the data have {channels}; use resnet8")
         return use_safe_layers(model)
-
-
-def is_model(name: str) -> bool:
-    """Whether `build_model` knows the name."""
-    if name in BLOCKS_PER_STAGE:
-        return True
-    import torchvision
-
-    return name in torchvision.models.list_models(module=torchvision.models)
