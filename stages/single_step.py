@@ -4,7 +4,7 @@ from sidetrip.engine.units import branch_points
 from sidetrip.experiments.sweep import sweep_cost
 from sidetrip.runtime.experiment import Experiment
 
-STAGE = Experiment("single_step", branch_points, lambda config, point: sweep_cost(config), trains=False)
+STAGE = Experiment("single_step", branch_points, sweep_cost, trains=False)
 
 if __name__ == "__main__":
     STAGE.main()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -18,6 +19,11 @@ def where(unit: int, folders: UnitFolders) -> dict[str, pd.DataFrame]:
     Path("processes").mkdir(exist_ok=True)
     Path(f"processes/{os.getpid()}").touch()
     return {"table": pd.DataFrame({"unit": [unit], "square": [unit**2], "device": [worker().device]})}
+
+
+def loaded(unit: int, folders: UnitFolders) -> dict[str, pd.DataFrame]:
+    """Which of the slow packages are there before a unit asks for them."""
+    return {"loaded": pd.DataFrame({name: [name in sys.modules] for name in ("pandas", "torch", "torch._dynamo")})}
 
 
 def where_after_a_loss(unit: int, folders: UnitFolders) -> dict[str, pd.DataFrame]:

@@ -110,7 +110,7 @@ def work_of(config: Config) -> dict[str, Callable[[Any], Work]]:
         "burn_in": lambda run: Work(burn_in.steps * batch),
         "branch": lambda run: Work(replay_steps(config, points_of(config, run.seed)) * batch),
         "running_averages": along,
-        "single_step": lambda point: Work(0.0, sweep_cost(config)),
+        "single_step": lambda point: Work(0.0, sweep_cost(config, point)),
         "side_trips": lambda point: Work(trip_steps(config) * batch, scored),
         "fixed_batch": lambda point: Work(4 * config.fixed_batch.steps * batch, (lines + searches) * batch),
         "divergence": lambda point: Work(divergence_steps(config, point) * batch),

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.state import initial_state, load_state, restore, state_path
 from sidetrip.engine.training import batch_loss
+from sidetrip.engine.units import BranchPoint
 from sidetrip.experiments import single_step as steps
-from sidetrip.experiments.sweep import near_lowest, sweep_cost
+from sidetrip.experiments.sweep import measured_settings, near_lowest, sweep_cost
 from sidetrip.runtime.devices import make_deterministic
 
+LAST = smoke_config().branch.points[-1]
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
 
 
@@ -21,7 +23,7 @@ DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.i
 def measured(lab, snapshots):
     reported = []
     lab.report = reported.append
-    tables = steps.measure(lab, load_state(state_path(snapshots, 15)), 0)
+    tables = steps.measure(lab, load_state(state_path(snapshots, LAST)), 0)
     lab.report = lambda amount: None
     return tables, sum(reported)
 
@@ -40,6 +42,12 @@ def test_what_is_measured(lab, measured):
     assert set(table[table["range"] == "near_held_out"]["batch"]) == {"held_out"}
     fit = table.query("range == 'fit' and batch_size == 16 and own_batch == 1")["step_size"]
     assert np.diff(fit) == pytest.approx(np.diff(fit)[0])
+
+
+def test_other_settings_are_measured_at_the_last_branch_point_alone(lab):
+    every = [(size, own, step) for size in (8, 16, 32) for own in (0, 1) for step in lab.config.branch.steps]
+    others = [here for here in every if len(measured_settings(*here, lab.config)) > 1]
+    assert others == [(16, 0, LAST)]
 
 
 def test_refining_comes_nearer_to_the_lowest_loss(measured):
@@ -67,7 +75,7 @@ def test_it_starts_at_the_batch_loss_and_descends(measured):
 
 
 def test_the_cost_counts_what_is_reported(lab, measured):
-    assert measured[1] == pytest.approx(sweep_cost(lab.config), rel=0.1)
+    assert measured[1] == pytest.approx(sweep_cost(lab.config, BranchPoint(0, LAST)), rel=0.1)
 
 
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=9))
@@ -82,15 +90,15 @@ def test_near_the_lowest_lies_between_its_neighbours(losses):
 
 def test_the_momentum_direction_is_what_the_optimizer_takes(lab, snapshots):
     """One step of the run, from its branch point, in the direction that the measurement steps along."""
-    start = load_state(state_path(snapshots, 15))
+    start = load_state(state_path(snapshots, LAST))
     after = advanced(lab, start, 1)
     model = lab.model()
     restore(start, model)
-    gradient = steps.mean_gradient(model.train(), [lab.stream(0).batch(16)], "fp32")
+    gradient = steps.mean_gradient(model.train(), [lab.stream(0).batch(LAST + 1)], "fp32")
     names = [name for name, _ in model.named_parameters()]
     direction = steps.applied_direction(gradient, start, names, lab.optimizer)
     for name, d in zip(names, direction, strict=True):
-        expected = start.weights[name] - float(lab.rates[15]) * d
+        expected = start.weights[name] - float(lab.rates[LAST]) * d
         assert torch.allclose(after.weights[name], expected, rtol=1e-5, atol=1e-6), name
 
 
@@ -140,8 +148,8 @@ def test_curvature_is_that_of_finite_differences():
 
 
 def test_chunks_are_the_mean_of_their_parts(lab, snapshots, measured):
-    stream, model = lab.stream(0, "single_step/15", 16), lab.model()
-    restore(load_state(state_path(snapshots, 15)), model)
+    stream, model = lab.stream(0, f"single_step/{LAST}", 16), lab.model()
+    restore(load_state(state_path(snapshots, LAST)), model)
     model.train()
     table = measured[0]["single_step"].query(
         "batch_size == 32 and batch == 'own' and step_size == 0 and range == 'wide'"

@@ -2,17 +2,22 @@
 
 import errno
 import os
+import queue
 import signal
 from multiprocessing import forkserver
+from unittest import mock
 
 import cluster_units
 import pytest
 from helpers import smoke_config
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sidetrip.config import ConfigError
-from sidetrip.files import FileError
+from sidetrip.files import FileError, read_table
 from sidetrip.runtime.executor import run_units
 from sidetrip.runtime.pool import ending
+from sidetrip.runtime.progress import BETWEEN_MESSAGES, Teller
 from sidetrip.runtime.scratch import unit_folders
 
 
@@ -67,6 +72,28 @@ def test_the_process_that_forks_workers_may_die_like_one_of_them(tmp_path, monke
     assert all((folders.of_unit(index).result / "table.csv").is_file() for index in (0, 1))
     said = [line for line in capsys.readouterr().err.replace("\r", "\n").splitlines() if line.startswith("sidetrip:")]
     assert said == ["sidetrip: a worker process was ended; going on from what is finished"]
+
+
+def test_workers_begin_with_what_takes_long_to_load(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "src:tests")
+    folders = Folders(tmp_path)
+    run_units(cluster_units.loaded, [0], [1.0], smoke_config(), "test", folders)
+    (row,) = read_table(folders.of_unit(0).result / "loaded.csv").to_dict("records")
+    assert row == {"pandas": True, "torch": True, "torch._dynamo": False}
+
+
+@given(st.lists(st.tuples(st.floats(0, 1e6), st.floats(0, 2)), max_size=50))
+def test_all_that_is_done_is_told_now_and_then(done):
+    messages, now = queue.SimpleQueue(), 0.0
+    with mock.patch("sidetrip.runtime.progress.time.monotonic", lambda: now):
+        teller = Teller(messages)
+        for amount, seconds in done:
+            now += seconds
+            teller.add(amount)
+        teller.tell()
+    told = [messages.get() for _ in range(messages.qsize())]
+    assert sum(told) == pytest.approx(sum(amount for amount, _ in done))
+    assert len(told) <= 1 + now / BETWEEN_MESSAGES
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.ENOENT, errno.ENOSYS, errno.EROFS])

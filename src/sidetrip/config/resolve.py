@@ -34,7 +34,6 @@ HYDRA: dict[str, Any] = {
     ],
     "hydra": {"run": {"dir": "."}, "output_subdir": None},
 }
-# What a scalar may be in YAML, and what to call it. A bool is an int to Python, but no number here.
 # Where params.yaml says nothing.
 RUNTIME = {
     "device": "auto",
@@ -47,6 +46,7 @@ RUNTIME = {
 OF_YAML_1_1 = re.compile(r"[-+]?0[0-9b].*|.*[_:].*")  # what it takes for a number beside the usual ones
 TOO_DEEP = "nested too deeply, or an alias of what it stands in"
 KEYS = ("active", "base", "variants", "runtime")
+# What a scalar may be in YAML, and what to call it. A bool is an int to Python, but no number here.
 SCALARS = {
     int: ((int,), "a whole number", "whole numbers"),
     float: ((int, float), "a number", "numbers"),
@@ -84,7 +84,7 @@ def load_params(path: Path) -> DictConfig:
 def _check_numerals(path: Path) -> None:
     """Refuse numbers that DVC, which goes by YAML 1.2, reads otherwise: 0040 is 40 there, and 32 here."""
     resolver = yaml.SafeLoader("")
-    for event in yaml.parse(path.read_text(encoding="utf-8"), yaml.SafeLoader):
+    for event in yaml.parse(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and OF_YAML_1_1.fullmatch(event.value):
             tag = resolver.resolve(yaml.ScalarNode, event.value, (True, False))
             if tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):

@@ -55,7 +55,7 @@ class ResidualBlock(nn.Module):
         """Apply the block."""
         # In place where backward does not need what is overwritten: less memory to go through.
         y = self.bn2(self.conv2(torch.relu_(self.bn1(self.conv1(x)))))
-        y += self.skip(x)
+        y.add_(self.skip(x))  # += would make a tensor of its own in the traced network that evaluates
         return torch.relu_(y)
 
 

@@ -175,7 +175,7 @@ def measure(lab: Lab, state: TrainState, seed: int) -> dict[str, pd.DataFrame]:
     curvatures: list[tuple[object, ...]] = []
     for size in settings.batch_sizes:
         for own_batch, batches in enumerate(_batches(lab, state.step, seed, size)):
-            for direction, batchnorm in measured_settings(size, own_batch, lab.config):
+            for direction, batchnorm in measured_settings(size, own_batch, state.step, lab.config):
                 restore(state, model)
                 set_training(model, batchnorm == BATCH)
                 along = mean_gradient(model, batches[0], precision)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sidetrip.config import Config, SingleStep
+from sidetrip.engine.units import BranchPoint
 
 GRADIENT, MOMENTUM = "gradient", "momentum"  # directions
 BATCH, FROZEN = "batch", "frozen"  # BatchNorm statistics
@@ -41,20 +42,23 @@ def fit_step_sizes(best: float) -> list[float]:
     return [float(x) for x in np.linspace(0.0, FIT_REACH * best, FITTED)]
 
 
-def measured_settings(batch_size: int, own_batch: int, config: Config) -> list[tuple[str, str]]:
-    """(direction, BatchNorm statistics) to measure: the paper's, and for one batch of the run's own size others."""
-    if batch_size != config.burn_in.batch_size or own_batch:
+def measured_settings(batch_size: int, own_batch: int, step: int, config: Config) -> list[tuple[str, str]]:
+    """(direction, BatchNorm statistics) to measure: the paper's, and for one batch of the last branch point others.
+
+    That batch is the first of the run's own size.
+    """
+    if (batch_size, own_batch, step) != (config.burn_in.batch_size, 0, config.branch.points[-1]):
         return [(GRADIENT, BATCH)]
     return [(GRADIENT, BATCH), (GRADIENT, FROZEN), (MOMENTUM, BATCH)]
 
 
-def sweep_cost(config: Config) -> int:
+def sweep_cost(config: Config, point: BranchPoint) -> int:
     """Samples that go forward through the network at one branch point."""
     settings = config.single_step
     points, total = len(coarse_step_sizes(settings)), 0
     for size in settings.batch_sizes:
         held_out = settings.held_out_batches * min(size, settings.chunk)
         for own_batch in range(settings.own_batches):
-            total += points * len(measured_settings(size, own_batch, config)) * (size + held_out)
+            total += points * len(measured_settings(size, own_batch, point.step, config)) * (size + held_out)
             total += REFINED * (size + held_out) + FITTED * size
     return total

@@ -24,7 +24,7 @@ from sidetrip.config import Config, ConfigError
 from sidetrip.files import UnitFolders
 from sidetrip.runtime.devices import rank_devices
 from sidetrip.runtime.pool import WorkerKilledError, check_semaphores, ending
-from sidetrip.runtime.progress import watching
+from sidetrip.runtime.progress import Teller, watching
 from sidetrip.runtime.units import Task, Worker, run_task, start_worker
 
 HERE = "127.0.0.1"  # a group lives on one machine
@@ -153,7 +153,7 @@ def _rank(
 
     rank = int(os.environ["LOCAL_RANK"])
     try:
-        start_worker(Worker(devices[rank], len(devices), None if rank else progress), precision)
+        start_worker(Worker(devices[rank], len(devices), None if rank else Teller(progress)), precision)
         with joined(devices[rank]) as ranks:
             for task in tasks:
                 if rank:

@@ -14,12 +14,11 @@ from typing import Any
 from sidetrip.config import Config, Runtime
 from sidetrip.files import FileError
 from sidetrip.runtime.devices import gpu_count, resolve_device
-from sidetrip.runtime.progress import watching
+from sidetrip.runtime.progress import Teller, watching
 from sidetrip.runtime.units import Task, Worker, run_task, start_worker
 
 SEMAPHORES = 64  # more than a pool or a group of ranks makes; each takes a page of memory
-# Loaded once by the process that workers are forked from. It starts no thread and no GPU, so that a fork is safe.
-LOADED = ["sidetrip.runtime.experiment", "pandas", "sidetrip.engine.lab"]
+LOADED = ["sidetrip.runtime.loaded"]
 
 
 class WorkerKilledError(RuntimeError):
@@ -101,7 +100,7 @@ def check_semaphores(context: BaseContext) -> None:
 
 
 def _start(progress: Any, precision: str, devices: Any) -> None:
-    start_worker(Worker(devices.get(), progress=progress), precision)
+    start_worker(Worker(devices.get(), progress=Teller(progress)), precision)
 
 
 def _first_killed(workers: Sequence[Any]) -> str:

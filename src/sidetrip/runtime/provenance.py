@@ -30,7 +30,8 @@ def pipeline() -> dict[str, Any]:
     path = Path("dvc.yaml")
     if not path.is_file():
         raise FileError(f"{path}: not there; run stages from the root of the repository")
-    stages: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    stages: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), loader)["stages"]
     return stages
 
 

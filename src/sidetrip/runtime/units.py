@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sidetrip.files import FileError, UnitFolders, is_whole, sealing, write_json, write_table
 from sidetrip.runtime.devices import make_deterministic, use_device
 from sidetrip.runtime.memory import keep_freed_memory
+from sidetrip.runtime.progress import Teller
 from sidetrip.runtime.provenance import PROVENANCE, software, spread
 
 if TYPE_CHECKING:
@@ -34,18 +35,18 @@ class Worker:
         That it computes on.
     processes : int
         That the unit runs on together.
-    progress : queue or None
+    progress : Teller or None
         Takes the amounts of a unit's cost that are done.
     """
 
     device: str = "cpu"
     processes: int = 1
-    progress: Any = None
+    progress: Teller | None = None
 
     def report(self, amount: float = 1) -> None:
         """Tell whoever watches that `amount` of the unit's cost is done."""
         if self.progress is not None:
-            self.progress.put(amount)
+            self.progress.add(amount)
 
 
 _worker = Worker()
@@ -111,6 +112,8 @@ def run_task(task: Task) -> None:
             raise
     for left in folders.progress.parent.glob(f"{folders.progress.name}*"):
         shutil.rmtree(left, ignore_errors=True)
+    if _worker.progress is not None:
+        _worker.progress.tell()
 
 
 def _take_over(folders: UnitFolders) -> Any:
