@@ -1,14 +1,14 @@
 """Merged snapshots and cool-downs against the same written out one model at a time."""
 
+import pandas as pd
 import pytest
 import torch
 from helpers import advanced, smoke_config
 
 from sidetrip.engine.state import load_state, state_path, with_weights
 from sidetrip.engine.training import DivergedError
-from sidetrip.engine.units import Run
 from sidetrip.experiments import forecast
-from sidetrip.experiments.cool_downs import CoolDown, forecast_cost, merged_at, scored_of, spacings, units
+from sidetrip.experiments.cool_downs import Along, CoolDown, forecast_cost, merged_at, scored_of, spacings, units
 from sidetrip.experiments.decays import DECAYS
 from sidetrip.experiments.evaluator import evaluator
 from sidetrip.kernels import Kernel
@@ -26,7 +26,7 @@ def downs(lab, snapshots):
 
 @pytest.fixture(scope="module")
 def along(lab, snapshots):
-    return forecast.measure(lab, Run(0))["merged_snapshots"].set_index(["step", "decay", "model"])["loss"]
+    return forecast.measure(lab, Along(0, 15))["merged_snapshots"].set_index(["step", "decay", "model"])["loss"]
 
 
 @pytest.mark.parametrize("decay", DECAYS, ids=lambda decay: decay.name)
@@ -78,12 +78,22 @@ def test_a_cool_down_that_diverges_is_a_row_without_a_score(lab, snapshots, monk
 def test_what_is_planned_is_what_is_done(lab, snapshots, monkeypatch):
     done: list[float] = []
     monkeypatch.setattr(lab, "report", done.append)
-    for unit in (Run(0), CoolDown(0, 15)):
+    for unit in (Along(0, 15), CoolDown(0, 15)):
         done.clear()
         forecast.measure(lab, unit)
         assert sum(done) == pytest.approx(forecast_cost(lab.config, unit))
     assert len(units(lab.config)) == 1 + len(lab.config.seeds) * len(lab.config.forecast.begins)
     assert scored_of(lab.config, CoolDown(0, 15)) == 1 + 3 * (1 + 3)
+
+
+def test_every_snapshot_is_scored_once_as_it_is_and_once_for_every_decay(lab, snapshots, monkeypatch):
+    monkeypatch.setattr(lab.config.forecast, "windows", [15, 30])
+    along = [unit for unit in units(lab.config) if isinstance(unit, Along)]
+    table = pd.concat(forecast.measure(lab, unit)["merged_snapshots"] for unit in along)
+    decays = [("none", 0), *((decay.name, window) for decay in DECAYS for window in (15, 30))]
+    expected = sorted((30, *decay) for decay in decays)  # the one snapshot of the second half
+    assert sorted(table[["step", "decay", "window_steps"]].itertuples(index=False, name=None)) == expected
+    assert sum(scored_of(lab.config, unit) for unit in along) == len(expected)
 
 
 def test_only_the_widest_window_is_tried_at_other_spacings():

@@ -7,10 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from sidetrip.config import Config
-from sidetrip.engine.units import Run
 from sidetrip.experiments.decays import DECAYS, Decay
 from sidetrip.kernels import Kernel
 from sidetrip.snapshots import SnapshotAverage, nearest_average
+
+
+@dataclass(frozen=True)
+class Along:
+    """The averages of a main trajectory's snapshots that stand for decays over one window, wherever they end."""
+
+    seed: int
+    window: int
 
 
 @dataclass(frozen=True)
@@ -40,10 +47,16 @@ class SparseAverage:
     kernel: Kernel
 
 
-def units(config: Config) -> list[Run | CoolDown]:
-    """The first main trajectory, along which snapshots are merged, and the cool-downs of all."""
+def units(config: Config) -> list[Along | CoolDown]:
+    """The first main trajectory, along which snapshots are merged over each window, and the cool-downs of all."""
+    along = [Along(config.seeds[0], window) for window in config.forecast.windows]
     downs = [CoolDown(seed, begin) for seed in config.seeds for begin in config.forecast.begins]
-    return [Run(config.seeds[0]), *downs]
+    return [*along, *downs]
+
+
+def scores_momentary(config: Config, unit: Along) -> bool:
+    """Whether a unit scores the run itself too: that of the narrowest window does, which ends at the most snapshots."""
+    return unit.window == config.forecast.windows[0]
 
 
 def spacings(config: Config, window: int) -> list[int]:
@@ -77,31 +90,35 @@ def sparse_averages(config: Config, rates: np.ndarray, begin: int, window: int) 
 
 def merged_at(config: Config, rates: np.ndarray, window: int) -> list[tuple[int, Decay, SnapshotAverage]]:
     """The averages of the run's own snapshots that stand for a decay that ends at each snapshot of its second half."""
-    every, steps = config.burn_in.snapshot_every, config.burn_in.steps
-    snapshots = range(0, steps + 1, every)
+    snapshots = _snapshots(config)
     return [
         (end, decay, nearest_average(snapshots, decay.schedule(window), rates, end))
-        for end in snapshots
-        if end >= max(steps / 2, window)
+        for end in _ends(config, window)
         for decay in DECAYS
     ]
 
 
-def steps_of(config: Config, unit: Run | CoolDown) -> int:
+def _snapshots(config: Config) -> range:
+    return range(0, config.burn_in.steps + 1, config.burn_in.snapshot_every)
+
+
+def _ends(config: Config, window: int) -> list[int]:
+    """Snapshots of the second half of the run that lie a window behind its start."""
+    return [end for end in _snapshots(config) if end >= max(config.burn_in.steps / 2, window)]
+
+
+def steps_of(config: Config, unit: Along | CoolDown) -> int:
     """Training steps of a unit: those along the main trajectory, and of a cool-down for each decay and window."""
     windows = config.forecast.windows
-    return 0 if isinstance(unit, Run) else windows[-1] + len(DECAYS) * sum(windows)
+    return 0 if isinstance(unit, Along) else windows[-1] + len(DECAYS) * sum(windows)
 
 
-def scored_of(config: Config, unit: Run | CoolDown) -> int:
+def scored_of(config: Config, unit: Along | CoolDown) -> int:
     """Models of a unit that are scored."""
     windows, shapes = config.forecast.windows, len(DECAYS)
     if isinstance(unit, CoolDown):
         return sum(1 + shapes * (1 + len(spacings(config, window))) for window in windows)
-    every, steps = config.burn_in.snapshot_every, config.burn_in.steps
-    snapshots = range(0, steps + 1, every)
-    ends = [sum(end >= max(steps / 2, window) for end in snapshots) for window in windows]
-    return sum(shapes * n for n in ends) + sum(end >= steps / 2 for end in snapshots)
+    return len(_ends(config, unit.window)) * (shapes + scores_momentary(config, unit))
 
 
 def scoring_cost(config: Config) -> float:
@@ -112,6 +129,6 @@ def scoring_cost(config: Config) -> float:
     return samples / (3 * config.burn_in.batch_size)
 
 
-def forecast_cost(config: Config, unit: Run | CoolDown) -> float:
+def forecast_cost(config: Config, unit: Along | CoolDown) -> float:
     """What a unit reports as done, in training steps: those taken, and the models scored."""
     return steps_of(config, unit) + scored_of(config, unit) * scoring_cost(config)

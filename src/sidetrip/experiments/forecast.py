@@ -12,6 +12,7 @@ rate", Table 1 and Lemma 2. DOI 10.48550/arXiv.2301.02312.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 
@@ -20,8 +21,14 @@ import pandas as pd
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import Tensors, TrainState, with_weights
 from sidetrip.engine.training import DivergedError, Observer, Position, advance, each_step
-from sidetrip.engine.units import Run
-from sidetrip.experiments.cool_downs import CoolDown, merged_at, scoring_cost, sparse_averages
+from sidetrip.experiments.cool_downs import (
+    Along,
+    CoolDown,
+    merged_at,
+    scores_momentary,
+    scoring_cost,
+    sparse_averages,
+)
 from sidetrip.experiments.decays import DECAYS
 from sidetrip.experiments.evaluator import evaluator
 from sidetrip.kernels import Schedule
@@ -32,19 +39,20 @@ NO_DECAY = "none"  # the decay of a momentary model
 LOST = (math.nan, math.nan)  # the scores of a run that diverged
 
 
-def measure(lab: Lab, unit: Run | CoolDown) -> dict[str, pd.DataFrame]:
+def measure(lab: Lab, unit: Along | CoolDown) -> dict[str, pd.DataFrame]:
     """Score merged snapshots along a main trajectory, or the decays that begin at one of its steps.
 
     Returns
     -------
     merged_snapshots : DataFrame
-        Of a run: seed, step (of the newest snapshot), decay, window_steps, model (momentary, merged), loss, accuracy.
+        Along a run: seed, step (of the newest snapshot), decay, window_steps, model (momentary, merged), loss,
+        accuracy.
     cool_downs : DataFrame
         Of a cool-down: seed, branch (the step at which it begins), decay, window_steps, spacing_steps (between the
         iterates of a merged model; else 0), model (momentary, merged, cool-down), loss, accuracy; validation split,
         empty where a cool-down diverged. All of the step at which the window ends.
     """
-    if isinstance(unit, Run):
+    if isinstance(unit, Along):
         return {"merged_snapshots": _along(lab, unit)}
     return {"cool_downs": _CoolDowns(lab, unit).measure()}
 
@@ -56,18 +64,16 @@ def _score(lab: Lab, state: TrainState) -> tuple[float, float]:
     return found.loss, found.accuracy
 
 
-def _along(lab: Lab, run: Run) -> pd.DataFrame:
-    merges = [
-        (window, *merge) for window in lab.config.forecast.windows for merge in merged_at(lab.config, lab.rates, window)
-    ]
-    rows: list[tuple[object, ...]] = []
-    for end in sorted({end for _, end, _, _ in merges}):
-        newest = lab.snapshot(run.seed, end)
-        rows.append((run.seed, end, NO_DECAY, 0, MOMENTARY, *_score(lab, newest)))
-        for window, _, decay, average in (merge for merge in merges if merge[1] == end):
+def _along(lab: Lab, unit: Along) -> pd.DataFrame:
+    seed, rows = unit.seed, []
+    for end, merges in itertools.groupby(merged_at(lab.config, lab.rates, unit.window), lambda merge: merge[0]):
+        newest = lab.snapshot(seed, end)
+        if scores_momentary(lab.config, unit):
+            rows.append((seed, end, NO_DECAY, 0, MOMENTARY, *_score(lab, newest)))
+        for _, decay, average in merges:
             coefficients = dict(zip(average.steps, average.coefficients.tolist(), strict=True))
-            weights = _merged(lab, run.seed, {step: coefficients[step] for step in average.used})
-            rows.append((run.seed, end, decay.name, window, MERGED, *_score(lab, with_weights(newest, weights))))
+            weights = _merged(lab, seed, {step: coefficients[step] for step in average.used})
+            rows.append((seed, end, decay.name, unit.window, MERGED, *_score(lab, with_weights(newest, weights))))
     return pd.DataFrame(rows, columns=["seed", "step", "decay", "window_steps", "model", "loss", "accuracy"])
 
 
