@@ -15,10 +15,9 @@ from sidetrip.benchmark.profile import PARTS, first_of_each_kind, seconds_by_par
 from sidetrip.benchmark.table import Row, markdown
 from sidetrip.benchmark.timing import interleaved, ratio
 from sidetrip.engine.training import Position, advance
-from sidetrip.engine.units import Run
 from sidetrip.experiments import side_trips
 from sidetrip.experiments.cases import cases, controls
-from sidetrip.experiments.cool_downs import CoolDown, units
+from sidetrip.experiments.cool_downs import Along, CoolDown, units
 from sidetrip.experiments.evaluator import evaluator
 from sidetrip.measure.averaging import RunningAverage
 from sidetrip.runtime.experiment import Experiment
@@ -96,14 +95,14 @@ def test_no_second_of_a_profile_counts_twice(work):
 
 
 def test_a_profile_weighs_kinds_of_units_by_their_own_work():
-    """A run and its cool-downs, and cool-downs as long as their windows."""
+    """Merges along a run and its cool-downs, and cool-downs as long as their windows."""
     config = smoke_config()
 
     def cost(config, unit):
-        return 2.0 if isinstance(unit, Run) else 1.0 + unit.begin
+        return 2.0 if isinstance(unit, Along) else 1.0 + unit.begin
 
-    ((run, once), (down, times)) = first_of_each_kind(Experiment("forecast", units, cost), config)
-    assert (run, once) == (Run(config.seeds[0]), 1.0)
+    ((along, once), (down, times)) = first_of_each_kind(Experiment("forecast", units, cost), config)
+    assert (along, once) == (Along(config.seeds[0], config.forecast.windows[0]), 1.0)
     begins = config.forecast.begins
     assert down == CoolDown(config.seeds[0], begins[0])
     assert times == pytest.approx(len(config.seeds) * sum(1 + begin for begin in begins) / (1 + begins[0]))

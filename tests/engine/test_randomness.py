@@ -174,7 +174,7 @@ def test_a_replayed_branch_point_goes_on_to_the_end_of_the_run(random_network_la
 def test_a_step_starts_at_the_loss_that_its_curvature_was_taken_at(random_network_lab):
     """The sweep and the expansion see one function, whose slope is that of its own losses."""
     lab = random_network_lab
-    tables = single_step.measure(lab, lab.branch_point(0, 20), 0)
+    tables = single_step.measure(lab, lab.branch_point(0, 30), 0)
     keys = ["batch_size", "own_batch", "direction", "batchnorm"]
     swept = tables["single_step"].query("batch == 'own' and step_size == 0 and range == 'wide'").set_index(keys)
     expanded = tables["curvature"].set_index(keys)
