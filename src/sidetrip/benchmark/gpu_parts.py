@@ -135,8 +135,7 @@ def first_units(work: BenchmarkInput) -> Iterator[str]:
     """The first unit of every stage that needs a network, with its speed in planning's training samples."""
     work_of_unit = work_of(work.config)
     for experiment in experiments():
-        if experiment.network:
-            unit = experiment.units(work.config)[0]
+        for unit in experiment.units_of(work.config)[:1] if experiment.network else ():
             began = time.monotonic()
             measured(experiment, unit, work)
             taken = time.monotonic() - began

@@ -46,7 +46,7 @@ PARTS: dict[str, list[Callable[..., object]]] = {
 def first_of_each_kind(experiment: Experiment, config: Config) -> list[tuple[Any, float]]:
     """The first unit of each kind, and the work of all of that kind in units of its own."""
     alike: dict[type, list[Any]] = {}
-    for unit in experiment.units(config):
+    for unit in experiment.units_of(config):
         alike.setdefault(type(unit), []).append(unit)
     costs = {kind: [experiment.cost(config, unit) for unit in units] for kind, units in alike.items()}
     return [(units[0], sum(costs[kind]) / costs[kind][0]) for kind, units in alike.items()]
@@ -78,7 +78,7 @@ def profile_variant(work: BenchmarkInput) -> pd.DataFrame:
     """Seconds of one worker by stage (rows) and part (columns), for the whole variant."""
     ready = {row.quantity: row.value for row in start_up(work)}["to the first unit on a worker"]
     rows = {}
-    for experiment in experiments():
+    for experiment in [each for each in experiments() if each.units_of(work.config)]:
         sys.stderr.write(f"{experiment.name}\n")
         row: Counter[str] = Counter()
         for unit, times in first_of_each_kind(experiment, work.config):
