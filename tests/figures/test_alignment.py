@@ -15,10 +15,10 @@ def lines(figure, panel):
 @pytest.mark.parametrize(
     ("panel", "label", "column", "first"),
     [
-        (0, "with the first, constant rate", "fixed_cosine", 1),
-        (1, "constant rate", "different_batches_cosine", 0),
-        (2, "fixed, constant rate", "fixed_norm", 0),
-        (3, "training, constant rate", "training_loss", 0),
+        (0, "with the first, rate of the run", "fixed_cosine", 1),
+        (1, "rate of the run", "different_batches_cosine", 0),
+        (2, "fixed, rate of the run", "fixed_norm", 0),
+        (3, "training, rate of the run", "training_loss", 0),
     ],
 )
 def test_lines_are_means(panel, label, column, first):

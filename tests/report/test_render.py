@@ -1,6 +1,7 @@
 """The page of a variant: figures, verdicts and tables, from tables known by hand."""
 
 import re
+import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from dvc.utils.hydra import apply_overrides
 from matplotlib.figure import Figure
 from report_tables import all_tables
 from verdict_tables import config, cool_downs, side_trips
@@ -81,6 +83,25 @@ def test_scores_of_the_averages():
     assert loss[7].startswith("0.20")
     assert training[1] == "training loss"
     assert accuracy[1:6] == ["validation accuracy", "50.00", "55.00", "56.00", "+5.00"]
+
+
+def test_the_share_of_the_gain_is_positive_where_the_average_is_behind():
+    """In losses and accuracies alike, and as in the verdicts."""
+    text = page(all_tables(side_trips=side_trips(gap=0.05, gain=0.1, spread=0.0)))
+    scores = table_rows(text, "SWA, 10 steps")
+    assert len(scores) == 4
+    assert all(row[-1].startswith("0.50<br>") for row in scores)
+    (verdict,) = table_rows(text, "`average_is_schedule_swa`")
+    assert "÷ gain: 0.5," in verdict[2]
+
+
+def test_commands_that_are_printed_are_taken(tmp_path):
+    """Whether the variant sets the key itself or not."""
+    printed = re.findall(r"dvc exp run -S '([^']+)'", page())
+    assert len(printed) == len(MODULES)
+    for override in printed:
+        shutil.copy("params.yaml", tmp_path)
+        apply_overrides(tmp_path / "params.yaml", [override])
 
 
 def test_a_ratio_to_a_gain_of_about_0_is_unbounded():

@@ -45,7 +45,7 @@ def test_each_trip_is_to_keep_norm_and_direction(trip):
     along.loc[later, "fixed_cosine"] = 0.4
     found = judged(tables)
     for row in (found["fixed_gradient_norm"], found["fixed_gradient_direction"]):
-        assert (row.verdict, row.part) == ("not reproduced", f"the {trip} trip")
+        assert (row.verdict, row.part) == ("not reproduced", judge_of.TRIPS[trip])
 
 
 def test_a_norm_s_change_by_hand():
@@ -72,6 +72,16 @@ def test_fixed_batches_of_one_point_are_one_value():
     row = judged(tables)["fixed_gradient_direction"]
     assert row.interval.value == pytest.approx(0.5)
     assert row.n == len(SEEDS)
+
+
+def test_the_cosine_of_each_trip_is_told():
+    """Their mean may lie within a limit that one of them is beyond."""
+    tables = alignment()
+    along = tables["alignment"]
+    along["different_batches_cosine"] = np.where(along["trip"] == "constant", 0.12, 0.04)
+    row = judged(tables)["batch_gradients_orthogonal"]
+    assert row.interval.value == pytest.approx(0.08)
+    assert row.detail == "0.12 on the trip at the run's rate, 0.04 on the trip with a linear decay"
 
 
 def test_cosines_of_opposite_sign_cancel():

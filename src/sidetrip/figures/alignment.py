@@ -1,4 +1,4 @@
-"""Fig. 7: gradients of a fixed batch along a constant and a linearly decaying trip."""
+"""Fig. 7: gradients of a fixed batch along a trip at the rate of the run and one with a linear decay."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from sidetrip.config import Claims, Config
 from sidetrip.figures import style
 
-TRIPS = {"constant": ("constant rate", style.MOMENTARY), "linear": ("falling rate", style.TRIP)}
+TRIPS = {"constant": ("rate of the run", style.MOMENTARY), "linear": ("linear decay", style.TRIP)}
 LIMIT: dict[str, Any] = {"color": "black", "lw": 0.9, "ls": "--"}
 
 

@@ -96,11 +96,11 @@ def _map_section(points: pd.DataFrame) -> list[str]:
         "",
         "*An average replaces a decay of the learning rate where it is equal to the side trip that decays the rate, "
         "within the share of the gain that the criterion allows (trip: a run from the same branch point; gain: "
-        "momentary − average). Above: one mark for each window and branch point, judged over seeds in validation loss; "
-        "the later a branch point, the higher in its row. Red: the average is worse than the trip; blue: better; "
-        "white: the gain is not clear of 0. Below: average − trip against how much the momentary loss (of the run "
-        "itself, without averaging) falls over the window. On a quadratic loss a two-point average keeps at most a "
-        "quarter of that fall (dashed), SWA some 5 %.*",
+        "momentary − average). Above: one mark for each window and branch point, judged over seeds in validation loss "
+        "(early ones over two in some variants); the later a branch point, the higher in its row. Red: the average is "
+        "worse than the trip; blue: better; white: the gain is not clear of 0. Below: average − trip against how much "
+        "the momentary loss (of the run itself, without averaging) falls over the window. On a quadratic loss a "
+        "two-point average keeps at most a quarter of that fall (dashed), SWA some 5 %.*",
         "",
         "Counted over the variants with a constant rate:",
         "",

@@ -20,6 +20,7 @@ from sidetrip.experiments.methods import METHODS, Method
 from sidetrip.experiments.pages import in_order
 from sidetrip.verdicts.forecast import errors
 from sidetrip.verdicts.rows import statements
+from sidetrip.verdicts.scores import SIGN
 from sidetrip.verdicts.side_trips import TITLES, UNITS, compared, of_score, widest_window
 from sidetrip.verdicts.single_step import BATCH, paper_setting
 from sidetrip.verdicts.statements import OURS
@@ -140,20 +141,20 @@ def average_facts(config: Config, tables: Tables) -> dict[str, Any]:
         for metric, split in itertools.product(("loss", "accuracy"), ("validation", "train")):
             title = f"{method.title}, {window} steps"
             score = {"title": title, "score": f"{TITLES[split]} {metric}", **FORMS[metric]}
-            rows.append(score | _score(of_score(table, metric, split), UNITS[metric][1], config))
+            rows.append(score | _score(of_score(table, metric, split), metric, config))
     ends = tables["side_trips"].query("model == 'trip' and split == 'validation' and look == 0")
     return {"rows": rows, "diverged": int(ends["diverged"].sum())}
 
 
-def _score(table: pd.DataFrame, scale: float, config: Config) -> dict[str, Any]:
-    """Means of one score, with the intervals of average − trip and of its ratio to the gain."""
-    means = scale * table.groupby("seed").mean()
+def _score(table: pd.DataFrame, metric: str, config: Config) -> dict[str, Any]:
+    """Means of one score, with the intervals of average − trip and of how far the average is behind ÷ the gain."""
+    means = UNITS[metric][1] * table.groupby("seed").mean()
     compared_seeds = means[["gap", "gain"]].dropna()
     gap, gain = compared_seeds["gap"].to_numpy(), compared_seeds["gain"].to_numpy()
     return {
         **{name: float(means[name].mean()) for name in ("momentary", "average", "trip", "gain")},
         "gap": student_interval(gap, config.claims.confidence),
-        "ratio": fieller(gap, gain, config.claims.confidence),
+        "ratio": fieller(SIGN[metric] * gap, gain, config.claims.confidence),
     }
 
 

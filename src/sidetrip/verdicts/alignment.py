@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from sidetrip.config import Config
-from sidetrip.verdicts.records import POINT, Found, Judged, NotMeasured, Table, Tables
+from sidetrip.verdicts.records import POINT, Found, Judged, NotMeasured, Table, Tables, joined
 from sidetrip.verdicts.regime import beside, of_trip
 from sidetrip.verdicts.statistics import all_of, by_seed, failed, judge_mean, judge_seeds, late
 
+TRIPS = {"constant": "the trip at the run's rate", "linear": "the trip with a linear decay"}
 NAMES = ("fixed_gradient_norm", "fixed_gradient_direction", "trips_aligned", "batch_gradients_orthogonal")
 
 
@@ -48,8 +50,22 @@ def _each_trip(values: pd.Series, config: Config, **limits: float) -> Found:
     """All trips are to lie within the limits, each judged over seeds."""
     trips: list[str] = list(values.index.get_level_values("trip").unique())
     means: Callable[[str], np.ndarray] = lambda trip: by_seed(values.xs(trip, level="trip")).to_numpy(float)  # noqa: E731
-    parts = {f"the {trip} trip": judge_mean(means(trip), config.claims, **limits) for trip in trips}
+    parts = {TRIPS[trip]: judge_mean(means(trip), config.claims, **limits) for trip in trips}
     return all_of(parts, config.claims.level)
+
+
+def _orthogonal(whole: Table, config: Config) -> Found:
+    """The mean over both trips; the means of each are told, for they may lie on either side of a limit."""
+    limit, cosines = (
+        config.claims.batch_gradients_orthogonal,
+        whole.set_index([*POINT, "trip"])["different_batches_cosine"],
+    )
+    found = judge_seeds(cosines.droplevel("trip"), config.claims, "no trip has a score", below=limit, above=-limit)
+    if isinstance(found, NotMeasured):
+        return found
+    means = cosines.groupby([*POINT, "trip"]).mean().groupby("trip").mean()
+    by_trip = ", ".join(f"{means[trip]:.3g} on {title}" for trip, title in TRIPS.items() if trip in means)
+    return replace(found, detail=joined(by_trip, found.detail))
 
 
 def judge(tables: Tables, config: Config) -> Judged:
@@ -64,7 +80,6 @@ def judge(tables: Tables, config: Config) -> Judged:
     whole = along[~trips]
     if whole.empty:
         return beside(dict.fromkeys(NAMES, NotMeasured("every trip diverged")), regime)
-    limit = claims.batch_gradients_orthogonal
     kept = here | {"alignment": whole}
     results = {
         "fixed_gradient_norm": _each_trip(
@@ -74,9 +89,7 @@ def judge(tables: Tables, config: Config) -> Judged:
             shares_aligned(whole, claims.fixed_gradient_cosine), config, above=claims.fixed_gradient_direction
         ),
         "trips_aligned": judge_seeds(between_minus_first(kept), claims, "no two trips are left to compare", above=0.0),
-        "batch_gradients_orthogonal": judge_seeds(
-            whole.set_index(POINT)["different_batches_cosine"], claims, "no trip has a score", below=limit, above=-limit
-        ),
+        "batch_gradients_orthogonal": _orthogonal(whole, config),
     }
     if trips.any():
         results = {name: failed(found, "a trip diverged") for name, found in results.items()}

@@ -89,7 +89,8 @@ def _cosine(side_trips: Table, config: Config) -> Found:
         gap, gain = (scale * by_seed(here[name]).to_numpy() for name in ("gap", "gain"))
         margin = scale * margins[metric]
         judged = judge_mean(gap, claims, below=margin, above=-margin)
-        detail = joined(f"gain {gain.mean():.3g} {quantity}", judged.detail)
+        share = f", of which the margin is {margin / gain.mean():.0%}" if gain.mean() > 0 else ""
+        detail = joined(f"gain {gain.mean():.3g} {quantity}{share}", judged.detail)
         parts[f"{TITLES[split]} {metric}"] = replace(judged, quantity=quantity, detail=detail)
     found = all_of(parts, claims.level)
     return failed(found, DIVERGED) if scores["gap"].isna().any() else found

@@ -146,8 +146,8 @@ AFTER_METHODS = (
         "fixed_gradient_norm",
         "Fig. 7",
         "the gradient norm of a fixed batch changes by less than 5 % along the trip",
-        "log of its mean over the second half of the trip ÷ over the first, within ± {fixed_gradient_norm:g}; constant "
-        "and linear trip",
+        "log of its mean over the second half of the trip ÷ over the first, within ± {fixed_gradient_norm:g}; "
+        "each of the two trips",
         "The size of a fixed batch's gradient hardly changes along the trip.",
         "The size of a fixed batch's gradient changes along the trip by more than the criterion allows.",
     ),
@@ -155,8 +155,8 @@ AFTER_METHODS = (
         "fixed_gradient_direction",
         "Fig. 7",
         "its cosine with the first gradient stays generally above 0.5",
-        "share of the looks with a cosine above {fixed_gradient_cosine:g} > {fixed_gradient_direction:g}; constant and "
-        "linear trip",
+        "share of the looks with a cosine above {fixed_gradient_cosine:g} > {fixed_gradient_direction:g}; each of "
+        "the two trips",
         "The gradient of a fixed batch keeps its direction along the trip, as Lemma 2 assumes.",
         "The gradient of a fixed batch does not keep its direction along the trip as Lemma 2 assumes.",
     ),
@@ -172,8 +172,8 @@ AFTER_METHODS = (
         "batch_gradients_orthogonal",
         "Fig. 7",
         "gradients of independent batches are almost orthogonal",
-        "mean signed cosine within ± {batch_gradients_orthogonal:g}",
-        "The gradients of different batches have almost nothing in common.",
+        "mean signed cosine, over both trips, within ± {batch_gradients_orthogonal:g}",
+        "The gradients of different batches have little in common.",
         "The gradients of different batches have more in common than the criterion allows.",
     ),
     Statement(
@@ -182,7 +182,8 @@ AFTER_METHODS = (
         "the distance of θ_t to the end of an independent trip that shares the burn-in falls monotonically, then stays",
         "Spearman ρ of distance with step < {distance_rank:g} up to the branch point; "
         "change from there to the end ÷ fall before < {distance_saturates:g}",
-        "After the branch point the run neither comes nearer to the end of the independent trip nor moves away.",
+        "Up to the branch point the run comes nearer to the end of the independent trip; after it the distance changes "
+        "little, measured by that fall.",
         "The distance does not fall and then stay within the limits of the criterion.",
     ),
     Statement(
