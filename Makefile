@@ -30,10 +30,10 @@ torture: setup
 	python tests/pipeline/torture.py --strikes 40 --locks 10
 
 bench: setup
-	python -m sidetrip.benchmark --variant $(VARIANT)
+	python -m sidetrip.runtime.arithmetic portable python -m sidetrip.benchmark --variant $(VARIANT)
 
 profile: setup
-	python -m sidetrip.benchmark.profile --variant $(VARIANT)
+	python -m sidetrip.runtime.arithmetic portable python -m sidetrip.benchmark.profile --variant $(VARIANT)
 
 gpu: setup
 	@python -m sidetrip.benchmark.gpu
