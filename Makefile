@@ -30,13 +30,13 @@ torture: setup
 	python tests/pipeline/torture.py --strikes 40 --locks 10
 
 bench: setup
-	python -m sidetrip.runtime.arithmetic portable python -m sidetrip.benchmark --variant $(VARIANT)
+	python -m sidetrip.runtime.arithmetic portable python -m benchmarks --variant $(VARIANT)
 
 profile: setup
-	python -m sidetrip.runtime.arithmetic portable python -m sidetrip.benchmark.profile --variant $(VARIANT)
+	python -m sidetrip.runtime.arithmetic portable python -m benchmarks.profile --variant $(VARIANT)
 
 gpu: setup
-	@python -m sidetrip.benchmark.gpu
+	@python -m benchmarks.gpu
 
 setup: $(VENV)/installed
 

@@ -1,10 +1,7 @@
 """Compare gradients of a fixed batch along two side trips from every late branch point of every seed."""
 
-from sidetrip.engine.units import late_branch_points
-from sidetrip.experiments.looks import alignment_cost
-from sidetrip.runtime.experiment import Experiment
-
-STAGE = Experiment("alignment", late_branch_points, alignment_cost)
+from sidetrip.experiments.alignment.plan import PLAN
+from sidetrip.runtime.experiment import run
 
 if __name__ == "__main__":
-    STAGE.main()
+    run(PLAN)

@@ -1,10 +1,7 @@
 """Follow an independent trip from every late branch point of every seed to the end of the run."""
 
-from sidetrip.engine.units import late_branch_points
-from sidetrip.experiments.looks import divergence_cost
-from sidetrip.runtime.experiment import Experiment
-
-STAGE = Experiment("divergence", late_branch_points, divergence_cost)
+from sidetrip.experiments.divergence.plan import PLAN
+from sidetrip.runtime.experiment import run
 
 if __name__ == "__main__":
-    STAGE.main()
+    run(PLAN)

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from sidetrip.config import Config
-from sidetrip.figures import figures, style
-from sidetrip.figures.series import series
-from sidetrip.files import files_in, read_bytes, read_table, seal, write_bytes, write_json, write_table
+from sidetrip.experiments.claims import derived, measure
+from sidetrip.experiments.pages import figures
+from sidetrip.experiments.series import series
+from sidetrip.files import files_in, read_bytes, seal, write_bytes, write_json
+from sidetrip.report import style
 from sidetrip.runtime.provenance import input_tables
 from sidetrip.runtime.stage import stage
-from sidetrip.verdicts.rows import measure
-from sidetrip.verdicts.tables import derived
+from sidetrip.tables import read_table, write_table
 
 
 @stage

@@ -13,12 +13,13 @@ from sidetrip.data.account import account, check_not_all_constant, names_table, 
 from sidetrip.data.folders import ShardFiles, Split, check_readable
 from sidetrip.data.packed import SPLITS, gather_facts, shard_paths, write_facts
 from sidetrip.data.sources import Part, find
-from sidetrip.files import UnitFolders, read_table, write_table
+from sidetrip.files import UnitFolders
 from sidetrip.runtime.devices import on_cores, resolve_device
 from sidetrip.runtime.executor import run_units
 from sidetrip.runtime.scratch import FoldersByName, open_scratch
 from sidetrip.runtime.stage import join_results, output_folder, publishing, stage
 from sidetrip.runtime.units import worker
+from sidetrip.tables import read_table, write_table
 
 UNREADABLE = "unreadable"
 

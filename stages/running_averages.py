@@ -1,9 +1,7 @@
 """Score averages and momentary models all along the main trajectory of the first seed."""
 
-from sidetrip.experiments.cases import stretch_steps, stretches
-from sidetrip.runtime.experiment import Experiment
-
-STAGE = Experiment("running_averages", stretches, stretch_steps)
+from sidetrip.experiments.running_averages.plan import PLAN
+from sidetrip.runtime.experiment import run
 
 if __name__ == "__main__":
-    STAGE.main()
+    run(PLAN)

@@ -23,8 +23,8 @@ from sidetrip.data.packed import (
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import TrainState
 from sidetrip.engine.training import advance
-from sidetrip.engine.units import Run
 from sidetrip.experiments import branch, burn_in
+from sidetrip.experiments.units import Run
 from sidetrip.files import UnitFolders, sealing
 
 

@@ -4,6 +4,7 @@ from collections import ChainMap
 
 import numpy as np
 import pandas as pd
+from sidetrip.verdicts.tables import derived
 from verdict_tables import (
     alignment,
     batch_losses,
@@ -19,7 +20,6 @@ from verdict_tables import (
 )
 
 from sidetrip.config import Config
-from sidetrip.verdicts.tables import derived
 
 GROUPS = range(4)
 

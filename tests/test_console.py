@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmarks import __main__ as benchmark
+from benchmarks import profile
 from sidetrip import planning
-from sidetrip.benchmark import __main__ as benchmark
-from sidetrip.benchmark import profile
 from sidetrip.config import ConfigError
 from sidetrip.console import command
 from sidetrip.files import FileError

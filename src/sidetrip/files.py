@@ -16,19 +16,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Content = TypeVar("Content")
 
 SUMS = "SHA256SUMS"
-FLOAT_FORMAT = "%.9g"  # every float32 and the meaningful part of a float64
 
 
 @dataclass(frozen=True)
@@ -133,12 +128,6 @@ def write_json(path: Path, content: Any) -> None:
     write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a tidy table as CSV, atomically, the same bytes for the same values."""
-    text = table.to_csv(index=False, float_format=FLOAT_FORMAT, lineterminator="\n")
-    write_bytes(path, text.encode())
-
-
 def seal(folder: Path, paths: Iterable[Path]) -> None:
     """Write SHA256SUMS over `paths`, all inside `folder`."""
     write_bytes(folder / SUMS, listing(paths, folder).encode())
@@ -225,13 +214,6 @@ def read_bytes(path: Path) -> bytes:
         As `check`.
     """
     return _checked(path, Path.read_bytes, lambda content: hashlib.sha256(content).hexdigest())
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a table of a sealed folder, checked."""
-    import pandas as pd  # a process that only hands out work can do without
-
-    return pd.read_csv(BytesIO(read_bytes(path)))
 
 
 def read_json(path: Path) -> Any:

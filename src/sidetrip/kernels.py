@@ -220,3 +220,11 @@ class Schedule:
     def kernel(self) -> Kernel:
         """The equivalent kernel: w_0 = 1 - s_1, w_j = s_j - s_{j+1}, w_k = s_k."""
         return Kernel(-np.diff(np.r_[1.0, self.multipliers, 0.0]))
+
+
+# The shapes of a decay to 0, by the names that tables and the command line have for them.
+DECAYS: dict[str, Callable[[int], Schedule]] = {
+    "linear": Schedule.linear,
+    "cosine": Schedule.cosine,
+    "1-sqrt": Schedule.one_minus_sqrt,
+}

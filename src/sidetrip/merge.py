@@ -22,15 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidetrip.console import command
-from sidetrip.experiments.decays import DECAYS
 from sidetrip.files import FileError, replacing
-from sidetrip.kernels import Kernel, Schedule
+from sidetrip.kernels import DECAYS, Kernel, Schedule
 from sidetrip.snapshots import SnapshotAverage, nearest_average, relative_schedule
 from sidetrip.tensor_files import INDEX_SUFFIX, Snapshot, TensorReader, read_snapshot
 from sidetrip.weighted_sum import BATCHNORM, MergeReport, check_alike, is_training_state, write_merged
 
 SHAPES: dict[str, Callable[[int], Schedule]] = {
-    **{decay.name: decay.schedule for decay in DECAYS},
+    **DECAYS,
     "two-point": lambda k: Kernel.two_point(k).schedule(),
 }
 DTYPES = {

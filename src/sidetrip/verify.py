@@ -92,29 +92,31 @@ def of_experiments(lab: Lab, tables: dict[str, pd.DataFrame]) -> Digests:
     """Every experiment of the smoke variant: its tables, and the states that it leaves."""
     import pandas as pd
 
-    from sidetrip.files import UnitFolders, files_in, sealing, write_table
-    from sidetrip.runtime.experiment import experiments, measure_in
+    from sidetrip.experiments.registry import plans
+    from sidetrip.files import UnitFolders, files_in, sealing
+    from sidetrip.runtime.experiment import measure_in
+    from sidetrip.tables import write_table
 
-    for experiment in experiments():
+    for plan in plans():
         parts: dict[str, list[pd.DataFrame]] = {}
-        with sealing(lab.runs / experiment.name) as result:
-            for unit in experiment.units(lab.config):
-                folders = UnitFolders(result, lab.runs / f"{experiment.name}.progress" / str(hash(unit)))
-                for name, table in measure_in(lab, experiment.name, unit, folders).items():
+        with sealing(lab.runs / plan.name) as result:
+            for unit in plan.units(lab.config):
+                folders = UnitFolders(result, lab.runs / f"{plan.name}.progress" / str(hash(unit)))
+                for name, table in measure_in(lab, plan.name, unit, folders).items():
                     parts.setdefault(name, []).append(table)
             for name, found in parts.items():
                 tables[name] = pd.concat(found, ignore_index=True)
                 write_table(tables[name], result / f"{name}.csv")
             for path in files_in(result):
-                yield f"{experiment.name}: {path.relative_to(result).as_posix()}", digest(path.read_bytes())
+                yield f"{plan.name}: {path.relative_to(result).as_posix()}", digest(path.read_bytes())
 
 
 def of_pages(lab: Lab, tables: Mapping[str, pd.DataFrame]) -> Digests:
     """Derived tables, verdicts and figures."""
-    from sidetrip.figures import figures, style
-    from sidetrip.files import write_table
-    from sidetrip.verdicts.rows import measure
-    from sidetrip.verdicts.tables import derived
+    from sidetrip.experiments.claims import derived, measure
+    from sidetrip.experiments.pages import figures
+    from sidetrip.report import style
+    from sidetrip.tables import write_table
 
     found = dict(tables)
     for name, table in derived(found, lab.config).items():

@@ -11,7 +11,7 @@ from torch import nn
 
 from sidetrip.engine.state import initial_state, load_state, save_state, trained
 from sidetrip.experiments import alignment, divergence, fixed_batch, running_averages, side_trips, single_step
-from sidetrip.experiments.cases import Stretch
+from sidetrip.experiments.side_trips.plan import Stretch
 from sidetrip.files import sealing
 
 FROZEN = {"first.weight", "first.bias", "scale", "levels", "number"}

@@ -26,7 +26,7 @@ from sidetrip.engine.fitness import check_model
 from sidetrip.engine.models import build_model
 from sidetrip.engine.state import initial_state, with_weights
 from sidetrip.engine.training import Optimizer, advance, batch_loss
-from sidetrip.experiments.single_step import expand, mean_gradient, mean_loss
+from sidetrip.experiments.single_step.measure import expand, mean_gradient, mean_loss
 from sidetrip.kernels import Kernel
 from sidetrip.measure.averaging import RunningAverage
 from sidetrip.measure.evaluation import Evaluator, score

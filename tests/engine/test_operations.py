@@ -11,8 +11,8 @@ from sidetrip.config import ConfigError
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.operations import check_operations, passes
 from sidetrip.engine.training import batch_loss
-from sidetrip.engine.units import Run
 from sidetrip.experiments import burn_in
+from sidetrip.experiments.units import Run
 from sidetrip.files import UnitFolders
 
 BATCH = Batch(torch.randn(6, 5), torch.tensor([0, 1, 2, 0, 1, 2]))

@@ -24,8 +24,9 @@ from sidetrip.engine.parallel import Ranks
 from sidetrip.engine.parallel.batchnorm import WholeBatchNorm, _Normalise
 from sidetrip.engine.state import save_state
 from sidetrip.engine.training import Stream
-from sidetrip.experiments.fixed_batch import FixedStream
-from sidetrip.files import FileError, files_in, read_json, read_table
+from sidetrip.experiments.fixed_batch.measure import FixedStream
+from sidetrip.files import FileError, files_in, read_json
+from sidetrip.tables import read_table
 from sidetrip.runtime import group as on_group
 from sidetrip.runtime.devices import make_deterministic
 from sidetrip.runtime.executor import run_units
@@ -238,7 +239,7 @@ def test_parts_of_a_batch_put_together_are_the_batch(lab, kind, size):
 
 def test_one_process_loads_nothing_of_it():
     found = subprocess.check_output(
-        [sys.executable, "-c", "import sys, sidetrip.experiments.burn_in; print(*sys.modules)"],
+        [sys.executable, "-c", "import sys, sidetrip.experiments.burn_in.measure; print(*sys.modules)"],
         text=True,
         encoding="utf-8",
     ).split()

@@ -22,7 +22,7 @@ from sidetrip.engine.state import initial_state
 from sidetrip.engine.streams import TrainingStream
 from sidetrip.engine.training import Optimizer, advance, batch_loss
 from sidetrip.experiments import alignment, divergence, fixed_batch, side_trips, single_step
-from sidetrip.experiments.fixed_batch import FixedStream
+from sidetrip.experiments.fixed_batch.measure import FixedStream
 
 CPU = torch.device("cpu")
 RATES = [0.05] * 6

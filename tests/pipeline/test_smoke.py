@@ -5,7 +5,7 @@ import json
 import pytest
 from smoke import RESULTS, clone, digests, dvc
 
-from sidetrip.verdicts.rows import statements
+from sidetrip.experiments.claims import statements
 
 
 def test_everything_is_there(done):

@@ -4,9 +4,10 @@ import pandas as pd
 from report_tables import all_tables
 from verdict_tables import config
 
-from sidetrip.files import write_json, write_table
+from sidetrip.experiments.claims import measure
+from sidetrip.files import write_json
+from sidetrip.tables import write_table
 from sidetrip.report.index import write_index
-from sidetrip.verdicts.rows import measure
 
 
 def reports(folder, *variants):

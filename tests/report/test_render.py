@@ -13,12 +13,12 @@ import pytest
 from dvc.utils.hydra import apply_overrides
 from matplotlib.figure import Figure
 from report_tables import all_tables
+from sidetrip.figures import MODULES, figures
+from sidetrip.report.series import series
 from verdict_tables import config, cool_downs, side_trips
 
 from sidetrip.experiments.methods import METHODS
-from sidetrip.experiments.pages import in_order, name_of
-from sidetrip.figures import MODULES, figures
-from sidetrip.figures.series import series
+from sidetrip.experiments.registry import in_order, name_of
 from sidetrip.kernels import Kernel
 from sidetrip.report import render
 from sidetrip.verdicts import rows, statements

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidetrip.config import ConfigError
-from sidetrip.files import FileError, read_table
+from sidetrip.files import FileError
+from sidetrip.tables import read_table
 from sidetrip.runtime.executor import run_units
 from sidetrip.runtime.pool import ending
 from sidetrip.runtime.progress import BETWEEN_MESSAGES, Teller

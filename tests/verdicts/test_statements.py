@@ -7,8 +7,8 @@ from dataclasses import asdict, fields
 import pytest
 from verdict_tables import config
 
+from sidetrip.experiments.claims import statements
 from sidetrip.experiments.methods import METHODS
-from sidetrip.verdicts.rows import statements
 from sidetrip.verdicts.statements import OURS, Statement, of_the_paper
 
 PAPER = [

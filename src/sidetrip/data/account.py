@@ -11,7 +11,7 @@ import pandas as pd
 from sidetrip.config import Config, ConfigError
 from sidetrip.data.folders import CLOSED, LeftOut, Split, in_utf8, listed
 from sidetrip.data.packed import Facts
-from sidetrip.files import write_table
+from sidetrip.tables import write_table
 
 LEFT_OUT = "left_out.csv"  # of a folder of pictures: all that lies there and is not packed
 COLOURS = {1: ("grey",), 3: ("red", "green", "blue")}  # of pictures with other channels, these are told by number

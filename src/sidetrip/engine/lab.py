@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from sidetrip.engine.mapped import open_loader
 from sidetrip.engine.models import build_model
 from sidetrip.engine.state import TrainState, load_state, saved_steps, state_path
 from sidetrip.engine.streams import Augmentation, TrainingStream
-from sidetrip.engine.training import Optimizer, advance
+from sidetrip.engine.training import Observer, Optimizer, advance
 from sidetrip.files import UnitFolders
 from sidetrip.kernels import Schedule
 
@@ -38,17 +38,17 @@ class Lab:
     ----------
     folders : UnitFolders
         Where the unit that is running writes.
-    report : callable
-        Tells whoever watches that so much of the unit's cost is done.
+    progress : callable
+        Tells whoever watches that so much of the unit's work is done.
     """
 
     folders: UnitFolders
-    report: Callable[[float], None]
+    progress: Callable[[int], None]
 
     def __init__(self, config: Config, runs: Path, device: torch.device) -> None:
         self.config, self.runs, self.device = config, runs, device
         self.optimizer = Optimizer(config.burn_in.momentum, config.burn_in.weight_decay, config.model.precision)
-        self.report = _untold
+        self.progress = _untold
 
     @cached_property
     def facts(self) -> Facts:
@@ -109,7 +109,7 @@ class Lab:
         """A state that branch made."""
         return load_state(state_path(self.runs / "branch" / f"seed_{seed}", step), self.device)
 
-    def replay(self, seed: int, points: Iterable[int]) -> Iterator[TrainState]:
+    def replay(self, seed: int, points: Iterable[int], observers: Sequence[Observer] = ()) -> Iterator[TrainState]:
         """Yield the state at each of `points`, bit for bit that of the main trajectory.
 
         Each is replayed from the nearest state before it: a snapshot, or the point before.
@@ -120,11 +120,11 @@ class Lab:
             nearest = max(step for step in saved if step <= point)
             start = here if here and nearest <= here.step <= point else self.snapshot(seed, nearest)
             rates = self.rates[start.step : point].tolist()
-            here = advance(model, start, self.stream(seed), rates, self.optimizer)
+            here = advance(model, start, self.stream(seed), rates, self.optimizer, observers)
             yield here
 
 
-def _untold(amount: float) -> None:
+def _untold(amount: int) -> None:
     """Nobody watches."""
 
 

@@ -142,16 +142,6 @@ class Position:
 Observer = Callable[[Position], None]
 
 
-def each_step(report: Callable[[float], None]) -> Observer:
-    """Observer that reports every step taken."""
-
-    def tell(position: Position) -> None:
-        if position.batch_loss is not None:
-            report(1)
-
-    return tell
-
-
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """Context in which forward passes run: bfloat16 for "bf16", as they are otherwise."""
     return torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()

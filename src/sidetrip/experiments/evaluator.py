@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
@@ -9,12 +10,20 @@ import numpy as np
 from sidetrip.data.packed import SPLITS
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.randomness import generator
+from sidetrip.engine.state import TrainState
 from sidetrip.engine.streams import FixedBatches
-from sidetrip.measure.evaluation import Evaluator
+from sidetrip.experiments.work import scoring
+from sidetrip.measure.evaluation import Evaluator, Score
+
+
+def scores(lab: Lab, state: TrainState, splits: tuple[str, ...] = SPLITS) -> Iterator[tuple[str, Score]]:
+    """Yield (split, score) of a state."""
+    yield from _evaluator(lab, splits)(state)
+    lab.progress(scoring(lab.config, 1, splits).passes)
 
 
 @cache
-def evaluator(lab: Lab, splits: tuple[str, ...] = SPLITS) -> Evaluator:
+def _evaluator(lab: Lab, splits: tuple[str, ...]) -> Evaluator:
     """Scores states on fixed parts of the splits; made once per lab."""
     settings, validation = lab.config.evaluation, lab.loader("validation")
     order = generator("evaluation").permutation(len(lab.train))

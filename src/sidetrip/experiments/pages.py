@@ -1,38 +1,32 @@
-"""Which experiments have verdicts, figures and a section of the report, and the order in which they are shown.
-
-They are found by their names: a module of verdicts/ with a `judge`, one of figures/ with a `draw`, a template in
-report/sections/. So an experiment that is added is shown without being named anywhere else. Needs no torch.
-"""
+"""Figures and sections of all experiments that a variant has."""
 
 from __future__ import annotations
 
-import pkgutil
-from collections.abc import Iterable
-from importlib import import_module
-from types import ModuleType
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
 
 from sidetrip.config import Config
+from sidetrip.experiments.registry import Experiment, shown
+from sidetrip.report.render import Section
 
-FIRST = ("single_step", "fixed_batch", "side_trips", "divergence", "alignment", "quadratic", "forecast")
-
-
-def in_order(names: Iterable[str]) -> list[str]:
-    """Names of experiments: those of the paper in its order, then the others by name."""
-    return sorted(names, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
+Tables = Mapping[str, pd.DataFrame]
 
 
-def name_of(module: ModuleType) -> str:
-    """The experiment that a module shows."""
-    return module.__name__.rpartition(".")[2]
+def figures(tables: Tables, config: Config) -> Iterator[tuple[str, Figure]]:
+    """Every figure with its name; from all tables, the derived ones among them."""
+    for experiment in shown(config):
+        yield from experiment.part("figure").draw(tables, config).items()
 
 
-def measured(modules: Iterable[ModuleType], config: Config) -> list[ModuleType]:
-    """Modules of the experiments that a variant has."""
-    return [module for module in modules if name_of(module) not in config.left_out]
+def sections(tables: Tables, config: Config) -> dict[str, Section]:
+    """The sections of the report, by experiment."""
+    return {experiment.name: _section(experiment, tables, config) for experiment in shown(config)}
 
 
-def providing(package: str, function: str) -> tuple[ModuleType, ...]:
-    """The modules of a package that have a function of that name, in the order in which they are shown."""
-    names = in_order(found.name for found in pkgutil.iter_modules(import_module(package).__path__))
-    modules = (import_module(f"{package}.{name}") for name in names)
-    return tuple(module for module in modules if hasattr(module, function))
+def _section(experiment: Experiment, tables: Tables, config: Config) -> Section:
+    folder = Path(__file__).with_name(experiment.name)
+    facts = experiment.part("section").facts(tables, config) if (folder / "section.py").is_file() else {}
+    return Section(f"experiments/{experiment.name}/section.md.j2", facts)

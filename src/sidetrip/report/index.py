@@ -9,13 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from sidetrip.experiments.methods import METHODS
-from sidetrip.figures import style
-from sidetrip.figures.equivalence_map import draw_map
-from sidetrip.files import write_bytes, write_table
+from sidetrip.files import write_bytes
+from sidetrip.report import style
+from sidetrip.report.equivalence_map import draw_map
 from sidetrip.report.render import counts
+from sidetrip.tables import write_table
 from sidetrip.verdicts.equivalence_map import EQUIVALENT, NOT_EQUIVALENT
 from sidetrip.verdicts.statistics import NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, UNDECIDED
+from sidetrip.verdicts.wording import method_words, methods_in_order
 
 MARKS = {REPRODUCED: "yes", NOT_REPRODUCED: "**no**", UNDECIDED: "undecided", NOT_MEASURED: "–"}
 MAP = "equivalence_map"
@@ -115,15 +116,15 @@ def _sentences(points: pd.DataFrame) -> list[str]:
     points = points[points["schedule"] == "constant"]
     narrow = points["window_over_branch"] <= NARROW + 1e-9
     found = []
-    for method in METHODS:
-        here = points["kernel"] == method.name
+    for method in methods_in_order(points["kernel"]):
+        here = points["kernel"] == method
         parts = [
             _counted(points[here & chosen], where)
             for chosen, where in ((narrow, "up to"), (~narrow, "above"))
             if (here & chosen).any()
         ]
         if parts:
-            found.append(f"{method.title}: {'; '.join(parts)}.")
+            found.append(f"{method_words(method).title}: {'; '.join(parts)}.")
     return found
 
 

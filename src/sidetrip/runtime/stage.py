@@ -19,6 +19,7 @@ from sidetrip.runtime.arithmetic import settle
 from sidetrip.runtime.provenance import PROVENANCE
 from sidetrip.runtime.scratch import Scratch
 from sidetrip.runtime.stopping import end_at_once_when_asked, end_with_dvc
+from sidetrip.tables import join_tables
 
 
 def stage(function: Callable[[Config], None]) -> Callable[[], None]:
@@ -90,7 +91,7 @@ def join_results(results: Sequence[Path], target: Path) -> None:
             elif path.name != SUMS:
                 _move(check(path), place)
     for place, parts in tables.items():
-        write_bytes(place, _joined(parts))
+        write_bytes(place, join_tables(parts))
     write_json(target / PROVENANCE, software)
 
 
@@ -100,14 +101,3 @@ def _move(source: Path, target: Path) -> None:
         os.link(source, target)  # the scratch is removed at the end
     except OSError:
         shutil.copyfile(source, target)
-
-
-def _joined(parts: Sequence[bytes]) -> bytes:
-    """CSV files with the same header one after another."""
-    header, _, _ = parts[0].partition(b"\n")
-    bodies = []
-    for part in parts:
-        here, _, body = part.partition(b"\n")
-        assert here == header, "units of a stage make tables with the same columns"
-        bodies.append(body)
-    return header + b"\n" + b"".join(bodies)

@@ -40,10 +40,10 @@ class VariantPoints:
     points: Table
 
 
-def variant_points(tables: Tables, config: Config) -> VariantPoints:
+def variant_points(tables: Tables, config: Config, methods: Iterable[str]) -> VariantPoints:
     """What the map needs of the variant with these tables."""
     rates = rates_over_batch(tables["batch_losses"], config)
-    return VariantPoints(config.variant, config.burn_in.schedule, rates, by_point(tables, config))
+    return VariantPoints(config.variant, config.burn_in.schedule, rates, by_point(tables, config, methods))
 
 
 def map_points(variants: Iterable[VariantPoints], claims: Claims) -> Table:

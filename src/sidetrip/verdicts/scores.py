@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from sidetrip.config import Config
-from sidetrip.experiments.methods import METHODS
 from sidetrip.verdicts.records import POINT, Table, Tables
 
 SPLITS, METRICS = ("train", "validation"), ("accuracy", "loss")
@@ -73,7 +74,7 @@ def of_score(scores: Table, metric: str, split: str) -> Table:
     return found
 
 
-def by_point(tables: Tables, config: Config) -> Table:
+def by_point(tables: Tables, config: Config, methods: Iterable[str]) -> Table:
     """What stands behind the averaging rows, for every seed, branch point, method, window, split and metric.
 
     Returns
@@ -84,11 +85,11 @@ def by_point(tables: Tables, config: Config) -> Table:
         accuracies as shares of the pictures, losses in nats.
     """
     side_trips, found = tables["side_trips"], []
-    for method in METHODS:
-        windows = sorted(side_trips.loc[side_trips["kernel"] == method.name, "window_steps"].unique())
+    for method in methods:
+        windows = sorted(side_trips.loc[side_trips["kernel"] == method, "window_steps"].unique())
         for window in map(int, windows):
-            rows = compared(side_trips, method.name, window).reset_index().rename_axis(columns=None)
-            found.append(rows.assign(kernel=method.name, window_steps=window, widest=window == windows[-1]))
+            rows = compared(side_trips, method, window).reset_index().rename_axis(columns=None)
+            found.append(rows.assign(kernel=method, window_steps=window, widest=window == windows[-1]))
     table = pd.concat(found).rename(columns={"gap": "average_minus_trip"})
     table["late"] = table["branch"].isin(config.branch.points)
     keys = [*POINT, "late", "kernel", "window_steps", "widest", "split", "metric"]

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sidetrip.experiments.methods import METHODS, Method
-
-OURS = "this project"  # the source of statements that are not the paper's
+from sidetrip.verdicts.wording import method_words
 
 
 @dataclass(frozen=True)
@@ -34,15 +32,17 @@ class Statement:
     if_false: str
 
 
-def _of_method(method: Method) -> Statement:
-    subject = method.phrase[0].upper() + method.phrase[1:]
+def average_is_schedule(method: str) -> Statement:
+    """That a method's average and its trip are equal."""
+    words = method_words(method)
+    subject = words.phrase[0].upper() + words.phrase[1:]
     return Statement(
-        f"average_is_schedule_{method.name}",
-        method.source,
-        f"{method.phrase} and the side trip with its equivalent schedule reach the same accuracy and loss",
+        f"average_is_schedule_{method}",
+        words.source,
+        f"{words.phrase} and the side trip with its equivalent schedule reach the same accuracy and loss",
         "average − trip within ± {average_is_schedule:g} × gain (two one-sided tests at {level:g}), widest window; "
         "loss and accuracy, train and validation",
-        f"{subject} lands where {method.schedule} would have landed.",
+        f"{subject} lands where {words.schedule} would have landed.",
         f"{subject} differs from its trip in at least one score by more than the criterion allows.",
     )
 
@@ -246,8 +246,3 @@ AFTER_METHODS = (
         "On a run with a cosine schedule SWA differs from its trip by more than the criterion allows.",
     ),
 )
-
-
-def of_the_paper() -> tuple[Statement, ...]:
-    """The paper's statements in its order, one for each averaging method among them."""
-    return (*BEFORE_METHODS, *map(_of_method, METHODS), *AFTER_METHODS)

@@ -1,0 +1,61 @@
+"""`python -m benchmarks`: measure, print and write the table."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from benchmarks import comparison, measurements, workers
+from benchmarks.input import BenchmarkInput, parser, prepared
+from benchmarks.table import Row, hardware, markdown
+from sidetrip.console import command
+from sidetrip.files import write_bytes
+
+TOPICS = {
+    "training": measurements.training,
+    "evaluation": measurements.evaluation,
+    "sweep": measurements.sweep,
+    "workers": workers.throughput,
+    "start-up": workers.start_up,
+    "memory": workers.memory,
+    "comparison": comparison.averaging_comparison,
+}
+
+HEAD = """# Speed
+
+Measured side by side in one run by `make bench`: medians over interleaved rounds, ratios paired within a round.
+Variant {variant}, {size} size. {hardware}
+
+Workers compute on one thread each. A floor is the network's own work and nothing else: the same model, batch size,
+precision and threads, on batches that are already in memory. "Stock parts" is the averaging comparison as one would
+write it with `DataLoader` (two workers), torchvision's transforms, `copy.deepcopy`, `AveragedModel`, `update_bn` and
+`LambdaLR`, one trip for every kernel and window, on all cores: src/sidetrip/benchmark/stock.py. Of three settings
+(memory format, threads) the one that is fastest on short windows is taken."""
+
+
+def measure(work: BenchmarkInput, topics: list[str]) -> list[Row]:
+    """Rows of the topics, in the order given."""
+    rows: list[Row] = []
+    for topic in topics:
+        sys.stderr.write(f"{topic}\n")
+        rows += TOPICS[topic](work)
+    return rows
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parse the command line, measure, write."""
+    known = parser("benchmarks", __doc__)
+    known.add_argument("--topics", nargs="+", choices=TOPICS, default=[*TOPICS], help="all by default")
+    known.add_argument("--out", type=Path, default=Path("reports/bench.md"))
+    options = known.parse_args(arguments)
+    with command(), prepared(options) as work:
+        rows = measure(work, options.topics)
+        about = hardware(work.device, len(os.sched_getaffinity(0)))
+        page = markdown(rows, HEAD.format(variant=options.variant, size=options.size, hardware=about))
+        write_bytes(options.out, page.encode())
+        sys.stdout.write(page)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""One branch point's averaging comparison: the pipeline against the same work written with stock parts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from statistics import median
+
+import torch
+
+from benchmarks.floors import torch_defaults
+from benchmarks.input import BenchmarkInput
+from benchmarks.stock import Comparison, StepRow, loaders
+from benchmarks.table import Row
+from benchmarks.timing import ratio, seconds
+from benchmarks.workers import comparison_unit, on_workers
+from sidetrip.engine.state import restore
+from sidetrip.experiments import side_trips
+from sidetrip.experiments.evaluator import evaluator
+from sidetrip.runtime.pool import worker_devices
+
+CORES = len(os.sched_getaffinity(0))
+PROBE = 10  # steps of the windows by which the fastest setting of the stock parts is found
+# As one would write it, and with what helps it on some machines: threads get in the way of the loaders' workers.
+STOCK = {
+    "": (torch.contiguous_format, CORES),
+    ", channels_last": (torch.channels_last, CORES),
+    ", channels_last, 1 thread": (torch.channels_last, 1),
+}
+
+
+def stock_comparison(work: BenchmarkInput, memory_format: torch.memory_format, threads: int) -> list[StepRow]:
+    """The comparison with stock parts."""
+    mean, deviation = work.facts.mean, work.facts.deviation
+    data = loaders(work.config, work.split("train"), work.split("validation"), mean, deviation)
+    model, start = work.lab.model(), work.start
+    restore(start, model)
+    model.to(memory_format=memory_format)  # type: ignore[call-overload]
+    rates = work.lab.rates[start.step :]
+    with torch_defaults(work.config.model.precision, threads):
+        return Comparison(work.config, data, model, start.momentum, rates, work.device).run()
+
+
+def fastest_stock(work: BenchmarkInput) -> str:
+    """Name of the setting in which the stock parts are fastest on short windows."""
+    trips = replace(work.config.side_trips, windows=[PROBE], two_point_windows=[PROBE], ema_steps=PROBE)
+    short = replace(work, config=replace(work.config, side_trips=trips))
+    taken = {name: seconds(partial(stock_comparison, short, *how), work.device) for name, how in STOCK.items()}
+    return min(taken, key=lambda name: taken[name])
+
+
+def averaging_comparison(work: BenchmarkInput) -> Iterator[Row]:
+    """Seconds a branch point: ours on one worker, ours on all workers at once, and stock parts on all cores."""
+    everyone = len(worker_devices(replace(work.config.runtime, device=work.device.type), 2**30))
+    # The same work: stock parts score each model once.
+    work = replace(work, config=replace(work.config, side_trips=replace(work.config.side_trips, looks=1)))
+    evaluator(work.lab), work.start
+    fastest = fastest_stock(work)
+    alone, together, stock = [], [], []
+    for _ in range(work.size.comparison_repetitions):
+        alone.append(seconds(lambda: side_trips.measure(work.lab, work.start, 0), work.device))
+        together.append(on_workers(work, partial(comparison_unit, work), everyone, everyone) / everyone)
+        stock.append(seconds(partial(stock_comparison, work, *STOCK[fastest]), work.device))
+    topic = "averaging comparison"
+    yield Row(topic, "ours, 1 worker", median(alone), "s a branch point")
+    yield Row(topic, f"ours, {everyone} workers", median(together), "s a branch point")
+    yield Row(topic, f"stock parts{fastest}", median(stock), "s a branch point")
+    yield Row(topic, "stock parts ÷ ours, 1 worker", ratio(stock, alone), "")
+    yield Row(topic, "stock parts ÷ ours, all workers", ratio(stock, together), "", least=3.0)

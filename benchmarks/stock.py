@@ -1,0 +1,213 @@
+"""The averaging comparison of one branch point written with stock parts, as one would without this library.
+
+`DataLoader` with two workers and torchvision's transforms, `copy.deepcopy` to branch, `AveragedModel`
+and `update_bn`, `LambdaLR` for the trips, one trip for every kernel and window. The rows are those of
+`experiments.side_trips.measure` with one look, up to the data's order, which is the loader's.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
+from torch.utils.data import DataLoader, Dataset, Subset
+from torchvision import transforms
+
+from sidetrip.config import Config
+from sidetrip.data.packed import Pictures
+from sidetrip.engine.state import trained
+from sidetrip.engine.training import autocast
+from sidetrip.experiments.side_trips.measure import Case, cases, controls
+
+LOADER_WORKERS = 2
+StepRow = tuple[str, int, str, str, float, float]  # kernel, window, model, split, loss, accuracy
+
+
+class PictureDataset(Dataset):
+    """Pictures one at a time as PIL images through torchvision's transforms, like torchvision's own data sets."""
+
+    def __init__(self, split: Pictures, transform: Callable[[Image.Image], Tensor]) -> None:
+        self._pictures = split.pictures
+        self._labels, self._transform = split.labels.tolist(), transform
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        pixels = self._pictures[index]
+        return self._transform(Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)), self._labels[
+            index
+        ]
+
+
+@dataclass(frozen=True)
+class Data:
+    """The loaders of a comparison."""
+
+    train: Dataset
+    recalibration: DataLoader
+    scored: dict[str, DataLoader]
+
+
+def loaders(config: Config, train: Pictures, validation: Pictures, mean: list[float], deviation: list[float]) -> Data:
+    """Loaders over the same samples in the same amounts as the pipeline's."""
+    evaluation, data = config.evaluation, config.data
+    plain = [transforms.ToTensor(), transforms.Normalize(mean, deviation)]
+    central = [transforms.CenterCrop(data.size)] if data.packed_side > data.size else []
+    moved = [transforms.RandomCrop(data.size, padding=data.shift)] if data.shift else []
+    cropped = [transforms.RandomResizedCrop(data.size, scale=(data.crop, 1.0))] if data.crop else central
+    flipped = [transforms.RandomHorizontalFlip()] if data.flip else []
+    still = PictureDataset(train, transforms.Compose([*central, *plain]))
+    order = np.random.default_rng(0).permutation(len(train)).tolist()
+
+    def load(dataset: Dataset) -> DataLoader:
+        return DataLoader(
+            dataset, evaluation.batch_size, num_workers=LOADER_WORKERS, persistent_workers=LOADER_WORKERS > 0
+        )
+
+    return Data(
+        PictureDataset(train, transforms.Compose([*cropped, *moved, *flipped, *plain])),
+        load(Subset(still, order[-evaluation.recalibration_samples :])),
+        {
+            "train": load(Subset(still, order[: evaluation.train_samples])),
+            "validation": load(PictureDataset(validation, transforms.Compose([*central, *plain]))),
+        },
+    )
+
+
+class Comparison:
+    """One branch point: the reference trip with its averages, and a trip for each kernel.
+
+    Parameters
+    ----------
+    config : Config
+        The resolved configuration.
+    data : Data
+        Loaders.
+    model : nn.Module
+        At the branch point; not changed.
+    momentum : dict of str to Tensor
+        Momentum buffers there.
+    rates : ndarray
+        λ of each step of the reference trip, shape (longest window,).
+    device : torch.device
+        Where to compute.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        data: Data,
+        model: nn.Module,
+        momentum: dict[str, Tensor],
+        rates: np.ndarray,
+        device: torch.device,
+    ) -> None:
+        self._config, self._data, self._model, self._device = config, data, model, device
+        self._momentum, self._rates = momentum, rates
+        self.rows: list[StepRow] = []
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        # The same seed for every trip: the same batches.
+        seed = torch.Generator().manual_seed(0)
+        size = self._config.burn_in.batch_size
+        loader = DataLoader(
+            self._data.train, size, shuffle=True, drop_last=True, num_workers=LOADER_WORKERS, generator=seed
+        )
+        return itertools.chain.from_iterable(itertools.repeat(loader))
+
+    def _run(self, multipliers: np.ndarray, after_step: Callable[[int, nn.Module], None]) -> None:
+        model = copy.deepcopy(self._model)
+        settings = self._config.burn_in
+        optimizer = torch.optim.SGD(
+            model.parameters(), 1.0, momentum=settings.momentum, weight_decay=settings.weight_decay
+        )
+        for name, parameter in trained(model).items():
+            optimizer.state[parameter]["momentum_buffer"] = self._momentum[name].clone()
+        rates = [*(self._rates[: len(multipliers)] * multipliers), 0.0]
+        scheduler = LambdaLR(optimizer, lambda step: rates[step])
+        model.train()
+        after_step(0, model)
+        for step, (pictures, labels) in enumerate(itertools.islice(self._batches(), len(multipliers)), start=1):
+            pictures, labels = pictures.to(self._device), labels.to(self._device)
+            optimizer.zero_grad()
+            with autocast(self._config.model.precision, self._device):
+                loss = cross_entropy(model(pictures), labels)
+            if not torch.isfinite(loss):
+                return
+            loss.backward()
+            optimizer.step()
+            scheduler.step()
+            after_step(step, model)
+
+    def _score(self, kernel: str, window: int, kind: str, model: nn.Module) -> None:
+        model = copy.deepcopy(model)
+        update_bn(self._data.recalibration, model, self._device)
+        model.eval()
+        for split, loader in self._data.scored.items():
+            loss, right, samples = 0.0, 0, 0
+            with torch.no_grad():
+                for pictures, labels in loader:
+                    pictures, labels = pictures.to(self._device), labels.to(self._device)
+                    with autocast(self._config.model.precision, self._device):
+                        logits = model(pictures)
+                    loss += cross_entropy(logits, labels, reduction="sum").item()
+                    right += (logits.argmax(dim=1) == labels).sum().item()
+                    samples += len(labels)
+            self.rows.append((kernel, window, kind, split, loss / samples, right / samples))
+
+    def run(self) -> list[StepRow]:
+        """Everything, in rows."""
+        compared = cases(self._config)
+        averaged = [*compared, *(control for control, _ in controls(self._config))]
+        looks = {0, *(case.window for case in compared)}
+        averages = {(case.name, case.window): averaged_model(case, self._model) for case in averaged}
+
+        def average(step: int, model: nn.Module) -> None:
+            for case in averaged:
+                if step in taken_in(case):
+                    averages[case.name, case.window].update_parameters(model)
+                if step == case.window:
+                    self._score(case.name, case.window, "average", averages[case.name, case.window])
+            if step in looks:
+                self._score("none", step, "momentary", model)
+
+        self._run(np.ones(max(looks)), average)
+        for case in compared:
+
+            def arrived(step: int, model: nn.Module, case: Case = case) -> None:
+                if step == case.window:
+                    self._score(case.name, case.window, "trip", model)
+
+            self._run(case.kernel.schedule().multipliers, arrived)
+        return self.rows
+
+
+def averaged_model(case: Case, model: nn.Module) -> AveragedModel:
+    """torch's average of a kernel: its own EMA and mean, and a weighted mean for any other kernel."""
+    if case.name in ("swa", "two_point"):
+        return AveragedModel(model)
+    if case.name == "ema":
+        return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(1.0 - float(case.kernel.weights[-1])))
+    weights, sums = case.kernel.weights, np.cumsum(case.kernel.weights)
+
+    def weighted(average: Tensor, current: Tensor, seen: Tensor | int) -> Tensor:
+        return average + (current - average) * float(weights[int(seen)] / sums[int(seen)])
+
+    return AveragedModel(model, avg_fn=weighted)
+
+
+def taken_in(case: Case) -> range:
+    """Steps after the branch point whose weights the average takes in."""
+    if case.name == "two_point":
+        return range(0, case.window + 1, case.window)
+    return range(1 if case.name == "swa" else 0, case.window + 1)

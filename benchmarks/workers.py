@@ -1,0 +1,122 @@
+"""What more workers bring, how long it takes until they work, and what they hold in memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from benchmarks.input import BenchmarkInput
+from benchmarks.table import Row
+from benchmarks.units import Tables, Unit, span, spans_of
+from sidetrip.config import save_config
+from sidetrip.engine.training import advance
+from sidetrip.experiments import side_trips, single_step
+from sidetrip.experiments.evaluator import evaluator
+from sidetrip.kernels import Kernel
+from sidetrip.measure.averaging import AverageBank, RunningAverage
+from sidetrip.runtime.pool import worker_devices
+from sidetrip.runtime.units import worker
+
+
+def on_workers(work: BenchmarkInput, unit: Unit, workers: int, units: int) -> float:
+    """Seconds from the first unit's start to the last one's end."""
+    runtime = replace(work.config.runtime, device=work.device.type, workers=workers)
+    spans = spans_of(unit, units, replace(work.config, runtime=runtime))
+    return float(spans["end"].max() - spans["start"].min())
+
+
+def _here(work: BenchmarkInput) -> BenchmarkInput:
+    """The workplace on this worker's device, its data and branch point ready."""
+    here = replace(work, device=torch.device(worker().device))
+    here.start, evaluator(here.lab)
+    return here
+
+
+def training_unit(work: BenchmarkInput, index: int, _: object) -> Tables:
+    """Training steps on a worker."""
+    here = _here(work)
+    start = time.monotonic()
+    rates = [0.01] * (10 * work.size.steps)
+    advance(here.lab.model(), here.start, here.lab.stream(index), rates, here.lab.optimizer)
+    return span(start)
+
+
+def comparison_unit(work: BenchmarkInput, index: int, _: object) -> Tables:
+    """One branch point's averaging comparison on a worker."""
+    here = _here(work)
+    start = time.monotonic()
+    side_trips.measure(here.lab, here.start, index)
+    return span(start)
+
+
+def throughput(work: BenchmarkInput) -> Iterator[Row]:
+    """Units of training per second on one and on all workers, in turns."""
+    everyone = len(worker_devices(replace(work.config.runtime, device=work.device.type), 2**30))
+    unit = partial(training_unit, work)
+    rounds = range(max(1, work.size.repetitions // 3))
+    alone, together = zip(
+        *((on_workers(work, unit, 1, 1), on_workers(work, unit, everyone, everyone)) for _ in rounds), strict=True
+    )
+    gain = median(everyone * a / b for a, b in zip(alone, together, strict=True))
+    yield Row("workers", "1 worker", 1 / median(alone), "units/s")
+    yield Row("workers", f"{everyone} workers", everyone / median(together), "units/s")
+    yield Row("workers", f"{everyone} workers ÷ 1 worker", gain, "", least=0.9 * everyone)
+
+
+def start_up(work: BenchmarkInput) -> Iterator[Row]:
+    """Until a stage has read its settings, and until its first unit starts."""
+    settings, units = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        save_config(work.config, Path(folder) / "config.yaml")
+        stage = [sys.executable, "stages/single_step.py", "-cd", folder, "--cfg", "job"]
+        for _ in range(max(1, work.size.repetitions // 3)):
+            start = time.time()
+            subprocess.run(stage, check=True, stdout=subprocess.DEVNULL)
+            settings.append(time.time() - start)
+            first = [sys.executable, "-m", "benchmarks.units", str(time.monotonic())]
+            printed = subprocess.run(first, check=True, capture_output=True, text=True, encoding="utf-8")
+            units.append(float(printed.stdout))
+    yield Row("start-up", "stage --cfg job", median(settings), "s", most=4.0)
+    yield Row("start-up", "to the first unit on a worker", median(units), "s", most=4.0)
+
+
+def _peak(work: BenchmarkInput, kind: str, window: int) -> float:
+    """Peak memory in MB of one kind of work, in a process of its own."""
+    lab = work.lab
+    if kind == "training and averages":
+        bank = AverageBank([RunningAverage(Kernel.swa(window), work.start.step)], lambda position, average: None)
+        advance(lab.model(), work.start, lab.stream(0), [0.01] * window, lab.optimizer, [bank])
+    elif kind == "evaluation":
+        list(evaluator(lab)(work.start))
+    else:
+        single_step.measure(lab, work.start, 0)
+    if work.device.type == "cuda":
+        return torch.cuda.max_memory_allocated(work.device) / 1e6
+    # Not getrusage: a new process inherits the peak of the one that started it.
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1e3
+
+
+def memory(work: BenchmarkInput) -> Iterator[Row]:
+    """Peak memory of each kind of work, and its growth with the window of an average."""
+
+    def peak(kind: str, window: int = 0) -> float:
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            return pool.submit(_peak, work, kind, window).result()
+
+    short, long = (peak("training and averages", window) for window in (work.size.steps, 8 * work.size.steps))
+    yield Row("memory", f"training and averages, window {work.size.steps}", short, "MB")
+    yield Row("memory", f"growth to window {8 * work.size.steps}", 100 * (long / short - 1), "%", most=5.0)
+    yield Row("memory", "evaluation", peak("evaluation"), "MB")
+    yield Row("memory", "single step", peak("single step"), "MB")

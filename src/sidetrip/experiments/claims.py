@@ -1,0 +1,131 @@
+"""All rows of claims.json, and the tables that verdicts, figures and report share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+
+from sidetrip.config import Config
+from sidetrip.experiments.methods import NAMES
+from sidetrip.experiments.registry import shown
+from sidetrip.verdicts.equivalence_map import map_points, variant_points
+from sidetrip.verdicts.records import NOT_MEASURED, UNDECIDED, Found, Interval, Measured, NotMeasured, Regime, Tables
+from sidetrip.verdicts.scores import by_point
+from sidetrip.verdicts.statements import AFTER_METHODS, BEFORE_METHODS, Statement, average_is_schedule
+
+LEFT_OUT = "this variant leaves its experiment out"
+DIGITS = 6  # of the numbers in claims.json
+
+
+def statements() -> tuple[Statement, ...]:
+    """All statements: the paper's in its order, then this project's own, which stand with their judges."""
+    ours = (statement for each in shown() for statement in getattr(each.part("verdict"), "STATEMENTS", ()))
+    return (*BEFORE_METHODS, *map(average_is_schedule, NAMES), *AFTER_METHODS, *ours)
+
+
+def derived(tables: Tables, config: Config) -> dict[str, pd.DataFrame]:
+    """The derived tables that a report keeps, by name: those of the experiments that the variant has."""
+    found = {
+        "by_point": by_point(tables, config, NAMES),
+        "equivalence_map": map_points([variant_points(tables, config, NAMES)], config.claims),
+    }
+    for experiment in shown(config):
+        if derive := getattr(experiment.part("verdict"), "derived", None):
+            found |= derive(tables, config)
+    return found
+
+
+def measure(tables: Tables, config: Config) -> list[dict[str, Any]]:
+    """Rows of claims.json: every statement, measured or with the reason why not.
+
+    Parameters
+    ----------
+    tables : mapping of str to DataFrame
+        The tables of all experiments that the variant has.
+    config : Config
+        Thresholds and settings.
+
+    Returns
+    -------
+    list of dict
+        id, source, statement, criterion; value, low, high (null: infinite), n, unit, quantity, verdict, part, detail;
+        ratio (value, low, high) where average and trip are compared; regime, what applies of its fields;
+        seeds_needed of undecided rows (null: more than 100, or no spread to count from); reason of rows that were
+        not measured.
+
+    Raises
+    ------
+    ValueError
+        If a judge names a statement that is not there, two judges name the same, or none judges one.
+    """
+    found = judged(tables, config)
+    return [_row(statement, found[statement.id], config) for statement in statements()]
+
+
+def judged(tables: Tables, config: Config) -> Mapping[str, Found]:
+    """What the judges of all experiments found, by statement; those of an experiment left out are not measured."""
+    found: dict[str, Found] = {}
+    for experiment in shown(config):
+        results = experiment.part("verdict").judge(tables, config)
+        if again := found.keys() & results.keys():
+            raise ValueError(f"{experiment.name} judges again: {', '.join(sorted(again))}")
+        found |= results
+    known = {statement.id for statement in statements()}
+    if unknown := found.keys() - known:
+        raise ValueError(f"judged, but stated nowhere: {', '.join(sorted(unknown))}")
+    missing = known - found.keys()
+    if missing and not config.left_out:
+        raise ValueError(f"stated, but judged by none: {', '.join(sorted(missing))}")
+    return found | {name: NotMeasured(LEFT_OUT) for name in missing}
+
+
+def _row(statement: Statement, found: Found, config: Config) -> dict[str, Any]:
+    return {
+        "id": statement.id,
+        "source": statement.source,
+        "statement": statement.statement,
+        "criterion": statement.criterion.format(**asdict(config.claims)),
+        **(_not_measured(found) if isinstance(found, NotMeasured) else _measured(found)),
+        "regime": _regime(found.regime),
+    }
+
+
+def _not_measured(found: NotMeasured) -> dict[str, Any]:
+    return {"value": None, "low": None, "high": None, "n": 0, "verdict": NOT_MEASURED, "reason": found.reason}
+
+
+def _measured(found: Measured) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        **_numbers(found.interval),
+        "n": found.n,
+        "unit": found.unit,
+        "quantity": found.quantity,
+        "verdict": found.verdict,
+        "part": found.part,
+        "detail": found.detail,
+    }
+    if found.ratio is not None:
+        row["ratio"] = _numbers(found.ratio)
+    if found.verdict == UNDECIDED:
+        row["seeds_needed"] = found.seeds_needed
+    return row
+
+
+def _regime(regime: Regime) -> dict[str, float | None]:
+    """What applies of a regime; a window that gains nothing keeps its fall ÷ gain, as null."""
+    found = {key: _json_number(value) for key, value in asdict(regime).items() if value is not None}
+    if regime.window_over_branch is not None:
+        found.setdefault("fall_over_gain", None)
+    return found
+
+
+def _numbers(interval: Interval) -> dict[str, float | None]:
+    return {key: _json_number(value) for key, value in asdict(interval).items()}
+
+
+def _json_number(value: float) -> float | None:
+    return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None

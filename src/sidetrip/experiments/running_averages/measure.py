@@ -1,0 +1,40 @@
+"""Averages along the main trajectory itself (the lines of Fig. 1, 5, 10, 14)."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from sidetrip.engine.lab import Lab
+from sidetrip.engine.training import Observer, advance
+from sidetrip.experiments.running_averages.plan import COLUMNS, Stretch, stretch_steps
+from sidetrip.experiments.side_trips.measure import Scores, Watched
+from sidetrip.experiments.side_trips.plan import MOMENTARY, cases, looks, widest
+from sidetrip.experiments.work import each_step
+
+
+def measure(lab: Lab, stretch: Stretch) -> dict[str, pd.DataFrame]:
+    """Score the momentary model and the widest average of each kind over windows of the main trajectory, in one pass.
+
+    Returns
+    -------
+    running_averages : DataFrame
+        seed, step, kernel ("none" for momentary), window_steps (that of the average), split, loss, accuracy.
+    """
+    (start,) = lab.replay(stretch.seed, stretch.starts[:1], [each_step(lab)])
+    averaged = [(case, case.end) for case in widest(cases(lab.config))]
+    looked_at = looks(lab.config)
+    scores = [Scores(lab, stretch.seed, start, first) for first in stretch.starts]
+    observers: list[Observer] = [Watched(each.branch, averaged, looked_at, each) for each in scores]
+    rates = lab.rates[start.step : start.step + stretch_steps(lab.config, stretch)].tolist()
+    observers.append(each_step(lab))
+    advance(lab.model(), start, lab.stream(stretch.seed), rates, lab.optimizer, observers)
+    return {"running_averages": pd.concat([_along(lab, each) for each in scores], ignore_index=True)}
+
+
+def _along(lab: Lab, scores: Scores) -> pd.DataFrame:
+    """Rows of one window, by their steps on the main trajectory."""
+    table = scores.table()
+    before_end = table["look"] * lab.config.side_trips.look_every
+    table["step"] = table["branch"] + table["window_steps"] - before_end
+    table.loc[table["model"] == MOMENTARY, "window_steps"] = 0
+    return table[COLUMNS]

@@ -1,0 +1,185 @@
+"""Fig. 1, 5, 10, 14: averages of the main trajectory against side trips with the equivalent schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sidetrip.config import Config, SideTrips
+from sidetrip.experiments.methods import METHODS, Method
+from sidetrip.experiments.single_step.verdict import curvature_at_rate
+from sidetrip.report import style
+from sidetrip.verdicts.wording import method_words
+
+SCORES = {"accuracy": ("accuracy (%)", 100.0), "loss": ("loss (nats)", 1.0)}
+
+
+def momentary_line(looks: pd.DataFrame, metric: str, every: int) -> pd.DataFrame:
+    """Mean and spread of the momentary model's scores over stretches of the run, by the mean step of each.
+
+    Parameters
+    ----------
+    looks : DataFrame
+        step and the scores, one row for each look at the momentary model; steps may come twice.
+    metric : str
+        Column of the score.
+    every : int
+        Length of a stretch in steps.
+
+    Returns
+    -------
+    DataFrame
+        step, mean, low, high (mean ∓ standard deviation of the looks).
+    """
+    rows = looks.drop_duplicates("step")
+    found = rows.groupby(rows["step"] // every).agg(step=("step", "mean"), mean=(metric, "mean"), std=(metric, "std"))
+    spread = found["std"].fillna(0.0)
+    found = found.assign(low=found["mean"] - spread, high=found["mean"] + spread)
+    return found[["step", "mean", "low", "high"]].reset_index(drop=True)
+
+
+class Panel:
+    """One averaging method over the run of one seed, in one score of one split."""
+
+    def __init__(
+        self, axes: Axes, tables: Mapping[str, pd.DataFrame], config: Config, method: Method, split: str, metric: str
+    ) -> None:
+        self._axes, self._config, self._method, self._metric = axes, config, method, metric
+        self._scale = SCORES[metric][1]
+        self._seed = config.seeds[0]
+        # The first, steep part of the run would flatten all that follows.
+        self._first = min(config.branch.steps)
+        here = "seed == @self._seed and split == @split"
+        running = tables["running_averages"].query(here)
+        self._average = running[(running["kernel"] == method.name) & (running["step"] >= self._first)]
+        self._scores = tables["side_trips"].query(here)
+        self._looks = self._momentary(running)
+
+    def _momentary(self, running: pd.DataFrame) -> pd.DataFrame:
+        """All looks at the momentary model, those after the branch points included."""
+        every = self._config.side_trips.look_every
+        after = self._scores[self._scores["model"] == "momentary"]
+        after = after.assign(step=after["branch"] + after["window_steps"] - every * after["look"])
+        looks = pd.concat([running[running["kernel"] == "none"], after])
+        return looks[looks["step"] >= self._first]
+
+    def draw(self) -> None:
+        """Draw the momentary line, the running average, and average and trip from every branch point."""
+        axes, settings = self._axes, self._config.side_trips
+        line = self._scale * momentary_line(self._looks, self._metric, settings.every).set_index("step")
+        axes.fill_between(line.index, line["low"], line["high"], color=style.MOMENTARY, alpha=0.22, lw=0)
+        axes.plot(line.index, line["mean"], color=style.MOMENTARY, lw=1.8, label="momentary")
+        average = self._average.set_index("step")[self._metric].sort_index()
+        look: dict[str, Any] = {"color": style.AVERAGE, "lw": 1.4, "ls": (0, (5, 1.5, 1, 1.5))}
+        axes.plot(average.index, self._scale * average, label="average along the run", **look)
+        for branch, rows in self._scores[self._scores["kernel"] == self._method.name].groupby("branch"):
+            self._draw_point(int(str(branch)), rows)
+        widest = self._method.widest(settings).steps
+        axes.set(xlabel="step", title=f"{method_words(self._method.name).title}, up to {widest} steps")
+
+    def _draw_point(self, branch: int, rows: pd.DataFrame) -> None:
+        means = rows.groupby(["model", "window_steps"])[self._metric].mean() * self._scale
+        trip, average = means["trip"], means["average"]
+        late = branch in self._config.branch.points
+        suffix, alpha = ("", 1.0) if late else (", early branch point", 0.45)
+        look: dict[str, Any] = {"color": style.TRIP, "ls": ":", "lw": 1.2, "ms": 5, "alpha": alpha}
+        self._axes.plot(branch + trip.index, trip, marker="o", label=f"side trip{suffix}", **look)
+        look = {"ls": "", "mfc": "none", "mec": style.AVERAGE, "mew": 1.4, "ms": 9, "alpha": alpha}
+        self._axes.plot(branch + average.index, average, marker="o", label=f"average{suffix}", **look)
+        self._axes.axvline(branch, color="black", lw=0.7, ls=":", alpha=0.6 * alpha)
+
+
+def _panels(
+    figure: Figure,
+    panels: np.ndarray,
+    tables: Mapping[str, pd.DataFrame],
+    config: Config,
+    rows: list[tuple[str, str]],
+    methods: list[Method],
+) -> Figure:
+    """Fill a grid: one row for each (split, metric), one column for each method."""
+    for i, (split, metric) in enumerate(rows):
+        for axes, method in zip(panels[i], methods, strict=True):
+            Panel(axes, tables, config, method, split, metric).draw()
+            axes.set(title=axes.get_title() if i == 0 else "", xlabel="step" if i == len(rows) - 1 else "")
+        panels[i][0].set(ylabel=f"{style.SPLIT_TITLES[split]} {SCORES[metric][0]}")
+    style.legend_below(figure, panels[0][0], columns=3)
+    return figure
+
+
+def _named(name: str) -> Method:
+    return next(method for method in METHODS if method.name == name)
+
+
+def figure_1(tables: Mapping[str, pd.DataFrame], config: Config) -> Figure:
+    """Validation accuracy of two-point averages and trips at half the rate over the run."""
+    figure, axes = plt.subplots(1, 1, figsize=(6.8, 4.0), squeeze=False)
+    return _panels(figure, axes, tables, config, [("validation", "accuracy")], [_named("two_point")])
+
+
+def figure_5(tables: Mapping[str, pd.DataFrame], config: Config) -> Figure:
+    """The same for every averaging method."""
+    figure, panels = plt.subplots(1, len(METHODS), figsize=(style.grid(len(METHODS)), 4.0), sharey=True, squeeze=False)
+    return _panels(figure, panels, tables, config, [("validation", "accuracy")], list(METHODS))
+
+
+def figure_10(tables: Mapping[str, pd.DataFrame], config: Config) -> Figure:
+    """Two-point averaging and its trips: validation accuracy and loss."""
+    figure, panels = plt.subplots(2, 1, figsize=(7.4, 6.2), sharex=True, squeeze=False)
+    rows = [("validation", "accuracy"), ("validation", "loss")]
+    return _panels(figure, panels, tables, config, rows, [_named("two_point")])
+
+
+def figure_14(tables: Mapping[str, pd.DataFrame], config: Config) -> Figure:
+    """Accuracy and loss, validation and training: one row each, one column for each averaging method."""
+    rows = [(split, metric) for split in ("validation", "train") for metric in ("accuracy", "loss")]
+    figure, panels = plt.subplots(
+        len(rows), len(METHODS), figsize=(style.grid(len(METHODS)), 10.4), sharex=True, sharey="row", squeeze=False
+    )
+    return _panels(figure, panels, tables, config, rows, list(METHODS))
+
+
+def rate_factors(settings: SideTrips, measured: pd.Series) -> Figure:
+    """What the quadratic model predicts of each average, and the curvature along batches' gradients (App. A).
+
+    Parameters
+    ----------
+    settings : SideTrips
+        For the widest kernel of every method.
+    measured : Series
+        λκ/(1 − μ), one value for each own batch.
+    """
+    figure, axes = plt.subplots(figsize=(7.4, 4.0))
+    x = np.logspace(-4, np.log10(1.9), 300)
+    for method in METHODS:
+        kernel = method.widest(settings)
+        label = f"{method_words(method.name).title}, {kernel.steps} steps"
+        axes.plot(x, kernel.rate_factor(x), color=style.method_colour(method.name), lw=1.8, label=label)
+    found = measured[measured > 0]
+    if len(found):
+        axes.axvspan(float(found.quantile(0.1)), float(found.quantile(0.9)), color="black", alpha=0.08, lw=0)
+        label = f"measured along gradients of batches: {found.median():#.2g}"
+        axes.axvline(found.median(), color="black", lw=1.2, ls="--", label=label)
+    axes.set(xscale="log", ylim=(0, 1.05), ylabel="effective ÷ actual learning rate")
+    axes.set(xlabel="λκ/(1 − μ): learning rate × curvature, the factor 1/(1 − μ) of momentum included")
+    style.legend_below(figure, axes, columns=2)
+    return figure
+
+
+def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:
+    """The figures of this experiment, by name."""
+    left_out = "single_step" in config.left_out
+    curvature = pd.Series(dtype=float) if left_out else curvature_at_rate(tables["curvature"], config)
+    return {
+        "figure_1": figure_1(tables, config),
+        "figure_5": figure_5(tables, config),
+        "figure_10": figure_10(tables, config),
+        "figure_14": figure_14(tables, config),
+        "rate_factors": rate_factors(config.side_trips, curvature),
+    }

@@ -1,0 +1,107 @@
+"""Statements about averages and the trips with their schedules (Table 1, Fig. 1, 5, 10, 14).
+
+The average and the trip with its equivalent schedule coincide where a batch's gradient changes little: Lemma 2 and
+Table 1 of DOI 10.48550/arXiv.2301.02312.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pandas as pd
+
+from sidetrip.config import Config
+from sidetrip.experiments.methods import NAMES
+from sidetrip.verdicts.records import Found, Judged, Measured, NotMeasured, Regime, Table, Tables, joined
+from sidetrip.verdicts.regime import of_run, of_window
+from sidetrip.verdicts.scores import METRICS, SIGN, SPLITS, TITLES, UNITS, compared, of_score, widest_window
+from sidetrip.verdicts.statistics import all_of, by_seed, failed, fieller, judge_equal, judge_mean, judge_seeds, late
+from sidetrip.verdicts.wording import method_words
+
+CONSTANT_ALONE = "the statement is about a constant rate; the rate of this variant falls"
+COSINE_ALONE = "the main schedule of this variant is not a cosine"
+DIVERGED, ALL_DIVERGED = "a trip diverged", "every trip diverged"
+
+
+def average_is_schedule(side_trips: Table, method: str, config: Config, average: str | None = None) -> Found:
+    """Judge whether average and trip are equal within a share of the gain, in loss and accuracy, on both splits.
+
+    `average` puts another kernel's average in the place of the true one (negative controls); the gain stays that of
+    the true average. A trip that diverged is not equivalent to anything.
+    """
+    rows = late(side_trips, config.branch.points)
+    window = widest_window(rows, method)
+    true, scores = compared(rows, method, window), compared(rows, method, window, average)
+    if scores["gap"].isna().all():
+        return NotMeasured(ALL_DIVERGED)
+    found = all_of(
+        {
+            f"{TITLES[split]} {metric}": _equal(scores, true, metric, split, config)
+            for metric, split in itertools.product(METRICS, SPLITS)
+        },
+        config.claims.level,
+    )
+    return failed(found, DIVERGED) if scores["gap"].isna().any() else found
+
+
+def _equal(scores: Table, true: Table, metric: str, split: str, config: Config) -> Measured:
+    """One score. Its number is average − trip; its ratio is how far the average is behind the trip ÷ the gain."""
+    here, reference = of_score(scores, metric, split), of_score(true, metric, split)
+    kept = here["gap"].notna() & reference["gain"].notna()
+    quantity, scale = UNITS[metric]
+    gap, gain = (scale * by_seed(values[kept]).to_numpy() for values in (here["gap"], reference["gain"]))
+    judged = judge_equal(gap, gain, config.claims.average_is_schedule, config.claims)
+    sd = scale * reference["sd_of_one_iterate"].mean()
+    spread = f", SD of one iterate {sd:.2g} {quantity}" if pd.notna(sd) else ""
+    behind = fieller(SIGN[metric] * gap, gain, config.claims.confidence)
+    detail = f"gain {gain.mean():.3g} {quantity}{spread}"
+    return replace(judged, quantity=quantity, ratio=behind, detail=joined(detail, judged.detail))
+
+
+def _helps(tables: Tables, regimes: Mapping[str, Regime], config: Config) -> Found:
+    """The gain of every method in validation loss; the regime is that of the method that decides."""
+    if config.burn_in.schedule != "constant":
+        return NotMeasured(CONSTANT_ALONE, of_run(tables, config))
+    rows, parts = late(tables["side_trips"], config.branch.points), {}
+    for method in NAMES:
+        scores = of_score(compared(rows, method, widest_window(rows, method)), "loss", "validation")
+        judged = judge_seeds(scores["gain"], config.claims, "", above=0.0)
+        if isinstance(judged, NotMeasured):
+            return NotMeasured(f"{method_words(method).phrase} has no score", of_run(tables, config))
+        parts[method_words(method).title] = replace(judged, quantity="nats", regime=regimes[method])
+    return all_of(parts, config.claims.level)
+
+
+def _cosine(side_trips: Table, config: Config) -> Found:
+    """SWA on a cosine run, within absolute margins: a gain within the noise leaves no share of it."""
+    if config.burn_in.schedule != "cosine":
+        return NotMeasured(COSINE_ALONE)
+    rows, claims, parts = late(side_trips, config.branch.points), config.claims, {}
+    scores = compared(rows, "swa", widest_window(rows, "swa"))
+    if scores["gap"].isna().all():
+        return NotMeasured(ALL_DIVERGED)
+    margins = {"loss": claims.cosine_run_loss, "accuracy": claims.cosine_run_accuracy}
+    for metric, split in itertools.product(METRICS, SPLITS):
+        here, (quantity, scale) = of_score(scores, metric, split).dropna(subset=["gap"]), UNITS[metric]
+        gap, gain = (scale * by_seed(here[name]).to_numpy() for name in ("gap", "gain"))
+        margin = scale * margins[metric]
+        judged = judge_mean(gap, claims, below=margin, above=-margin)
+        share = f", of which the margin is {margin / gain.mean():.0%}" if gain.mean() > 0 else ""
+        detail = joined(f"gain {gain.mean():.3g} {quantity}{share}", judged.detail)
+        parts[f"{TITLES[split]} {metric}"] = replace(judged, quantity=quantity, detail=detail)
+    found = all_of(parts, claims.level)
+    return failed(found, DIVERGED) if scores["gap"].isna().any() else found
+
+
+def judge(tables: Tables, config: Config) -> Judged:
+    """Judge the rows average_is_schedule_*, averaging_helps (constant rate alone) and cosine_run (a cosine alone)."""
+    regimes = {method: of_window(tables, config, method) for method in NAMES}
+    results: dict[str, Found] = {}
+    for method in NAMES:
+        found = average_is_schedule(tables["side_trips"], method, config)
+        results[f"average_is_schedule_{method}"] = replace(found, regime=regimes[method])
+    results["averaging_helps"] = _helps(tables, regimes, config)
+    results["cosine_run"] = replace(_cosine(tables["side_trips"], config), regime=regimes["swa"])
+    return results

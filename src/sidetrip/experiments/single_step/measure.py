@@ -1,0 +1,216 @@
+"""Loss along one step, on the step's own batch and on held-out training batches (Fig. 2, 12, 13).
+
+The paper steps along the plain gradient of one batch, with BatchNorm on the statistics of the batch
+that a loss is taken on, as in training. Beside it stand the same with the statistics of the branch
+point frozen, and the direction that the optimizer would take, momentum included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from sidetrip.config import SingleStep
+from sidetrip.engine.batch import Batch
+from sidetrip.engine.gradients import gradient, twice_differentiable
+from sidetrip.engine.lab import Lab
+from sidetrip.engine.products import ieee_products
+from sidetrip.engine.state import TrainState, restore, trained
+from sidetrip.engine.streams import KeptBatches
+from sidetrip.engine.training import Optimizer, batch_loss
+from sidetrip.experiments.single_step.plan import (
+    BATCH,
+    CURVATURE,
+    FIT,
+    GRADIENT,
+    HELD_OUT,
+    MOMENTUM,
+    NEAR_HELD_OUT,
+    NEAR_OWN,
+    OWN,
+    SWEEP,
+    coarse_step_sizes,
+    fit_step_sizes,
+    lowest_at,
+    measured_settings,
+    near_lowest,
+)
+from sidetrip.experiments.units import BranchPoint
+
+Direction = list[Tensor]
+
+
+def mean_loss(model: nn.Module, parts: Sequence[Batch], precision: str) -> float:
+    """Mean loss of a batch that comes in parts of equal size."""
+    with torch.no_grad():  # one number is read, however many parts: a GPU is waited for once
+        return float(torch.stack([batch_loss(model, part, precision) for part in parts]).double().mean())
+
+
+def mean_gradient(model: nn.Module, parts: Sequence[Batch], precision: str) -> Direction:
+    """Plain gradient of `mean_loss`, in the order of the parameters that are trained."""
+    total = [torch.zeros_like(p) for p in trained(model).values()]
+    for part in parts:
+        torch._foreach_add_(total, gradient(batch_loss(model, part, precision), model), alpha=1.0 / len(parts))
+    return total
+
+
+@dataclass(frozen=True)
+class Parabola:
+    """Second-order expansion of the loss at step size 0: loss + slope λ + ½ curvature λ².
+
+    For the plain gradient g the slope is -gᵀg and the curvature gᵀHg.
+    """
+
+    loss: float
+    slope: float
+    curvature: float
+
+
+def expand(model: nn.Module, parts: Sequence[Batch], direction: Direction, precision: str) -> Parabola:
+    """Slope and curvature of `mean_loss` along a step against `direction`, exact.
+
+    The curvature dᵀHd comes from a Hessian-vector product (Pearlmutter, "Fast exact multiplication by
+    the Hessian", 1994, DOI 10.1162/neco.1994.6.1.147).
+    """
+    loss = slope = curvature = 0.0
+    for part in parts:
+        with twice_differentiable():
+            value = batch_loss(model, part, precision)
+        along = _dot(gradient(value, model, differentiable=True), direction)
+        loss += float(value.detach())
+        slope -= float(along.detach())
+        curvature += float(_dot(gradient(along, model), direction))
+    return Parabola(loss / len(parts), slope / len(parts), curvature / len(parts))
+
+
+def _dot(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
+    return torch.stack([(a.double() * b.double()).sum() for a, b in zip(left, right, strict=True)]).sum()
+
+
+def applied_direction(gradient: Direction, state: TrainState, names: Sequence[str], optimizer: Optimizer) -> Direction:
+    """What SGD would subtract, λ aside: μ v + g + wd θ, with the momentum buffers v of the branch point."""
+    return [
+        optimizer.momentum * state.momentum[name] + g + optimizer.weight_decay * state.weights[name]
+        for name, g in zip(names, gradient, strict=True)
+    ]
+
+
+class _Line:
+    """Losses of several batches along one line of step sizes from a branch point."""
+
+    def __init__(
+        self, lab: Lab, model: nn.Module, state: TrainState, along: Direction, batches: Sequence[KeptBatches]
+    ) -> None:
+        self._lab, self._model, self._state, self._along, self._batches = lab, model, state, along, batches
+
+    def losses(self, step_size: float, which: slice) -> list[float]:
+        """Mean losses of some of the batches after a step of this size."""
+        _move(self._model, self._state, self._along, step_size)
+        found = [mean_loss(self._model, batch, self._lab.optimizer.precision) for batch in self._batches[which]]
+        self._lab.progress(sum(batch.samples for batch in self._batches[which]))
+        return found
+
+
+OF_OWN, OF_HELD_OUT, OF_ALL = slice(0, 1), slice(1, None), slice(None)  # of the batches of a line
+
+
+def _sweep(line: _Line, settings: SingleStep, refined: bool) -> list[tuple[object, ...]]:
+    """Rows (range, step_size, batch, index, loss) of one line."""
+    rows: list[tuple[object, ...]] = []
+
+    def take(name: str, size: float, which: slice) -> list[float]:
+        losses = line.losses(size, which)
+        for index, loss in enumerate(losses, start=which.start or 0):
+            rows.append((name, size, HELD_OUT if index else OWN, index, loss))
+        return losses
+
+    coarse = coarse_step_sizes(settings)
+    sizes = [size for _, size in coarse]
+    losses = np.array([take(name, size, OF_ALL) for name, size in coarse])
+    if not refined:
+        return rows
+    own, near = losses[:, 0], near_lowest(sizes, losses[:, 0])
+    closer = [take(NEAR_OWN, size, OF_OWN)[0] for size in near]
+    for size in near_lowest(sizes, losses[:, 1:].mean(axis=1)):
+        take(NEAR_HELD_OUT, size, OF_HELD_OUT)
+    for size in fit_step_sizes(lowest_at([*sizes, *near], [*own, *closer])):
+        take(FIT, size, OF_OWN)
+    return rows
+
+
+def measure(lab: Lab, unit: BranchPoint) -> dict[str, pd.DataFrame]:
+    """Measure one branch point.
+
+    A batch of more than `single_step.chunk` samples goes through the network in chunks of that size,
+    each normalised by its own statistics, its loss and gradient their mean; held-out batches never
+    hold more than one chunk.
+
+    Returns
+    -------
+    single_step : DataFrame
+        seed, branch, batch_size, own_batch (number), direction, batchnorm, range (wide, zoom: both kinds of batches;
+        near_own, near_held_out: between the neighbours of the lowest loss; fit: evenly spaced, for parabolas),
+        step_size, batch (own or held_out), index (of the held-out batch; 0 for the own), loss.
+    curvature : DataFrame
+        seed, branch, batch_size, own_batch, direction, batchnorm, loss, slope, curvature: of the own batch at
+        step size 0; for batches that go through the network at once.
+    """
+    settings, precision = lab.config.single_step, lab.optimizer.precision
+    seed, state, model = unit.seed, lab.branch_point(unit.seed, unit.step), lab.model()
+    restore(state, model)
+    names = list(trained(model))
+    curves: list[tuple[object, ...]] = []
+    curvatures: list[tuple[object, ...]] = []
+    for size in settings.batch_sizes:
+        for own_batch, batches in enumerate(_batches(lab, state.step, seed, size)):
+            for direction, batchnorm in measured_settings(size, own_batch, state.step, lab.config):
+                restore(state, model)
+                set_training(model, batchnorm == BATCH)
+                along = mean_gradient(model, batches[0], precision)
+                if direction == MOMENTUM:
+                    along = applied_direction(along, state, names, lab.optimizer)
+                key = (seed, state.step, size, own_batch, direction, batchnorm)
+                if len(batches[0]) == 1:  # exact second derivatives take as long as some 16 forward passes
+                    with ieee_products():  # in bfloat16 or TF32 second derivatives are off by per cents
+                        parabola = expand(model, batches[0], along, "fp32")
+                    curvatures.append((*key, parabola.loss, parabola.slope, parabola.curvature))
+                line = _Line(lab, model, state, along, batches)
+                refined = (direction, batchnorm) == (GRADIENT, BATCH)
+                curves += [(*key, *row) for row in _sweep(line, settings, refined)]
+    return {
+        "single_step": pd.DataFrame(curves, columns=SWEEP),
+        "curvature": pd.DataFrame(curvatures, columns=CURVATURE),
+    }
+
+
+def set_training(model: nn.Module, by_batch: bool) -> None:
+    """Training mode, random masks included, with BatchNorm on the statistics of the batch or on frozen ones."""
+    for module in model.train().modules():
+        if isinstance(module, _BatchNorm):
+            module.train(by_batch)
+
+
+def _batches(lab: Lab, step: int, seed: int, size: int) -> Iterator[list[KeptBatches]]:
+    """Yield each own batch of a size with the held-out ones behind it, each as its chunks.
+
+    All come from one epoch of one stream: no two share a sample.
+    """
+    settings = lab.config.single_step
+    stream = lab.stream(seed, f"single_step/{step}", min(size, settings.chunk))
+    chunks = size // stream.batch_size
+    first = settings.own_batches * chunks
+    held_out = [KeptBatches(stream, [number]) for number in range(first + 1, first + settings.held_out_batches + 1)]
+    for own_batch in range(settings.own_batches):
+        yield [KeptBatches(stream, range(own_batch * chunks + 1, (own_batch + 1) * chunks + 1)), *held_out]
+
+
+@torch.no_grad()
+def _move(model: nn.Module, state: TrainState, direction: Direction, step_size: float) -> None:
+    for (name, parameter), d in zip(trained(model).items(), direction, strict=True):
+        parameter.copy_(state.weights[name] - step_size * d)

@@ -1,0 +1,73 @@
+"""Plan of the single steps: which step sizes and batches are measured; a unit is a branch point."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sidetrip.config import Config, SingleStep
+from sidetrip.experiments.plan import Plan
+from sidetrip.experiments.units import BranchPoint, branch_points
+from sidetrip.experiments.work import Work
+
+OWN, HELD_OUT = "own", "held_out"  # batches
+GRADIENT, MOMENTUM = "gradient", "momentum"  # directions
+BATCH, FROZEN = "batch", "frozen"  # BatchNorm statistics
+WIDE, ZOOM, NEAR_OWN, NEAR_HELD_OUT, FIT = "wide", "zoom", "near_own", "near_held_out", "fit"  # ranges
+KEYS = ["seed", "branch", "batch_size", "own_batch", "direction", "batchnorm"]
+SWEEP = [*KEYS, "range", "step_size", "batch", "index", "loss"]
+CURVATURE = [*KEYS, "loss", "slope", "curvature"]
+REFINED = 5  # step sizes between those beside the lowest
+FITTED = 9  # evenly spaced step sizes that parabolas are fitted to
+FIT_REACH = 1.5  # times the best step size
+
+
+def coarse_step_sizes(settings: SingleStep) -> list[tuple[str, float]]:
+    """Range and step size λ of the wide and of the zoomed range, ascending from 0, each once."""
+    wide = np.linspace(0.0, settings.widest, settings.points)
+    zoom = np.setdiff1d(np.linspace(0.0, settings.zoom, settings.points), wide)
+    return sorted([*((WIDE, float(x)) for x in wide), *((ZOOM, float(x)) for x in zoom)], key=lambda entry: entry[1])
+
+
+def lowest_at(sizes: Sequence[float], losses: ArrayLike) -> float:
+    """The step size of the lowest loss."""
+    return float(sizes[int(np.argmin(losses))])
+
+
+def near_lowest(sizes: Sequence[float], losses: ArrayLike) -> list[float]:
+    """Evenly spaced step sizes between the neighbours of the one with the lowest loss, those measured left out."""
+    at = int(np.argmin(losses))
+    low, high = sizes[max(at - 1, 0)], sizes[min(at + 1, len(sizes) - 1)]
+    return [float(x) for x in np.linspace(low, high, REFINED + 2)[1:-1] if x not in sizes]
+
+
+def fit_step_sizes(best: float) -> list[float]:
+    """Evenly spaced step sizes from 0 to somewhat beyond the best one, on which a parabola is fitted."""
+    return [float(x) for x in np.linspace(0.0, FIT_REACH * best, FITTED)]
+
+
+def measured_settings(batch_size: int, own_batch: int, step: int, config: Config) -> list[tuple[str, str]]:
+    """(direction, BatchNorm statistics) to measure: the paper's, and for one batch of the last branch point others.
+
+    That batch is the first of the run's own size.
+    """
+    if (batch_size, own_batch, step) != (config.burn_in.batch_size, 0, config.branch.points[-1]):
+        return [(GRADIENT, BATCH)]
+    return [(GRADIENT, BATCH), (GRADIENT, FROZEN), (MOMENTUM, BATCH)]
+
+
+def work(config: Config, point: BranchPoint) -> Work:
+    """Batches along their lines."""
+    settings = config.single_step
+    points, total = len(coarse_step_sizes(settings)), 0
+    for size in settings.batch_sizes:
+        held_out = settings.held_out_batches * min(size, settings.chunk)
+        for own_batch in range(settings.own_batches):
+            total += points * len(measured_settings(size, own_batch, point.step, config)) * (size + held_out)
+            total += REFINED * (size + held_out) + FITTED * size
+    return Work(scored=total)
+
+
+PLAN = Plan("single_step", branch_points, work)

@@ -1,0 +1,33 @@
+"""Facts of the section, from the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from sidetrip.config import Config
+from sidetrip.experiments.single_step.verdict import BATCH, paper_setting
+from sidetrip.verdicts.statistics import late
+
+
+def facts(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Any]:
+    """What the section shows."""
+    return {"step": step_facts(config, tables["best_steps"])}
+
+
+def step_facts(config: Config, best_steps: pd.DataFrame) -> dict[str, Any]:
+    """Means over the own batches of the run's own size at late branch points."""
+    size = config.burn_in.batch_size
+    best = late(paper_setting(best_steps), config.branch.points).query("batch_size == @size")
+    own, held = (best[best["batch"] == kind].set_index(BATCH) for kind in ("own", "held_out"))
+    return {
+        "n": len(own),
+        "batch_size": size,
+        "own_start": own["start"].mean(),
+        "own_lowest": own["lowest"].mean(),
+        "held_start": held["start"].mean(),
+        "held_lowest": held["lowest"].mean(),
+        "rate_ratio": (held["best_step_size"] / own["best_step_size"]).mean(),
+    }

@@ -1,0 +1,213 @@
+"""Statements about one step (Fig. 2, 12, 13 of DOI 10.48550/arXiv.2301.02312)."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from numpy.polynomial import Polynomial
+
+from sidetrip.config import Config
+from sidetrip.experiments.methods import NAMES
+from sidetrip.verdicts.records import POINT, Found, Judged, NotMeasured, Table, Tables, joined
+from sidetrip.verdicts.regime import beside, of_run
+from sidetrip.verdicts.statistics import all_of, fieller, judge_mean, judge_seeds, late
+
+SETTING = ["direction", "batchnorm"]
+BATCH = [*POINT, "batch_size", "own_batch"]
+CLOSE = 0.05  # relative distance within which the parabola from slope and curvature counts as valid
+NEARLY_ALL = 0.999  # R² from which on a polynomial's degree counts as enough
+HIGHEST_DEGREE = 6
+KINDS = ("own", "held_out")
+FIT = "fit"  # range of evenly spaced step sizes
+NO_STEP = "on some own batch no step size that was tried lowers its loss; lower single_step.zoom"
+
+
+def paper_setting(table: Table) -> Table:
+    """Rows of the paper's own setting: plain gradient, BatchNorm on the statistics of the batch."""
+    return table[(table["direction"] == "gradient") & (table["batchnorm"] == "batch")]
+
+
+def best_steps(single_step: Table) -> Table:
+    """Where the loss along one step is lowest, for each own batch and setting, and each kind of batch.
+
+    Returns
+    -------
+    DataFrame
+        seed, branch, batch_size, own_batch, direction, batchnorm, batch (own, held_out); best_step_size, lowest,
+        start (loss at 0), relative_drop. The held-out curve is the mean over the held-out batches.
+    """
+    keys = [*BATCH, *SETTING, "batch"]
+    rows = single_step[single_step["range"] != FIT]
+    curve = rows.groupby([*keys, "step_size"], as_index=False)["loss"].mean()
+    start = curve[curve["step_size"] == 0].set_index(keys)["loss"].rename("start")
+    lowest = curve.loc[curve.groupby(keys)["loss"].idxmin()].set_index(keys)
+    table = lowest.rename(columns={"loss": "lowest", "step_size": "best_step_size"}).join(start)
+    return table.assign(relative_drop=1 - table["lowest"] / table["start"]).reset_index()
+
+
+def parabolas(single_step: Table, curvature: Table) -> Table:
+    """How well parabolas describe the own-batch curve of the paper's setting, for each own batch.
+
+    Returns
+    -------
+    DataFrame
+        seed, branch, batch_size, own_batch; best_step_size; r_squared of the best parabola on evenly spaced step
+        sizes of [0, 1.5 × best_step_size]; lowest_degree of a polynomial with R² >= 0.999 there (0: none up to 6);
+        valid_to: the largest step size up to which the parabola from slope and curvature at 0 stays within 5 % of the
+        measured loss (empty where the curvature was not taken).
+    """
+    own = paper_setting(single_step).query("batch == 'own'")
+    best: dict[Hashable, float] = best_steps(own).set_index(BATCH)["best_step_size"].to_dict()
+    expansions: dict[Hashable, dict[str, float]] = (
+        paper_setting(curvature).set_index(BATCH)[["loss", "slope", "curvature"]].to_dict("index")  # type: ignore[assignment]
+    )
+    rows = []
+    for key, curve in own.groupby(BATCH):
+        fit = curve[curve["range"] == FIT].sort_values("step_size")
+        x, y = fit["step_size"].to_numpy(), fit["loss"].to_numpy()
+        r_squared = {degree: _r_squared(x, y, degree) for degree in range(1, HIGHEST_DEGREE + 1) if len(x) > degree + 1}
+        rows.append(
+            {
+                **dict(zip(BATCH, key, strict=True)),
+                "best_step_size": best[key],
+                "r_squared": r_squared.get(2, np.nan),
+                "lowest_degree": next((d for d, r in r_squared.items() if r >= NEARLY_ALL), 0),
+                "valid_to": _valid_to(curve, expansions[key]) if key in expansions else np.nan,
+            }
+        )
+    columns = [*BATCH, "best_step_size", "r_squared", "lowest_degree", "valid_to"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _valid_to(curve: Table, at: dict[str, float]) -> float:
+    means = curve.groupby("step_size")["loss"].mean()
+    x, y = means.index.to_numpy(float), means.to_numpy()
+    predicted = at["loss"] + at["slope"] * x + 0.5 * at["curvature"] * x**2
+    valid = np.logical_and.accumulate(np.abs(predicted - y) <= CLOSE * np.abs(y))
+    return float(x[valid].max(initial=0.0))
+
+
+def _r_squared(x: np.ndarray, y: np.ndarray, degree: int) -> float:
+    if not np.ptp(x) or not y.var():
+        return float("nan")
+    rest = y - Polynomial.fit(x, y, degree)(x)
+    return float(1 - rest.var() / y.var())
+
+
+def curvature_at_rate(curvature: Table, config: Config) -> pd.Series:
+    """λκ/(1 - μ) for κ = gᵀHg/gᵀg along the gradient of a batch of the run's own size, for each own batch.
+
+    The effective rate of SGD with momentum is λ/(1 - μ).
+    """
+    rows = paper_setting(curvature).query("batch_size == @config.burn_in.batch_size").set_index(BATCH)
+    rate = config.burn_in.rate / (1 - config.burn_in.momentum)
+    return rate * rows["curvature"] / -rows["slope"]
+
+
+def _side_by_side(best: Table, column: str) -> Table:
+    """A column of `best_steps`, own and held_out."""
+    return best.pivot_table(index=BATCH, columns="batch", values=column)
+
+
+def _floor(best: Table, side_trips: Table, config: Config) -> Found:
+    """Own-batch loss after the best step ÷ loss of the run's best average on such batches, wrong kernels left out."""
+    rows = late(side_trips, config.branch.points).query("model == 'average' and split == 'batches'")
+    averages = rows[rows["kernel"].isin(NAMES)]
+    reference = averages.groupby("seed")["loss"].min().rename("reference")
+    own = best[best["batch"] == "own"].set_index(BATCH)["lowest"].to_frame().join(reference, on="seed")
+    reason = "no average was scored on training batches of the same kind"
+    return judge_seeds(own["lowest"] / own["reference"], config.claims, reason, below=config.claims.single_step_floor)
+
+
+def _shares(best: Table, config: Config) -> dict[str, Found]:
+    """Drop and step size of the held-out batches ÷ those of the own batch."""
+    drop, steps, claims = _side_by_side(best, "relative_drop"), _side_by_side(best, "best_step_size"), config.claims
+    if (steps["own"] <= 0).any():
+        return dict.fromkeys(("single_step_gap", "single_step_rate"), NotMeasured(NO_STEP))
+    rate = judge_seeds(steps["held_out"] / steps["own"], claims, NO_STEP, below=claims.single_step_rate)
+    at_end = int((steps["own"] >= config.single_step.widest).sum())
+    if at_end and not isinstance(rate, NotMeasured):
+        note = f"the best step size of {at_end} of {len(steps)} own batches is the largest that was tried"
+        rate = replace(rate, detail=joined(rate.detail, note))
+    return {
+        "single_step_gap": judge_seeds(drop["held_out"] / drop["own"], claims, NO_STEP, below=claims.single_step_gap),
+        "single_step_rate": rate,
+    }
+
+
+def _quadratic_own(fits: Table, config: Config) -> Found:
+    if fits["r_squared"].isna().any():
+        return NotMeasured("there is no evenly spaced curve of some own batch, or its best step size is 0")
+    reach = (fits["valid_to"] / fits["best_step_size"]).median()
+    parts = [f"lowest degree with R² ≥ {NEARLY_ALL:g}: median {fits['lowest_degree'].median():g}"]
+    if np.isfinite(reach):
+        expansion = "the parabola from slope and curvature at 0 stays within 5 % up to"
+        parts.append(f"{expansion} {reach:.2g} × the best step size (median)")
+    values = fits.set_index(BATCH)["r_squared"]
+    found = judge_seeds(
+        values, config.claims, "there is no own batch of the run's size", above=config.claims.quadratic_own
+    )
+    if isinstance(found, NotMeasured):
+        return found
+    return replace(found, detail=joined(found.detail, *parts))
+
+
+def _size_gap(best: Table, config: Config) -> Found:
+    """Drops of a seed at the smallest and at the largest batch, own against held-out.
+
+    That the own drop is so many times the held-out drop is judged by their difference, since the held-out drop may be
+    near 0 and a ratio to it has no bound; the ratio is shown. The change with the batch size is that of its log10.
+    """
+    sizes = sorted(int(size) for size in best["batch_size"].unique())
+    if len(sizes) < 2:
+        return NotMeasured("there is only one batch size; add another to single_step.batch_sizes")
+    drops = best.pivot_table("relative_drop", index="seed", columns=["batch_size", "batch"])
+    none = drops.index[(drops[[sizes[0], sizes[-1]]] <= 0).any(axis=1)]
+    if len(none):
+        return NotMeasured(
+            f"at batch {sizes[0]} or {sizes[-1]} no step lowers the loss of any held-out batch of seed "
+            f"{', '.join(map(str, none))}, so that the ratio of the drops has no bound; raise single_step.own_batches"
+        )
+    small, large = (pd.DataFrame({kind: drops[size, kind] for kind in KINDS}) for size in (sizes[0], sizes[-1]))
+    times, claims = config.claims.batch_size_gap, config.claims
+    own, held = small["own"].to_numpy(), small["held_out"].to_numpy()
+    own_large, held_large = large["own"].to_numpy(), large["held_out"].to_numpy()
+    change = np.log10(own_large / held_large) - np.log10(own / held)
+    ratio = fieller(own, held, claims.confidence)
+    between = f", {ratio.low:.3g} to {ratio.high:.3g}" if ratio.bounded else ", unbounded"
+    shown = [
+        f"own ÷ held-out drop {ratio.value:.3g}{between} at batch {sizes[0]}",
+        f"{own_large.mean() / held_large.mean():.3g} at batch {sizes[-1]}",
+    ]
+    found = all_of(
+        {
+            f"own − {times:g} × held-out drop, batch {sizes[0]}": judge_mean(own - times * held, claims, above=0.0),
+            f"log10 ratio, batch {sizes[-1]} − batch {sizes[0]}": judge_mean(change, claims, below=0.0),
+        },
+        claims.level,
+    )
+    return replace(found, detail=joined(found.detail, *shown))
+
+
+def derived(tables: Tables, config: Config) -> dict[str, Table]:
+    """Tables that a report keeps."""
+    sweep = tables["single_step"]
+    return {"best_steps": best_steps(sweep), "parabolas": parabolas(sweep, tables["curvature"])}
+
+
+def judge(tables: Tables, config: Config) -> Judged:
+    """Judge the rows single_step_*, quadratic_own and batch_size_gap; all but the last at the run's own batch size."""
+    size = config.burn_in.batch_size
+    everywhere = late(best_steps(paper_setting(tables["single_step"])), config.branch.points)
+    best = everywhere[everywhere["batch_size"] == size]
+    fits = late(parabolas(tables["single_step"], tables["curvature"]), config.branch.points)
+    results = {
+        "single_step_floor": _floor(best, tables["side_trips"], config),
+        **_shares(best, config),
+        "quadratic_own": _quadratic_own(fits[fits["batch_size"] == size], config),
+        "batch_size_gap": _size_gap(everywhere, config),
+    }
+    return beside(results, of_run(tables, config))

@@ -1,0 +1,88 @@
+"""How much a unit of work computes: it orders units, fills the progress bar and plans a variant. Changes no result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sidetrip.config import Config, ConfigError
+from sidetrip.config.known import KNOWN_DATASETS, DatasetFacts
+from sidetrip.data.packed import SPLITS, read_facts
+from sidetrip.files import FileError
+
+if TYPE_CHECKING:  # plans do without torch
+    from sidetrip.engine.lab import Lab
+    from sidetrip.engine.training import Observer, Position
+
+TRAINING = 3  # forward passes that a forward and backward pass take as long as
+
+
+@dataclass(frozen=True)
+class Work:
+    """Work of a unit or a stage.
+
+    Attributes
+    ----------
+    trained : int
+        Samples that go forward and backward through the network.
+    scored : int
+        Samples that only go forward.
+    """
+
+    trained: int = 0
+    scored: int = 0
+
+    @property
+    def passes(self) -> int:
+        """In samples that go forward once."""
+        return TRAINING * self.trained + self.scored
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.trained + other.trained, self.scored + other.scored)
+
+    def __mul__(self, times: int) -> Work:
+        return Work(times * self.trained, times * self.scored)
+
+
+def training(config: Config, steps: int) -> Work:
+    """Training steps on batches of the run's own size."""
+    return Work(trained=steps * config.burn_in.batch_size)
+
+
+def scoring(config: Config, models: int = 1, splits: tuple[str, ...] = SPLITS) -> Work:
+    """Models that are scored on some of the splits, the recalibration of their statistics included."""
+    settings = config.evaluation
+    samples = {"train": settings.train_samples, "validation": settings.validation_samples}
+    if not settings.validation_samples and "validation" in splits:
+        samples["validation"] = dataset(config).validation_pictures
+    return Work(scored=models * (settings.recalibration_samples + sum(samples[split] for split in splits)))
+
+
+def each_step(lab: Lab) -> Observer:
+    """Observer that tells of every training step taken."""
+    amount = training(lab.config, 1).passes
+
+    def tell(position: Position) -> None:
+        if position.batch_loss is not None:
+            lab.progress(amount)
+
+    return tell
+
+
+def dataset(config: Config) -> DatasetFacts:
+    """What is known of a variant's samples: by the name of the data, or because they have been packed.
+
+    Raises
+    ------
+    ConfigError
+        If neither is so.
+    """
+    if config.data.name in KNOWN_DATASETS:
+        return KNOWN_DATASETS[config.data.name]
+    try:
+        facts = read_facts(Path("runs") / config.variant / "prepare_data")
+    except FileError as error:
+        remedy = f"how many samples it has is not known yet; run `dvc repro prepare_data@{config.variant}`"
+        raise ConfigError(f"data.name = {config.data.name}: {remedy}") from error
+    return DatasetFacts(facts.train_samples, facts.validation_samples, facts.channels, facts.classes)

@@ -1,0 +1,122 @@
+"""Where averaging replaces decay and where it stops, over the windows, branch points and rates of all variants."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullFormatter, PercentFormatter
+
+from sidetrip.report import style
+from sidetrip.verdicts.equivalence_map import EQUIVALENT, NOT_EQUIVALENT, UNKNOWN
+from sidetrip.verdicts.wording import method_words, methods_in_order
+
+MARKERS = {
+    EQUIVALENT: ("o", "equal within the share of the gain: shown"),
+    NOT_EQUIVALENT: ("X", "refuted"),
+    UNKNOWN: ("s", "not known"),
+}
+COLOURS = "coolwarm"
+NO_RATIO = "white"  # where the gain is not clear of 0
+LIMIT = 1.0  # of the ratio that colours show; beyond it they do not change
+QUARTER = 0.25
+LATE, EARLY = 70, 30  # size of the mark
+ROW = 0.6  # height of the band that a row's branch points share, of the distance between rows
+TICKS = [0.01, 0.03, 0.1, 0.3, 1.0]
+
+
+def rows_of(points: pd.DataFrame) -> list[tuple[str, float]]:
+    """Variant and λ ÷ batch size of every row of the map, from cool to hot."""
+    found = points[["variant", "rate_over_batch"]].drop_duplicates().sort_values(["rate_over_batch", "variant"])
+    return list(found.itertuples(index=False, name=None))
+
+
+def _places(points: pd.DataFrame, rows: list[tuple[str, float]]) -> np.ndarray:
+    """Height of every point: its row, and in the row its branch point, the earliest lowest."""
+    row = {key: i for i, key in enumerate(rows)}
+    heights = np.array([row[key] for key in zip(points["variant"], points["rate_over_batch"], strict=True)], float)
+    rank = points.groupby(["variant", "rate_over_batch"])["branch"].rank("dense").to_numpy(float)
+    most = points.groupby(["variant", "rate_over_batch"])["branch"].transform("nunique").to_numpy(float)
+    return heights + ROW * ((rank - 0.5) / most - 0.5)
+
+
+def _panel(axes: Axes, points: pd.DataFrame, rows: list[tuple[str, float]], norm: TwoSlopeNorm) -> None:
+    """Marks of one method: window ÷ branch step against the row of variant and rate."""
+    points = points.assign(row=_places(points, rows), known=points["ratio_low"].notna())
+    for verdict, (marker, _) in MARKERS.items():
+        for late, size in ((True, LATE), (False, EARLY)):
+            here = points[(points["verdict"] == verdict) & (points["late"] == late)]
+            colours = plt.get_cmap(COLOURS)(norm(here["ratio"].clip(-LIMIT, LIMIT).to_numpy(float)))
+            colours[~here["known"].to_numpy(bool)] = plt.matplotlib.colors.to_rgba(NO_RATIO)
+            x, y = here["window_over_branch"], here["row"]
+            axes.scatter(x, y, s=size, marker=marker, edgecolor="black", lw=0.7, c=colours, zorder=3)
+    axes.set(xscale="log", ylim=(-0.6, len(rows) - 0.4))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_locator(FixedLocator(TICKS))
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
+    axes.set_yticks(range(len(rows)), [f"{variant}\n{rate:.1e}" for variant, rate in rows], fontsize="small")
+
+
+def _against_fall(axes: Axes, points: pd.DataFrame, colours: dict[str, tuple[float, float, float]]) -> None:
+    """Average − trip against the fall of the momentary loss; filled at late branch points."""
+    for (variant, late), here in points.groupby(["variant", "late"]):
+        colour = colours[str(variant)]
+        face = colour if late else "none"
+        axes.scatter(here["fall"], here["gap"], s=30, facecolor=face, edgecolor=colour, lw=1.2, zorder=3)
+    reach = np.array([min(0.0, float(points["fall"].min())), max(float(points["fall"].max()), 1e-3)])
+    if len(points):
+        axes.plot(reach, QUARTER * reach, color="black", lw=1, ls="--")
+    axes.axhline(0.0, color="black", lw=0.6)
+    axes.set(xlabel="fall of the momentary loss\nover the window (nats)")
+
+
+def draw_map(points: pd.DataFrame) -> Figure:
+    """Draw the map, a panel for each method, and below it average − trip against the fall of the momentary loss.
+
+    Parameters
+    ----------
+    points : DataFrame
+        Of `verdicts.equivalence_map.map_points`, of all variants.
+    """
+    rows, variants = rows_of(points), sorted(points["variant"].unique())
+    methods = methods_in_order(points["kernel"])
+    colours = dict(zip(variants, style.sequence(len(variants), "viridis"), strict=True))
+    x = points["window_over_branch"]
+    height, norm = 0.8 + 0.55 * len(rows), TwoSlopeNorm(0.0, -LIMIT, LIMIT)
+    figure, panels = plt.subplots(
+        2,
+        len(methods),
+        figsize=(style.grid(len(methods)), height + 4.6),
+        height_ratios=(height, 2.8),
+        sharey="row",
+        squeeze=False,
+    )
+    for column, method in enumerate(methods):
+        here = points[points["kernel"] == method]
+        _panel(panels[0][column], here, rows, norm)
+        limits = x.min() / 1.4, 1.4 * x.max()
+        panels[0][column].set(title=method_words(method).title, xlabel="window ÷ branch step", xlim=limits)
+        _against_fall(panels[1][column], here, colours)
+    panels[0][0].set(ylabel="variant, λ ÷ batch size")
+    panels[1][0].set(ylabel="average − trip (nats)")
+    scale = plt.cm.ScalarMappable(norm, COLOURS)
+    figure.colorbar(scale, ax=panels[0], label="(average − trip) ÷ gain", location="top", aspect=50, shrink=0.6)
+    _legend(figure, colours)
+    return figure
+
+
+def _legend(figure: Figure, colours: dict[str, tuple[float, float, float]]) -> None:
+    """One legend: the verdicts' marks, size and filling, the line, and the variants."""
+
+    def mark(marker: str, size: float, face: object = "white", edge: object = "black") -> plt.Line2D:
+        return plt.Line2D([], [], ls="", marker=marker, ms=size, mfc=face, mec=edge)
+
+    entries = {label: mark(marker, 8) for marker, label in MARKERS.values()}
+    entries["above, small: early branch point"] = mark("o", 5)
+    entries["below, ring: early branch point"] = mark("o", 6)
+    entries["below: ¼ of the fall"] = plt.Line2D([], [], color="black", ls="--")
+    entries |= {f"below: {variant}": mark("o", 6, colour, colour) for variant, colour in colours.items()}
+    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=3, fontsize="small")

@@ -1,0 +1,80 @@
+"""How all figures look: one colour for each kind of model, the size at which a README shows them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from sidetrip.files import replacing
+
+MOMENTARY, AVERAGE, TRIP = "#5b6b7b", "#0b72b5", "#d1431f"
+OWN, HELD_OUT = "#7a3e9d", "#2b8a5c"
+INDEPENDENT = "#b8860b"
+SPLIT_TITLES = {"train": "training", "validation": "validation"}
+METHOD_COLOURS = {"swa": "#0b72b5", "two_point": "#d1431f", "ema": "#7a3e9d"}
+DECAY_COLOURS = {"linear": "#d1431f", "cosine": "#2b8a5c", "1-sqrt": "#7a3e9d"}
+OTHERS = sns.color_palette("dark").as_hex()  # of methods and decays that have no colour of their own
+WIDE = 9.0  # inches; a README shows it at about 850 pixels
+
+
+def apply_style() -> None:
+    """Set fonts, sizes and grid; call before a figure is made."""
+    mpl.use("Agg")
+    sns.set_theme(
+        context="paper",
+        style="ticks",
+        font_scale=1.15,
+        rc={
+            "figure.dpi": 100,
+            "savefig.dpi": 130,
+            "axes.grid": True,
+            "grid.alpha": 0.25,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlesize": "medium",
+            "legend.frameon": False,
+            "figure.constrained_layout.use": True,
+        },
+    )
+
+
+def method_colour(name: str) -> str:
+    """Colour of an averaging method's lines."""
+    return METHOD_COLOURS.get(name) or _other(name)
+
+
+def decay_colour(name: str) -> str:
+    """Colour of a decay's marks."""
+    return DECAY_COLOURS.get(name) or _other(name)
+
+
+def _other(name: str) -> str:
+    return str(OTHERS[sum(name.encode()) % len(OTHERS)])
+
+
+def grid(columns: int) -> float:
+    """Width in inches of a figure of so many panels side by side; up to three have the width of a README."""
+    return WIDE if columns <= 3 else WIDE * columns / 3
+
+
+def sequence(n: int, palette: str = "flare") -> list[tuple[float, float, float]]:
+    """Colours of n things in an order, light to dark, none too light to see."""
+    return list(sns.color_palette(palette, n + 2))[2:]
+
+
+def legend_below(figure: Figure, source: plt.Axes, columns: int = 5) -> None:
+    """One legend for the whole figure, below it, from the labels of one panel."""
+    handles, labels = source.get_legend_handles_labels()
+    unique = dict(zip(labels, handles, strict=True))
+    figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=min(columns, len(unique)))
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG, atomically, without a version stamp: the same figure has the same bytes."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, metadata={"Software": None})
+    plt.close(figure)

@@ -1,0 +1,73 @@
+"""Fig. 1, 5, 10, 14: momentary line, averages and trips as the tables have them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from report_tables import all_tables
+from sidetrip.figures import side_trips
+from verdict_tables import config
+
+from sidetrip.experiments.methods import METHODS
+from sidetrip.kernels import Kernel
+
+
+def labelled(axes):
+    """Lines by label; those at the late branch points in order."""
+    lines = {}
+    for line in axes.get_lines():
+        lines.setdefault(line.get_label(), []).append(line)
+    return lines
+
+
+def test_the_momentary_line_is_mean_and_spread_of_looks_close_together():
+    looks = pd.DataFrame({"step": [10, 12, 12, 25], "loss": [1.0, 3.0, 3.0, 2.0]})
+    found = side_trips.momentary_line(looks, "loss", every=10)
+    assert list(found["step"]) == [11.0, 25.0]
+    assert list(found["mean"]) == [2.0, 2.0]
+    assert list(found["high"] - found["low"]) == pytest.approx([2 * np.sqrt(2), 0.0])
+
+
+def test_averages_and_trips_stand_where_their_windows_end():
+    tables = all_tables()
+    (axes,) = side_trips.draw(tables, config())["figure_1"].axes
+    lines = labelled(axes)
+    rows = tables["side_trips"].query("seed == 0 and branch == 20 and split == 'validation' and kernel == 'two_point'")
+    for model, label in (("average", "average"), ("trip", "side trip")):
+        expected = rows[rows["model"] == model].groupby("window_steps")["accuracy"].mean()
+        first, second = lines[label]
+        assert list(first.get_xdata()) == list(20 + expected.index)
+        assert np.allclose(first.get_ydata(), 100 * expected)
+        assert min(second.get_xdata()) > 30
+    assert len(lines["side trip, early branch point"]) == 1
+
+
+def test_nothing_is_drawn_outside_the_frame():
+    for axes in side_trips.draw(all_tables(), config())["figure_14"].axes:
+        (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+        for line in axes.get_lines():
+            if len(line.get_xdata()) > 2:  # lines of two points mark branch points
+                assert left <= min(line.get_xdata()) <= max(line.get_xdata()) <= right
+                assert low <= min(line.get_ydata()) <= max(line.get_ydata()) <= high
+
+
+def test_a_method_that_is_added_gets_a_panel(monkeypatch):
+    added = replace(METHODS[0], name="late_swa", title="Late SWA", kernels=lambda settings: [Kernel.swa(10)])
+    tables = all_tables()
+    for name in ("side_trips", "running_averages"):
+        swa = tables[name][tables[name]["kernel"] == "swa"]
+        tables[name] = pd.concat([tables[name], swa.assign(kernel="late_swa")])
+    monkeypatch.setattr(side_trips, "METHODS", (*METHODS, added))
+    drawn = side_trips.draw(tables, config())
+    assert drawn["figure_5"].axes[-1].get_title() == "Late SWA, up to 10 steps"
+    assert len(drawn["figure_14"].axes) == 4 * (len(METHODS) + 1)
+    assert "Late SWA, 10 steps" in [line.get_label() for line in drawn["rate_factors"].axes[0].get_lines()]
+
+
+def test_the_measured_curvature_is_marked():
+    tables, settings = all_tables(), config()
+    (axes,) = side_trips.draw(tables, settings)["rate_factors"].axes
+    mark = next(line for line in axes.get_lines() if str(line.get_label()).startswith("measured"))
+    rate = settings.burn_in.rate / (1 - settings.burn_in.momentum)
+    assert mark.get_xdata()[0] == pytest.approx(rate)  # curvature is minus the slope in these tables

@@ -1,0 +1,77 @@
+"""Fig. 2, 12, 13: what the drawn lines show of tables known by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from report_tables import all_tables
+from sidetrip.figures import single_step
+from verdict_tables import config
+
+from sidetrip.experiments.single_step.verdict import paper_setting
+
+
+def two_curves(**columns):
+    """One held-out batch measured at 0, 1, 2 and another at 0, 2 alone."""
+    rows = [(0, 0.0, 1.0), (0, 1.0, 3.0), (0, 2.0, 5.0), (1, 0.0, 2.0), (1, 2.0, 6.0)]
+    table = pd.DataFrame(rows, columns=["index", "step_size", "loss"])
+    return table.assign(seed=0, own_batch=0, batch="held_out", **columns)
+
+
+def test_curves_that_were_measured_at_different_step_sizes_are_joined_by_straight_lines():
+    found = single_step.curves(two_curves(), "held_out")
+    assert list(found.index) == [0.0, 1.0, 2.0]
+    assert list(found["mean"]) == [1.5, 3.5, 5.5]
+    assert (found.loc[1.0, "min"], found.loc[1.0, "max"]) == (3.0, 4.0)
+    assert found.loc[1.0, "std"] == pytest.approx(np.std([3.0, 4.0], ddof=1))
+
+
+def test_relative_curves_start_at_0():
+    found = single_step.curves(two_curves(), "held_out", relative=True)
+    assert list(found["mean"]) == [0.0, 2.0, 4.0]
+    assert list(found["max"] - found["min"]) == [0.0, 0.0, 0.0]
+
+
+def test_figure_2_shows_the_mean_over_seeds_and_own_batches():
+    tables, settings = all_tables(), config()
+    wide, _ = single_step.draw(tables, settings)["figure_2"].axes
+    own, _, parabola = wide.get_lines()
+    rows = paper_setting(tables["single_step"]).query("branch == 30 and batch_size == 16 and range == 'wide'")
+    expected = rows[rows["batch"] == "own"].groupby("step_size")["loss"].mean()
+    drawn = pd.Series(own.get_ydata(), own.get_xdata())
+    assert np.allclose(drawn.loc[expected.index], expected)
+    assert len(parabola.get_xdata()) == 200
+    assert np.allclose(parabola.get_ydata(), np.interp(parabola.get_xdata(), drawn.index, drawn), atol=0.02)
+
+
+def test_the_dip_of_the_held_out_batches_is_in_view():
+    _, near = single_step.draw(all_tables(), config(**{"single_step.zoom": 1.0}))["figure_2"].axes
+    held_out = near.get_lines()[1]
+    lowest = min(held_out.get_ydata())
+    assert lowest == pytest.approx(-0.02 * (1 + 0.02 * 2))  # the mean over seeds 0 to 4, as the tables are made
+    low, high = near.get_ylim()
+    assert (low, high) == pytest.approx((4 * lowest, -4 * lowest))
+
+
+def test_figure_12_has_a_panel_for_each_branch_point_and_batch_size():
+    figure = single_step.draw(all_tables(), config())["figure_12"]
+    assert len(figure.axes) == 9
+    assert [axes.get_title() for axes in figure.axes[:3]] == ["batch 8", "batch 16", "batch 32"]
+
+
+def test_figure_13_shows_medians_and_quartiles():
+    tables = all_tables()
+    (axes,) = single_step.draw(tables, config())["figure_13"].axes
+    drawn = {container.get_label(): container for container in axes.containers}
+    line, _, (bars,) = drawn["batch of the step, step 20"]
+    best = paper_setting(tables["best_steps"]).query("branch == 20 and batch == 'own'")
+    drops = best.groupby("batch_size")["relative_drop"]
+    assert np.allclose(line.get_ydata(), drops.median())
+    ends = np.array([segment[:, 1] for segment in bars.get_segments()])
+    assert np.allclose(ends, np.stack([drops.quantile(0.25), drops.quantile(0.75)], axis=1))
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["8", "16", "32"]
+
+
+def test_a_loss_that_doubles_before_the_first_wide_step_is_drawn_over_small_steps():
+    steps = [("wide", 0.0, 1.0), ("wide", 0.5, 9.0), ("zoom", 0.0, 1.0), ("zoom", 0.1, 0.5), ("zoom", 0.2, 3.0)]
+    table = pd.DataFrame(steps, columns=["range", "step_size", "loss"])
+    assert single_step.reach(table.assign(seed=0, own_batch=0, index=0, batch="own")) == 0.1

@@ -1,0 +1,184 @@
+"""claims.json: one row a statement, whatever the judges find."""
+
+import json
+import math
+from functools import cache
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from report_tables import all_tables
+from verdict_tables import SEEDS, config, side_trips
+
+from sidetrip.experiments.claims import measure, statements
+from sidetrip.experiments.methods import METHODS
+from sidetrip.experiments.registry import name_of
+from sidetrip.verdicts import rows
+from sidetrip.verdicts.records import Interval, Measured, NotMeasured, Regime
+
+VERDICTS = {"reproduced", "not reproduced", "undecided", "not measured"}
+ALWAYS = ["id", "source", "statement", "criterion", "value", "low", "high", "n", "verdict", "regime"]
+
+
+@cache
+def base() -> dict[str, pd.DataFrame]:
+    """All tables; no test changes them."""
+    return all_tables()
+
+
+def measured(settings=None, **tables) -> dict[str, dict]:
+    found = measure(base() | tables, settings or config())
+    json.dumps(found, allow_nan=False)
+    return {row["id"]: row for row in found}
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, dict]:
+    """All rows where everything is as the paper has it."""
+    return measured()
+
+
+def only(found: Measured | NotMeasured) -> SimpleNamespace:
+    """A judge that finds the same for every statement."""
+    return SimpleNamespace(__name__="all", judge=lambda *_: {statement.id: found for statement in statements()})
+
+
+def row_of(monkeypatch, found: Measured | NotMeasured) -> dict:
+    monkeypatch.setattr(rows, "JUDGES", (only(found),))
+    row = measure({}, config())[0]
+    json.dumps(row, allow_nan=False)
+    return row
+
+
+def test_every_statement_has_a_row_in_order(found):
+    assert list(found) == [statement.id for statement in statements()]
+    for row in found.values():
+        assert row.keys() >= set(ALWAYS)
+        assert row["verdict"] in VERDICTS
+        assert ("reason" in row) == (row["verdict"] == "not measured")
+        assert ("seeds_needed" in row) == (row["verdict"] == "undecided")
+        assert "{" not in row["criterion"]
+
+
+def test_n_says_what_it_counts(found):
+    assert (found["single_step_gap"]["n"], found["single_step_gap"]["unit"]) == (len(SEEDS), "seeds")
+    assert found["stationary_radius"]["unit"] == "simulation groups"
+    assert found["averaging_equals_schedule"]["unit"] == "closed form"
+
+
+def test_the_regime_stands_beside_the_rows_that_have_one(found):
+    assert found["stationary_radius"]["regime"] == {}
+    assert found["fixed_batch_floor"]["regime"] == {"rate_over_batch": pytest.approx(0.05 / 16)}
+    regime = found["average_is_schedule_swa"]["regime"]
+    # A window of 10 steps at branch points 20 and 30; the momentary loss does not fall.
+    assert (regime["window_over_branch"], regime["window_over_branch_least"]) == pytest.approx((10 / 20, 10 / 30), 1e-5)
+    assert regime["fall_over_gain"] == pytest.approx(0.0, abs=0.05)
+    assert found["trips_aligned"]["regime"]["trip_over_branch"] == config().alignment.steps / 20
+
+
+def test_without_a_gain_there_is_no_fall_over_gain():
+    regime = measured(side_trips=side_trips(gain=-0.1))["average_is_schedule_swa"]["regime"]
+    assert regime["fall_over_gain"] is None
+
+
+def test_the_ratio_is_there_where_average_and_trip_are_compared():
+    found = measured(side_trips=side_trips(gain=0.0, spread=0.01))
+    assert {name for name, row in found.items() if "ratio" in row} == {
+        *(f"average_is_schedule_{method.name}" for method in METHODS),
+        "midpoint_tracks_half_rate",
+    }
+    assert found["average_is_schedule_swa"]["ratio"]["low"] is None  # unbounded
+
+
+def test_one_seed_gives_numbers_without_intervals():
+    tables = base()
+    one = {name: table[table["seed"] == 0] for name, table in tables.items() if "seed" in table}
+    found = {row["id"]: row for row in measure(tables | one, config(seeds=[0]))}
+    json.dumps(found, allow_nan=False)
+    row = found["single_step_gap"]
+    assert (row["n"], row["verdict"], row["low"], row["high"], row["seeds_needed"]) == (
+        1,
+        "undecided",
+        None,
+        None,
+        None,
+    )
+    assert math.isfinite(row["value"])
+
+
+def test_numbers_that_json_does_not_have_are_null(monkeypatch):
+    endless = Measured(Interval(1.0, -math.inf, math.inf), 1, "undecided", ratio=Interval(math.nan, 0.0, math.inf))
+    row = row_of(monkeypatch, endless)
+    assert (row["value"], row["low"], row["high"]) == (1.0, None, None)
+    assert row["ratio"] == {"value": None, "low": 0.0, "high": None}
+
+
+def test_the_part_and_the_detail_are_kept(monkeypatch):
+    found = Measured(Interval(1.23456789, 1, 2), 5, "not reproduced", part="loss", detail="why", quantity="nats")
+    row = row_of(monkeypatch, found)
+    assert (row["part"], row["detail"], row["quantity"], row["value"]) == ("loss", "why", "nats", 1.23457)
+
+
+def test_the_reason_is_the_judge_s_own(monkeypatch):
+    row = row_of(monkeypatch, NotMeasured("no trip was run", Regime(rate_over_batch=1e-4)))
+    assert (row["verdict"], row["reason"], row["value"], row["n"]) == ("not measured", "no trip was run", None, 0)
+    assert row["regime"] == {"rate_over_batch": 1e-4}
+
+
+def test_a_misspelt_name_is_an_error(monkeypatch):
+    extra = SimpleNamespace(__name__="extra", judge=lambda *_: {"single_step_flor": NotMeasured("")})
+    monkeypatch.setattr(rows, "JUDGES", (*rows.JUDGES, extra))
+    with pytest.raises(ValueError, match=r"stated nowhere: single_step_flor"):
+        measured()
+
+
+def test_a_statement_that_none_judges_is_an_error(monkeypatch):
+    monkeypatch.setattr(rows, "JUDGES", rows.JUDGES[1:])
+    with pytest.raises(ValueError, match="judged by none: batch_size_gap"):
+        measured()
+
+
+@pytest.mark.parametrize("name", list(vars(config().experiments)))
+def test_statements_of_an_experiment_that_is_left_out_are_not_measured(name, found):
+    settings = config(**{f"experiments.{name}": False})
+    here = {row["id"]: row for row in measure(all_tables(settings), settings)}
+    (judge,) = [judge for judge in rows.JUDGES if name_of(judge) == name]
+    own = judge.judge(base(), config()).keys()
+    for statement, row in here.items():
+        if statement in own:
+            assert (row["verdict"], row["reason"]) == ("not measured", "this variant leaves its experiment out")
+        else:
+            assert row == found[statement]
+
+
+def test_two_judges_of_one_statement_are_an_error(monkeypatch):
+    monkeypatch.setattr(rows, "JUDGES", (*rows.JUDGES, rows.JUDGES[0]))
+    with pytest.raises(ValueError, match=r"single_step judges again: batch_size_gap"):
+        measured()
+
+
+def test_thresholds_are_those_of_the_settings():
+    strict = measured(config(**{"claims.single_step_gap": 0.01}))["single_step_gap"]
+    assert strict["verdict"] == "not reproduced"
+    assert strict["criterion"].endswith("< 0.01")
+
+
+def test_early_points_enter_no_verdict():
+    """Rows of the early branch point may say anything."""
+    tables = base()
+    changed = {}
+    for name in ("single_step", "curvature", "side_trips", "distances", "trip_distances"):
+        table = tables[name].copy()
+        numbers = table.select_dtypes(float).columns.difference(["step_size"])
+        table.loc[table["branch"] == 10, numbers] *= np.float64(7.0)
+        changed[name] = table
+    assert any((changed[name]["branch"] == 10).any() for name in changed)
+    assert measure(tables | changed, config()) == measure(tables, config())
+
+
+def test_the_rate_of_the_regime_is_that_at_the_branch_points():
+    losses = pd.DataFrame({"seed": 0, "step": range(1, 41), "rate": np.linspace(0.04, 0.001, 40), "batch_loss": 1.0})
+    falling = measured(config(**{"burn_in.schedule": "cosine"}), batch_losses=losses)
+    at_points = losses.set_index("step")["rate"].loc[[20, 30]].mean() / 16
+    assert falling["single_step_gap"]["regime"]["rate_over_batch"] == pytest.approx(at_points, rel=1e-5)

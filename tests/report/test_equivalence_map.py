@@ -1,0 +1,61 @@
+"""The map over all variants: places, colours and marks."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sidetrip.figures import equivalence_map
+
+from sidetrip.experiments.methods import METHODS
+from sidetrip.verdicts.equivalence_map import EQUIVALENT, NOT_EQUIVALENT, UNKNOWN
+
+
+def points() -> pd.DataFrame:
+    """Two variants, of which the hotter has an early branch point where the gain is not clear of 0."""
+    rows = [
+        ("cool", "constant", 1e-4, "swa", 1000, True, 100, 0.10, 0.01, 0.05, 0.002, 0.04, -0.1, 0.2, EQUIVALENT),
+        ("hot", "constant", 1e-3, "swa", 500, True, 100, 0.20, 0.03, 0.05, 0.030, 0.60, 0.4, 0.9, NOT_EQUIVALENT),
+        ("hot", "constant", 1e-3, "swa", 100, False, 100, 1.00, 0.08, 0.00, 0.040, 9.00, np.nan, np.nan, UNKNOWN),
+    ]
+    columns = ["variant", "schedule", "rate_over_batch", "kernel", "branch", "late", "window_steps"]
+    columns += ["window_over_branch", "fall", "gain", "gap", "ratio", "ratio_low", "ratio_high", "verdict"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def scattered(axes):
+    """Places and colours of all marks, in the order of the x axis."""
+    marks = [
+        (*place, *colour[:3])
+        for collection in axes.collections
+        for place, colour in zip(collection.get_offsets(), collection.get_facecolors(), strict=False)
+    ]
+    return np.array(sorted(marks))
+
+
+def test_rows_go_from_cool_to_hot():
+    assert equivalence_map.rows_of(points()) == [("cool", 1e-4), ("hot", 1e-3)]
+
+
+def test_marks_stand_at_their_window_row_and_branch_point():
+    figure = equivalence_map.draw_map(points())
+    found = scattered(figure.axes[0])
+    assert list(found[:, 0]) == [0.1, 0.2, 1.0]
+    cool, hot, early = found[:, 1]
+    assert (cool, (hot + early) / 2) == (0.0, 1.0)
+    assert early < hot
+    assert list(found[2, 2:]) == [1.0, 1.0, 1.0]  # white: the gain is not clear of 0
+    assert found[1, 2] > found[1, 4]  # red: the average is worse
+    assert figure.axes[0].get_xscale() == "log"
+
+
+def test_gaps_are_drawn_against_falls_with_a_quarter_of_the_fall():
+    figure = equivalence_map.draw_map(points())
+    below = figure.axes[len(METHODS)]
+    places = np.concatenate([collection.get_offsets() for collection in below.collections])
+    assert sorted(map(tuple, places)) == [(0.01, 0.002), (0.03, 0.03), (0.08, 0.04)]
+    line = below.get_lines()[0]
+    assert np.allclose(line.get_ydata(), 0.25 * np.asarray(line.get_xdata()))
+
+
+@pytest.mark.parametrize("column", range(len(METHODS)))
+def test_every_method_has_a_panel(column):
+    assert equivalence_map.draw_map(points()).axes[column].get_title() == METHODS[column].title
