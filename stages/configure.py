@@ -1,8 +1,10 @@
-"""Merge base with one variant, check the result, write it out: configure.py VARIANT FILE.
+"""Merge base with one variant, check the result, write it out: configure.py --variant NAME.
 
 Without arguments, check every active variant and write nothing.
 """
 
+import argparse
+import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +16,7 @@ from sidetrip.config import Config, ConfigError, active_variants, load_params, r
 from sidetrip.config.known import OWN_NETWORKS, SOURCES
 from sidetrip.data.folders import check_root
 from sidetrip.files import FileError
-from sidetrip.runtime.devices import rank_devices, resolve_device
+from sidetrip.runtime.devices import resolve_device
 
 
 def is_model(name: str) -> bool:
@@ -43,7 +45,8 @@ def is_packed(config: Config) -> bool:
         recorded = lock["stages"][f"prepare_data@{config.variant}"]["params"][f"reports/{config.variant}/config.yaml"]
     except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError):
         return False
-    return all(recorded.get(section) == asdict(config)[section] for section in ("data", "model"))
+    values = json.loads(json.dumps(asdict(config)))  # with lists for tuples, as YAML has them
+    return all(recorded.get(section) == values[section] for section in ("data", "model"))
 
 
 def resolve_here(params: DictConfig, variant: str) -> Config:
@@ -60,27 +63,24 @@ def resolve_here(params: DictConfig, variant: str) -> Config:
         check_cluster(config.runtime)
     if config.runtime.on_cluster:
         return config  # its workers tell of their devices
-    if config.runtime.processes > 1:
-        rank_devices(config.runtime)
     if resolve_device(config.runtime.device) == "cpu" and config.model.precision == "tf32":
         raise ConfigError("model.precision = tf32: this machine has no GPU; use fp32 or bf16")
     return config
 
 
-def main(arguments: list[str]) -> None:
+def main(variant: str | None) -> None:
     try:
         params = load_params(Path("params.yaml"))
-        if arguments:
-            variant, target = arguments
-            save_config(resolve_here(params, variant), Path(target))
+        if variant is None:
+            for name in active_variants(params):
+                resolve_here(params, name)
         else:
-            for variant in active_variants(params):
-                resolve_here(params, variant)
+            save_config(resolve_here(params, variant), Path("reports") / variant / "config.yaml")
     except (ConfigError, FileError) as error:
         sys.exit(f"sidetrip: {error}")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (1, 3):
-        sys.exit("sidetrip: use configure.py VARIANT FILE, or configure.py alone to check every active variant")
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--variant", help="write reports/VARIANT/config.yaml")
+    main(parser.parse_args().variant)
