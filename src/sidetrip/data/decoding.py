@@ -71,7 +71,7 @@ def _read(path: Path, size: int) -> tuple[Image.Image, str]:
             if file.width * file.height > LARGE:
                 file.draft(None, (4 * size, 4 * size))
             file.load()
-            dark = file.mode.startswith("I;16") and 0 < max(file.getextrema()) < 2**12
+            dark = file.mode.startswith("I;16") and 0 < np.asarray(file).max() < 2**12
             with suppress(Exception):  # once turned, Pillow writes the other metadata anew, and may fail at odd ones
                 ImageOps.exif_transpose(file, in_place=True)
             return to_rgb(file), DARK if dark else ""

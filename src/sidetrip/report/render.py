@@ -13,7 +13,7 @@ import jinja2
 import pandas as pd
 
 from sidetrip.config import Config
-from sidetrip.config.known import SOURCES
+from sidetrip.config.known import origin
 from sidetrip.data.packed import Facts
 from sidetrip.experiments.decays import DECAYS
 from sidetrip.experiments.methods import METHODS, Method
@@ -86,7 +86,7 @@ def render(config: Config, facts: Facts, tables: Tables, claims: Claims, provena
         methods=METHODS,
         windows={method.name: [kernel.steps for kernel in method.kernels(config.side_trips)] for method in METHODS},
         regimes={method.title: rows[f"average_is_schedule_{method.name}"]["regime"] for method in METHODS},
-        origin=SOURCES[config.data.source].origin,
+        origin=origin(config.data.source, config.data.name),
         step=None if "single_step" in config.left_out else step_facts(config, tables["best_steps"]),
         averages=average_facts(config, tables),
         points=point_rows(tables["by_point"]),
