@@ -13,7 +13,7 @@ from sidetrip.data import account
 from sidetrip.data.corpus import Text
 from sidetrip.data.packed import SPLITS, Facts, gather_facts, shard_paths, write_facts
 from sidetrip.data.sources import Part, find
-from sidetrip.data.text import facts_of_text
+from sidetrip.data.text import facts_of_text, windows
 from sidetrip.files import UnitFolders, read_table, write_table
 from sidetrip.runtime.devices import on_cores
 from sidetrip.runtime.executor import run_units
@@ -50,6 +50,13 @@ def facts_of(parts: Sequence[Part], results: Sequence[Path]) -> Facts:
     )
 
 
+def samples_of(config: Config, found: Facts) -> tuple[int, int]:
+    """How many samples of training and of validation there are: pictures, or windows of a text."""
+    if found.kind == "text":
+        return windows(found.train_samples, config.data.context), windows(found.validation_samples, config.data.context)
+    return found.train_samples, found.validation_samples
+
+
 @stage
 def main(config: Config) -> None:
     with open_scratch(config, "prepare_data") as scratch:
@@ -63,8 +70,9 @@ def main(config: Config) -> None:
         drop_unreadable(results)
         account.check_readable(config, unreadable, sum(costs), scratch.folder.parent)
         found = facts_of(parts, results)
-        account.check_facts(config, found)
-        check_samples(config, found.train_samples, found.validation_samples)
+        samples = samples_of(config, found)
+        account.check_facts(config, found, samples[0])
+        check_samples(config, *samples)
         with publishing(config, "prepare_data", scratch) as folder:
             join_results(results, folder)
             write_facts(found, folder)

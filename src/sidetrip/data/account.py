@@ -72,12 +72,13 @@ def check_readable(config: Config, unreadable: Sequence[tuple[str, str]], pictur
         )
 
 
-def check_facts(config: Config, facts: Facts) -> None:
-    """Refuse so few training pictures that no other settings would help, or pictures with nothing to see in them."""
-    source, there = f"data.source = {config.data.source}", f"{facts.train_samples} training pictures"
+def check_facts(config: Config, facts: Facts, samples: int) -> None:
+    """Refuse so few training samples that no other settings would help, or pictures with nothing to see in them."""
+    source = f"data.source = {config.data.source}"
+    there = f"{samples} training {'windows of text' if facts.kind == 'text' else 'pictures'}"
     batches = 1 + (config.single_step.held_out_batches if config.experiments.single_step else 1)
     least = SMALLEST_BATCH * batches
-    if facts.train_samples < least:
+    if samples < least:
         raise ConfigError(f"{source}: {there}; add some, {batches} batches of {SMALLEST_BATCH} take {least} at least")
     if facts.kind == "pictures" and len(facts.constant) == facts.channels:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Text: files of UTF-8 read in order, made tokens by character or by byte, split by position; see `text` for the rest."""
+"""Files of UTF-8 text, read in order, made tokens by character or by byte, split by position, packed (see `text`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sidetrip.data.account import EMPTY, HIDDEN, OTHER_KIND, LeftOut, Odd, is_hi
 from sidetrip.data.embedded import SHAKESPEARE, shakespeare
 from sidetrip.data.folders import check_root, data_root, state_of
 from sidetrip.data.packed import SPLITS
-from sidetrip.data.text import save_tokens, tokens_path
+from sidetrip.data.text import save_tokens, tokens_path, windows
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MOST_TOKENS = 2**16  # different ones, that uint16 numbers
@@ -46,10 +46,10 @@ class Text:
         text = b"".join(_content(path, data.tokens) for path in self.files)
         tokens, vocabulary = tokenize(text, data.tokens)
         for split, part in zip(SPLITS, divided(tokens, data.validation_share), strict=True):
-            if len(part) <= data.context:
+            if windows(len(part), data.context) < 1:
                 raise ConfigError(
-                    f"data.context = {data.context}: the {split} split has {len(part)} {data.tokens}s, and a window "
-                    f"takes {data.context + 1}; lower it, add text, or change data.validation_share"
+                    f"data.context = {data.context}: the {split} split has {len(part)} {data.tokens}s, and needs "
+                    f"{2 * data.context}; lower data.context, add text, or change data.validation_share"
                 )
             save_tokens(part, vocabulary, tokens_path(folder, split))
         progress(self.size)

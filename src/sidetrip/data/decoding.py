@@ -84,6 +84,8 @@ def _reason(path: Path, error: Exception) -> str:
         head = file.read(len(LFS_POINTER))
     if not head:
         return "empty"
+    if head[4:8] == b"ftyp":
+        return "HEIC or AVIF, whatever its name says: convert it to JPEG or PNG"
     if head == LFS_POINTER:
         return "a pointer of Git LFS, not the picture: run `git lfs pull`"
     if isinstance(error, UnidentifiedImageError):

@@ -58,3 +58,8 @@ def facts_of_text(folder: Path) -> Facts:
     train, validation = (len(load_file(tokens_path(folder, split))["tokens"]) for split in SPLITS)
     vocabulary = len(read_vocabulary(folder))
     return Facts(0, vocabulary, train, validation, [], [], "text", vocabulary)
+
+
+def windows(tokens: int, context: int) -> int:
+    """Samples of `context` tokens, one after the other, wherever in the first `context` tokens the first begins."""
+    return tokens // context - 1
