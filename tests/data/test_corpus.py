@@ -107,7 +107,7 @@ def test_what_is_refused(tmp_path, content, changes, message):
 
 def test_more_characters_than_can_be_numbered_are_refused():
     text = "".join(chr(code) for code in range(0x20000) if not 0xD800 <= code < 0xE000)
-    with pytest.raises(ConfigError, match="129024 different ones, .* use byte"):
+    with pytest.raises(ConfigError, match=r"129024 different ones, .* use byte"):
         tokenize(text.encode(), "character")
 
 

@@ -276,7 +276,7 @@ def test_a_folder_without_permission_is_named_or_refused(tree, monkeypatch):
 
 def test_one_folder_for_both_splits_is_refused(tree):
     (tree / "val").symlink_to("train")
-    with pytest.raises(ConfigError, match="data.validation_split = val: the same folder .* name another one"):
+    with pytest.raises(ConfigError, match=r"data.validation_split = val: the same folder .* name another one"):
         find_shards(data(tree, validation_split="val"))
 
 
@@ -357,9 +357,7 @@ def test_paths_are_taken_as_a_shell_takes_them(tree, monkeypatch):
     assert as_path("relative/größe") == Path("relative/größe")
     assert as_path("~nobody-of-this-name/$NOT_SET") == Path("~nobody-of-this-name/$NOT_SET")
     assert find_shards(data(f"~/{tree.name}"))[0][0].where == tree / "train"
-    with pytest.raises(
-        ConfigError, match=rf"data.root = ~/none: no such folder \({tree.parent}/none\); name the folder"
-    ):
+    with pytest.raises(ConfigError, match=rf"~/none: no such folder \({tree.parent}/none\); name the folder"):
         check_root(data("~/none"))
 
 

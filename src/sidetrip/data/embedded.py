@@ -24,14 +24,9 @@ CLASSES = (
 
 def fashion_mnist(data: Data, split: str) -> Pictures:
     """Fashion-MNIST at 14 × 14: a PNG sheet of pictures and one of labels, 250 pictures a row."""
-    pixels, labels = _sheet(f"{split}_pictures.png"), _sheet(f"{split}_labels.png").reshape(-1)
-    rows, columns = pixels.shape[0] // SIDE, pixels.shape[1] // SIDE
-    if pixels.shape != (rows * SIDE, columns * SIDE) or rows * columns != len(labels):
-        raise ConfigError(
-            f"{FASHION_MNIST}: {split}_pictures.png of {pixels.shape[1]} × {pixels.shape[0]} pixels does not hold "
-            f"{len(labels)} pictures; {_restore(FASHION_MNIST)}"
-        )
-    pictures = pixels.reshape(rows, SIDE, columns, SIDE).transpose(0, 2, 1, 3).reshape(-1, SIDE, SIDE, 1)
+    sheet, labels = _sheet(f"{split}_pictures.png"), _sheet(f"{split}_labels.png").reshape(-1)
+    rows, columns = sheet.shape[0] // SIDE, sheet.shape[1] // SIDE
+    pictures = sheet.reshape(rows, SIDE, columns, SIDE).transpose(0, 2, 1, 3).reshape(-1, SIDE, SIDE, 1)
     return Pictures(pictures, labels.astype(np.int64), CLASSES)
 
 
@@ -50,8 +45,4 @@ def _content(path: Path) -> bytes:
         return read_bytes(path)
     except FileError as error:
         state = "damaged" if path.is_file() else "missing"
-        raise ConfigError(f"{path}: {state}; {_restore(path.parent)}") from error
-
-
-def _restore(folder: Path) -> str:
-    return f"restore it with `git checkout {folder}`"
+        raise ConfigError(f"{path}: {state}; restore it with `git checkout {path.parent}`") from error

@@ -35,7 +35,6 @@ SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm"),
 )
-REPORTED_AT_ONCE = 50  # pictures
 
 
 @dataclass(frozen=True)
@@ -81,15 +80,14 @@ class ShardFiles:
         """Write the shard into `folder`, unless some pictures cannot be read; see `Part`."""
         side, unreadable, remarks = data.packed_side, [], []
         pixels = np.empty((len(self), side, side, CHANNELS), np.uint8)
-        for i, file in enumerate(self.files, start=1):
+        for i, file in enumerate(self.files):
             path = self.where / file
             try:
-                pixels[i - 1], remark = decode(path, side)
+                pixels[i], remark = decode(path, side)
                 remarks += [(path, remark)] if remark else []
             except UnreadableError as error:
                 unreadable.append((path, str(error)))
-            if i % REPORTED_AT_ONCE == 0 or i == len(self):
-                progress((i - 1) % REPORTED_AT_ONCE + 1)
+            progress(1)
         if unreadable:
             return {UNREADABLE: unreadable}
         number = {name: label for label, name in enumerate(self.classes)}

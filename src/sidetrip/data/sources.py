@@ -48,9 +48,8 @@ class Named:
 
     def pack(self, data: Data, folder: Path, progress: Callable[[int], None]) -> Odd:
         """See `Part`."""
-        for split, title in zip(SPLITS, ("training", "validation"), strict=True):
+        for split in SPLITS:
             pictures = self.read(data, split)
-            check_labels(pictures, f"{data.name}, {title} split")
             save_shard(pictures, shard_path(folder, split, 0))
             progress(len(pictures))
         return {}
@@ -109,13 +108,3 @@ def resized(pictures: np.ndarray, side: int) -> np.ndarray:
     planes = torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
     parts = [resize(part, [side, side], antialias=True) for part in planes.split(2048)]
     return torch.cat(parts).permute(0, 2, 3, 1).numpy()
-
-
-def check_labels(split: Pictures, title: str) -> None:
-    """Refuse labels that name no class."""
-    classes = len(split.classes)
-    wrong = int(((split.labels < 0) | (split.labels >= classes)).sum())
-    if wrong:
-        raise ConfigError(
-            f"{title}: {wrong} of {len(split)} labels are outside 0 to {classes - 1}; mend or restore its files"
-        )
