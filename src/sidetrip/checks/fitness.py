@@ -11,9 +11,10 @@ from torch.nn.functional import cross_entropy
 
 from sidetrip.config import Config, ConfigError
 from sidetrip.engine.gradients import gradient, twice_differentiable
-from sidetrip.engine.models import ModelError, build_model
+from sidetrip.engine.models import ModelError, network
 from sidetrip.engine.randomness import fixed_randomness, torch_generator
 from sidetrip.engine.training import autocast
+from sidetrip.measure.batchnorm import recalibrate
 
 
 def check_model(config: Config, channels: int, classes: int, device: torch.device) -> None:
@@ -45,16 +46,7 @@ def check_model(config: Config, channels: int, classes: int, device: torch.devic
 
     with warnings.catch_warnings(action="ignore"):
         try:
-            model = build_model(
-                settings.name,
-                width=settings.width,
-                stem=settings.stem,
-                channels=channels,
-                classes=classes,
-                seed=0,
-                size=size,
-            )
-            model.to(device).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            model = network(config, channels, classes).to(device).train()
             logits = logits_of(model)
         except ModelError as error:
             raise refusal(str(error)) from error
@@ -78,6 +70,10 @@ def check_model(config: Config, channels: int, classes: int, device: torch.devic
         if finite and not _is_finite(product):
             reason = f"its second derivative is not finite for pictures of {size} × {size} pixels"
             raise refusal(f"{reason}, and single_step takes it; use another model or another data.size")
+        try:
+            recalibrate(model, [pictures])
+        except ValueError as error:
+            raise refusal(f"cannot be scored ({error})") from error
 
 
 def _is_finite(tensors: Sequence[Tensor]) -> bool:
