@@ -40,7 +40,7 @@ class _In:
 
     def batch(self, step: int, part: slice = slice(None)):
         batch = self._stream.batch(step, part)
-        return replace(batch, pictures=batch.pictures.to(self._dtype))
+        return replace(batch, inputs=batch.inputs.to(self._dtype))
 
 
 def bench_of(config: Config, device: torch.device) -> Lab:

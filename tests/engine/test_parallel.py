@@ -230,7 +230,7 @@ def test_parts_of_a_batch_put_together_are_the_batch(lab, kind, size):
     stream: Stream = lab.stream(0) if kind == "training" else FixedStream(lab.stream(0).batch(1))
     pictures, labels = stream.batch(7)
     parts = [stream.batch(7, slice(rank, None, size)) for rank in range(size)]
-    assert all(len(part.labels) == len(labels) // size for part in parts)
+    assert all(len(part.targets) == len(labels) // size for part in parts)
     for rank, (some, theirs) in enumerate(parts):
         assert torch.equal(some, pictures[rank::size])
         assert torch.equal(theirs, labels[rank::size])

@@ -116,7 +116,7 @@ def test_masks_are_those_of_the_step(lab):
 def test_the_part_of_every_rank_has_masks_of_its_own(lab, kind):
     stream = stream_of(lab) if kind == "training" else FixedStream(stream_of(lab).batch(1))
     whole, first, second = (stream.batch(1, Ranks(*rank).part) for rank in ((0, 1), (0, 2), (1, 2)))
-    same = [replace(part, pictures=whole.pictures, labels=whole.labels) for part in (whole, first, second)]
+    same = [replace(part, inputs=whole.inputs, targets=whole.targets) for part in (whole, first, second)]
     losses = [float(batch_loss(network().train(), batch).detach()) for batch in same]
     assert losses[0] == losses[1] != losses[2]
     assert losses[0] == float(batch_loss(network().train(), stream.batch(1)).detach())

@@ -44,7 +44,7 @@ STREAMS = [(stream(0), 1), (stream(1), 1), (stream(0, "other"), 1), (stream(0), 
 
 
 def test_seeds_streams_and_steps_differ():
-    first = [each.batch(step).pictures for each, step in STREAMS]
+    first = [each.batch(step).inputs for each, step in STREAMS]
     for i, a in enumerate(first):
         assert all(not torch.equal(a, b) for b in first[:i])
 

@@ -81,7 +81,7 @@ class TrainingStream:
     def batch(self, step: int, part: slice = slice(None)) -> Batch:
         """Pictures and labels of a step, or of a part of its samples."""
         batch = self.pixels(step, part)
-        return replace(batch, pictures=self.loader.normalised(batch.pictures))
+        return replace(batch, inputs=self.loader.normalised(batch.inputs))
 
     def pixels(self, step: int, part: slice = slice(None)) -> Batch:
         """The same before pictures are normalised, in whole grey levels."""
@@ -111,19 +111,19 @@ class KeptBatches(Sequence[Batch]):
 
     def __init__(self, stream: TrainingStream, steps: Iterable[int]) -> None:
         self._normalised = stream.loader.normalised
-        self._kept = [replace(batch, pictures=batch.pictures.to(torch.uint8)) for batch in map(stream.pixels, steps)]
+        self._kept = [replace(batch, inputs=batch.inputs.to(torch.uint8)) for batch in map(stream.pixels, steps)]
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def __getitem__(self, index: Any) -> Any:
         batch = self._kept[index]
-        return replace(batch, pictures=self._normalised(batch.pictures))
+        return replace(batch, inputs=self._normalised(batch.inputs))
 
     @property
     def samples(self) -> int:
         """Of all batches together."""
-        return sum(len(batch.labels) for batch in self._kept)
+        return sum(len(batch.targets) for batch in self._kept)
 
 
 class FixedBatches:

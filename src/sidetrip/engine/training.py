@@ -159,15 +159,15 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
 
 def logits_of(model: nn.Module, batch: Batch, precision: str = "fp32") -> Tensor:
     """Logits [batch, classes] in float32 or better, with the random masks that are the batch's own."""
-    device = batch.pictures.device
+    device = batch.inputs.device
     with fixed_randomness(device, *batch.key, batch.first), autocast(precision, device):
-        logits: Tensor = model(batch.pictures)
+        logits: Tensor = model(batch.inputs)
     return logits if logits.dtype == torch.float64 else logits.float()
 
 
 def batch_loss(model: nn.Module, batch: Batch, precision: str = "fp32") -> Tensor:
     """Mean cross-entropy of a batch, a scalar in float32 or better."""
-    return cross_entropy(logits_of(model, batch, precision), batch.labels)
+    return cross_entropy(logits_of(model, batch, precision), batch.targets)
 
 
 @torch.no_grad()

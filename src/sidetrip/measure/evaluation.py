@@ -36,13 +36,13 @@ def score(model: nn.Module, batches: Iterable[Batch], precision: str = "fp32") -
     together, was_training = ranks(), model.training
     model.eval()
     losses, right, samples = [], [], 0
-    for pictures, labels in batches:
-        mine, expected = pictures[together.part], labels[together.part]
+    for inputs, targets in batches:
+        mine, expected = inputs[together.part], targets[together.part]
         with autocast(precision, mine.device):
             logits = model(mine)
         losses.append(cross_entropy(logits.float(), expected, reduction="sum").double())
         right.append((logits.argmax(dim=1) == expected).sum())
-        samples += len(labels)
+        samples += len(targets)
     model.train(was_training)
     # Read once at the end: a GPU is not waited for at every batch.
     sums = together.sum(torch.stack([torch.stack(losses).sum(), torch.stack(right).sum().double()]))
@@ -60,7 +60,7 @@ class Evaluator:
     model : nn.Module
         Scratch space, on the device of the batches.
     recalibration : iterable of batches
-        Training pictures that the BatchNorm statistics come from; gone through anew at every call.
+        Training samples that the BatchNorm statistics come from; gone through anew at every call.
     splits : mapping of str to iterable of batches
         What to score on; each is gone through anew at every call.
     precision : str
