@@ -8,11 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from sidetrip.engine.parallel import ranks
 from sidetrip.engine.state import TrainState, restore
-from sidetrip.engine.training import autocast
+from sidetrip.engine.training import autocast, loss_of
 from sidetrip.measure.batchnorm import recalibrate
 from sidetrip.measure.folding import FoldedNetwork
 
@@ -21,7 +20,7 @@ Batch = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Score:
-    """Mean cross-entropy (nats) and share of samples classified right."""
+    """Mean cross-entropy (nats) and share that is right, of all predictions: one a picture, or one a token."""
 
     loss: float
     accuracy: float
@@ -35,19 +34,19 @@ def score(model: nn.Module, batches: Iterable[Batch], precision: str = "fp32") -
     """
     together, was_training = ranks(), model.training
     model.eval()
-    losses, right, samples = [], [], 0
+    losses, right, predictions = [], [], 0
     for inputs, targets in batches:
         mine, expected = inputs[together.part], targets[together.part]
         with autocast(precision, mine.device):
             logits = model(mine)
-        losses.append(cross_entropy(logits.float(), expected, reduction="sum").double())
-        right.append((logits.argmax(dim=1) == expected).sum())
-        samples += len(targets)
+        losses.append(loss_of(logits.float(), expected, reduction="sum").double())
+        right.append((logits.argmax(dim=-1) == expected).sum())
+        predictions += targets.numel()
     model.train(was_training)
     # Read once at the end: a GPU is not waited for at every batch.
     sums = together.sum(torch.stack([torch.stack(losses).sum(), torch.stack(right).sum().double()]))
     loss, hits = sums.tolist()
-    return Score(loss / samples, hits / samples)
+    return Score(loss / predictions, hits / predictions)
 
 
 class Evaluator:
