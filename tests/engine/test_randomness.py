@@ -19,7 +19,7 @@ from sidetrip.engine.gradients import gradient
 from sidetrip.engine.parallel import Ranks
 from sidetrip.engine.randomness import fixed_randomness
 from sidetrip.engine.state import initial_state
-from sidetrip.engine.streams import TrainingStream
+from sidetrip.engine.streams import PictureStream
 from sidetrip.engine.training import Optimizer, advance, batch_loss
 from sidetrip.experiments import alignment, divergence, fixed_batch, side_trips, single_step
 from sidetrip.experiments.fixed_batch import FixedStream
@@ -69,7 +69,7 @@ def differ(a, b) -> bool:
     return any(not torch.equal(value, b.weights[name]) for name, value in a.weights.items())
 
 
-def stream_of(lab, seed=0, name="train") -> TrainingStream:
+def stream_of(lab, seed=0, name="train") -> PictureStream:
     return lab.stream(seed, name, batch_size=16)
 
 
@@ -85,7 +85,7 @@ def test_a_run_in_parts_is_the_whole_run(lab, kind, cut):
 def test_masks_are_those_of_the_seed_and_the_stream(lab, changed):
     """Of two streams over the same batches."""
 
-    class SameBatches(TrainingStream):
+    class SameBatches(PictureStream):
         def batch(self, step, part=slice(None)):
             return replace(stream_of(lab).batch(step, part), key=super().batch(step, part).key)
 

@@ -25,7 +25,7 @@ from sidetrip.benchmark.workers import start_up
 from sidetrip.config import Config
 from sidetrip.console import command
 from sidetrip.engine import state, training
-from sidetrip.engine.streams import TrainingStream
+from sidetrip.engine.streams import PictureStream
 from sidetrip.files import UnitFolders, sealing
 from sidetrip.measure import batchnorm, evaluation
 from sidetrip.measure.averaging import RunningAverage
@@ -33,7 +33,7 @@ from sidetrip.measure.folding import FoldedNetwork
 from sidetrip.runtime.experiment import Experiment, experiments, measure_in
 
 PARTS: dict[str, list[Callable[..., object]]] = {
-    "data": [TrainingStream.batch],
+    "data": [PictureStream.batch],
     "forward": [training.batch_loss],
     "backward": [torch.autograd.backward, torch.autograd.grad],
     "optimizer": [training.take_step],
