@@ -93,7 +93,9 @@ def test_initial_weights_come_from_the_seed_alone():
 
 def test_an_untrained_decoder_thinks_all_tokens_alike():
     batch = samples(200)
-    assert float(cross_entropy(network()(batch.inputs).detach().mT, batch.targets)) == pytest.approx(math.log(VOCABULARY), 0.01)
+    assert float(cross_entropy(network()(batch.inputs).detach().mT, batch.targets)) == pytest.approx(
+        math.log(VOCABULARY), 0.01
+    )
 
 
 def test_heads_share_the_width():
@@ -128,7 +130,7 @@ def test_the_device_takes_it_and_so_does_the_check_of_settings(precision):
 
 
 def test_evaluation_takes_it_as_it_is():
-    """No statistics, so no passes for them; every token counts once."""
+    """No statistics, so no passes for them; nothing to fold, so the same bits."""
 
     def untouched():
         raise AssertionError("a decoder has no statistics to take")
@@ -138,9 +140,6 @@ def test_evaluation_takes_it_as_it_is():
     parts = [(batch.inputs[part], batch.targets[part]) for part in (slice(0, 5), slice(5, 8))]
     found = dict(Evaluator(model, untouched(), {"all": parts}, "fp32")(initial_state(model)))["all"]
     assert found == score(model, parts)
-    logits = model(batch.inputs).detach().flatten(0, 1)
-    assert found.loss == pytest.approx(float(cross_entropy(logits, batch.targets.flatten())), rel=1e-5)
-    assert found.accuracy == float((logits.argmax(1) == batch.targets.flatten()).double().mean())
 
 
 STEPS = """

@@ -11,7 +11,8 @@ from sidetrip.config import ConfigError
 from sidetrip.engine.state import load_state, state_path
 from sidetrip.engine.streams import FixedBatches, KeptBatches
 from sidetrip.engine.text import TextLoader, TextStream
-from sidetrip.experiments import alignment, divergence, fixed_batch, side_trips, single_step
+from sidetrip.experiments import alignment, divergence, fixed_batch, forecast, side_trips, single_step
+from sidetrip.experiments.cool_downs import Along, CoolDown
 from sidetrip.experiments.evaluator import evaluator
 
 CONTEXT = 7
@@ -97,10 +98,14 @@ def test_the_run_learns(lab):
     assert all(last[split].loss < first[split].loss for split in first)
 
 
-@pytest.mark.parametrize("experiment", [single_step, fixed_batch, side_trips, divergence, alignment])
+EXPERIMENTS = [single_step, fixed_batch, side_trips, divergence, alignment, forecast]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.__name__)
 def test_every_experiment_measures_a_text(lab, experiment):
-    tables = experiment.measure(lab, lab.branch_point(0, 20), 0)
-    for table in tables.values():
+    units = [(lab.branch_point(0, 20), 0)] if experiment is not forecast else [(CoolDown(0, 15),), (Along(0, 15),)]
+    tables = [table for unit in units for table in experiment.measure(lab, *unit).values()]
+    for table in tables:
         assert len(table)
         assert np.isfinite(table.select_dtypes("number")).all(axis=None)
         assert "loss" not in table or table["loss"].between(0.0, 2 * np.log(lab.facts.vocabulary)).all()
