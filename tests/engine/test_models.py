@@ -132,7 +132,7 @@ def has_masks_and_works(model: nn.Module, side: int) -> bool:
 
     # An average, evaluated: the folded network against the network itself. In float64: so few pictures may leave
     # statistics that amplify rounding.
-    pictures = [stream.batch(step).pictures.double() for step in range(4, 8)]
+    pictures = [stream.batch(step).inputs.double() for step in range(4, 8)]
     scored = [(pictures.double(), labels) for pictures, labels in [stream.batch(8)]]
     evaluate = Evaluator(model.double(), pictures, {"all": scored}, "fp32")
     found = dict(evaluate(with_weights(start, average.weights())))["all"]
