@@ -27,13 +27,14 @@ from sidetrip.data.packed import (
     write_facts,
 )
 from sidetrip.data.sources import find
+from sidetrip.engine.determinism import make_deterministic
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.randomness import generator
 from sidetrip.engine.state import TrainState, initial_state
 from sidetrip.engine.training import advance
 from sidetrip.files import sealing
 from sidetrip.planning import dataset
-from sidetrip.runtime.devices import make_deterministic, resolve_device
+from sidetrip.runtime.devices import resolve_device
 from sidetrip.runtime.memory import keep_freed_memory
 
 

@@ -13,7 +13,7 @@ from sidetrip.engine.training import batch_loss
 from sidetrip.experiments import single_step as steps
 from sidetrip.experiments.single_step.plan import measured_settings, near_lowest, sweep_cost
 from sidetrip.experiments.units import BranchPoint
-from sidetrip.runtime.devices import make_deterministic
+from sidetrip.engine.determinism import make_deterministic
 
 LAST = smoke_config().branch.points[-1]
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
