@@ -26,13 +26,13 @@ from sidetrip.engine.state import save_state
 from sidetrip.engine.training import Stream
 from sidetrip.experiments.fixed_batch.measure import FixedStream
 from sidetrip.files import FileError, files_in, read_json
-from sidetrip.tables import read_table
 from sidetrip.runtime import group as on_group
 from sidetrip.runtime.devices import make_deterministic
 from sidetrip.runtime.executor import run_units
 from sidetrip.runtime.pool import WorkerKilledError
 from sidetrip.runtime.provenance import PROVENANCE, provenance
 from sidetrip.runtime.scratch import open_scratch
+from sidetrip.tables import read_table
 
 CASES = ["float64", "float32", "in_parts", "layers", "apart", "shared", "full_disk"]  # the last one ends the group
 ON_GPUS = ["float64", "float32", "in_parts", "apart", "shared", "full_disk"]
