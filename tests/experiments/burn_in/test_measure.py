@@ -83,9 +83,9 @@ class _Noting:
     def __init__(self, stream, asked: list[int]) -> None:
         self._stream, self._asked = stream, asked
 
-    def batch(self, step: int, part: slice):
+    def batch(self, step: int):
         self._asked.append(step)
-        return self._stream.batch(step, part)
+        return self._stream.batch(step)
 
 
 def test_a_damaged_save_is_said_and_not_used(lab, undisturbed, tmp_path, capsys):
