@@ -15,8 +15,9 @@ from report_tables import all_tables
 from verdict_tables import config, cool_downs, side_trips
 
 from sidetrip.experiments import claims, methods
-from sidetrip.experiments.pages import figures, sections
+from sidetrip.experiments.figures import figures
 from sidetrip.experiments.registry import shown
+from sidetrip.experiments.sections import sections
 from sidetrip.experiments.series import series
 from sidetrip.experiments.side_trips import section as side_trips_section
 from sidetrip.experiments.side_trips import verdict
