@@ -25,7 +25,7 @@ def imports(path: Path) -> frozenset[Path]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("each.part", "experiment.part"):  # all that have it
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("each.part", "experiment.part"):  # of all
             parts = SOURCE.glob(f"sidetrip/experiments/*/{ast.literal_eval(node.args[0])}.py")
             names |= {f"sidetrip.experiments.{part.parent.name}.{part.stem}" for part in parts}
     packages = {".".join(name.split(".")[:i]) for name in names for i in range(1, len(name.split(".")))}

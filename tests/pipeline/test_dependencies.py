@@ -18,7 +18,8 @@ PAGES = "figures report"
 ROOM = "ROOM"  # the stage of the module's own folder
 # Module, or modules of a folder: the stages that its edit reruns. Of rows that match, the last one counts.
 RERUNS = {
-    "*.py": "",  # commands, files, planning, checks: they change no result
+    "*.py": "",  # commands, files, planning: they change no result
+    "checks/*": "",
     "kernels.py": f"{TRAINED} quadratic {PAGES}",
     "snapshots.py": "forecast",
     "tables.py": f"burn_in {MEASURED} quadratic {PAGES}",
@@ -29,6 +30,8 @@ RERUNS = {
     "measure/*": SCORED,
     "measure/averaging.py": f"{SCORED} quadratic",
     "measure/quadratic.py": "quadratic",
+    "measure/curvature.py": "",  # no experiment uses them yet
+    "measure/second_order.py": "",
     "verdicts/*": PAGES,
     "report/*": "report",
     "report/style.py": PAGES,
@@ -60,6 +63,7 @@ FLOORS = [
     {"data"},
     {"engine"},
     {"measure"},
+    {"checks"},
     {"verdicts"},
     {"report"},
     {"experiments"},
