@@ -25,7 +25,12 @@ if TYPE_CHECKING:  # what a process that only hands out work can do without
 
 def run(plan: Plan) -> None:
     """Be the script of an experiment's stage."""
-    stage(partial(measure_all, plan))()
+
+    @stage
+    def main(config: Config) -> None:
+        measure_all(plan, config)
+
+    main()
 
 
 def measure_all(plan: Plan, config: Config) -> None:
