@@ -17,7 +17,7 @@ from sidetrip.files import UnitFolders
 from sidetrip.runtime.devices import on_cores, resolve_device
 from sidetrip.runtime.executor import run_units
 from sidetrip.runtime.scratch import FoldersByName, open_scratch
-from sidetrip.runtime.stage import join_results, output_folder, publishing, stage
+from sidetrip.runtime.stage import join_results, output_folder, publishing, stage, title
 from sidetrip.runtime.units import worker
 from sidetrip.tables import read_table, write_table
 
@@ -33,7 +33,7 @@ def unit(config: Config, part: Part, folders: UnitFolders) -> Mapping[str, pd.Da
 
         device = "cpu" if config.runtime.on_cluster else resolve_device(config.runtime.device)
         check_model(config, part.channels, part.number_of_classes, torch.device(device))
-    unreadable = part.pack(config.data, folders.result, worker().report)
+    unreadable = part.pack(config.data, folders.result, worker().progressed)
     return {UNREADABLE: names_table(unreadable)} if unreadable else {}
 
 
@@ -56,8 +56,8 @@ def main(config: Config) -> None:
     with open_scratch(config, "prepare_data") as scratch:
         parts, splits = find(config.data)
         folders = FoldersByName(scratch.folder, [f"unit_{part.name}" for part in parts])
-        costs = [len(part) for part in parts]
-        run_units(partial(unit, config), parts, costs, on_cores(config), "prepare_data", folders, counted="picture")
+        work, placed = [len(part) for part in parts], on_cores(config)
+        run_units(partial(unit, config), parts, work, placed, title("prepare_data"), folders, "picture")
         results = [folders.of_unit(index).result for index in range(len(parts))]
         check_all_readable(splits, parts, results, scratch.folder.parent / f"{UNREADABLE}.csv")
         shards = {split: [path for result in results for path in shard_paths(result, split)] for split in SPLITS}

@@ -227,7 +227,7 @@ def read_json(path: Path) -> Any:
 
 
 def faults(folder: Path, others: bool = False) -> Iterator[FileError]:
-    """What is wrong with a sealed folder: files that are damaged, missing, or not listed, unless it may hold `others`."""
+    """What is wrong with a sealed folder: files damaged, missing, or not listed, unless it may hold `others`."""
     sums = folder / SUMS
     try:
         names = _sums(sums, sums.stat().st_mtime_ns)

@@ -64,7 +64,7 @@ def results(function, **runtime) -> dict[str, bytes]:
     """Contents of the results that units leave, by place."""
     config = replace(CONFIG, runtime=Runtime(**{**vars(CONFIG.runtime), "workers": 2, **runtime}))
     with open_scratch(config, "quadratic") as scratch:
-        run_units(function, UNITS, [1.0] * len(UNITS), config, "test", scratch)
+        run_units(function, UNITS, [1] * len(UNITS), config, "test", scratch, "unit")
         found = {str(path.relative_to(scratch.folder)): path.read_bytes() for path in files_in(scratch.folder)}
         scratch.remove()
     return found

@@ -50,7 +50,7 @@ def test_workers_that_keep_crashing_are_one_line_with_the_signal(tmp_path, monke
         "lost 3 times before a unit was finished, the last one killed by SIGSEGV; use fewer workers or smaller batches"
     )
     with pytest.raises(ConfigError, match=f"{said}$"):
-        run_units(cluster_units.crashing, [0], [1.0], smoke_config(), "test", Folders(tmp_path))
+        run_units(cluster_units.crashing, [0], [1], smoke_config(), "test", Folders(tmp_path), "unit")
     assert "perhaps for memory" not in capsys.readouterr().err
 
 
@@ -69,7 +69,7 @@ def test_the_process_that_forks_workers_may_die_like_one_of_them(tmp_path, monke
 
     monkeypatch.setattr(forkserver, "read_signed", dies_once)
     folders = Folders(tmp_path)
-    run_units(cluster_units.where, [0, 1], [1.0, 1.0], smoke_config(), "test", folders)
+    run_units(cluster_units.where, [0, 1], [1, 1], smoke_config(), "test", folders, "unit")
     assert all((folders.of_unit(index).result / "table.csv").is_file() for index in (0, 1))
     said = [line for line in capsys.readouterr().err.replace("\r", "\n").splitlines() if line.startswith("sidetrip:")]
     assert said == ["sidetrip: a worker process was ended; going on from what is finished"]
@@ -78,7 +78,7 @@ def test_the_process_that_forks_workers_may_die_like_one_of_them(tmp_path, monke
 def test_workers_begin_with_what_takes_long_to_load(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "src:tests")
     folders = Folders(tmp_path)
-    run_units(cluster_units.loaded, [0], [1.0], smoke_config(), "test", folders)
+    run_units(cluster_units.loaded, [0], [1], smoke_config(), "test", folders, "unit")
     (row,) = read_table(folders.of_unit(0).result / "loaded.csv").to_dict("records")
     assert row == {"pandas": True, "torch": True, "torch._dynamo": False}
 
@@ -104,7 +104,7 @@ def test_without_room_for_semaphores_a_line_says_where(tmp_path, monkeypatch, nu
 
     monkeypatch.setattr("_multiprocessing.SemLock", semaphore)
     with pytest.raises(FileError) as refused:
-        run_units(cluster_units.crashing, [0], [1.0], smoke_config(), "test", Folders(tmp_path))
+        run_units(cluster_units.crashing, [0], [1], smoke_config(), "test", Folders(tmp_path), "unit")
     assert str(refused.value) == (
         f"/dev/shm: no semaphores for worker processes can be made there ({os.strerror(number)}); mount it with 1 MB "
         "or more (containers: --shm-size=64m), and run again"

@@ -93,7 +93,7 @@ class Terms:
     devices: tuple[str, ...]
 
 
-def run_on_cluster(tasks: Sequence[Task], costs: Sequence[float], config: Config, bar: Any) -> None:
+def run_on_cluster(tasks: Sequence[Task], config: Config, bar: Any) -> None:
     """Run tasks on Dask workers, in their order.
 
     Dask gives the unit of a worker that is lost to another one, a few times.
@@ -111,12 +111,13 @@ def run_on_cluster(tasks: Sequence[Task], costs: Sequence[float], config: Config
         result = tasks[index].folders.result
         if not _appears(result):
             raise ConfigError(f"runtime.executor = dask: {result} was written by a worker and is not here; {SHARE}")
-        bar.update(costs[index])
+        bar.update(tasks[index].work)
 
     needs = _needs(config.runtime)
     with _client(config.runtime, devices) as client:
-        _introduce(client, needs)
-        _check_environments(client)
+        with _told_if_gone(OSError):
+            _introduce(client, needs)
+            _check_environments(client)
         executor = client.get_executor(pure=False, **({"resources": needs} if needs else {}))
         submit_all(executor, [(_run_there, terms, task) for task in tasks], finished)
 
@@ -219,13 +220,21 @@ def _quiet() -> Iterator[None]:
 @contextmanager
 def _one_line_losses() -> Iterator[None]:
     try:
-        yield
+        with _told_if_gone(CancelledError):
+            yield
     except KilledWorker as error:
         raise ConfigError(
             f"runtime.executor = dask: {error.allowed_failures + 1} workers in a row were lost in the same unit, "
             "perhaps for memory; use workers with more memory or smaller batches"
         ) from error
-    except CancelledError as error:
+
+
+@contextmanager
+def _told_if_gone(sign: type[Exception]) -> Iterator[None]:
+    """Tell of a scheduler that is gone, by what Dask raises then."""
+    try:
+        yield
+    except sign as error:
         raise ConfigError(
             "runtime.executor = dask: the scheduler is gone; start it and its workers again, and run again: what is "
             "finished is kept"
