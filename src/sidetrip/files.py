@@ -183,7 +183,7 @@ def remedy(path: Path) -> str:
             return f"{MAKE_ANEW}{stage}@{variant}`, which makes it anew"
         case "reports", variant, *_:
             return f"{MAKE_ANEW}figures@{variant}`, which makes it anew, or `git checkout reports/{variant}`"
-    return f"remove {path.parent}, and what it is of is made anew"
+    return f"remove {path.parent}, so that it is made anew"
 
 
 def _checked(path: Path, read: Callable[[Path], Content], digest_of: Callable[[Content], str]) -> Content:
@@ -247,5 +247,6 @@ def is_whole(folder: Path) -> bool:
     """Whether a sealed folder is there and undamaged; says so on standard error where it is damaged."""
     fault = next(faults(folder), None) if folder.exists() else None
     if fault is not None:
-        sys.stderr.write(f"sidetrip: {fault}. It is only scratch: it is computed again.\n")
+        reason = str(fault).partition(";")[0]
+        sys.stderr.write(f"sidetrip: {reason}; it is only scratch, and computed again\n")
     return folder.exists() and fault is None

@@ -12,6 +12,7 @@ import pytest
 from helpers import smoke_config
 from hypothesis import given
 from hypothesis import strategies as st
+from tqdm import tqdm
 
 from sidetrip.config import ConfigError
 from sidetrip.files import FileError
@@ -83,18 +84,39 @@ def test_workers_begin_with_what_takes_long_to_load(tmp_path, monkeypatch):
     assert row == {"pandas": True, "torch": True, "torch._dynamo": False}
 
 
-@given(st.lists(st.tuples(st.floats(0, 1e6), st.floats(0, 2)), max_size=50))
-def test_all_that_is_done_is_told_now_and_then(done):
+@given(st.lists(st.tuples(st.integers(0, 100), st.floats(0, 2)), max_size=50), st.integers(0, 3000))
+def test_of_a_unit_all_its_work_is_told_of_now_and_then(done, work):
+    """Whatever the unit itself tells of: too little, or more than it is."""
     messages, now = queue.SimpleQueue(), 0.0
     with mock.patch("sidetrip.runtime.progress.time.monotonic", lambda: now):
         teller = Teller(messages)
+        teller.begin(work)
         for amount, seconds in done:
             now += seconds
             teller.add(amount)
-        teller.tell()
+        teller.finish()
     told = [messages.get() for _ in range(messages.qsize())]
-    assert sum(told) == pytest.approx(sum(amount for amount, _ in done))
+    assert sum(told) == work
     assert len(told) <= 1 + now / BETWEEN_MESSAGES
+
+
+class Bars(list):
+    """Bars that are made, which stay when they are closed."""
+
+    def __call__(self, *arguments, **options):
+        self.append(tqdm(*arguments, **options))
+        return self[-1]
+
+
+def test_a_bar_ends_full_though_a_worker_is_lost_on_the_way(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PYTHONPATH", "src:tests")
+    monkeypatch.setattr("sidetrip.runtime.progress.tqdm", bars := Bars())
+    (tmp_path / "unit_0").mkdir()  # damaged: it is run, too
+    for units in ([0, 1], [0, 1, 2]):  # the second time, two are finished
+        work = [7, 11, 13][: len(units)]
+        run_units(cluster_units.lost_on_the_way, units, work, smoke_config(), "test", Folders(tmp_path), "part")
+    assert [(bar.n, bar.total, bar.initial) for bar in bars] == [(18, 18, 0), (31, 31, 18)]
+    assert "31.0/31.0 [" in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.ENOENT, errno.ENOSYS, errno.EROFS])
