@@ -16,7 +16,19 @@ from hypothesis import strategies as st
 
 from sidetrip.data.packed import load_pictures, save_shard, shard_path
 from sidetrip.engine.state import TrainState, load_state, save_state
-from sidetrip.files import SUMS, FileError, check, is_whole, read_bytes, read_json, replacing, seal, sealing, write_bytes, write_json
+from sidetrip.files import (
+    SUMS,
+    FileError,
+    check,
+    is_whole,
+    read_bytes,
+    read_json,
+    replacing,
+    seal,
+    sealing,
+    write_bytes,
+    write_json,
+)
 from sidetrip.tables import read_table, write_table
 
 FLIPS = 50  # of every kind of file

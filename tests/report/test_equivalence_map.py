@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sidetrip.figures import equivalence_map
 
 from sidetrip.experiments.methods import METHODS
+from sidetrip.report import equivalence_map
 from sidetrip.verdicts.equivalence_map import EQUIVALENT, NOT_EQUIVALENT, UNKNOWN
+from sidetrip.verdicts.wording import method_words
 
 
 def points() -> pd.DataFrame:
@@ -58,4 +59,4 @@ def test_gaps_are_drawn_against_falls_with_a_quarter_of_the_fall():
 
 @pytest.mark.parametrize("column", range(len(METHODS)))
 def test_every_method_has_a_panel(column):
-    assert equivalence_map.draw_map(points()).axes[column].get_title() == METHODS[column].title
+    assert equivalence_map.draw_map(points()).axes[column].get_title() == method_words(METHODS[column].name).title

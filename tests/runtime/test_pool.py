@@ -16,11 +16,11 @@ from tqdm import tqdm
 
 from sidetrip.config import ConfigError
 from sidetrip.files import FileError
-from sidetrip.tables import read_table
 from sidetrip.runtime.executor import run_units
 from sidetrip.runtime.pool import ending
 from sidetrip.runtime.progress import BETWEEN_MESSAGES, Teller
 from sidetrip.runtime.scratch import unit_folders
+from sidetrip.tables import read_table
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from report_tables import all_tables
-from sidetrip.figures import side_trips
 from verdict_tables import config
 
 from sidetrip.experiments.methods import METHODS
+from sidetrip.experiments.side_trips import figure as side_trips
 from sidetrip.kernels import Kernel
 
 

@@ -9,8 +9,8 @@ import pytest
 from verdict_tables import LATE, SEEDS, WINDOWS, batch_losses, config, method_windows, side_trips
 
 from sidetrip.experiments import methods
+from sidetrip.experiments.side_trips import verdict as judge_of
 from sidetrip.verdicts import scores as scores_of
-from sidetrip.verdicts import side_trips as judge_of
 from sidetrip.verdicts.equivalence_map import map_points, variant_points
 from sidetrip.verdicts.records import NotMeasured
 from sidetrip.verdicts.statements import OURS
