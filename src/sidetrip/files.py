@@ -174,10 +174,7 @@ def _expected(path: Path) -> tuple[Path, str]:
 
 
 def remedy(path: Path) -> str:
-    """What to do about a damaged file of a stage's output.
-
-    What DVC has in its cache may be damaged as well, and it would take it for the stage's own: it has to go first.
-    """
+    """What to do about a damaged file of a stage's output; DVC alone would take it from its cache, damaged as it is."""
     match path.parts:
         case "runs", variant, stage, *_:
             return f"{MAKE_ANEW}{stage}@{variant}`, which makes it anew"
