@@ -116,7 +116,7 @@ def test_a_bar_ends_full_though_a_worker_is_lost_on_the_way(tmp_path, monkeypatc
         work = [7, 11, 13][: len(units)]
         run_units(cluster_units.lost_on_the_way, units, work, smoke_config(), "test", Folders(tmp_path), "part")
     assert [(bar.n, bar.total, bar.initial) for bar in bars] == [(18, 18, 0), (31, 31, 18)]
-    assert "31.0/31.0 [" in capsys.readouterr().err.splitlines()[-1]
+    assert "31/31 [" in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.ENOENT, errno.ENOSYS, errno.EROFS])

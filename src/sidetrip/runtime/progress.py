@@ -59,7 +59,7 @@ def progress_bar(total: int, done: int, description: str, counted: str) -> Any:
         initial=done,
         desc=description,
         unit=f" {counted}",
-        unit_scale=True,
+        unit_scale=total >= 1000,
         mininterval=1 if sys.stderr.isatty() else 10,
         bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]",
     )
