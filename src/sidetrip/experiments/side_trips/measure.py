@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterable
 
 import pandas as pd
 import torch
-from torch.nn.functional import cross_entropy
 
 from sidetrip.data.packed import SPLITS
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import Tensors, TrainState, distance, restore, with_weights
-from sidetrip.engine.training import DivergedError, Observer, Position, advance, logits_of
+from sidetrip.engine.training import DivergedError, Observer, Position, advance, logits_of, loss_of
 from sidetrip.experiments import evaluator
 from sidetrip.experiments.side_trips.plan import (
     AVERAGE,
@@ -81,12 +80,12 @@ def _on_batches(lab: Lab, seed: int, state: TrainState) -> tuple[float, float]:
     for step in range(1, batches + 1):
         batch = stream.batch(step)
         logits = logits_of(model, batch, precision)
-        losses.append(cross_entropy(logits, batch.labels))
-        right.append((logits.argmax(dim=1) == batch.labels).sum())
+        losses.append(loss_of(logits, batch.targets))
+        right.append((logits.argmax(dim=-1) == batch.targets).double().mean())
     # Read once at the end: a GPU is not waited for at every batch.
     samples = batches * stream.batch_size
     lab.progress(samples)
-    return sum(torch.stack(losses).tolist()) / batches, int(torch.stack(right).sum()) / samples
+    return sum(torch.stack(losses).tolist()) / batches, sum(torch.stack(right).tolist()) / batches
 
 
 class Watched:
