@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from sidetrip.checks.fitness import check_model
+from sidetrip.checks.operations import check_operations, passes
 from sidetrip.config import ConfigError
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.decoder import Decoder
-from sidetrip.engine.fitness import check_model
 from sidetrip.engine.models import build_model
-from sidetrip.engine.operations import check_operations, passes
 from sidetrip.engine.state import initial_state
 from sidetrip.measure.evaluation import Evaluator, score
 from sidetrip.runtime.arithmetic import is_portable_here
@@ -144,7 +144,7 @@ def test_evaluation_takes_it_as_it_is():
 
 STEPS = """
 import sys, hashlib, torch
-from sidetrip.runtime.devices import make_deterministic
+from sidetrip.engine.determinism import make_deterministic
 make_deterministic("fp32")
 import numpy as np
 from sidetrip.engine.models import build_model

@@ -20,9 +20,10 @@ from torchvision.models.efficientnet import FusedMBConvConfig, MBConvConfig
 from torchvision.models.resnet import Bottleneck
 from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformerBlockV2
 
+from sidetrip.checks.fitness import check_model
 from sidetrip.config import ConfigError
 from sidetrip.engine.batch import Batch
-from sidetrip.engine.fitness import check_model
+from sidetrip.engine.determinism import make_deterministic
 from sidetrip.engine.models import build_model
 from sidetrip.engine.state import initial_state, with_weights
 from sidetrip.engine.training import Optimizer, advance, batch_loss
@@ -30,7 +31,6 @@ from sidetrip.experiments.single_step import expand, mean_gradient, mean_loss
 from sidetrip.kernels import Kernel
 from sidetrip.measure.averaging import RunningAverage
 from sidetrip.measure.evaluation import Evaluator, score
-from sidetrip.runtime.devices import make_deterministic
 
 CPU = torch.device("cpu")
 SMALLEST = 4  # what data.size allows
@@ -89,7 +89,7 @@ class Noise:
     def __init__(self, side: int) -> None:
         self._side = side
 
-    def batch(self, step: int, part: slice = slice(None)) -> Batch:
+    def batch(self, step: int) -> Batch:
         random = torch.Generator().manual_seed(step)
         samples = min(16, 256 // self._side)  # more of small ones: BatchNorm over few pixels needs them
         pictures = torch.randn(samples, 3, self._side, self._side, generator=random)

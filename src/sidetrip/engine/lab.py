@@ -15,7 +15,7 @@ from sidetrip.data.packed import Facts, read_facts
 from sidetrip.data.text import read_tokens
 from sidetrip.engine.loading import Form, Loader, PictureLoader
 from sidetrip.engine.mapped import open_loader
-from sidetrip.engine.models import build_model
+from sidetrip.engine.models import network
 from sidetrip.engine.state import TrainState, load_state, saved_steps, state_path
 from sidetrip.engine.streams import Augmentation, PictureStream, TrainingStream
 from sidetrip.engine.text import TextLoader, TextStream
@@ -74,22 +74,7 @@ class Lab:
 
     def model(self, seed: int = 0) -> nn.Module:
         """A network with weights drawn from `seed`, on the device."""
-        settings, data = self.config.model, self.config.data
-        shape = {"size": data.size}
-        if self.facts.kind == "text":
-            shape = {"size": data.context, "layers": settings.layers, "heads": settings.heads}
-        network = build_model(
-            settings.name,
-            width=settings.width,
-            stem=settings.stem,
-            channels=self.facts.channels,
-            classes=self.facts.classes,
-            seed=seed,
-            **shape,
-        )
-        network.to(self.device)
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return network
+        return network(self.config, self.facts.channels, self.facts.classes, seed).to(self.device)
 
     def stream(self, seed: int, name: str = "train", batch_size: int | None = None) -> TrainingStream:
         """A batch sequence over the training samples; "train" is that of the main trajectory."""

@@ -12,6 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from sidetrip.config import Config
 from sidetrip.config.known import OWN_NETWORKS
 from sidetrip.engine.decoder import Decoder
 from sidetrip.engine.layers import use_safe_layers
@@ -94,6 +95,26 @@ class SmallResNet(nn.Module):
         x = self.stages(torch.relu_(self.bn(self.conv(x))))
         # One mean over the pixels, whose gradient then lies in memory as the activations do (4 % of a step on a CPU).
         return self.head(x.permute(0, 2, 3, 1).flatten(1, 2).mean(dim=1))
+
+
+def network(config: Config, channels: int, classes: int, seed: int = 0) -> nn.Module:
+    """The network that the settings of a variant ask for, on data of so many channels and classes; see `build_model`.
+
+    Its memory is laid out as its pictures are, channels last.
+    """
+    settings, shape = config.model, {"size": config.data.size}
+    if settings.name == "decoder":
+        shape = {"size": config.data.context, "layers": settings.layers, "heads": settings.heads}
+    model = build_model(
+        settings.name,
+        width=settings.width,
+        stem=settings.stem,
+        channels=channels,
+        classes=classes,
+        seed=seed,
+        **shape,
+    )
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def build_model(

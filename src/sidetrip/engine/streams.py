@@ -66,8 +66,8 @@ class TrainingStream(ABC):
         return len(self.loader) // self.batch_size
 
     @abstractmethod
-    def batch(self, step: int, part: slice = slice(None)) -> Batch:
-        """Inputs and targets of a step, or of a part of its samples."""
+    def batch(self, step: int) -> Batch:
+        """Inputs and targets of a step."""
 
     def stored(self, step: int) -> Batch:
         """The same in the form that takes least memory."""
@@ -104,9 +104,9 @@ class PictureStream(TrainingStream):
     loader: PictureLoader
     augmentation: Augmentation = field(default_factory=Augmentation)
 
-    def batch(self, step: int, part: slice = slice(None)) -> Batch:
-        """Pictures and labels of a step, or of a part of its samples."""
-        return self.finished(self.pixels(step, part))
+    def batch(self, step: int) -> Batch:
+        """Pictures and labels of a step."""
+        return self.finished(self.pixels(step))
 
     def stored(self, step: int) -> Batch:
         """The same as bytes, a quarter of what they are normalised."""
@@ -117,19 +117,18 @@ class PictureStream(TrainingStream):
         """A batch of `pixels` or `stored` ones, normalised."""
         return replace(batch, inputs=self.loader.normalised(batch.inputs))
 
-    def pixels(self, step: int, part: slice = slice(None)) -> Batch:
+    def pixels(self, step: int) -> Batch:
         """The same before pictures are normalised, in whole grey levels."""
         random = generator(self.seed, self.name, "augmentation", step)
         varied, samples = self.augmentation, self.batch_size
         shift = varied.shift
-        # Drawn for the whole batch: a sample is varied alike, whatever part it is asked for with.
-        shifts = random.integers(-shift, shift + 1, size=(samples, 2))[part] if shift else None
-        boxes = draw_boxes(random, samples, self.loader.side, varied.crop)[part] if varied.crop else None
-        flips = (random.random(samples) < 0.5)[part] if varied.flip else None
-        pictures, labels = self.loader.pixels(self.indices(step)[part], shifts, flips, boxes)
+        shifts = random.integers(-shift, shift + 1, size=(samples, 2)) if shift else None
+        boxes = draw_boxes(random, samples, self.loader.side, varied.crop) if varied.crop else None
+        flips = random.random(samples) < 0.5 if varied.flip else None
+        pictures, labels = self.loader.pixels(self.indices(step), shifts, flips, boxes)
         if not self.loader.resident:
-            self.loader.prepare(self.indices(step + 1)[part])
-        return Batch(pictures, labels, (self.seed, self.name, "masks", step), part.start or 0)
+            self.loader.prepare(self.indices(step + 1))
+        return Batch(pictures, labels, (self.seed, self.name, "masks", step))
 
 
 class KeptBatches(Sequence[Batch]):

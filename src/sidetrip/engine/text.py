@@ -60,8 +60,8 @@ class TextStream(TrainingStream):
 
     loader: TextLoader
 
-    def batch(self, step: int, part: slice = slice(None)) -> Batch:
-        """Tokens of a step and those that follow, or of a part of its windows."""
+    def batch(self, step: int) -> Batch:
+        """Tokens of a step and those that follow."""
         offset = int(generator(self.seed, self.name, "offset", self.epoch(step)).integers(self.loader.context))
         tokens, following = self.loader.batch(self.indices(step), offset)
-        return Batch(tokens, following, (self.seed, self.name, "masks", step)).part(part)
+        return Batch(tokens, following, (self.seed, self.name, "masks", step))

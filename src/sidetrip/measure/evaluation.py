@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sidetrip.engine.parallel import ranks
 from sidetrip.engine.state import TrainState, restore
 from sidetrip.engine.training import autocast, loss_of
 from sidetrip.measure.batchnorm import recalibrate
@@ -28,24 +27,19 @@ class Score:
 
 @torch.inference_mode()
 def score(model: nn.Module, batches: Iterable[Batch], precision: str = "fp32") -> Score:
-    """Score `model` in evaluation mode; every sample counts once, the last partial batch included.
-
-    Where this process is one of several, each scores its part of every batch.
-    """
-    together, was_training = ranks(), model.training
+    """Score `model` in evaluation mode; every sample counts once, the last partial batch included."""
+    was_training = model.training
     model.eval()
     losses, right, predictions = [], [], 0
     for inputs, targets in batches:
-        mine, expected = inputs[together.part], targets[together.part]
-        with autocast(precision, mine.device):
-            logits = model(mine)
-        losses.append(loss_of(logits.float(), expected, reduction="sum").double())
-        right.append((logits.argmax(dim=-1) == expected).sum())
+        with autocast(precision, inputs.device):
+            logits = model(inputs)
+        losses.append(loss_of(logits.float(), targets, reduction="sum").double())
+        right.append((logits.argmax(dim=-1) == targets).sum())
         predictions += targets.numel()
     model.train(was_training)
     # Read once at the end: a GPU is not waited for at every batch.
-    sums = together.sum(torch.stack([torch.stack(losses).sum(), torch.stack(right).sum().double()]))
-    loss, hits = sums.tolist()
+    loss, hits = torch.stack([torch.stack(losses).sum(), torch.stack(right).sum().double()]).tolist()
     return Score(loss / predictions, hits / predictions)
 
 

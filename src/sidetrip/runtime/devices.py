@@ -1,13 +1,12 @@
-"""Devices and determinism."""
+"""Devices: which there are, and which one a process computes on."""
 
 from __future__ import annotations
 
-import os
 import warnings
 from dataclasses import replace
 from pathlib import Path
 
-from sidetrip.config import Config, ConfigError, Runtime
+from sidetrip.config import Config, ConfigError
 
 DRIVERS = ("nvidia*", "kfd", "dxg")  # in /dev, of Nvidia, AMD and Windows
 
@@ -93,40 +92,3 @@ def use_device(device: str) -> None:
 def on_cores(config: Config) -> Config:
     """The configuration with processor cores for its device, for work that no GPU is to do."""
     return replace(config, runtime=replace(config.runtime, device="cpu"))
-
-
-def rank_devices(runtime: Runtime) -> list[str]:
-    """Device of each process of a group: the CPU for all, or a GPU each.
-
-    Raises
-    ------
-    ConfigError
-        If there are fewer GPUs than processes.
-    """
-    device, wanted = resolve_device(runtime.device), runtime.processes
-    if device == "cpu":
-        return ["cpu"] * wanted
-    there = gpu_count() if device == "cuda" else 1
-    if wanted > there:
-        raise ConfigError(
-            f"runtime.processes = {wanted}: runtime.device = {runtime.device} has {there} GPU(s) here, and each "
-            "process needs its own; use fewer processes, or cpu"
-        )
-    return [f"cuda:{rank}" for rank in range(wanted)]
-
-
-def make_deterministic(precision: str) -> None:
-    """Same software and hardware, same bits: one thread a process, deterministic kernels, no autotuning."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
-    import torch
-
-    torch.set_num_threads(1)  # sums are then in one order, whatever the machine's core count
-    # use_deterministic_algorithms would tell the compiler as well, and load it for that: over a second in every worker.
-    torch.set_deterministic_debug_mode("error")
-    # Nothing here reads memory before it is written; filling all of it first takes 3 % of a training step.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
-    tf32 = precision == "tf32"
-    torch.backends.cuda.matmul.allow_tf32 = tf32
-    torch.backends.cudnn.allow_tf32 = tf32

@@ -7,9 +7,9 @@ import torch
 from helpers import random_lab, smoke_config
 from torch import nn
 
+from sidetrip.checks.operations import check_operations, passes
 from sidetrip.config import ConfigError
 from sidetrip.engine.batch import Batch
-from sidetrip.engine.operations import check_operations, passes
 from sidetrip.engine.training import batch_loss
 from sidetrip.engine.units import Run
 from sidetrip.experiments import burn_in

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from sidetrip.config import Config, ConfigError
 from sidetrip.engine.gradients import gradient, twice_differentiable
-from sidetrip.engine.models import ModelError, build_model
+from sidetrip.engine.models import ModelError, network
 from sidetrip.engine.randomness import fixed_randomness, torch_generator
 from sidetrip.engine.training import autocast, loss_of
+from sidetrip.measure.batchnorm import recalibrate
 
 
 def check_model(config: Config, channels: int, classes: int, device: torch.device) -> None:
@@ -27,11 +28,9 @@ def check_model(config: Config, channels: int, classes: int, device: torch.devic
     """
     settings, data = config.model, config.data
     inputs, targets = (tensor.to(device) for tensor in _noise(config, channels, classes))
-    size, form, key = data.size, f"pictures of {data.size} × {data.size} pixels", "data.size"
-    shape: dict[str, int] = {}
+    form, key = f"pictures of {data.size} × {data.size} pixels", "data.size"
     if settings.name == "decoder":
-        size, form, key = data.context, f"windows of {data.context} tokens", "data.context"
-        shape = {"layers": settings.layers, "heads": settings.heads}
+        form, key = f"windows of {data.context} tokens", "data.context"
 
     def refusal(reason: str) -> ConfigError:
         return ConfigError(f"model.name = {settings.name}: {reason}")
@@ -46,17 +45,7 @@ def check_model(config: Config, channels: int, classes: int, device: torch.devic
 
     with warnings.catch_warnings(action="ignore"):
         try:
-            model = build_model(
-                settings.name,
-                width=settings.width,
-                stem=settings.stem,
-                channels=channels,
-                classes=classes,
-                seed=0,
-                size=size,
-                **shape,
-            )
-            model.to(device).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            model = network(config, channels, classes).to(device).train()
             logits = logits_of(model)
         except ModelError as error:
             raise refusal(str(error)) from error
@@ -80,6 +69,10 @@ def check_model(config: Config, channels: int, classes: int, device: torch.devic
         if finite and not _is_finite(product):
             reason = f"its second derivative is not finite for {form}"
             raise refusal(f"{reason}, and single_step takes it; use another model or another {key}")
+        try:
+            recalibrate(model, [inputs])
+        except ValueError as error:
+            raise refusal(f"cannot be scored ({error})") from error
 
 
 def _noise(config: Config, channels: int, classes: int) -> tuple[Tensor, Tensor]:
