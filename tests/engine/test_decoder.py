@@ -18,10 +18,10 @@ from sidetrip.checks.operations import check_operations, passes
 from sidetrip.config import ConfigError
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.decoder import Decoder
+from sidetrip.engine.determinism import is_portable_here
 from sidetrip.engine.models import build_model
 from sidetrip.engine.state import initial_state
 from sidetrip.measure.evaluation import Evaluator, score
-from sidetrip.runtime.arithmetic import is_portable_here
 
 VOCABULARY, CONTEXT = 11, 12
 
