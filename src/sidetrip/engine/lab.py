@@ -15,9 +15,10 @@ from sidetrip.data.packed import Facts, read_facts
 from sidetrip.engine.loading import Form, Loader
 from sidetrip.engine.mapped import open_loader
 from sidetrip.engine.models import network
+from sidetrip.engine.optimizers import optimizer_of
 from sidetrip.engine.state import TrainState, load_state, saved_steps, state_path
 from sidetrip.engine.streams import Augmentation, TrainingStream
-from sidetrip.engine.training import Optimizer, advance
+from sidetrip.engine.training import advance
 from sidetrip.files import UnitFolders
 from sidetrip.kernels import Schedule
 
@@ -47,7 +48,7 @@ class Lab:
 
     def __init__(self, config: Config, runs: Path, device: torch.device) -> None:
         self.config, self.runs, self.device = config, runs, device
-        self.optimizer = Optimizer(config.burn_in.momentum, config.burn_in.weight_decay, config.model.precision)
+        self.optimizer = optimizer_of(config.burn_in, config.model.precision)
         self.report = _untold
 
     @cached_property
@@ -80,10 +81,14 @@ class Lab:
 
     @cached_property
     def rates(self) -> np.ndarray:
-        """λ of every step of the main trajectory, shape (steps,)."""
+        """λ of every step of the main trajectory, shape (steps,): that of the schedule, after a linear rise to it."""
         settings = self.config.burn_in
         shape: Callable[[int], Schedule] = getattr(Schedule, settings.schedule)
-        return settings.rate * shape(settings.steps).multipliers
+        rates = settings.rate * shape(settings.steps).multipliers
+        warm_up: int = getattr(settings, "warm_up", 0)
+        if warm_up:
+            rates[:warm_up] *= np.arange(1, warm_up + 1) / warm_up
+        return rates
 
     def snapshots(self, seed: int) -> Path:
         """Folder of the states of a main trajectory that burn_in kept."""
