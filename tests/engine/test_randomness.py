@@ -16,16 +16,17 @@ from torch import nn
 from torchvision.ops import StochasticDepth
 
 from sidetrip.engine.gradients import gradient
+from sidetrip.engine.optimizers import SGD
 from sidetrip.engine.randomness import fixed_randomness
 from sidetrip.engine.state import initial_state
 from sidetrip.engine.streams import PictureStream
-from sidetrip.engine.training import Optimizer, advance, batch_loss
+from sidetrip.engine.training import advance, batch_loss
 from sidetrip.experiments import alignment, divergence, fixed_batch, side_trips, single_step
 from sidetrip.experiments.fixed_batch.measure import FixedStream
 
 CPU = torch.device("cpu")
 RATES = [0.05] * 6
-OPTIMIZER = Optimizer(momentum=0.9, weight_decay=5e-4)
+OPTIMIZER = SGD(momentum=0.9, weight_decay=5e-4)
 
 
 class Residual(nn.Module):

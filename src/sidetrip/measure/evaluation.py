@@ -68,7 +68,7 @@ class Evaluator:
 
     @torch.no_grad()
     def __call__(self, state: TrainState) -> Iterator[tuple[str, Score]]:
-        """Yield (split, score) for each split; momentum and step of the state do not matter."""
+        """Yield (split, score) for each split; the state of the optimizer and the step do not matter."""
         restore(state, self._model)
         with autocast(self._precision, next(self._model.parameters()).device):
             recalibrate(self._model, self._recalibration)
