@@ -7,6 +7,7 @@ from helpers import advanced, branched_off, burnt_in, random_lab, smoke_config
 
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.determinism import make_deterministic
+from sidetrip.engine.optimizers import next_direction
 from sidetrip.engine.state import restore
 from sidetrip.engine.training import batch_loss
 from sidetrip.experiments.single_step import measure as steps
@@ -66,7 +67,7 @@ def test_the_momentum_direction_is_what_the_optimizer_takes(lab, branched):
     restore(start, model)
     gradient = steps.mean_gradient(model.train(), [lab.stream(0).batch(LAST + 1)], "fp32")
     names = [name for name, _ in model.named_parameters()]
-    direction = steps.applied_direction(gradient, start, names, lab.optimizer)
+    direction = next_direction(start, dict(zip(names, gradient, strict=True)), lab.optimizer).values()
     for name, d in zip(names, direction, strict=True):
         expected = start.weights[name] - float(lab.rates[LAST]) * d
         assert torch.allclose(after.weights[name], expected, rtol=1e-5, atol=1e-6), name
