@@ -53,6 +53,7 @@ def measure(tables: Tables, config: Config) -> list[dict[str, Any]]:
     -------
     list of dict
         id, source, statement, criterion; value, low, high (null: infinite), n, unit, quantity, verdict, part, detail;
+        outcome of comparisons for equality;
         ratio (value, low, high) where average and trip are compared; regime, what applies of its fields;
         seeds_needed of undecided rows (null: more than 100, or no spread to count from); reason of rows that were
         not measured.
@@ -108,6 +109,8 @@ def _measured(found: Measured) -> dict[str, Any]:
         "part": found.part,
         "detail": found.detail,
     }
+    if found.outcome:
+        row["outcome"] = found.outcome
     if found.ratio is not None:
         row["ratio"] = _numbers(found.ratio)
     if found.verdict == UNDECIDED:
