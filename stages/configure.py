@@ -14,7 +14,7 @@ from sidetrip.config import Config, ConfigError, active_variants, load_params, r
 from sidetrip.config.known import OWN_NETWORKS, SOURCES
 from sidetrip.data.folders import check_root
 from sidetrip.files import FileError
-from sidetrip.runtime.devices import rank_devices, resolve_device
+from sidetrip.runtime.devices import resolve_device
 
 
 def is_model(name: str) -> bool:
@@ -60,8 +60,6 @@ def resolve_here(params: DictConfig, variant: str) -> Config:
         check_cluster(config.runtime)
     if config.runtime.on_cluster:
         return config  # its workers tell of their devices
-    if config.runtime.processes > 1:
-        rank_devices(config.runtime)
     if resolve_device(config.runtime.device) == "cpu" and config.model.precision == "tf32":
         raise ConfigError("model.precision = tf32: this machine has no GPU; use fp32 or bf16")
     return config

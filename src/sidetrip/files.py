@@ -36,14 +36,10 @@ class UnitFolders:
         Empty folder for files of the unit's result other than its tables.
     progress : Path
         Folder for what a unit that is killed can go on from; gone when the unit is finished.
-    is_writer : bool
-        Whether this is the process that writes the result and the progress. Where a unit runs on several
-        processes, the others may read the progress, and what they put into their result is dropped.
     """
 
     result: Path
     progress: Path
-    is_writer: bool = True
 
 
 class FileError(RuntimeError):

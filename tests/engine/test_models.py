@@ -89,7 +89,7 @@ class Noise:
     def __init__(self, side: int) -> None:
         self._side = side
 
-    def batch(self, step: int, part: slice = slice(None)) -> Batch:
+    def batch(self, step: int) -> Batch:
         random = torch.Generator().manual_seed(step)
         samples = min(16, 256 // self._side)  # more of small ones: BatchNorm over few pixels needs them
         pictures = torch.randn(samples, 3, self._side, self._side, generator=random)

@@ -16,7 +16,6 @@ from torch import nn
 from torchvision.ops import StochasticDepth
 
 from sidetrip.engine.gradients import gradient
-from sidetrip.engine.parallel import Ranks
 from sidetrip.engine.randomness import fixed_randomness
 from sidetrip.engine.state import initial_state
 from sidetrip.engine.streams import TrainingStream
@@ -86,8 +85,8 @@ def test_masks_are_those_of_the_seed_and_the_stream(lab, changed):
     """Of two streams over the same batches."""
 
     class SameBatches(TrainingStream):
-        def batch(self, step, part=slice(None)):
-            return replace(stream_of(lab).batch(step, part), key=super().batch(step, part).key)
+        def batch(self, step):
+            return replace(stream_of(lab).batch(step), key=super().batch(step).key)
 
     given = {"seed": 0, "name": "train"}
     one, other = (SameBatches(lab.train, **(given | k), batch_size=16) for k in ({}, changed))
@@ -112,16 +111,6 @@ def test_masks_are_those_of_the_step(lab):
     assert not any(torch.equal(model.masks[a], model.masks[b]) for a, b in ((0, 1), (1, 2), (0, 2)))
 
 
-@pytest.mark.parametrize("kind", ["training", "fixed"])
-def test_the_part_of_every_rank_has_masks_of_its_own(lab, kind):
-    stream = stream_of(lab) if kind == "training" else FixedStream(stream_of(lab).batch(1))
-    whole, first, second = (stream.batch(1, Ranks(*rank).part) for rank in ((0, 1), (0, 2), (1, 2)))
-    same = [replace(part, pictures=whole.pictures, labels=whole.labels) for part in (whole, first, second)]
-    losses = [float(batch_loss(network().train(), batch).detach()) for batch in same]
-    assert losses[0] == losses[1] != losses[2]
-    assert losses[0] == float(batch_loss(network().train(), stream.batch(1)).detach())
-
-
 @pytest.mark.parametrize("kind", RANDOM)
 def test_one_batch_at_one_point_has_one_loss(lab, kind):
     model, batch = network(kind).train(), stream_of(lab).batch(1)
@@ -130,8 +119,7 @@ def test_one_batch_at_one_point_has_one_loss(lab, kind):
     again = batch_loss(model, batch)
     assert torch.equal(again, expected)
     assert all(map(torch.equal, gradient(again, model), gradient(expected, model)))
-    others = [replace(batch, key=("another",)), replace(batch, first=1)]
-    assert all(not torch.equal(batch_loss(model, other), expected) for other in others)
+    assert not torch.equal(batch_loss(model, replace(batch, key=("another",))), expected)
 
 
 def test_steps_on_a_fixed_batch_have_the_masks_of_its_line_search(lab):

@@ -30,16 +30,6 @@ def test_any_step_can_be_replayed_alone(seed, name, step, augmentation):
     assert torch.equal(y, labels)
 
 
-@given(st.integers(1, 50), st.integers(1, 8), VARIED)
-def test_the_parts_of_a_batch_make_up_the_batch(step, parts, augmentation):
-    source = stream(augmentation=augmentation)
-    cuts = [slice(*np.linspace(0, 8, parts + 1).astype(int)[i : i + 2]) for i in range(parts)]
-    found = [source.batch(step, part) for part in cuts]
-    x, y = source.batch(step)
-    assert torch.equal(torch.cat([pictures for pictures, _ in found]), x)
-    assert torch.equal(torch.cat([labels for _, labels in found]), y)
-
-
 STREAMS = [(stream(0), 1), (stream(1), 1), (stream(0, "other"), 1), (stream(0), 2)]
 
 

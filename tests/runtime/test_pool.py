@@ -98,14 +98,13 @@ def test_all_that_is_done_is_told_now_and_then(done):
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.ENOENT, errno.ENOSYS, errno.EROFS])
-@pytest.mark.parametrize("processes", [1, 2])
-def test_without_room_for_semaphores_a_line_says_where(tmp_path, monkeypatch, number, processes):
+def test_without_room_for_semaphores_a_line_says_where(tmp_path, monkeypatch, number):
     def semaphore(*arguments):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("_multiprocessing.SemLock", semaphore)
     with pytest.raises(FileError) as refused:
-        run_units(cluster_units.crashing, [0], [1.0], smoke_config(), "test", Folders(tmp_path), processes)
+        run_units(cluster_units.crashing, [0], [1.0], smoke_config(), "test", Folders(tmp_path))
     assert str(refused.value) == (
         f"/dev/shm: no semaphores for worker processes can be made there ({os.strerror(number)}); mount it with 1 MB "
         "or more (containers: --shm-size=64m), and run again"

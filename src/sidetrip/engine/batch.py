@@ -12,8 +12,8 @@ from torch import Tensor
 class Batch:
     """Samples that go through a network together; unpacks into pictures and labels.
 
-    The random masks of a network in training (dropout, stochastic depth) depend on `key` and `first`, and on nothing
-    else: at one point a batch has one loss and one gradient, however often they are taken.
+    The random masks of a network in training (dropout, stochastic depth) depend on `key` and on nothing else: at one
+    point a batch has one loss and one gradient, however often they are taken.
 
     Attributes
     ----------
@@ -23,18 +23,11 @@ class Batch:
         Classes.
     key : tuple
         Which batch it is.
-    first : int
-        Of a part of a batch: the number of its first sample in there. So the parts have masks of their own.
     """
 
     pictures: Tensor
     labels: Tensor
     key: tuple[object, ...] = ()
-    first: int = 0
 
     def __iter__(self) -> Iterator[Tensor]:
         return iter((self.pictures, self.labels))
-
-    def part(self, samples: slice) -> Batch:
-        """Some of the samples."""
-        return Batch(self.pictures[samples], self.labels[samples], self.key, self.first + (samples.start or 0))

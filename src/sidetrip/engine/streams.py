@@ -78,24 +78,23 @@ class TrainingStream:
         visited = order(self.seed, self.name, epoch, len(self.loader))
         return visited[position * self.batch_size : (position + 1) * self.batch_size]
 
-    def batch(self, step: int, part: slice = slice(None)) -> Batch:
-        """Pictures and labels of a step, or of a part of its samples."""
-        batch = self.pixels(step, part)
+    def batch(self, step: int) -> Batch:
+        """Pictures and labels of a step."""
+        batch = self.pixels(step)
         return replace(batch, pictures=self.loader.normalised(batch.pictures))
 
-    def pixels(self, step: int, part: slice = slice(None)) -> Batch:
+    def pixels(self, step: int) -> Batch:
         """The same before pictures are normalised, in whole grey levels."""
         random = generator(self.seed, self.name, "augmentation", step)
         varied, samples = self.augmentation, self.batch_size
         shift = varied.shift
-        # Drawn for the whole batch: a sample is varied alike, whatever part it is asked for with.
-        shifts = random.integers(-shift, shift + 1, size=(samples, 2))[part] if shift else None
-        boxes = draw_boxes(random, samples, self.loader.side, varied.crop)[part] if varied.crop else None
-        flips = (random.random(samples) < 0.5)[part] if varied.flip else None
-        pictures, labels = self.loader.pixels(self.indices(step)[part], shifts, flips, boxes)
+        shifts = random.integers(-shift, shift + 1, size=(samples, 2)) if shift else None
+        boxes = draw_boxes(random, samples, self.loader.side, varied.crop) if varied.crop else None
+        flips = random.random(samples) < 0.5 if varied.flip else None
+        pictures, labels = self.loader.pixels(self.indices(step), shifts, flips, boxes)
         if not self.loader.resident:
-            self.loader.prepare(self.indices(step + 1)[part])
-        return Batch(pictures, labels, (self.seed, self.name, "masks", step), part.start or 0)
+            self.loader.prepare(self.indices(step + 1))
+        return Batch(pictures, labels, (self.seed, self.name, "masks", step))
 
 
 class KeptBatches(Sequence[Batch]):

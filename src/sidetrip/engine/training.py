@@ -14,7 +14,6 @@ from torch.nn.functional import cross_entropy
 from torch.optim.sgd import sgd
 
 from sidetrip.engine.batch import Batch
-from sidetrip.engine.parallel import ranks
 from sidetrip.engine.randomness import fixed_randomness
 from sidetrip.engine.state import Tensors, TrainState, capture, restore, trained
 
@@ -22,8 +21,8 @@ from sidetrip.engine.state import Tensors, TrainState, capture, restore, trained
 class Stream(Protocol):
     """A batch sequence: a pure function of the step."""
 
-    def batch(self, step: int, part: slice = slice(None)) -> Batch:
-        """The batch of a step (the first step is 1); a part of its samples alone, if asked for."""
+    def batch(self, step: int) -> Batch:
+        """The batch of a step; the first step is 1."""
         ...
 
 
@@ -150,7 +149,7 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
 def logits_of(model: nn.Module, batch: Batch, precision: str = "fp32") -> Tensor:
     """Logits [batch, classes] in float32 or better, with the random masks that are the batch's own."""
     device = batch.pictures.device
-    with fixed_randomness(device, *batch.key, batch.first), autocast(precision, device):
+    with fixed_randomness(device, *batch.key), autocast(precision, device):
         logits: Tensor = model(batch.pictures)
     return logits if logits.dtype == torch.float64 else logits.float()
 
@@ -191,9 +190,6 @@ def advance(
 ) -> TrainState:
     """Take one SGD step for each rate, from `state`, on the batches of `stream`.
 
-    Where this process is one of several (see `sidetrip.engine.parallel`), all of them take the same steps, each with
-    its part of every batch, and random masks of its own.
-
     Parameters
     ----------
     model : nn.Module
@@ -221,15 +217,12 @@ def advance(
     DivergedError
         At the first loss that is not finite.
     """
-    together = ranks()
-    model = together.normalise_together(model)
     restore(state, model)
     model.train()
     parameters: Tensors = dict(trained(model))
     live = {name: parameter.detach() for name, parameter in parameters.items()}
     # Copied into the parameters' memory layout: the same arithmetic wherever the state came from.
     momentum = {name: torch.empty_like(weight).copy_(state.momentum[name]) for name, weight in live.items()}
-    together.check_alike(state.step, live.values())
     losses = Losses(state.step, rates, losses_read_at_once(next(iter(live.values())).device))
 
     def show(step: int, batch_loss: Tensor | None) -> None:
@@ -245,12 +238,10 @@ def advance(
     for step, rate in enumerate(rates, start=state.step + 1):
         for parameter in parameters.values():
             parameter.grad = None
-        objective = loss(model, stream.batch(step, together.part), optimizer.precision)
-        whole = together.mean(objective.detach())
-        losses.add(whole)
+        objective = loss(model, stream.batch(step), optimizer.precision)
+        losses.add(objective)
         objective.backward()
-        together.average_gradients(parameters.values())
         take_step(parameters, momentum, float(rate), optimizer)
-        show(step, whole)
+        show(step, objective.detach())
     losses.check()
     return capture(model, momentum, state.step + len(rates))

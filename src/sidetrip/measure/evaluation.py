@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from sidetrip.engine.parallel import ranks
 from sidetrip.engine.state import TrainState, restore
 from sidetrip.engine.training import autocast
 from sidetrip.measure.batchnorm import recalibrate
@@ -29,24 +28,19 @@ class Score:
 
 @torch.inference_mode()
 def score(model: nn.Module, batches: Iterable[Batch], precision: str = "fp32") -> Score:
-    """Score `model` in evaluation mode; every sample counts once, the last partial batch included.
-
-    Where this process is one of several, each scores its part of every batch.
-    """
-    together, was_training = ranks(), model.training
+    """Score `model` in evaluation mode; every sample counts once, the last partial batch included."""
+    was_training = model.training
     model.eval()
     losses, right, samples = [], [], 0
     for pictures, labels in batches:
-        mine, expected = pictures[together.part], labels[together.part]
-        with autocast(precision, mine.device):
-            logits = model(mine)
-        losses.append(cross_entropy(logits.float(), expected, reduction="sum").double())
-        right.append((logits.argmax(dim=1) == expected).sum())
+        with autocast(precision, pictures.device):
+            logits = model(pictures)
+        losses.append(cross_entropy(logits.float(), labels, reduction="sum").double())
+        right.append((logits.argmax(dim=1) == labels).sum())
         samples += len(labels)
     model.train(was_training)
     # Read once at the end: a GPU is not waited for at every batch.
-    sums = together.sum(torch.stack([torch.stack(losses).sum(), torch.stack(right).sum().double()]))
-    loss, hits = sums.tolist()
+    loss, hits = torch.stack([torch.stack(losses).sum(), torch.stack(right).sum().double()]).tolist()
     return Score(loss / samples, hits / samples)
 
 

@@ -1,2 +1,1 @@
-"""Where and how the work runs: devices, determinism, workers, progress. Changes no result, but for the rounding
-with the number of processes that a run goes over."""
+"""Where and how the work runs: devices, workers, scratch, progress. Nothing here changes a result."""

@@ -7,7 +7,7 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
-from sidetrip.config import Config, ConfigError, Runtime
+from sidetrip.config import Config, ConfigError
 
 DRIVERS = ("nvidia*", "kfd", "dxg")  # in /dev, of Nvidia, AMD and Windows
 
@@ -93,26 +93,6 @@ def use_device(device: str) -> None:
 def on_cores(config: Config) -> Config:
     """The configuration with processor cores for its device, for work that no GPU is to do."""
     return replace(config, runtime=replace(config.runtime, device="cpu"))
-
-
-def rank_devices(runtime: Runtime) -> list[str]:
-    """Device of each process of a group: the CPU for all, or a GPU each.
-
-    Raises
-    ------
-    ConfigError
-        If there are fewer GPUs than processes.
-    """
-    device, wanted = resolve_device(runtime.device), runtime.processes
-    if device == "cpu":
-        return ["cpu"] * wanted
-    there = gpu_count() if device == "cuda" else 1
-    if wanted > there:
-        raise ConfigError(
-            f"runtime.processes = {wanted}: runtime.device = {runtime.device} has {there} GPU(s) here, and each "
-            "process needs its own; use fewer processes, or cpu"
-        )
-    return [f"cuda:{rank}" for rank in range(wanted)]
 
 
 def make_deterministic(precision: str) -> None:

@@ -1,4 +1,4 @@
-"""Units of work on whatever runs them: a pool of processes, a group of them, or a Dask cluster."""
+"""Units of work on whatever runs them: a pool of processes, or a Dask cluster."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ def run_units(
     config: Config,
     description: str,
     folders: Folders,
-    processes: int = 1,
     counted: str = "step",
 ) -> None:
     """Run `function` on each unit that is not finished yet; the results lie in their `folders`.
@@ -52,8 +51,6 @@ def run_units(
         For the progress bar.
     folders : Folders
         What is finished there is not run again.
-    processes : int
-        That each unit runs on; with several, units run one after another.
     counted : str
         What costs count, for the progress bar.
 
@@ -68,30 +65,25 @@ def run_units(
             longest_first = sorted(missing, key=lambda i: -costs[i])
             tasks = [Task(function, units[i], folders.of_unit(i)) for i in longest_first]
             try:
-                _dispatch(tasks, [costs[i] for i in longest_first], config, processes, bar)
+                _dispatch(tasks, [costs[i] for i in longest_first], config, bar)
             except WorkerKilledError as error:
                 before, missing = len(missing), _missing(folders, len(units))
                 failures = failures + 1 if len(missing) == before else 0
                 if failures == ATTEMPTS:
-                    key, fewer = ("processes", "") if processes > 1 else ("workers", "fewer workers or ")
                     raise ConfigError(
-                        f"runtime.{key} = {getattr(config.runtime, key)}: worker processes were lost {ATTEMPTS} times "
-                        f"before a unit was finished, the last one {error}; use {fewer}smaller batches"
+                        f"runtime.workers = {config.runtime.workers}: worker processes were lost {ATTEMPTS} times "
+                        f"before a unit was finished, the last one {error}; use fewer workers or smaller batches"
                     ) from error
                 tqdm.write(f"sidetrip: a worker process was {error}; going on from what is finished", file=sys.stderr)
             else:
                 return
 
 
-def _dispatch(tasks: Sequence[Task], costs: Sequence[float], config: Config, processes: int, bar: Any) -> None:
+def _dispatch(tasks: Sequence[Task], costs: Sequence[float], config: Config, bar: Any) -> None:
     if config.runtime.executor == "dask":
         from sidetrip.runtime.cluster import run_on_cluster  # needs a package that is optional
 
         run_on_cluster(tasks, costs, config, bar)
-    elif processes > 1:
-        from sidetrip.runtime.group import run_on_group  # loads torch, which takes seconds
-
-        run_on_group(tasks, config, bar)
     else:
         run_on_pool(tasks, config, bar)
 

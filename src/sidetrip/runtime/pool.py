@@ -17,7 +17,7 @@ from sidetrip.runtime.devices import gpu_count, resolve_device
 from sidetrip.runtime.progress import Teller, watching
 from sidetrip.runtime.units import Task, Worker, run_task, start_worker
 
-SEMAPHORES = 64  # more than a pool or a group of ranks makes; each takes a page of memory
+SEMAPHORES = 64  # more than a pool makes; each takes a page of memory
 LOADED = ["sidetrip.runtime.loaded"]
 
 

@@ -90,11 +90,6 @@ def software(device: str) -> dict[str, str]:
     return versions() | {"arithmetic": arithmetic.present(), "hardware": hardware}
 
 
-def spread(processes: int) -> dict[str, str]:
-    """What `versions` leaves open where a unit runs on several processes: their number orders its sums."""
-    return {"processes": str(processes)} if processes > 1 else {}
-
-
 @dataclass(frozen=True)
 class Provenance:
     """Digests and versions that a stage's results follow from."""
@@ -143,8 +138,8 @@ def _setting(values: Mapping[str, Any], key: str) -> Any:
     return reduce(getitem, key.split("."), values)
 
 
-def provenance(config: Config, stage: str, processes: int = 1) -> Provenance:
-    """What the results of a stage follow from, by its declaration in dvc.yaml; its units run on `processes` each.
+def provenance(config: Config, stage: str) -> Provenance:
+    """What the results of a stage follow from, by its declaration in dvc.yaml.
 
     Raises
     ------
@@ -164,5 +159,5 @@ def provenance(config: Config, stage: str, processes: int = 1) -> Provenance:
         code=code_digest(sources(stage, variant)),
         settings=_digest(json.dumps({section: _setting(values, section) for section in sections}, sort_keys=True)),
         inputs=_digest("".join(f"{dep} {_input_digest(dep, variant)}\n" for dep in inputs(stage, variant))),
-        versions=versions() | {"arithmetic": arithmetic.present()} | spread(processes),
+        versions=versions() | {"arithmetic": arithmetic.present()},
     )

@@ -56,9 +56,9 @@ class Scratch:
         What that digest is of.
     """
 
-    def __init__(self, config: Config, stage: str, processes: int) -> None:
+    def __init__(self, config: Config, stage: str) -> None:
         self._config, self._stage = config, stage
-        self.provenance: Provenance = provenance(config, stage, processes)
+        self.provenance: Provenance = provenance(config, stage)
         self.folder = Path("scratch") / config.variant / stage / self.provenance.digest[:16]
 
     def of_unit(self, index: int) -> UnitFolders:
@@ -109,8 +109,8 @@ class FoldersByName:
 
 
 @contextmanager
-def open_scratch(config: Config, stage: str, processes: int = 1) -> Iterator[Scratch]:
-    """Scratch of a stage whose units each run on so many processes, for one writer at a time.
+def open_scratch(config: Config, stage: str) -> Iterator[Scratch]:
+    """Scratch of a stage, for one writer at a time.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def open_scratch(config: Config, stage: str, processes: int = 1) -> Iterator[Scr
         If another process is still running the stage, or an input is missing.
     """
     with _exclusive(Path("scratch") / config.variant / stage / "lock"):
-        scratch = Scratch(config, stage, processes)
+        scratch = Scratch(config, stage)
         with telling(scratch.folder):
             scratch.folder.mkdir(parents=True, exist_ok=True)
         yield scratch

@@ -17,7 +17,7 @@ from sidetrip.files import FileError, UnitFolders, is_whole, sealing, write_json
 from sidetrip.runtime.devices import make_deterministic, use_device
 from sidetrip.runtime.memory import keep_freed_memory
 from sidetrip.runtime.progress import Teller
-from sidetrip.runtime.provenance import PROVENANCE, software, spread
+from sidetrip.runtime.provenance import PROVENANCE, software
 from sidetrip.tables import write_table
 
 if TYPE_CHECKING:
@@ -34,14 +34,11 @@ class Worker:
     ----------
     device : str
         That it computes on.
-    processes : int
-        That the unit runs on together.
     progress : Teller or None
         Takes the amounts of a unit's cost that are done.
     """
 
     device: str = "cpu"
-    processes: int = 1
     progress: Teller | None = None
 
     def report(self, amount: float = 1) -> None:
@@ -107,7 +104,7 @@ def run_task(task: Task) -> None:
         with sealing(folders.result) as folder:
             for name, table in task.function(task.unit, UnitFolders(folder, progress)).items():
                 write_table(table, folder / f"{name}.csv")
-            write_json(folder / PROVENANCE, software(_worker.device) | spread(_worker.processes))
+            write_json(folder / PROVENANCE, software(_worker.device))
     except FileError:
         if not is_whole(folders.result):
             raise

@@ -73,7 +73,7 @@ class _Trip:
 def loss_and_gradient(model: nn.Module, batch: Batch, precision: str) -> tuple[float, Gradient]:
     """Mean loss of a batch and its gradient, in the order of the parameters."""
     loss = batch_loss(model, batch, precision)
-    return float(loss), Gradient(gradient(loss, model))
+    return float(loss.detach()), Gradient(gradient(loss, model))
 
 
 def measure(lab: Lab, unit: BranchPoint) -> dict[str, pd.DataFrame]:
