@@ -156,10 +156,18 @@ class Quadratic:
 
 
 @dataclass
+class Divergence:
+    """Trips near a branch point, and an independent one to the end of the run."""
+
+    looks: int = between(2, 10_000)  # at the trips near a branch point, the last at the end of the window
+
+
+@dataclass
 class FixedBatch:
     """Steps on one fixed batch from two points of the main trajectory."""
 
     steps: int = between(3, 10_000, "the third step is judged")
+    batches: int = between(1, 10_000)  # whose trips are followed, from each two points
     points: int = between(3, 10_000)  # on each line between the two runs, its ends included
     widest: float = above(0, 1000)  # largest step size that the line search tries
 
@@ -196,6 +204,7 @@ class Claims:
     single_step_gap: float = above(0, 10)
     single_step_rate: float = above(0, 10)
     quadratic_own: float = below(0, 1)  # an R²
+    low_degree_own: float = below(0, 1)  # an R²
     batch_size_gap: float = above(0, 1000)
     fixed_batch_floor: float = above(0, 10)
     fixed_batch_held_out: float = above(0, 10)
@@ -207,8 +216,8 @@ class Claims:
     fixed_gradient_cosine: float = below(-1, 1)
     fixed_gradient_direction: float = below(0, 1)  # a share
     batch_gradients_orthogonal: float = above(0, 1)  # a cosine
-    distance_rank: float = above(-1, 1)  # a rank correlation
-    distance_saturates: float = above(0, 10)
+    distance_level: float = above(0, 10)
+    distance_change: float = above(0, 10)
     ema_two_scales: float = above(0, 1)
     cosine_run_loss: float = above(0, 10)  # nats
     cosine_run_accuracy: float = above(0, 1)  # a share of the pictures
@@ -253,6 +262,7 @@ class Config:
     side_trips: SideTrips = field(default_factory=SideTrips)
     quadratic: Quadratic = field(default_factory=Quadratic)
     fixed_batch: FixedBatch = field(default_factory=FixedBatch)
+    divergence: Divergence = field(default_factory=Divergence)
     alignment: Alignment = field(default_factory=Alignment)
     forecast: Forecast = field(default_factory=Forecast)
     claims: Claims = field(default_factory=Claims)

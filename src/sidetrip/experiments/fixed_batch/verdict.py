@@ -25,9 +25,9 @@ def lines(table: Table) -> Table:
     Returns
     -------
     DataFrame
-        seed, branch, pair, fixed_batch, batch; before (mean loss of the two ends before their first step), rise (highest loss on the
-        line over the worse end, relative to `before`), rise_over_line (over the straight line between the ends,
-        relative to `before`); empty where a run has diverged.
+        seed, branch, pair, fixed_batch, batch; before (mean loss of the two ends before their first step), rise
+        (highest loss on the line over the worse end, relative to `before`), rise_over_line (over the straight line
+        between the ends, relative to `before`); empty where a run has diverged.
     """
     rows = []
     for key, here in table.groupby(LINE):

@@ -69,9 +69,9 @@ def parabolas(single_step: Table, curvature: Table) -> Table:
     -------
     DataFrame
         seed, branch, batch_size, own_batch; best_step_size; r_squared and r_squared_cubic of the best parabola and
-        cubic on evenly spaced step sizes of [0, 1.5 × best_step_size]; lowest_degree of a polynomial with R² >= 0.999 there (0: none up to 6);
-        valid_to: the largest step size up to which the parabola from slope and curvature at 0 stays within 5 % of the
-        measured loss (empty where the curvature was not taken).
+        cubic on evenly spaced step sizes of [0, 1.5 × best_step_size]; lowest_degree of a polynomial with R² >= 0.999
+        there (0: none up to 6); valid_to: the largest step size up to which the parabola from slope and curvature at 0
+        stays within 5 % of the measured loss (empty where the curvature was not taken).
     """
     own = paper_setting(single_step).query("batch == 'own'")
     best: dict[Hashable, float] = best_steps(own).set_index(BATCH)["best_step_size"].to_dict()
@@ -192,7 +192,7 @@ def _size_gap(best: Table, config: Config) -> Found:
             f"{', '.join(map(str, none))}, so that the ratio of the drops has no bound; raise single_step.own_batches"
         )
     times, claims, size = config.claims.batch_size_gap, config.claims, config.burn_in.batch_size
-    ratios = {at: np.log10(drops[at, "own"] / drops[at, "held_out"]).to_numpy() for at in sizes}
+    ratios = {at: np.log10((drops[at, "own"] / drops[at, "held_out"]).to_numpy(float)) for at in sizes}
     own, held = (drops[size, kind].to_numpy() for kind in KINDS)
     shown = [f"own ÷ held-out drop, geometric mean over seeds: {_by_size(ratios)}"]
     found = all_of(
