@@ -171,7 +171,7 @@ def stages(device: torch.device, size: Size) -> Iterator[str]:
             yield from first_units(replace(work, config=shortened(work.config)))
         return
     settings = f"reports/{VARIANT}"
-    commands = [["stages/configure.py", VARIANT, f"{settings}/config.yaml"]]
+    commands = [["stages/configure.py", "--variant", VARIANT]]
     commands += [[f"stages/{name}.py", "-cd", settings, *overrides] for name in FIRST_STAGES]
     for arguments in commands:
         began = time.monotonic()

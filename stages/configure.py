@@ -1,8 +1,10 @@
-"""Merge base with one variant, check the result, write it out: configure.py VARIANT FILE.
+"""Merge base with one variant, check the result, write it out: configure.py --variant NAME.
 
 Without arguments, check every active variant and write nothing.
 """
 
+import argparse
+import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -43,7 +45,8 @@ def is_packed(config: Config) -> bool:
         recorded = lock["stages"][f"prepare_data@{config.variant}"]["params"][f"reports/{config.variant}/config.yaml"]
     except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError):
         return False
-    return all(recorded.get(section) == asdict(config)[section] for section in ("data", "model"))
+    values = json.loads(json.dumps(asdict(config)))  # with lists for tuples, as YAML has them
+    return all(recorded.get(section) == values[section] for section in ("data", "model"))
 
 
 def resolve_here(params: DictConfig, variant: str) -> Config:
@@ -65,20 +68,19 @@ def resolve_here(params: DictConfig, variant: str) -> Config:
     return config
 
 
-def main(arguments: list[str]) -> None:
+def main(variant: str | None) -> None:
     try:
         params = load_params(Path("params.yaml"))
-        if arguments:
-            variant, target = arguments
-            save_config(resolve_here(params, variant), Path(target))
+        if variant is None:
+            for name in active_variants(params):
+                resolve_here(params, name)
         else:
-            for variant in active_variants(params):
-                resolve_here(params, variant)
+            save_config(resolve_here(params, variant), Path("reports") / variant / "config.yaml")
     except (ConfigError, FileError) as error:
         sys.exit(f"sidetrip: {error}")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (1, 3):
-        sys.exit("sidetrip: use configure.py VARIANT FILE, or configure.py alone to check every active variant")
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--variant", help="write reports/VARIANT/config.yaml")
+    main(parser.parse_args().variant)

@@ -1,4 +1,4 @@
-"""Read the pictures and pack them into shards."""
+"""Read the pictures or the text and pack them into arrays."""
 
 import shutil
 import sys
@@ -9,67 +9,77 @@ from pathlib import Path
 import pandas as pd
 
 from sidetrip.config import Config, check_samples
-from sidetrip.data.account import account, check_not_all_constant, names_table, write_left_out
-from sidetrip.data.folders import ShardFiles, Split, check_readable
-from sidetrip.data.packed import SPLITS, gather_facts, shard_paths, write_facts
+from sidetrip.data import account
+from sidetrip.data.corpus import Text
+from sidetrip.data.packed import SPLITS, Facts, gather_facts, shard_paths, write_facts
 from sidetrip.data.sources import Part, find
+from sidetrip.data.text import facts_of_text, windows
 from sidetrip.files import UnitFolders
-from sidetrip.runtime.devices import on_cores, resolve_device
+from sidetrip.runtime.devices import on_cores
 from sidetrip.runtime.executor import run_units
 from sidetrip.runtime.scratch import FoldersByName, open_scratch
 from sidetrip.runtime.stage import join_results, output_folder, publishing, stage
 from sidetrip.runtime.units import worker
 from sidetrip.tables import read_table, write_table
 
-UNREADABLE = "unreadable"
-
 
 def unit(config: Config, part: Part, folders: UnitFolders) -> Mapping[str, pd.DataFrame]:
-    """Pack a part; if some of its pictures cannot be read, a table of them is all that there is."""
-    if part.first:
-        import torch  # which packing can do without
-
-        from sidetrip.engine.fitness import check_model
-
-        device = "cpu" if config.runtime.on_cluster else resolve_device(config.runtime.device)
-        check_model(config, part.channels, part.number_of_classes, torch.device(device))
-    unreadable = part.pack(config.data, folders.result, worker().report)
-    return {UNREADABLE: names_table(unreadable)} if unreadable else {}
+    """Pack a part; what cannot be read or is odd becomes tables."""
+    odd = part.pack(config.data, folders.result, worker().report)
+    return {name: account.names_table(rows) for name, rows in odd.items()}
 
 
-def check_all_readable(splits: Sequence[Split], parts: Sequence[Part], results: Sequence[Path], written: Path) -> None:
-    """List the pictures that cannot be read, of all parts of a split together; those parts are not finished."""
-    unreadable: dict[str, list[tuple[str, str]]] = {split.name: [] for split in splits}
-    for part, result in zip(parts, results, strict=True):
-        if isinstance(part, ShardFiles) and (table := result / f"{UNREADABLE}.csv").exists():
-            unreadable[part.split] += read_table(table).itertuples(index=False, name=None)
+def rows(results: Sequence[Path], name: str) -> list[tuple[str, str]]:
+    """Of a table of files and reasons, those of all results that have it."""
+    tables = [read_table(path) for result in results if (path := result / f"{name}.csv").exists()]
+    return [row for table in tables for row in table.itertuples(index=False, name=None)]
+
+
+def drop_unreadable(results: Sequence[Path]) -> None:
+    """Drop the results of parts with pictures that cannot be read: the next start packs those parts again."""
+    for result in results:
+        if (result / f"{account.UNREADABLE}.csv").exists():
             shutil.rmtree(result)
-    written.unlink(missing_ok=True)
-    if everywhere := [row for rows in unreadable.values() for row in rows]:
-        write_table(names_table(everywhere), written)
-    for split in splits:
-        check_readable(split, unreadable[split.name], written)
+
+
+def facts_of(parts: Sequence[Part], results: Sequence[Path]) -> Facts:
+    """The facts of all that is packed."""
+    if isinstance(parts[0], Text):
+        return facts_of_text(results[0])
+    return gather_facts(
+        {split: [path for result in results for path in shard_paths(result, split)] for split in SPLITS}
+    )
+
+
+def samples_of(config: Config, found: Facts) -> tuple[int, int]:
+    """How many samples of training and of validation there are: pictures, or windows of a text."""
+    if found.kind == "text":
+        return windows(found.train_samples, config.data.context), windows(found.validation_samples, config.data.context)
+    return found.train_samples, found.validation_samples
 
 
 @stage
 def main(config: Config) -> None:
     with open_scratch(config, "prepare_data") as scratch:
-        parts, splits = find(config.data)
+        parts, left_out = find(config.data)
         folders = FoldersByName(scratch.folder, [f"unit_{part.name}" for part in parts])
         costs = [len(part) for part in parts]
-        run_units(partial(unit, config), parts, costs, on_cores(config), "prepare_data", folders, counted="picture")
+        counted = "byte" if isinstance(parts[0], Text) else "picture"
+        run_units(partial(unit, config), parts, costs, on_cores(config), "prepare_data", folders, counted=counted)
         results = [folders.of_unit(index).result for index in range(len(parts))]
-        check_all_readable(splits, parts, results, scratch.folder.parent / f"{UNREADABLE}.csv")
-        shards = {split: [path for result in results for path in shard_paths(result, split)] for split in SPLITS}
-        found = gather_facts(shards)
-        check_samples(config, found.train_samples, found.validation_samples)
-        check_not_all_constant(config, found)
+        unreadable, remarks = rows(results, account.UNREADABLE), rows(results, account.REMARKS)
+        drop_unreadable(results)
+        account.check_readable(config, unreadable, sum(costs), scratch.folder.parent)
+        found = facts_of(parts, results)
+        samples = samples_of(config, found)
+        account.check_facts(config, found, samples[0])
+        check_samples(config, *samples)
         with publishing(config, "prepare_data", scratch) as folder:
             join_results(results, folder)
             write_facts(found, folder)
-            if splits:
-                write_left_out(splits, folder)
-        sys.stderr.write(account(found, splits, output_folder(config, "prepare_data")))
+            if left_out:
+                write_table(account.names_table(left_out), folder / f"{account.LEFT_OUT}.csv")
+        sys.stderr.write(account.account(found, left_out, remarks, output_folder(config, "prepare_data")))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Packing folders: in runs, each a sealed shard, so that a stage that is killed goes on from those it has."""
+"""Folders of pictures: what is found, what is left out, and packing in runs that a stopped stage goes on from."""
 
 import os
 import subprocess
@@ -9,13 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from helpers import smoke_config
+from helpers import random_pictures, smoke_config
 from PIL import Image
 from smoke import digests, environment
+from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from sidetrip.config import load_params, resolve, save_config
+from sidetrip.config import ConfigError, load_params, resolve, save_config
+from sidetrip.config.paths import as_path, found_path, original_checkout
 from sidetrip.data import folders
+from sidetrip.data.account import LeftOut, account, check_facts, check_readable, names_table
 from sidetrip.data.decoding import decode
+from sidetrip.data.folders import SUFFIXES, check_root, find_shards
 from sidetrip.data.packed import (
     Pictures,
     gather_facts,
@@ -128,7 +132,7 @@ def test_a_stage_that_is_killed_goes_on_from_the_shards_it_has(repository, pictu
     assert train.classes == tuple(CLASSES)
     assert train.labels.tolist() == [CLASSES.index(file.parent.name) for file in files]
     for i in (0, 1, 2, 3, 4, 5, 6, 999, 1000, 5003, 9999):
-        assert np.array_equal(train.pictures[i], decode(files[i], SIDE))
+        assert np.array_equal(train.pictures[i], decode(files[i], SIDE).pixels)
 
 
 def test_a_picture_that_was_changed_is_packed_again(tmp_path, pictures, monkeypatch):
@@ -162,7 +166,217 @@ def test_a_unit_packs_one_run_of_a_split(pictures):
     ).data
     parts, _ = find(data)
     assert [len(part) for part in parts] == [folders.PICTURES_A_SHARD] * 10 + [TEST]
-    assert sum(part.first for part in parts) == 1
+
+
+# What is found
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Two splits, two classes, one picture in each."""
+    for split in ("train", "test"):
+        for name in ("ant", "bee"):
+            (tmp_path / split / name).mkdir(parents=True)
+            picture().save(tmp_path / split / name / "0.png")
+    return tmp_path
+
+
+def picture(level: int = 9, dtype: type = np.uint8) -> Image.Image:
+    return Image.fromarray(np.full((8, 8), level, dtype))
+
+
+def data(root, **changes):
+    values = {"source": "folder", "name": "bugs", "root": str(root), "size": 8, "shift": 1} | changes
+    return smoke_config(**{f"data.{key}": value for key, value in values.items()}).data
+
+
+def found(root) -> tuple[list[str], list[LeftOut]]:
+    """Files of the training split, and what is left out of both."""
+    shards, left_out = find_shards(data(root))
+    return list(shards[0].files), left_out
+
+
+def test_all_that_torchvision_takes_is_taken_by_its_name_in_any_case(tree):
+    assert set(IMG_EXTENSIONS) <= set(SUFFIXES)
+    for suffix in SUFFIXES:
+        (tree / "train" / "ant" / f"x{suffix.upper()}").touch()
+    files, left_out = found(tree)
+    assert (len(files), left_out) == (2 + len(SUFFIXES), [])
+
+
+def test_linked_folders_are_followed_and_no_class_is_read_in_circles(tree):
+    (tree / "elsewhere" / "deeper").mkdir(parents=True)
+    picture().save(tree / "elsewhere" / "deeper" / "1.png")
+    (tree / "train" / "ant" / "more").symlink_to(tree / "elsewhere")
+    for split in ("train", "test"):
+        (tree / split / "cow").symlink_to(tree / "elsewhere")
+    files, left_out = found(tree)
+    assert files == ["ant/0.png", "ant/more/deeper/1.png", "bee/0.png", "cow/deeper/1.png"]
+    assert left_out == []
+    (tree / "elsewhere" / "deeper" / "back").symlink_to(tree / "elsewhere")
+    for name, target in (("self", "train/ant"), ("split", "train"), ("root", ".")):
+        (tree / "train" / "ant" / name).symlink_to((tree / target).resolve())
+    again, left_out = found(tree)
+    assert again == files
+    assert {file for file, reason in left_out if "leads back" in reason} == {
+        *(f"train/ant/{name}/" for name in ("self", "split", "root", "more/deeper/back")),
+        *(f"{split}/cow/deeper/back/" for split in ("train", "test")),
+    }
+
+
+def test_what_is_left_out_is_counted_and_its_folders_are_named(tree, tmp_path_factory):
+    ant = tree / "train" / "ant"
+    for folder in (ant / ".hidden", ant / "@eaDir", tree / "train" / "@eaDir", tree / "test" / "__MACOSX"):
+        folder.mkdir()
+        picture().save(folder / "0.png")
+    for file in (ant / "notes.txt", ant / "._0.png", tree / "train" / "stray.png", tree / "test" / "bee" / "a.mp4"):
+        file.touch()
+    (ant / "loop").symlink_to("loop")
+    files, left_out = found(tree)
+    assert files == ["ant/0.png", "bee/0.png"]
+    assert left_out == [
+        ("train/@eaDir/", "hidden"),
+        ("train/ant/._0.png", "hidden"),
+        ("train/ant/.hidden/", "hidden"),
+        ("train/ant/@eaDir/", "hidden"),
+        ("train/ant/loop", "other kind of file"),
+        ("train/ant/notes.txt", "other kind of file"),
+        ("train/stray.png", "in no class folder"),
+        ("test/__MACOSX/", "hidden"),
+        ("test/bee/a.mp4", "other kind of file"),
+    ]
+    lines = account(facts(tmp_path_factory), left_out, [], Path("runs/x")).splitlines()
+    assert lines[0] == (
+        "sidetrip: 61 pictures found, 52 packed (40 for training, 12 for validation), 9 left out (5 hidden, 3 other "
+        "kind of file, 1 in no class folder), listed in runs/x/left_out.csv"
+    )
+    named = ("train/@eaDir/", "train/ant/.hidden/", "train/ant/@eaDir/", "test/__MACOSX/")
+    assert lines[1:] == [f"sidetrip: left out: {folder} (hidden)" for folder in named]
+    many = account(facts(tmp_path_factory), 9 * left_out, [], Path("runs/x")).splitlines()
+    assert many[-1].endswith("and 31 more folders")
+
+
+def test_a_folder_without_permission_is_named_or_refused(tree, monkeypatch):
+    scan, closed = os.scandir, set()
+
+    def scandir(path):  # permissions mean nothing to root
+        if Path(path) in closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(folders.os, "scandir", scandir)
+    (tree / "train" / "ant" / "secret").mkdir()
+    closed.add(tree / "train" / "ant" / "secret")
+    assert found(tree)[1] == [("train/ant/secret/", "folder that cannot be listed")]
+    for folder, message in (("train/ant", "1 of 2 classes .* fill"), ("train", "train cannot be listed .*permission")):
+        closed.add(tree / folder)
+        with pytest.raises(ConfigError, match=message):
+            found(tree)
+
+
+def test_one_folder_for_both_splits_is_refused(tree):
+    (tree / "val").symlink_to("train")
+    with pytest.raises(ConfigError, match=r"data.validation_split = val: the same folder .* name another one"):
+        find_shards(data(tree, validation_split="val"))
+
+
+def test_a_shard_tells_every_picture_that_it_cannot_read_or_that_is_odd(tree, tmp_path):
+    ant, bee = (tree / "train" / name / "1.png" for name in ("ant", "bee"))
+    picture(4095, np.uint16).save(ant)
+    (shard, _), _ = find_shards(data(tree))
+    assert [path for path, _ in shard.pack(data(tree), tmp_path, lambda pictures: None)["remarks"]] == [ant]
+    ant.write_bytes(b"")
+    picture().save(bee)
+    bee.write_bytes(bee.read_bytes()[:50])
+    (shard, _), _ = find_shards(data(tree))
+    unreadable = shard.pack(data(tree), tmp_path / "other", lambda pictures: None)["unreadable"]
+    assert [(path, reason.partition(":")[0]) for path, reason in unreadable] == [(ant, "empty"), (bee, "damaged")]
+    assert not (tmp_path / "other").exists()
+
+
+def test_what_cannot_be_read_is_refused_and_listed(tmp_path):
+    rows = [(f"{i}.png", "empty") for i in range(7)]
+    with pytest.raises(ConfigError, match=r"7 of 9 pictures cannot be read \(0.png: empty, .*and 2 more\); mend"):
+        check_readable(smoke_config(), rows, 9, tmp_path)
+    assert len((tmp_path / "unreadable.csv").read_text(encoding="utf-8").splitlines()) == 8
+    check_readable(smoke_config(), [], 9, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_that_is_no_text_can_be_listed(tmp_path):
+    table = names_table([(os.fsdecode(b"caf\xe9.png"), "empty"), (tmp_path / "größe.png", "empty")])
+    assert table["file"].tolist() == ["caf�.png", f"{tmp_path}/größe.png"]
+
+
+# Pictures with little in them
+
+
+def facts(tmp_path_factory, *constant: int):
+    """Facts of 40 training and 12 validation pictures in colour, some channels of which are constant."""
+    folder = tmp_path_factory.mktemp("packed")
+    for split, number in (("train", 40), ("validation", 12)):
+        pictures = random_pictures(number, seed=0)
+        pixels = np.repeat(pictures.pictures, 3, axis=3)
+        for channel in constant:
+            pixels[..., channel] = 10 * channel
+        save_shard(Pictures(pixels, pictures.labels, pictures.classes), shard_path(folder, split, 0))
+    return gather_facts({split: shard_paths(folder, split) for split in ("train", "validation")})
+
+
+def test_what_is_odd_about_pictures_is_told(tmp_path_factory):
+    odd = facts(tmp_path_factory, 1)
+    assert (odd.deviation[1], odd.constant) == (1.0, {1: 10})  # to divide by
+    check_facts(smoke_config(), odd, 40)
+    lines = account(odd, [], 3 * [("x.png", "dark")], Path("runs/x")).splitlines()
+    assert lines[0].endswith("12 for validation), none left out")
+    assert lines[1:] == [
+        "sidetrip: 3 pictures: dark; listed in runs/x/remarks.csv",
+        "sidetrip: the same in every pixel of the training pictures, and so no help to the network: green = 10",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("constant", "pictures", "message"),
+    [
+        ((0, 1, 2), 40, r"the same plain colour \(red = 0, green = 10, blue = 20\); use others"),
+        ((), 10, r"10 training pictures; add some, 11 batches of 2 take 22"),
+    ],
+)
+def test_too_little_to_learn_from_is_refused(tmp_path_factory, constant, pictures, message):
+    with pytest.raises(ConfigError, match=message):
+        check_facts(smoke_config(), facts(tmp_path_factory, *constant), pictures)
+
+
+# Where data.root is
+
+
+def test_paths_are_taken_as_a_shell_takes_them(tree, monkeypatch):
+    monkeypatch.setenv("HOME", str(tree.parent))
+    monkeypatch.setenv("PICTURES", "large")
+    assert as_path("$HOME/${PICTURES}/x") == tree.parent / "large" / "x"
+    assert as_path("relative/größe") == Path("relative/größe")
+    assert as_path("~nobody-of-this-name/$NOT_SET") == Path("~nobody-of-this-name/$NOT_SET")
+    assert find_shards(data(f"~/{tree.name}"))[0][0].where == tree / "train"
+    with pytest.raises(ConfigError, match=rf"~/none: no such folder \({tree.parent}/none\); name the folder"):
+        check_root(data("~/none"))
+
+
+def test_a_copy_of_the_checkout_finds_what_git_ignores_in_the_original(tree, monkeypatch):
+    monkeypatch.chdir(tree)
+    assert original_checkout(tree) is None
+    assert found_path("nowhere") == Path("nowhere")
+    copy = tree / ".dvc" / "tmp" / "exps" / "tmpabc"
+    copy.mkdir(parents=True)
+    settings = data(".")
+    monkeypatch.chdir(copy)
+    assert original_checkout(copy) == tree
+    assert find_shards(settings)[0][0].where == tree / "train"
+    (copy / "train").mkdir()  # what git does not ignore is the experiment's own
+    assert found_path(".", "train") == Path()
+    assert found_path(str(tree)) == tree
+
+
+# Packed arrays
 
 
 def test_a_shard_is_one_run_of_bytes_a_picture(tmp_path):

@@ -71,7 +71,7 @@ def linked(folder: Path) -> Path:
     """A root of a repository in which stages of the smoke variant run by hand, on the code that is here."""
     for name in ("dvc.yaml", "params.yaml", "src", "stages", "datasets"):
         (folder / name).symlink_to(ROOT / name)
-    command = [sys.executable, "stages/configure.py", "smoke", "reports/smoke/config.yaml"]
+    command = [sys.executable, "stages/configure.py", "--variant", "smoke"]
     subprocess.run(command, cwd=folder, env=environment(), check=True)
     return folder
 

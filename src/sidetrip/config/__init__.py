@@ -6,8 +6,10 @@ that names the key, the value and what is allowed, before anything is computed.
 """
 
 from sidetrip.config.checks import check_samples
+from sidetrip.config.command_line import check_settings_folder
 from sidetrip.config.errors import ConfigError, shown
-from sidetrip.config.resolve import active_variants, check_settings_folder, load_params, resolve, save_config, typed
+from sidetrip.config.params import active_variants, load_params
+from sidetrip.config.resolve import resolve, save_config, typed
 from sidetrip.config.schema import Claims, Config, Data, Quadratic, Runtime, SideTrips, SingleStep
 
 __all__ = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 LONGEST = 80  # characters of a value that a message shows
+AS_YAML = {"None": "null", "True": "true", "False": "false", "": "''"}
 
 
 class ConfigError(ValueError):
@@ -10,13 +11,17 @@ class ConfigError(ValueError):
 
 
 def shown(value: object) -> str:
-    """A value as a message shows it: as YAML writes it, on one line, shortened if long."""
-    as_yaml = {"None": "null", "True": "true", "False": "false"}
-    text = " ".join(as_yaml.get(str(value), str(value)).split())
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+    """A value as a message shows it: as YAML writes it, on one line, shortened if long.
+
+    Every text that others wrote goes through here: what does not print (line ends, codes that steer a terminal) is
+    shown by its number.
+    """
+    text = AS_YAML.get(str(value), str(value))
+    text = text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def require(good: bool, key: str, value: object, remedy: str) -> None:
     """Refuse the value of a key unless it is good."""
     if not good:
-        raise ConfigError(f"{key} = {shown(value)}: {remedy}")
+        raise ConfigError(f"{shown(key)} = {shown(value)}: {remedy}")

@@ -15,11 +15,15 @@ class DatasetFacts:
     Attributes
     ----------
     training_pictures, validation_pictures : int
-        In each split.
+        In each split; of a text, tokens.
     channels, classes : int
-        Of the pictures, and of the labels.
+        Of the pictures, and of the labels; of a text 0, and how many different tokens there are.
     torchvision : bool
         Whether `data.source` may be torchvision.
+    embedded : str
+        If it is in this repository, how a report says so.
+    text : bool
+        Whether it is a text.
     """
 
     training_pictures: int
@@ -27,42 +31,57 @@ class DatasetFacts:
     channels: int
     classes: int
     torchvision: bool = True
+    embedded: str = ""
+    text: bool = False
 
 
 KNOWN_DATASETS = {
-    "fashion_mnist": DatasetFacts(60_000, 10_000, 1, 10),
+    "fashion_mnist": DatasetFacts(
+        *(60_000, 10_000, 1, 10),
+        embedded="all of Fashion-MNIST (MIT licence, Zalando SE), averaged to 14 × 14, in this repository",
+    ),
     "cifar10": DatasetFacts(50_000, 10_000, 3, 10),
     "cifar100": DatasetFacts(50_000, 10_000, 3, 100),
     "imagenet": DatasetFacts(1_281_167, 50_000, 3, 1000, torchvision=False),
+    "shakespeare": DatasetFacts(
+        *(1_003_854, 111_540, 0, 65),
+        torchvision=False,
+        embedded="plays of Shakespeare (public domain), in this repository",
+        text=True,
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where pictures may come from.
+    """Where data may come from.
 
     Attributes
     ----------
     origin : str
-        How a report says it.
+        How a report says it; of what is embedded, the data set says it.
     names : tuple of str
         The known data sets that it has, so that settings are checked against their sizes; empty: any pictures.
     root : str
         What the folder that `data.root` names does ("holds ..."); empty: no such folder is read.
     root_is_there : bool
         Whether that folder must be there before anything runs.
+    root_may_be_file : bool
+        Whether it may name a file in place of a folder.
     """
 
     origin: str
     names: tuple[str, ...] = ()
     root: str = ""
     root_is_there: bool = False
+    root_may_be_file: bool = False
 
 
 # By what data.source says. data/sources.py has the case of each.
 SOURCES = {
     "embedded": Source(
-        "all of Fashion-MNIST (MIT licence, Zalando SE), averaged to 14 × 14, in this repository", ("fashion_mnist",)
+        "in this repository",
+        tuple(name for name, facts in KNOWN_DATASETS.items() if facts.embedded),
     ),
     "torchvision": Source(
         "downloaded by torchvision",
@@ -74,4 +93,15 @@ SOURCES = {
         root="holds <split>/<class>/ folders of pictures",
         root_is_there=True,
     ),
+    "text": Source(
+        "text that is not part of this repository",
+        root="holds .txt files, or a file of text",
+        root_is_there=True,
+        root_may_be_file=True,
+    ),
 }
+
+
+def origin(source: str, name: str) -> str:
+    """How a report says where data come from."""
+    return KNOWN_DATASETS[name].embedded if source == "embedded" else SOURCES[source].origin

@@ -1,48 +1,101 @@
-"""What became of the pictures: how many were found and packed, what was left out and why."""
+"""What became of the files: how many were found and packed, what was left out and why, what is odd about the rest."""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from sidetrip.config import Config, ConfigError
-from sidetrip.data.folders import CLOSED, LeftOut, Split, in_utf8, listed
 from sidetrip.data.packed import Facts
 from sidetrip.tables import write_table
 
-LEFT_OUT = "left_out.csv"  # of a folder of pictures: all that lies there and is not packed
+LEFT_OUT = "left_out"  # table of all that lies beside what is packed
+REMARKS = "remarks"  # table of pictures that are packed and odd
+UNREADABLE = "unreadable"  # table of pictures that cannot be read
+NAMED = 5  # how many files or classes a message names
+SMALLEST_BATCH = 2
 COLOURS = {1: ("grey",), 3: ("red", "green", "blue")}  # of pictures with other channels, these are told by number
+# Why something is left out.
+HIDDEN, OTHER_KIND, NO_CLASS, EMPTY = "hidden", "other kind of file", "in no class folder", "empty"
+UNLISTED, LOOP = "folder that cannot be listed", "folder that leads back to one that is read already"
+# What network drives and operating systems put beside one's own folders.
+OF_SYSTEMS = {"@eadir", "#recycle", "#snapshot", "__macosx", "$recycle.bin", "system volume information", "lost+found"}
 
 
-def names_table(rows: Sequence[tuple[object, str]]) -> pd.DataFrame:
+class LeftOut(NamedTuple):
+    """A file, or a whole folder (then it ends in /), that is not packed: its path from `data.root`, and the reason."""
+
+    file: str
+    reason: str
+
+
+Odd = Mapping[str, list[tuple[Path, str]]]  # by name of a table: files, and what is wrong or odd about each
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is none of the user's."""
+    return name.startswith(".") or name.lower() in OF_SYSTEMS
+
+
+def in_utf8(name: str) -> str:
+    """The name of a file or folder, read as UTF-8 whatever the locale."""
+    return os.fsencode(name).decode("utf-8", "surrogateescape")
+
+
+def listed(names: Sequence[object]) -> str:
+    """The first few of names, and how many more there are."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(map(str, names[:NAMED])) + more
+
+
+def names_table(rows: Iterable[tuple[object, str]]) -> pd.DataFrame:
     """Files and reasons. A name need not be valid text, and is only shown."""
     shown = [(in_utf8(str(file)).encode(errors="surrogateescape").decode(errors="replace"), why) for file, why in rows]
     return pd.DataFrame(shown, columns=["file", "reason"])
 
 
-def write_left_out(splits: Sequence[Split], folder: Path) -> None:
-    """Write the list of what is left out of a folder of pictures."""
-    write_table(names_table([left_out for split in splits for left_out in split.left_out]), folder / LEFT_OUT)
-
-
-def check_not_all_constant(config: Config, facts: Facts) -> None:
-    """Refuse training pictures in which there is nothing to see."""
-    if len(facts.constant) == facts.channels:
+def check_readable(config: Config, unreadable: Sequence[tuple[str, str]], pictures: int, folder: Path) -> None:
+    """Refuse pictures that cannot be read; all of them, with reasons, are listed in a file in `folder`."""
+    path = folder / f"{UNREADABLE}.csv"
+    path.unlink(missing_ok=True)
+    if unreadable:
+        write_table(names_table(unreadable), path)
+        named = listed([f"{file}: {reason}" for file, reason in unreadable])
         raise ConfigError(
-            f"data.source = {config.data.source}: all {facts.train_samples} training pictures are the same plain "
-            f"colour ({_levels(facts)}); use others, there is nothing to learn from these"
+            f"data.root = {config.data.root}: {len(unreadable)} of {pictures} pictures cannot be read ({named}); "
+            f"mend or remove them, {path} lists them all"
         )
 
 
-def account(facts: Facts, splits: Sequence[Split], output: Path) -> str:
+def check_facts(config: Config, facts: Facts, samples: int) -> None:
+    """Refuse so few training samples that no other settings would help, or pictures with nothing to see in them."""
+    source = f"data.source = {config.data.source}"
+    there = f"{samples} training {'windows of text' if facts.kind == 'text' else 'pictures'}"
+    batches = 1 + (config.single_step.held_out_batches if config.experiments.single_step else 1)
+    least = SMALLEST_BATCH * batches
+    if samples < least:
+        raise ConfigError(f"{source}: {there}; add some, {batches} batches of {SMALLEST_BATCH} take {least} at least")
+    if facts.kind == "pictures" and len(facts.constant) == facts.channels:
+        raise ConfigError(
+            f"{source}: all {there} are the same plain colour ({_levels(facts)}); use others, there is nothing to "
+            "learn from these"
+        )
+
+
+def account(facts: Facts, left_out: Sequence[LeftOut], remarks: Sequence[tuple[str, str]], output: Path) -> str:
     """Lines for whoever ran prepare_data, with where its output lies."""
     packed = facts.train_samples + facts.validation_samples
-    left_out = [entry for split in splits for entry in split.left_out]
-    counts = f"{packed} packed ({facts.train_samples} for training, {facts.validation_samples} for validation)"
-    lines = [f"{packed + len(left_out)} pictures found, {counts}{_left_out(left_out, output)}"]
+    found = f"{packed + len(left_out)} pictures found, {packed}" if facts.kind == "pictures" else f"{packed} tokens"
+    splits = f"{facts.train_samples} for training, {facts.validation_samples} for validation"
+    lines = [f"{found} packed ({splits}){_left_out(left_out, output)}"]
+    lines += _first([f"left out: {file} ({reason})" for file, reason in left_out if file.endswith("/")])
+    for remark, number in Counter(remark for _, remark in remarks).items():
+        lines.append(f"{number} pictures: {remark}; listed in {output / REMARKS}.csv")
     if facts.constant:
         lines.append(
             f"the same in every pixel of the training pictures, and so no help to the network: {_levels(facts)}"
@@ -50,14 +103,15 @@ def account(facts: Facts, splits: Sequence[Split], output: Path) -> str:
     return "".join(f"sidetrip: {line}\n" for line in lines)
 
 
+def _first(lines: list[str]) -> list[str]:
+    return lines if len(lines) <= NAMED else [*lines[:NAMED], f"and {len(lines) - NAMED} more folders"]
+
+
 def _left_out(entries: Sequence[LeftOut], output: Path) -> str:
     if not entries:
         return ", none left out"
-    counts = Counter(reason for _, reason in entries)
-    reasons = [reason if len(counts) == 1 else f"{number} {reason}" for reason, number in counts.items()]
-    closed = [file for file, reason in entries if reason == CLOSED]
-    named = f": {listed(closed)}" if closed else ""
-    return f", {len(entries)} left out ({', '.join(reasons)}{named}), listed in {output / LEFT_OUT}"
+    reasons = [f"{number} {reason}" for reason, number in Counter(reason for _, reason in entries).items()]
+    return f", {len(entries)} left out ({', '.join(reasons)}), listed in {output / LEFT_OUT}.csv"
 
 
 def _levels(facts: Facts) -> str:

@@ -5,15 +5,28 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from sidetrip.config import ConfigError, Data
 from sidetrip.config.known import SOURCES
 from sidetrip.config.paths import as_path, found_path
+from sidetrip.data.account import (
+    HIDDEN,
+    LOOP,
+    NO_CLASS,
+    OTHER_KIND,
+    REMARKS,
+    UNLISTED,
+    UNREADABLE,
+    LeftOut,
+    Odd,
+    in_utf8,
+    is_hidden,
+    listed,
+)
 from sidetrip.data.decoding import CHANNELS, UnreadableError, decode
 from sidetrip.data.packed import PICTURES_A_SHARD, SPLITS, Pictures, save_shard, shard_path
 
@@ -22,54 +35,6 @@ SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm"),
 )
-NAMED = 5  # how many files or classes a message names
-REPORTED_AT_ONCE = 50  # pictures
-# Why something is left out.
-HIDDEN, OTHER_KIND, NO_CLASS = "hidden", "other kind of file", "in no class folder"
-CLOSED, LOOP, NO_FILE = "folder that cannot be listed", "folder that leads back to itself", "neither file nor folder"
-
-
-class LeftOut(NamedTuple):
-    """A file or a whole folder that is not packed: its path from `data.root`, and the reason."""
-
-    file: str
-    reason: str
-
-
-class Unreadable(NamedTuple):
-    """A picture that cannot be read, and why."""
-
-    file: Path
-    reason: str
-
-
-@dataclass(frozen=True)
-class Split:
-    """The picture files of a split.
-
-    Attributes
-    ----------
-    name : str
-        "train" or "validation".
-    key, folder : str
-        The setting that names the split's folder, and what it says.
-    where : Path
-        That folder.
-    classes : tuple of str
-        In alphabetical order.
-    files : list of str
-        "<class>/<...>", relative to `where`, class by class.
-    left_out : list of LeftOut
-        What else lies there.
-    """
-
-    name: str
-    key: str
-    folder: str
-    where: Path
-    classes: tuple[str, ...]
-    files: list[str]
-    left_out: list[LeftOut] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -103,48 +68,37 @@ class ShardFiles:
     files: tuple[str, ...]
     state: str
 
-    channels = CHANNELS
-
-    @property
-    def number_of_classes(self) -> int:
-        """Of the whole split."""
-        return len(self.classes)
-
     @property
     def name(self) -> str:
         """Tells it from every other one of every other state of the folder."""
         return f"{self.split}_{self.shard:05d}_{self.state}"
 
-    @property
-    def first(self) -> bool:
-        """Whether it begins the training split."""
-        return (self.split, self.shard) == (SPLITS[0], 0)
-
     def __len__(self) -> int:
         return len(self.files)
 
-    def pack(self, data: Data, folder: Path, progress: Callable[[int], None]) -> list[Unreadable]:
-        """Write the shard into `folder`, unless some pictures cannot be read: those are returned."""
-        side = data.packed_side
-        unreadable: list[Unreadable] = []
+    def pack(self, data: Data, folder: Path, progress: Callable[[int], None]) -> Odd:
+        """Write the shard into `folder`, unless some pictures cannot be read; see `Part`."""
+        side, unreadable, remarks = data.packed_side, [], []
         pixels = np.empty((len(self), side, side, CHANNELS), np.uint8)
-        for i, file in enumerate(self.files, start=1):
+        for i, file in enumerate(self.files):
+            path = self.where / file
             try:
-                pixels[i - 1] = decode(self.where / file, side)
+                pixels[i], remark = decode(path, side)
+                remarks += [(path, remark)] if remark else []
             except UnreadableError as error:
-                unreadable.append(Unreadable(self.where / file, str(error)))
-            if i % REPORTED_AT_ONCE == 0 or i == len(self):
-                progress((i - 1) % REPORTED_AT_ONCE + 1)
-        if not unreadable:
-            number = {name: label for label, name in enumerate(self.classes)}
-            labels = np.array([number[file.partition(os.sep)[0]] for file in self.files])
-            pictures = Pictures(pixels, labels, tuple(map(in_utf8, self.classes)))
-            save_shard(pictures, shard_path(folder, self.split, self.shard))
-        return unreadable
+                unreadable.append((path, str(error)))
+            progress(1)
+        if unreadable:
+            return {UNREADABLE: unreadable}
+        number = {name: label for label, name in enumerate(self.classes)}
+        labels = np.array([number[file.partition(os.sep)[0]] for file in self.files])
+        pictures = Pictures(pixels, labels, tuple(map(in_utf8, self.classes)))
+        save_shard(pictures, shard_path(folder, self.split, self.shard))
+        return {REMARKS: remarks} if remarks else {}
 
 
-def find_splits(data: Data) -> list[Split]:
-    """List the files of both splits.
+def find_shards(data: Data) -> tuple[list[ShardFiles], list[LeftOut]]:
+    """The files of both splits, at most PICTURES_A_SHARD together, and what is left out.
 
     Raises
     ------
@@ -152,24 +106,24 @@ def find_splits(data: Data) -> list[Split]:
         If a folder or a class is missing, or the splits do not fit together.
     """
     check_root(data)
-    root, folders = data_root(data), (data.train_split, data.validation_split)
-    keys = ("data.train_split", "data.validation_split")
-    splits = [_find(root, *named) for named in zip(SPLITS, keys, folders, strict=True)]
-    if os.path.samefile(splits[0].where, splits[1].where):
+    splits = [
+        _Split(data_root(data), key, folder)
+        for key, folder in (("data.train_split", data.train_split), ("data.validation_split", data.validation_split))
+    ]
+    train, validation = splits
+    if os.path.samefile(train.where, validation.where):
         raise ConfigError(
             f"data.validation_split = {data.validation_split}: the same folder as data.train_split; name another one"
         )
-    _check_same_classes(splits, data.root)
-    return splits
-
-
-def shard_files(split: Split) -> list[ShardFiles]:
-    """A split cut into consecutive files, one shard each, the last with the rest."""
-    return [
-        ShardFiles(split.name, shard, split.where, split.classes, files, _state(split.where, files))
-        for shard, start in enumerate(range(0, len(split.files), PICTURES_A_SHARD))
-        if (files := tuple(split.files[start : start + PICTURES_A_SHARD]))
+    odd = [
+        f"{listed(only)} only in {mine.folder}"
+        for mine, other in ((train, validation), (validation, train))
+        if (only := [name for name in mine.classes if name not in set(other.classes)])
     ]
+    if odd:
+        raise ConfigError(f"data.root = {data.root}: the splits' classes differ: {'; '.join(odd)}; make them equal")
+    shards = [shard for name, split in zip(SPLITS, splits, strict=True) for shard in split.shards(name)]
+    return shards, [entry for split in splits for entry in sorted(split.left_out)]
 
 
 def data_root(data: Data) -> Path:
@@ -184,144 +138,109 @@ def check_root(data: Data) -> None:
         there = root.exists()
     except OSError as error:
         raise ConfigError(f"data.root = {data.root}: {root} cannot be looked for ({error.strerror})") from error
-    if there and not root.is_dir():
+    if there and not root.is_dir() and not source.root_may_be_file:
         raise ConfigError(f"data.root = {data.root}: a file; name the folder that {source.root}")
     if source.root_is_there and not there:
         where = "" if str(root) == data.root else f" ({root})"
         raise ConfigError(f"data.root = {data.root}: no such folder{where}; name the folder that {source.root}")
 
 
-def check_readable(split: Split, unreadable: Sequence[tuple[str, str]], written: Path) -> None:
-    """Refuse a split with pictures that cannot be read: files and reasons, all of them in a file."""
-    if unreadable:
-        named = listed([f"{file}: {reason}" for file, reason in unreadable])
-        raise ConfigError(
-            f"{split.key} = {split.folder}: {len(unreadable)} of {len(split.files)} pictures cannot be read "
-            f"({named}); mend or remove them, {written} lists them all"
-        )
+class _Split:
+    """The classes of a split, their files, and what else lies there.
 
+    Parameters
+    ----------
+    root : Path
+        Folder of all splits.
+    key, folder : str
+        The setting that names the split's folder, and what it says.
+    """
 
-def in_utf8(name: str) -> str:
-    """The name of a file or folder, read as UTF-8 whatever the locale."""
-    return os.fsencode(name).decode("utf-8", "surrogateescape")
-
-
-def _find(root: Path, name: str, key: str, folder: str) -> Split:
-    where = root / as_path(folder)
-    title = f"{key} = {folder}"
-    if not os.path.isdir(where):
-        there = listed(_folders(root, title)) or "no folder"
-        raise ConfigError(f"{title}: no folder {where}; there is {there} in {root}")
-    classes = _folders(where, title)
-    if len(classes) < 2:
-        held = f" ({classes[0]})" if classes else ""
-        raise ConfigError(f"{title}: {where} holds {len(classes)} class folders{held}; it needs at least 2")
-    walk = _Walk(where, str(as_path(folder)))
-    found = [walk.pictures(name) for name in classes]
-    if empty := [name for name, files in zip(classes, found, strict=True) if not files]:
-        raise ConfigError(
-            f"{title}: {len(empty)} of {len(classes)} classes in {where} hold no picture file "
-            f"({listed(empty)}{walk.reasons(empty)}); fill or remove them"
-        )
-    files = [file for files in found for file in files]
-    return Split(name, key, folder, where, tuple(classes), files, walk.left_out)
-
-
-def _check_same_classes(splits: Sequence[Split], root: str) -> None:
-    train, validation = splits
-    odd = [
-        f"{listed(only)} only in {mine.folder}"
-        for mine, other in ((train, validation), (validation, train))
-        if (only := sorted(set(mine.classes) - set(other.classes)))
-    ]
-    if odd:
-        raise ConfigError(f"data.root = {root}: the splits' classes differ: {'; '.join(odd)}; make them equal")
-
-
-def _entries(where: str | Path) -> list[os.DirEntry[str]]:
-    """What a folder holds, in one order in every locale."""
-    with os.scandir(where) as entries:
-        return sorted(entries, key=lambda entry: os.fsencode(entry.name))
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except PermissionError:  # a link into a folder that is closed: to be told as such
-        return True
-    except OSError:  # a link to itself
-        return False
-
-
-def _folders(where: Path, title: str) -> list[str]:
-    try:
-        entries = _entries(where)
-    except OSError as error:
-        raise ConfigError(
-            f"{title}: {where} cannot be listed ({error.strerror}); give yourself the permission to read it"
-        ) from error
-    return [entry.name for entry in entries if _is_folder(entry) and not entry.name.startswith(".")]
-
-
-class _Walk:
-    """Through the classes of a split, links followed. Texts, not paths: there may be a million of them."""
-
-    def __init__(self, where: Path, folder: str) -> None:
+    def __init__(self, root: Path, key: str, folder: str) -> None:
+        self.folder, self.where = folder, root / as_path(folder)
         self.left_out: list[LeftOut] = []
-        self._where, self._folder = os.fspath(where), folder
-        real = where.resolve()
-        self._above = frozenset(_identity(path) for path in (real, *real.parents))
-        for entry in _entries(where):
-            if entry.name.startswith("."):
-                self._leave_out(entry.name, HIDDEN)
-            elif not _is_folder(entry):
-                self._leave_out(entry.name, NO_CLASS)
+        self._title = f"{key} = {folder}"
+        if not self.where.is_dir():
+            there = listed([entry.name for entry in self._entries(root) if entry.is_dir()]) or "no folder"
+            raise ConfigError(f"{self._title}: no folder {self.where}; there is {there} in {root}")
+        self.classes = self._classes()
 
-    def pictures(self, name: str) -> list[str]:
-        """Files of a class, relative to the split's folder."""
-        found: list[str] = []
-        self._enter(name, self._above, found)
-        return found
+    def shards(self, split: str) -> list[ShardFiles]:
+        """Its files, cut into runs of PICTURES_A_SHARD, the last with the rest."""
+        by_class = {name: self._files(name) for name in self.classes}
+        if empty := [name for name, found in by_class.items() if not found]:
+            raise ConfigError(
+                f"{self._title}: {len(empty)} of {len(self.classes)} classes in {self.where} hold no picture file "
+                f"({listed(empty)}); fill or remove them"
+            )
+        files = [file for found in by_class.values() for file in found]
+        runs = [tuple(files[start : start + PICTURES_A_SHARD]) for start in range(0, len(files), PICTURES_A_SHARD)]
+        return [
+            ShardFiles(split, shard, self.where, self.classes, run, state_of(self.where, run))
+            for shard, run in enumerate(runs)
+        ]
 
-    def reasons(self, classes: Sequence[str]) -> str:
-        """Why what lies in classes is left out, as a message ends."""
-        starts = tuple(os.path.join(self._folder, name) for name in classes)
-        reasons = {reason for file, reason in self.left_out if file.startswith(starts)}
-        return f"; left out: {', '.join(sorted(reasons))}" if reasons else ""
-
-    def _leave_out(self, name: str, reason: str) -> None:
-        self.left_out.append(LeftOut(os.path.join(self._folder, name), reason))
-
-    def _enter(self, folder: str, above: frozenset[tuple[int, int]], found: list[str]) -> None:
-        path = os.path.join(self._where, folder)
+    def _entries(self, folder: Path) -> list[os.DirEntry[str]]:
+        """What a folder holds, in one order in every locale."""
         try:
-            here, entries = _identity(path), _entries(path)
-        except OSError:
-            return self._leave_out(folder, CLOSED)
-        if here in above:
-            return self._leave_out(folder, LOOP)
-        for entry in entries:
-            inside = os.path.join(folder, entry.name)
-            if entry.name.startswith("."):
-                self._leave_out(inside, HIDDEN)
-            elif _is_folder(entry):
-                self._enter(inside, above | {here}, found)
-            elif not entry.name.lower().endswith(SUFFIXES):
-                self._leave_out(inside, OTHER_KIND)
-            elif os.path.exists(entry.path) and not entry.is_file():  # a pipe would be waited for for ever
-                self._leave_out(inside, NO_FILE)
-            else:  # or a link to nothing, which will be named as unreadable
-                found.append(inside)
+            with os.scandir(folder) as entries:
+                return sorted(entries, key=lambda entry: os.fsencode(entry.name))
+        except OSError as error:
+            raise ConfigError(
+                f"{self._title}: {folder} cannot be listed ({error.strerror}); give yourself the permission to read it"
+            ) from error
+
+    def _classes(self) -> tuple[str, ...]:
+        classes = []
+        for entry in self._entries(self.where):
+            is_folder = os.path.isdir(entry.path)
+            if is_hidden(entry.name):
+                self._leave_out(entry.path, HIDDEN, is_folder)
+            elif is_folder:
+                classes.append(entry.name)
+            else:
+                self._leave_out(entry.path, NO_CLASS)
+        if len(classes) < 2:
+            held = f" ({classes[0]})" if classes else ""
+            raise ConfigError(
+                f"{self._title}: {self.where} holds {len(classes)} class folders{held}; it needs at least 2"
+            )
+        return tuple(classes)
+
+    def _files(self, name: str) -> list[str]:
+        """Picture files of a class, links followed, relative to the split's folder."""
+        found, real = [], self.where.resolve()
+        read = {real, *real.parents}
+
+        def closed(error: OSError) -> None:
+            self._leave_out(error.filename, UNLISTED, True)
+
+        for folder, inner, files in os.walk(self.where / name, followlinks=True, onerror=closed):
+            if (here := Path(folder).resolve()) in read:
+                self._leave_out(folder, LOOP, True)
+                inner.clear()
+                continue
+            read.add(here)
+            for hidden in filter(is_hidden, inner):
+                self._leave_out(os.path.join(folder, hidden), HIDDEN, True)
+            inner[:] = sorted((entry for entry in inner if not is_hidden(entry)), key=os.fsencode)
+            for file in files:
+                path = os.path.join(folder, file)
+                if is_hidden(file):
+                    self._leave_out(path, HIDDEN)
+                elif not file.lower().endswith(SUFFIXES):
+                    self._leave_out(path, OTHER_KIND)
+                else:
+                    found.append(os.path.relpath(path, self.where))
+        return sorted(found, key=lambda file: os.fsencode(file).split(b"/"))
+
+    def _leave_out(self, path: str, reason: str, is_folder: bool = False) -> None:
+        file = os.path.join(as_path(self.folder), os.path.relpath(path, self.where))
+        self.left_out.append(LeftOut(f"{file}/" if is_folder else file, reason))
 
 
-def _identity(path: str | Path) -> tuple[int, int]:
-    """What two paths to one folder have in common."""
-    status = os.stat(path)
-    return status.st_dev, status.st_ino
-
-
-def _state(where: Path, files: Sequence[str]) -> str:
-    """Digest of the names, sizes and times of files: a picture that was changed is packed again."""
+def state_of(where: Path, files: Sequence[str]) -> str:
+    """Digest of the names, sizes and times of files: what was changed is packed again."""
     state = hashlib.sha256()
     for file in files:
         try:
@@ -331,9 +250,3 @@ def _state(where: Path, files: Sequence[str]) -> str:
             stamp = "unreadable"
         state.update(os.fsencode(file) + f"\0{stamp}\n".encode())
     return state.hexdigest()[:16]
-
-
-def listed(names: Sequence[object]) -> str:
-    """The first few of names, and how many more there are."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(map(str, names[:NAMED])) + more

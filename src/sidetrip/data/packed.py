@@ -101,17 +101,21 @@ def classes_of(path: Path) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Facts:
-    """What later stages have to know of packed pictures.
+    """What later stages have to know of packed pictures, or of a packed text.
 
     Attributes
     ----------
     channels, classes : int
-        Of every picture, and of the labels.
+        Of every picture (0 for a text), and of the labels (for a text, which token is next: the vocabulary).
     train_samples, validation_samples : int
-        Pictures in each split.
+        Pictures, or tokens, in each split.
     mean, deviation : list of float
         Of each channel over the training pictures, in units of the full scale (0..1). The deviation of a channel that
-        is constant counts as 1, so that it can be divided by; no other reaches more than a half.
+        is constant counts as 1, so that it can be divided by; no other reaches more than a half. Empty for a text.
+    kind : str
+        "pictures" or "text".
+    vocabulary : int
+        How many different tokens a text has; 0 for pictures.
     """
 
     channels: int
@@ -120,6 +124,8 @@ class Facts:
     validation_samples: int
     mean: list[float]
     deviation: list[float]
+    kind: str = "pictures"
+    vocabulary: int = 0
 
     @property
     def constant(self) -> dict[int, int]:
@@ -128,7 +134,7 @@ class Facts:
         return {channel: level for channel, level in levels if self.deviation[channel] == CONSTANT}
 
     def samples(self, split: str) -> int:
-        """Pictures in a split, "train" or "validation"."""
+        """Pictures, or tokens, in a split, "train" or "validation"."""
         return {"train": self.train_samples, "validation": self.validation_samples}[split]
 
 

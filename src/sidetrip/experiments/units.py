@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sidetrip.config import Config
@@ -28,7 +28,7 @@ def runs(config: Config) -> list[Run]:
     return [Run(seed) for seed in config.seeds]
 
 
-def points_of(config: Config, seed: int) -> list[int]:
+def points_of(config: Config, seed: int) -> Sequence[int]:
     """Steps of the branch points of one main trajectory, ascending."""
     has_early = seed in config.seeds[: config.branch.early_seeds]
     return config.branch.steps if has_early else config.branch.points

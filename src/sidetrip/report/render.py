@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 
 from sidetrip.config import Config
-from sidetrip.config.known import SOURCES
+from sidetrip.config.known import origin
 from sidetrip.data.packed import Facts
 from sidetrip.verdicts.records import NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, UNDECIDED
 from sidetrip.verdicts.statements import Statement
@@ -85,7 +85,7 @@ def render(
         regimes={
             method_words(name.removeprefix(EQUIVALENCE)).title: row["regime"] for name, row in equivalences.items()
         },
-        origin=SOURCES[config.data.source].origin,
+        origin=origin(config.data.source, config.data.name),
         meaning=partial(meaning, claims, {statement.id: statement for statement in statements}),
         **{name: fact for section in sections.values() for name, fact in section.facts.items()},
     )

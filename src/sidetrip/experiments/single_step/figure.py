@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -110,15 +110,17 @@ def relative_curves(rows: pd.DataFrame, expansions: pd.DataFrame) -> pd.DataFram
     DataFrame
         seed, batch (own, held_out), times (step size ÷ the parabola's best), relative_loss: mean over the batches.
     """
-    optima = (-expansions["slope"] / expansions["curvature"].abs()).set_axis(pd.MultiIndex.from_frame(expansions[OWN]))
+    at = expansions.set_index(OWN)
+    optima: dict[Hashable, float] = (-at["slope"] / at["curvature"].abs()).to_dict()
     found = []
     for (seed, own_batch, batch, _), curve in rows.groupby([*OWN, "batch", "index"]):
         means = curve.groupby("step_size")["loss"].mean()
         sizes, losses = means.index.to_numpy(float), means.to_numpy(float)
-        times = np.array([x for x in VARIED if x * optima[seed, own_batch] <= sizes[-1]])
-        relative = np.interp(times * optima[seed, own_batch], sizes, losses) / losses[0]
+        best = optima[seed, own_batch]
+        times = np.array([x for x in VARIED if x * best <= sizes[-1] * (1 + 1e-9)])
+        relative = np.interp(times * best, sizes, losses) / losses[0]
         found.append(pd.DataFrame({"seed": seed, "batch": batch, "times": times, "relative_loss": relative}))
-    return pd.concat(found).groupby(["seed", "batch", "times"], as_index=False)["relative_loss"].mean()
+    return pd.concat(found).groupby(["seed", "batch", "times"])["relative_loss"].mean().reset_index()
 
 
 def figure_2_variations(single_step: pd.DataFrame, curvature: pd.DataFrame, branch: int, batch_size: int) -> Figure:

@@ -1,0 +1,76 @@
+"""What pydantic finds wrong, as one line: key, value, what is allowed."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic import ValidationError
+
+from sidetrip.config.errors import shown
+from sidetrip.config.schema import Config
+
+# By the type of pydantic's error. What a field says of itself is added.
+REMEDIES = {
+    "int_type": "use a whole number",
+    "float_type": "use a number",
+    "bool_type": "use true or false",
+    "string_type": "use a text",
+    "tuple_type": "use a list",
+    "dataclass_type": "use a mapping of keys to values",
+    "finite_number": "use a finite number",
+    "greater_than": "use more than {gt}",
+    "greater_than_equal": "use at least {ge}",
+    "less_than": "use less than {lt}",
+    "less_than_equal": "use at most {le}",
+    "too_short": "list at least {min_length}",
+    "literal_error": "use {expected}",
+    "value_error": "{error}",
+    "string_too_long": "use at most {max_length} characters",
+    "string_pattern_mismatch": "",
+}
+DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
+
+
+def one_line(error: ValidationError) -> str:
+    """The first thing wrong; a key that is too much before those that are missing, for it may be one of them."""
+    found = error.errors(include_url=False)
+    wrong = [fault for fault in found if fault["type"] != "missing"]
+    if not wrong:
+        holes = sorted(_key(fault["loc"]) for fault in found)
+        return f"{', '.join(holes)} not set; set it in params.yaml, in base or in the variant"
+    first = next((fault for fault in wrong if fault["type"] == "unexpected_keyword_argument"), wrong[0])
+    if not first["loc"]:
+        return f"settings: {shown(first['msg'])}; use text that is UTF-8"
+    key, value = _key(first["loc"]), first["input"]
+    if first["type"] == "unexpected_keyword_argument":
+        return _unknown(first["loc"])
+    remedy = REMEDIES.get(first["type"], first["msg"]).format(**first.get("ctx", {}))
+    if isinstance(value, str) and first["type"] in ("int_type", "float_type"):
+        value = repr(value)
+        remedy += "; decimals have a point, not a comma" if DECIMAL_COMMA.fullmatch(first["input"]) else ""
+    said = "" if first["type"] == "value_error" else _field(first["loc"]).description
+    return f"{key} = {shown(value)}: {'; '.join(filter(None, [remedy, said]))}"
+
+
+def _unknown(loc: tuple[int | str, ...]) -> str:
+    """An unknown key, and those that are known beside it."""
+    section: Any = Config if len(loc) == 1 else _field(loc[:-1]).annotation
+    allowed = [key for key in section.__pydantic_fields__ if key not in ("variant", "runtime")]
+    hint = "decimals have a point, not a comma; " if str(loc[-1]).isdecimal() else ""
+    place = _key(loc[:-1]) or "a variant"
+    return f"{_key(loc)}: unknown key; {hint}allowed in {place} are {', '.join(allowed)}"
+
+
+def _field(loc: tuple[int | str, ...]) -> Any:
+    """The field of the schema that an error is at."""
+    section: Any = Config
+    for name in loc:
+        if isinstance(name, str):
+            field = section.__pydantic_fields__[name]
+            section = field.annotation
+    return field
+
+
+def _key(loc: tuple[int | str, ...]) -> str:
+    return ".".join(shown(name) for name in loc if isinstance(name, str))

@@ -1,0 +1,116 @@
+"""Reading params.yaml, and what is refused in any file of settings because DVC would read it otherwise."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError, YAMLError
+
+from sidetrip.config.errors import ConfigError, require, shown
+
+OF_YAML_1_1 = re.compile(r"[-+]?0[0-9b].*|.*[_:].*")  # what it takes for a number beside the usual ones
+NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+MOST_VALUES, DEEPEST = 20_000, 50  # of a file, its aliases written out
+
+
+def load_params(path: Path) -> DictConfig:
+    """Read params.yaml: `active`, `base`, `variants`, `runtime`.
+
+    Raises
+    ------
+    ConfigError
+        If it is missing, not YAML, or no mapping; if DVC would read a value otherwise.
+    """
+    try:
+        _check_events(path)
+        params = OmegaConf.load(path)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file here; run from the root of the repository, which holds it") from error
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{path}, line {line}: not valid YAML ({shown(error.problem)}); mend it") from error
+    except ConfigError:
+        raise
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
+        raise ConfigError(f"{path}: cannot be read ({shown(reason)}); mend it") from error
+    if not isinstance(params, DictConfig):
+        raise ConfigError(f"{path}: holds no mapping; it needs the keys active, base, variants")
+    return params
+
+
+def plain(params: DictConfig) -> dict[Any, Any]:
+    """The values as Python's own types."""
+    return cast(dict[Any, Any], OmegaConf.to_container(params))
+
+
+def active_variants(params: DictConfig) -> list[str]:
+    """The names under `active`, each of a variant that is there.
+
+    Raises
+    ------
+    ConfigError
+        If the list is empty, no list, or names an unknown variant or one twice.
+    """
+    values = plain(params)
+    known, active = variants(values), values.get("active")
+    remedy = f"list some of {shown(', '.join(known))}"
+    if not isinstance(active, list) or not active:
+        raise ConfigError(f"active = {shown(active)}: {remedy}")
+    for name in active:
+        require(isinstance(name, str) and name in known, "active", name, f"no such variant; {remedy}")
+        require(active.count(name) == 1, "active", name, "list each variant once")
+    return active
+
+
+def variants(values: Mapping[Any, Any]) -> Mapping[str, Any]:
+    """What each variant changes, by its name."""
+    found = values.get("variants")
+    if not isinstance(found, dict) or not found:
+        raise ConfigError(f"variants = {shown(found)}: use a mapping of names to what each changes")
+    for name in found:
+        require(isinstance(name, str), "variants", name, "the name of a variant is a text; put it in quotes")
+    return found
+
+
+def _check_events(path: Path) -> None:
+    """Walk through a file without building its values: one that would unfold to millions is refused at once."""
+    resolver = yaml.SafeLoader("")
+    sizes: dict[str | None, int] = {}  # by anchor, of what is complete
+    open_nodes: list[tuple[str | None, int]] = [(None, 0)]  # anchor, and values so far
+    for event in yaml.parse(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        where = f"{path}, line {event.start_mark.line + 1 if event.start_mark else 1}"
+        if isinstance(event, yaml.CollectionStartEvent):
+            open_nodes.append((event.anchor, 1))
+            continue
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, size = open_nodes.pop()
+            sizes[anchor] = size
+        elif isinstance(event, yaml.AliasEvent):
+            size = sizes.get(event.anchor, MOST_VALUES)  # not complete: an alias of what it stands in
+        elif isinstance(event, yaml.ScalarEvent):
+            _check_scalar(where, event, resolver)
+            sizes[event.anchor] = size = 1
+        else:
+            continue
+        outer, total = open_nodes.pop()
+        open_nodes.append((outer, total + size))
+        if total + size > MOST_VALUES or len(open_nodes) > DEEPEST:
+            raise ConfigError(f"{where}: nested too deeply, or too many values with aliases written out; simplify it")
+
+
+def _check_scalar(where: str, event: yaml.ScalarEvent, resolver: yaml.SafeLoader) -> None:
+    """Refuse a value that DVC, which goes by YAML 1.2, reads otherwise: 0040 is 40 there, and 32 here."""
+    if "${" in event.value:
+        raise ConfigError(f"{where}: {shown(event.value)} stands for what DVC does not see; write the value itself")
+    if not (event.implicit[0] and OF_YAML_1_1.fullmatch(event.value)):
+        return
+    if resolver.resolve(yaml.ScalarNode, event.value, (True, False)) in NUMBERS:
+        comma = " (a decimal comma? write a point: 0.05)" if event.value.isdecimal() else ""
+        raise ConfigError(f"{where}: {event.value} is another number, or none, to DVC; write it in plain digits{comma}")
