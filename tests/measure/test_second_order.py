@@ -1,0 +1,128 @@
+"""Average and trip of one degree of freedom, against sums over every noise, simulation and the published forms."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chi2
+
+from sidetrip.kernels import Kernel, Schedule
+from sidetrip.measure.quadratic import stationary_covariance
+from sidetrip.measure.second_order import Spectrum, average_factors, factors, predict, stationary_variance, trip_factors
+
+SEEDS = st.integers(0, 2**32 - 1)
+MOMENTA = st.sampled_from([0.0, 0.5, 0.9])
+
+
+def draw(seed: int) -> tuple[Schedule, Kernel]:
+    """A random schedule, and weights of either sign over its steps."""
+    random = np.random.default_rng(seed)
+    k = int(random.integers(1, 12))
+    weights = random.standard_normal(k + 1)
+    return Schedule(random.uniform(0.0, 1.3, k)), Kernel(weights + (1.0 - weights.sum()) / (k + 1))
+
+
+def run(multipliers: np.ndarray, x: float, momentum: float, noise: np.ndarray, theta: float = 0.0) -> np.ndarray:
+    """θ after each step of v ← μ v + κ θ + ξ, θ ← θ - s v at κ = x, λ = 1, from θ and the momentum of its gradient."""
+    velocity, path = np.full(noise.shape[1:], x * theta / (1.0 - momentum)), [np.full(noise.shape[1:], theta)]
+    for multiplier, xi in zip(multipliers, noise, strict=True):
+        velocity = momentum * velocity + x * path[-1] + xi
+        path.append(path[-1] - multiplier * velocity)
+    return np.array(path)
+
+
+@given(SEEDS, MOMENTA, st.floats(0.05, 1.6))
+def test_variance_and_bias_are_those_of_the_steps_written_out(seed, momentum, x):
+    schedule, kernel = draw(seed)
+    # A long run-up at constant rate, and every noise by itself: each column of the identity is one of them.
+    run_up = math.ceil(40.0 / min(x / (1.0 - momentum), 1.0 - math.sqrt(momentum)))
+    multipliers = np.r_[np.ones(run_up), schedule.multipliers]
+    path = run(multipliers, x, momentum, np.eye(len(multipliers)))
+    stationary, end = (path[run_up] ** 2).sum(), kernel.weights @ path[run_up:]
+    found = factors(schedule, kernel, x, momentum)
+    assert stationary_variance(x, momentum) == pytest.approx(stationary, rel=1e-9)
+    assert found.variance == pytest.approx((end**2).sum() / stationary, rel=1e-9)
+    kept = run(schedule.multipliers, x, momentum, np.zeros((schedule.steps, 1)), theta=1.0)
+    assert found.bias == pytest.approx(float((kernel.weights @ kept)[0]), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_simulated_trips_agree_within_the_monte_carlo_error(momentum):
+    random, trips, x = np.random.default_rng(5), 20_000, 0.2
+    schedule, kernel = Schedule(random.uniform(0.0, 1.2, 30)), Kernel.swa(30)
+    noise = random.standard_normal((330, trips))
+    path = run(np.r_[np.ones(300), schedule.multipliers], x, momentum, noise)[300:] / np.sqrt(
+        stationary_variance(x, momentum)
+    )
+    low, high = chi2.ppf([1e-7, 1.0 - 1e-7], trips) / trips
+    for end, weights in ((path[-1], Kernel.identity(30)), (kernel.weights @ path, kernel)):
+        assert low < (end**2).mean() / float(factors(schedule, weights, x, momentum).variance) < high
+
+
+@given(SEEDS, st.floats(0.05, 1.8))
+def test_without_momentum_an_average_is_that_of_appendix_a(seed, x):
+    _, kernel = draw(seed)
+    assert average_factors(kernel, x).variance == pytest.approx(float(kernel.rate_factor(x)), rel=1e-9)
+    covariance = stationary_covariance([[x]], 1.0, kernel)[0, 0]
+    assert average_factors(kernel, x).variance * stationary_variance(x, 0.0) == pytest.approx(covariance, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "known"),
+    [
+        (Kernel.swa(400), [-0.02, -0.10, -0.12, -0.09]),
+        (Kernel.two_point(400), [0.0, 0.0, 0.01, 0.03]),
+        (Kernel.ema(400, newest=0.01), [-0.05, -0.19, -0.21, -0.17]),
+    ],
+)
+def test_differences_over_long_windows(kernel, known):
+    """Without momentum the variance of a trip is v ← (1 - s x)² v + s² x²; the values, to two digits, by that sum."""
+    for x, value in zip([0.001, 0.01, 0.03, 0.1], known, strict=True):
+        variance = begin = x / (2.0 - x)
+        for s in kernel.schedule().multipliers:
+            variance = (1.0 - s * x) ** 2 * variance + (s * x) ** 2
+        assert trip_factors(kernel.schedule(), x).variance == pytest.approx(variance / begin, rel=1e-9)
+        average = float(kernel.rate_factor(x))
+        assert (average - variance / begin) / (1.0 - average) == pytest.approx(value, abs=0.006)
+
+
+@given(SEEDS, MOMENTA)
+def test_average_and_trip_are_one_point_to_first_order(seed, momentum):
+    """The difference of their bias falls with the square of the curvature, the bias itself with its first power."""
+    _, kernel = draw(seed)
+    apart, moved = [], []
+    for x in (1e-3, 1e-4):
+        average = average_factors(kernel, x, momentum).bias
+        apart.append(abs(float(average - trip_factors(kernel.schedule(), x, momentum).bias)))
+        moved.append(apart[-1] / x)
+    assert moved[1] <= 0.11 * moved[0] + 1e-9
+    short = Kernel([1.0 - 0.3, 0.3])  # of one step there is no second order
+    assert trip_factors(short.schedule(), 0.4, momentum).bias == pytest.approx(
+        float(average_factors(short, 0.4, momentum).bias)
+    )
+
+
+def test_a_prediction_adds_up_the_directions_that_have_a_stationary_state():
+    kernel, rate, momentum = Kernel.ema(40, 0.1), 0.02, 0.9
+    spectrum = Spectrum(np.array([-1.0, 0.0, 0.5, 4.0]), np.array([3.0, 2.0, 1.0, 0.25]))
+    found = predict(kernel, kernel.schedule(), spectrum, rate, momentum)
+    each = [
+        predict(kernel, kernel.schedule(), Spectrum(np.array([k]), np.array([p])), rate, momentum)
+        for k, p in ((0.5, 1.0), (4.0, 0.25))
+    ]
+    assert found == pytest.approx(np.sum(each, axis=0))
+    assert found.difference == pytest.approx((found.average - found.trip) / (found.momentary - found.average))
+    # Small λκ: every direction adds λ / (4 (1 - μ)) of its noise, whatever its curvature.
+    slow = predict(kernel, kernel.schedule(), Spectrum(np.array([1e-6]), np.array([7.0])), rate, momentum)
+    assert slow.momentary == pytest.approx(7.0 * rate / (4.0 * (1.0 - momentum)), rel=1e-6)
+
+
+def test_what_is_not_stationary_is_nan_and_unequal_windows_are_refused():
+    x = [-0.1, 0.0, 3.8, 9.0]
+    assert np.isnan([stationary_variance(x, 0.9), *factors(*draw(1), x, 0.9)]).all()
+    unstable = Spectrum(np.array([1.0, 500.0]), np.array([1.0, 1.0]))
+    assert np.isnan(predict(Kernel.swa(3), Schedule.linear(3), unstable, 0.02, 0.9)).all()
+    with pytest.raises(ValueError, match="make them equal"):
+        factors(Schedule.linear(3), Kernel.swa(4), 0.1)
