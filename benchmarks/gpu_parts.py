@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sidetrip.engine.operations import check_operations
 
 from benchmarks.input import SIZES, BenchmarkInput, Size, prepare
 from benchmarks.profile import measured
@@ -21,7 +22,6 @@ from sidetrip.config import Config, ConfigError, load_params, resolve
 from sidetrip.console import command
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.models import build_model
-from sidetrip.engine.operations import check_operations
 from sidetrip.engine.training import advance
 from sidetrip.planning import dataset, work_of
 from sidetrip.runtime.devices import make_deterministic, resolve_device

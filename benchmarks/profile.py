@@ -25,7 +25,7 @@ from benchmarks.workers import start_up
 from sidetrip.config import Config
 from sidetrip.console import command
 from sidetrip.engine import state, training
-from sidetrip.engine.streams import TrainingStream
+from sidetrip.engine.streams import PictureStream
 from sidetrip.experiments.plan import Plan
 from sidetrip.experiments.registry import plans
 from sidetrip.files import UnitFolders, sealing
@@ -35,7 +35,7 @@ from sidetrip.measure.folding import FoldedNetwork
 from sidetrip.runtime.experiment import measure_in
 
 PARTS: dict[str, list[Callable[..., object]]] = {
-    "data": [TrainingStream.batch],
+    "data": [PictureStream.batch],
     "forward": [training.batch_loss],
     "backward": [torch.autograd.backward, torch.autograd.grad],
     "optimizer": [training.take_step],

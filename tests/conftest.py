@@ -4,10 +4,10 @@ import os
 import signal
 from pathlib import Path
 
-from sidetrip.runtime import arithmetic
+from sidetrip.engine.determinism import PORTABLE, environment, make_deterministic
 
 # As a stage does, before numpy and torch are loaded.
-os.environ.update(arithmetic.environment(arithmetic.PORTABLE, os.environ))
+os.environ.update(environment(PORTABLE, os.environ))
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so would all that they start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -19,7 +19,6 @@ from helpers import branched_off, burnt_in, random_lab, smoke_config
 from hypothesis import settings
 
 from sidetrip.engine.lab import Lab
-from sidetrip.runtime.devices import make_deterministic
 
 # A shared machine can stall any example, and no test here is about time.
 settings.register_profile("sidetrip", deadline=None, derandomize=False, max_examples=50)

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from sidetrip.config import Config, resolve
 from sidetrip.data.packed import (
     SPLITS,
+    Facts,
     Pictures,
     gather_facts,
     save_shard,
@@ -20,6 +21,7 @@ from sidetrip.data.packed import (
     shard_paths,
     write_facts,
 )
+from sidetrip.data.text import save_tokens, tokens_path
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import TrainState
 from sidetrip.engine.training import advance
@@ -74,6 +76,31 @@ def pack(folder: Path, train: Pictures, validation: Pictures, shard: int = 10**6
 def random_lab(runs: Path, config: Config, device: str | torch.device = "cpu") -> Lab:
     """A lab on packed random pictures."""
     pack(runs / "prepare_data", random_pictures(600, 0), random_pictures(130, 1))
+    return Lab(config, runs, torch.device(device))
+
+
+def text_config(**changes) -> Config:
+    """The smoke variant with a decoder of two layers on windows of 8 tokens."""
+    config = smoke_config(**changes)
+    config.model.name, config.model.width, config.model.layers, config.model.heads = "decoder", 8, 2, 2
+    config.data.context = 8
+    return config
+
+
+def random_text(n: int, seed: int, vocabulary: int = 11) -> np.ndarray:
+    """Tokens of which each is near the one before, so that there is something to learn."""
+    steps = np.random.default_rng(seed).integers(1, 4, n)
+    return (steps.cumsum() % vocabulary).astype(np.uint16)
+
+
+def text_lab(runs: Path, config: Config, device: str | torch.device = "cpu") -> Lab:
+    """A lab on a packed random text."""
+    with sealing(runs / "prepare_data") as packed:
+        texts = {split: random_text(n, seed) for seed, (split, n) in enumerate(zip(SPLITS, (4900, 1700), strict=True))}
+        for split, text in texts.items():
+            tokens_path(packed, split).parent.mkdir()
+            save_tokens(text, tuple("abcdefghijk"), tokens_path(packed, split))
+        write_facts(Facts(0, 11, 4900, 1700, [], [], "text", 11), packed)
     return Lab(config, runs, torch.device(device))
 
 

@@ -8,9 +8,10 @@ import torch
 from helpers import assert_same_bits, branched_off, burnt_in, random_lab, smoke_config
 from torch import nn
 
+from sidetrip.checks.operations import check_operations
 from sidetrip.config import ConfigError
+from sidetrip.engine.determinism import make_deterministic
 from sidetrip.engine.lab import Lab
-from sidetrip.engine.operations import check_operations
 from sidetrip.engine.state import distance, initial_state, load_state, saved_steps, state_path
 from sidetrip.engine.training import DivergedError, advance, batch_loss
 from sidetrip.experiments import alignment, divergence, fixed_batch, side_trips, single_step
@@ -18,7 +19,7 @@ from sidetrip.experiments.evaluator import evaluator
 from sidetrip.files import FLOAT_FORMAT, read_json
 from sidetrip.kernels import Kernel
 from sidetrip.measure.averaging import RunningAverage
-from sidetrip.runtime.devices import gpu_count, make_deterministic
+from sidetrip.runtime.devices import gpu_count
 from sidetrip.runtime.pool import worker_devices
 from sidetrip.runtime.provenance import PROVENANCE
 from sidetrip.runtime.scratch import unit_folders

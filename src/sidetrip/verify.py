@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sidetrip.runtime import arithmetic
+from sidetrip.engine.determinism import PORTABLE, settle
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -168,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m sidetrip.verify", description=__doc__)
     parser.add_argument("--write", action="store_true", help=f"write {COMMITTED}")
     options = parser.parse_args(arguments)
-    arithmetic.settle(arithmetic.PORTABLE)
+    settle(PORTABLE)
     from sidetrip.console import command
     from sidetrip.files import write_json
     from sidetrip.runtime.provenance import software

@@ -11,8 +11,8 @@ from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as transform
 
 from sidetrip.engine.crops import ATTEMPTS, boxes_of, crop, draw_boxes
+from sidetrip.engine.determinism import make_deterministic
 from sidetrip.engine.randomness import generator
-from sidetrip.runtime.devices import make_deterministic
 
 
 @st.composite

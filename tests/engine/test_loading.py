@@ -15,7 +15,7 @@ from sidetrip.engine.lab import Lab
 from sidetrip.engine.loading import Form, ResidentLoader
 from sidetrip.engine.mapped import MappedLoader, Shards, open_loader
 from sidetrip.engine.state import initial_state
-from sidetrip.engine.streams import Augmentation, FixedBatches, TrainingStream
+from sidetrip.engine.streams import Augmentation, FixedBatches, PictureStream
 from sidetrip.engine.training import advance
 from sidetrip.experiments.evaluator import evaluator
 from sidetrip.files import FileError
@@ -55,7 +55,7 @@ def equal(left, right):
 @pytest.mark.parametrize("augmentation", VARIED)
 @pytest.mark.parametrize("threads", [1, 3])
 def test_mapped_and_resident_batches_are_the_same_bits(packed, resident, augmentation, threads):
-    streams = [TrainingStream(loader, 0, "train", 8, augmentation) for loader in (resident, mapped(packed, threads))]
+    streams = [PictureStream(loader, 0, "train", 8, augmentation) for loader in (resident, mapped(packed, threads))]
     for step in (*range(1, 15), 40, 2):  # over the end of an epoch, then not in order
         assert equal(*(stream.batch(step) for stream in streams))
 
@@ -78,11 +78,11 @@ def test_fixed_batches_are_kept_only_where_the_split_is(packed, resident):
 def test_the_next_batch_is_gathered_ahead(packed, monkeypatch):
     """The stream asks for step t + 1 while step t is taken: when it comes, nothing has to be gathered."""
     loader = mapped(packed)
-    stream = TrainingStream(loader, 0, "train", 8)
+    stream = PictureStream(loader, 0, "train", 8)
     stream.batch(1)
     monkeypatch.setattr(loader, "_gather", lambda indices: pytest.fail("gathered anew"))
     monkeypatch.setattr(loader, "prepare", lambda indices: None)
-    assert equal(stream.batch(2), TrainingStream(mapped(packed), 0, "train", 8).batch(2))
+    assert equal(stream.batch(2), PictureStream(mapped(packed), 0, "train", 8).batch(2))
 
 
 def test_only_what_is_asked_for_is_read(packed):
@@ -95,7 +95,7 @@ def test_only_what_is_asked_for_is_read(packed):
         original(indices, target)
 
     loader._shards.copy = copy
-    stream = TrainingStream(loader, 0, "train", 8)
+    stream = PictureStream(loader, 0, "train", 8)
     stream.batch(1)
     loader._ahead.finished()
     assert read == [*stream.indices(1), *stream.indices(2)]
@@ -190,6 +190,6 @@ def test_on_a_gpu_mapped_and_resident_batches_are_the_same_bits(packed, augmenta
         ResidentLoader(load_pictures(packed, "train"), FORM, "cuda"),
         MappedLoader(Shards(packed, "train", 53), FORM, "cuda"),
     ]
-    streams = [TrainingStream(loader, 0, "train", 8, augmentation) for loader in loaders]
+    streams = [PictureStream(loader, 0, "train", 8, augmentation) for loader in loaders]
     for step in range(1, 15):
         assert equal(streams[0].batch(step), streams[1].batch(step))

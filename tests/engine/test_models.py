@@ -20,9 +20,10 @@ from torchvision.models.efficientnet import FusedMBConvConfig, MBConvConfig
 from torchvision.models.resnet import Bottleneck
 from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformerBlockV2
 
+from sidetrip.checks.fitness import check_model
 from sidetrip.config import ConfigError
 from sidetrip.engine.batch import Batch
-from sidetrip.engine.fitness import check_model
+from sidetrip.engine.determinism import make_deterministic
 from sidetrip.engine.models import build_model
 from sidetrip.engine.state import initial_state, with_weights
 from sidetrip.engine.training import Optimizer, advance, batch_loss
@@ -30,7 +31,6 @@ from sidetrip.experiments.single_step.measure import expand, mean_gradient, mean
 from sidetrip.kernels import Kernel
 from sidetrip.measure.averaging import RunningAverage
 from sidetrip.measure.evaluation import Evaluator, score
-from sidetrip.runtime.devices import make_deterministic
 
 CPU = torch.device("cpu")
 SMALLEST = 4  # what data.size allows
@@ -132,7 +132,7 @@ def has_masks_and_works(model: nn.Module, side: int) -> bool:
 
     # An average, evaluated: the folded network against the network itself. In float64: so few pictures may leave
     # statistics that amplify rounding.
-    pictures = [stream.batch(step).pictures.double() for step in range(4, 8)]
+    pictures = [stream.batch(step).inputs.double() for step in range(4, 8)]
     scored = [(pictures.double(), labels) for pictures, labels in [stream.batch(8)]]
     evaluate = Evaluator(model.double(), pictures, {"all": scored}, "fp32")
     found = dict(evaluate(with_weights(start, average.weights())))["all"]

@@ -18,7 +18,7 @@ from torchvision.ops import StochasticDepth
 from sidetrip.engine.gradients import gradient
 from sidetrip.engine.randomness import fixed_randomness
 from sidetrip.engine.state import initial_state
-from sidetrip.engine.streams import TrainingStream
+from sidetrip.engine.streams import PictureStream
 from sidetrip.engine.training import Optimizer, advance, batch_loss
 from sidetrip.experiments import alignment, divergence, fixed_batch, side_trips, single_step
 from sidetrip.experiments.fixed_batch.measure import FixedStream
@@ -68,7 +68,7 @@ def differ(a, b) -> bool:
     return any(not torch.equal(value, b.weights[name]) for name, value in a.weights.items())
 
 
-def stream_of(lab, seed=0, name="train") -> TrainingStream:
+def stream_of(lab, seed=0, name="train") -> PictureStream:
     return lab.stream(seed, name, batch_size=16)
 
 
@@ -84,7 +84,7 @@ def test_a_run_in_parts_is_the_whole_run(lab, kind, cut):
 def test_masks_are_those_of_the_seed_and_the_stream(lab, changed):
     """Of two streams over the same batches."""
 
-    class SameBatches(TrainingStream):
+    class SameBatches(PictureStream):
         def batch(self, step):
             return replace(stream_of(lab).batch(step), key=super().batch(step).key)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidetrip.engine.loading import Form, ResidentLoader
-from sidetrip.engine.streams import Augmentation, FixedBatches, KeptBatches, TrainingStream
+from sidetrip.engine.streams import Augmentation, FixedBatches, KeptBatches, PictureStream
 
 MOVED = Augmentation(shift=2, flip=True)
 CROPPED = Augmentation(flip=True, crop=0.25)
@@ -16,7 +16,7 @@ CROPPED = Augmentation(flip=True, crop=0.25)
 
 def stream(seed=0, name="train", size=8, n=64, augmentation=MOVED):
     loader = ResidentLoader(random_pictures(n, 5), Form(10, [0.3], [0.2], 2), "cpu")
-    return TrainingStream(loader, seed, name, size, augmentation)
+    return PictureStream(loader, seed, name, size, augmentation)
 
 
 VARIED = st.sampled_from([MOVED, CROPPED])
@@ -34,7 +34,7 @@ STREAMS = [(stream(0), 1), (stream(1), 1), (stream(0, "other"), 1), (stream(0), 
 
 
 def test_seeds_streams_and_steps_differ():
-    first = [each.batch(step).pictures for each, step in STREAMS]
+    first = [each.batch(step).inputs for each, step in STREAMS]
     for i, a in enumerate(first):
         assert all(not torch.equal(a, b) for b in first[:i])
 

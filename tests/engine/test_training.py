@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from helpers import advanced, assert_same_bits, burnt_in, random_lab, smoke_config
+from helpers import advanced, assert_same_bits, burnt_in, random_lab, smoke_config, text_config, text_lab
 from torch import nn
 
 from sidetrip.config import ConfigError
@@ -16,6 +16,7 @@ from sidetrip.engine.state import initial_state, load_state, saved_steps, state_
 from sidetrip.engine.training import DivergedError, Optimizer, advance
 from sidetrip.experiments import alignment, divergence, fixed_batch, side_trips, single_step
 from sidetrip.experiments.evaluator import evaluator
+from sidetrip.kernels import Schedule
 
 
 def test_constant_trip_is_the_main_trajectory(lab, snapshots):
@@ -53,18 +54,32 @@ def test_observers_and_measurements_leave_the_run_and_the_branch_point_alone(lab
     assert_same_bits(advanced(lab, start, 15), load_state(state_path(lab.snapshots(0), 30)))
 
 
-def test_advance_is_plain_sgd(lab):
-    """Against torch.optim.SGD on a model of its own, written out."""
-    model = lab.model(0)
+OPTIMIZERS = {
+    "sgd": (
+        Optimizer(0.9, 5e-4),
+        lambda parameters, rate: torch.optim.SGD(parameters, rate, momentum=0.9, weight_decay=5e-4),
+    )
+}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("kind", ["pictures", "text"])
+def test_a_cool_down_is_torch_s_own_loop(lab, tmp_path, kind, optimizer):
+    """A linear trip off a constant run, against an optimizer and a scheduler of torch that go on from step to step."""
+    lab = lab if kind == "pictures" else text_lab(tmp_path, text_config())
+    constants, make = OPTIMIZERS[optimizer]
+    model, stream, before, over = lab.model(0), lab.stream(0), 4, 6
     reference = copy.deepcopy(model).train()
-    sgd = torch.optim.SGD(reference.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
-    stream = lab.stream(0)
-    for step in range(1, 7):
-        x, y = stream.batch(step)
-        sgd.zero_grad()
-        nn.functional.cross_entropy(reference(x), y).backward()
-        sgd.step()
-    end = advanced(lab, initial_state(model), 6)
+    plain = make(reference.parameters(), 0.05)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(plain, lambda done: 1.0 - max(0, done - before) / over)
+    for step in range(1, before + over + 1):
+        inputs, targets = stream.batch(step)
+        plain.zero_grad()
+        nn.functional.cross_entropy(reference(inputs).flatten(0, -2), targets.flatten()).backward()
+        plain.step()
+        scheduler.step()
+    start = advance(model, initial_state(model), stream, [0.05] * before, constants)
+    end = advance(model, start, stream, (0.05 * Schedule.linear(over).multipliers).tolist(), constants)
     for name, weight in reference.named_parameters():
         assert torch.equal(weight, end.weights[name])
 

@@ -52,11 +52,6 @@ def test_only_the_statistics_change(momentum):
     assert model[2].running_mean.abs().max() < 1e-12
 
 
-def test_no_sample_is_refused():
-    with pytest.raises(ValueError, match="at least one sample"):
-        recalibrate(nn.BatchNorm1d(2), [])
-
-
 def test_statistics_that_are_not_finite_leave_no_trace():
     model = nn.Sequential(nn.BatchNorm1d(2)).double()
     model[0].running_mean.fill_(float("nan"))
@@ -68,59 +63,52 @@ def test_statistics_that_are_not_finite_leave_no_trace():
 
 
 class Twice(nn.Module):
-    """One norm at two places, then another: the second use sees other moments than the first."""
+    """One norm at two places."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.shared, self.after, self.unused = nn.BatchNorm1d(3), nn.BatchNorm1d(3), nn.BatchNorm1d(3)
-
-    def inner(self, x):
-        return self.shared(x).relu() + self.shared(3 * x - 1)
+        self.norm = nn.BatchNorm1d(3)
 
     def forward(self, x):
-        return self.after(self.inner(x))
+        return self.norm(self.norm(x) + x)
 
 
-def samples_3() -> torch.Tensor:
-    return torch.randn(40, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5)) * 2 + 1
+SAMPLES = torch.randn(40, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5)) * 2 + 1
 
 
-def assert_moments(layer: nn.Module, *seen: torch.Tensor) -> None:
-    together = torch.cat(seen)
-    torch.testing.assert_close(layer.running_mean, together.mean(dim=0))
-    torch.testing.assert_close(layer.running_var, together.var(dim=0))
-
-
-def test_a_layer_that_is_used_twice_has_the_statistics_of_both_uses():
-    model, x = Twice().double(), samples_3()
-    recalibrate(model, x.split(9))
-    assert_moments(model.shared, x, 3 * x - 1)
-    # What comes after is normalised by statistics of what evaluation sends there, not of what the pass did.
-    assert_moments(model.after, model.eval().inner(x))
-
-
-def test_a_layer_that_sees_its_own_output_agrees_with_itself():
-    class Recurrent(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.norm = nn.BatchNorm1d(3)
-
-        def forward(self, x):
-            return self.norm(x + self.norm(x))
-
-    model, x = Recurrent().double(), samples_3()
-    recalibrate(model, [x]).eval()
-    together = torch.cat([x, x + model.norm(x)])
-    torch.testing.assert_close(model.norm.running_mean, together.mean(dim=0), rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(model.norm.running_var, together.var(dim=0), rtol=1e-4, atol=1e-4)
+@pytest.mark.parametrize(
+    ("model", "batches", "message"),
+    [
+        (Twice().double(), [SAMPLES], r"layer 'norm' is used twice .* use a model that has"),
+        (nn.Sequential(nn.LazyBatchNorm1d()), [SAMPLES], "layer '0' has no size yet; send a batch"),
+        (nn.Sequential(nn.BatchNorm1d(3)), [], "at least one sample; raise evaluation.recalibration_samples"),
+        (nn.Sequential(nn.BatchNorm1d(3)), [{"x": SAMPLES}], "a batch is a dict .*; give tensors"),
+        (nn.Sequential(nn.BatchNorm1d(3)), [()], "a batch is a tuple .*; give tensors"),
+    ],
+)
+def test_what_is_refused_leaves_the_model_as_it_was(model, batches, message):
+    before = {name: str(value) for name, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match=message):
+        recalibrate(model, batches)
+    assert {name: str(value) for name, value in model.state_dict().items()} == before
+    assert all(m.training and not m._forward_hooks for m in model.modules())
 
 
 def test_a_layer_that_evaluation_does_not_reach_keeps_what_it_has():
-    model = Twice().double()
+    class Unreached(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used, self.unused = nn.BatchNorm1d(3), nn.BatchNorm1d(3)
+
+        def forward(self, x):
+            return self.used(x)
+
+    model = Unreached().double()
     model.unused.running_mean.fill_(0.7)
     model.unused.running_var.fill_(3.0)
-    recalibrate(model, [samples_3()])
+    recalibrate(model, SAMPLES.split(9))
+    torch.testing.assert_close(model.used.running_mean, SAMPLES.mean(dim=0))
     assert set(model.unused.running_mean.tolist()) == {0.7}
     assert set(model.unused.running_var.tolist()) == {3.0}
-    assert [int(layer.num_batches_tracked) for layer in model.children()] == [0, 0, 0]
+    assert [int(layer.num_batches_tracked) for layer in model.children()] == [0, 0]
     assert not any(layer._forward_hooks for layer in model.children())

@@ -10,15 +10,16 @@ from sidetrip.engine.state import initial_state, with_weights
 from sidetrip.measure.evaluation import Evaluator, score
 
 
-@given(st.lists(st.integers(1, 7), min_size=1, max_size=6), st.integers(0, 99))
-def test_partial_batches_count_by_their_samples(sizes, seed):
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=6), st.sampled_from([(), (5,)]), st.integers(0, 99))
+def test_partial_batches_count_by_their_predictions(sizes, each, seed):
+    """One a sample, or several, as of a text."""
     random = torch.Generator().manual_seed(seed)
-    model = nn.Linear(3, 4)
-    x, y = torch.randn(sum(sizes), 3, generator=random), torch.randint(0, 4, (sum(sizes),), generator=random)
+    model, shape = nn.Linear(3, 4), (sum(sizes), *each)
+    x, y = torch.randn(*shape, 3, generator=random), torch.randint(0, 4, shape, generator=random)
     found = score(model, zip(x.split(sizes), y.split(sizes), strict=True))
-    logits = model(x).detach()
-    assert found.loss == pytest.approx(float(nn.functional.cross_entropy(logits, y)), rel=1e-5)
-    assert found.accuracy == float((logits.argmax(1) == y).double().mean())
+    logits, expected = model(x).detach().view(-1, 4), y.flatten()
+    assert found.loss == pytest.approx(float(nn.functional.cross_entropy(logits, expected)), rel=1e-5)
+    assert found.accuracy == float((logits.argmax(1) == expected).double().mean())
 
 
 def test_training_mode_is_put_back():

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import yaml
 
-from sidetrip.runtime import arithmetic
+from sidetrip.engine import determinism
 
 ROOT = Path(__file__).parents[2]
 ACTIVE = re.compile(r"^active:\n(- .*\n)+", re.MULTILINE)
@@ -25,7 +25,7 @@ def environment(**changes: str) -> dict[str, str]:
     """Of a process in a repository: one worker a stage where a test asks for no more, since tests run side by side."""
     here = str(Path(sys.executable).parent)
     return {
-        **arithmetic.environment(arithmetic.PORTABLE, os.environ),
+        **determinism.environment(determinism.PORTABLE, os.environ),
         "PATH": f"{here}:{os.environ['PATH']}",
         "PYTHONPATH": "src",
         "DVC_NO_ANALYTICS": "1",

@@ -18,8 +18,9 @@ import torch
 from smoke import kill_with_children, wait_until
 
 from sidetrip.config import ConfigError, Runtime, load_params, resolve
+from sidetrip.engine.determinism import present_arithmetic
 from sidetrip.files import files_in
-from sidetrip.runtime import arithmetic, cluster
+from sidetrip.runtime import cluster
 from sidetrip.runtime.executor import run_units
 from sidetrip.runtime.provenance import versions
 from sidetrip.runtime.scratch import open_scratch
@@ -210,7 +211,7 @@ def worker(repository, monkeypatch):
     monkeypatch.setattr(cluster, "get_worker", lambda: found)
     monkeypatch.setattr(cluster, "VISIBLE_SECONDS", 0.0)
     Path("scratch").mkdir()
-    terms = cluster.Terms(CONFIG, Path("scratch"), versions(), cluster.LOADED, "1", arithmetic.present(), ())
+    terms = cluster.Terms(CONFIG, Path("scratch"), versions(), cluster.LOADED, "1", present_arithmetic(), ())
     return found, terms
 
 

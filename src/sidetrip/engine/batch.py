@@ -1,4 +1,4 @@
-"""A batch: samples with labels, and what is drawn as a network goes over them."""
+"""A batch: samples with their targets, and what is drawn as a network goes over them."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples that go through a network together; unpacks into pictures and labels.
+    """Samples that go through a network together; unpacks into inputs and targets.
 
     The random masks of a network in training (dropout, stochastic depth) depend on `key` and on nothing else: at one
     point a batch has one loss and one gradient, however often they are taken.
 
     Attributes
     ----------
-    pictures : Tensor [batch, channels, height, width]
-        Inputs.
-    labels : Tensor [batch]
-        Classes.
+    inputs : Tensor [batch, ...]
+        Pictures [batch, channels, height, width], or tokens [batch, context].
+    targets : Tensor [batch, ...]
+        Class of each picture, or of each token the next.
     key : tuple
         Which batch it is.
     """
 
-    pictures: Tensor
-    labels: Tensor
+    inputs: Tensor
+    targets: Tensor
     key: tuple[object, ...] = ()
 
     def __iter__(self) -> Iterator[Tensor]:
-        return iter((self.pictures, self.labels))
+        return iter((self.inputs, self.targets))

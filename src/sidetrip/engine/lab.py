@@ -12,11 +12,13 @@ from torch import nn
 
 from sidetrip.config import Config
 from sidetrip.data.packed import Facts, read_facts
-from sidetrip.engine.loading import Form, Loader
+from sidetrip.data.text import read_tokens
+from sidetrip.engine.loading import Form, Loader, PictureLoader
 from sidetrip.engine.mapped import open_loader
-from sidetrip.engine.models import build_model
+from sidetrip.engine.models import network
 from sidetrip.engine.state import TrainState, load_state, saved_steps, state_path
-from sidetrip.engine.streams import Augmentation, TrainingStream
+from sidetrip.engine.streams import Augmentation, PictureStream, TrainingStream
+from sidetrip.engine.text import TextLoader, TextStream
 from sidetrip.engine.training import Observer, Optimizer, advance
 from sidetrip.files import UnitFolders
 from sidetrip.kernels import Schedule
@@ -52,12 +54,14 @@ class Lab:
 
     @cached_property
     def facts(self) -> Facts:
-        """Of the packed pictures."""
+        """Of the packed data."""
         return read_facts(self.runs / "prepare_data")
 
     def loader(self, split: str, shift: int = 0) -> Loader:
-        """Open the pictures of a split, of which windows moved by up to `shift` pixels will be asked for."""
+        """Open the samples of a split; of pictures, windows moved by up to `shift` pixels will be asked for."""
         data = self.config.data
+        if self.facts.kind == "text":
+            return TextLoader(read_tokens(self.runs / "prepare_data", split), data.context, self.device)
         form = Form(data.size, self.facts.mean, self.facts.deviation, shift)
         return open_loader(
             self.runs / "prepare_data", split, self.facts.samples(split), form, self.device, data.crop > 0
@@ -65,30 +69,20 @@ class Lab:
 
     @cached_property
     def train(self) -> Loader:
-        """The training pictures."""
+        """The training samples."""
         return self.loader("train", self.config.data.shift)
 
     def model(self, seed: int = 0) -> nn.Module:
         """A network with weights drawn from `seed`, on the device."""
-        settings = self.config.model
-        network = build_model(
-            settings.name,
-            width=settings.width,
-            stem=settings.stem,
-            channels=self.facts.channels,
-            classes=self.facts.classes,
-            seed=seed,
-            size=self.config.data.size,
-        )
-        network.to(self.device)
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return network
+        return network(self.config, self.facts.channels, self.facts.classes, seed).to(self.device)
 
     def stream(self, seed: int, name: str = "train", batch_size: int | None = None) -> TrainingStream:
-        """A batch sequence over the training pictures; "train" is that of the main trajectory."""
-        data = self.config.data
-        augmentation = Augmentation(data.shift, data.flip, data.crop)
-        return TrainingStream(self.train, seed, name, batch_size or self.config.burn_in.batch_size, augmentation)
+        """A batch sequence over the training samples; "train" is that of the main trajectory."""
+        data, loader, size = self.config.data, self.train, batch_size or self.config.burn_in.batch_size
+        if isinstance(loader, TextLoader):
+            return TextStream(loader, seed, name, size)
+        assert isinstance(loader, PictureLoader)
+        return PictureStream(loader, seed, name, size, Augmentation(data.shift, data.flip, data.crop))
 
     @cached_property
     def rates(self) -> np.ndarray:

@@ -38,6 +38,12 @@ class Form:
     shift: int = 0
 
 
+def send(numbers: np.ndarray, device: torch.device) -> Tensor:
+    """Numbers on a device, in one transfer that a GPU's queue does not wait for."""
+    sent = torch.from_numpy(numbers)
+    return sent.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else sent
+
+
 class Windows:
     """Windows of stored pictures: the central one, and those around it.
 
@@ -84,7 +90,23 @@ class Held:
 
 
 class Loader(ABC):
-    """Pictures of a split as batches on a device, normalised and augmented there.
+    """The samples of a split as batches on a device."""
+
+    resident = True  # whether a batch is had without reading files
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    def prepare(self, indices: np.ndarray) -> None:  # noqa: B027 - nothing to do where samples are resident
+        """Begin to read what the next batch needs."""
+
+    @abstractmethod
+    def batch(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of some samples."""
+
+
+class PictureLoader(Loader):
+    """Pictures with their classes, normalised and augmented on the device.
 
     Parameters
     ----------
@@ -93,8 +115,6 @@ class Loader(ABC):
     device : torch.device
         Where the batches are made.
     """
-
-    resident = True  # whether a batch is had without reading files
 
     def __init__(self, form: Form, device: torch.device | str) -> None:
         self.device, self._form = torch.device(device), form
@@ -108,14 +128,8 @@ class Loader(ABC):
         """Of the stored pictures, in pixels."""
 
     @abstractmethod
-    def __len__(self) -> int: ...
-
-    @abstractmethod
     def _held(self, indices: np.ndarray) -> Held:
         """The pictures of a batch, on the device."""
-
-    def prepare(self, indices: np.ndarray) -> None:  # noqa: B027 - nothing to do where pictures are resident
-        """Begin to read what the next batch needs."""
 
     def batch(
         self,
@@ -158,12 +172,10 @@ class Loader(ABC):
         return pixels, held.labels[row]
 
     def _send(self, numbers: np.ndarray) -> Tensor:
-        """Numbers on the device, in one transfer that a GPU's queue does not wait for."""
-        sent = torch.from_numpy(numbers)
-        return sent.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else sent
+        return send(numbers, self.device)
 
 
-class ResidentLoader(Loader):
+class ResidentLoader(PictureLoader):
     """All pictures on the device."""
 
     def __init__(self, split: Pictures, form: Form, device: torch.device | str) -> None:
@@ -174,7 +186,7 @@ class ResidentLoader(Loader):
 
     @property
     def side(self) -> int:
-        """See `Loader`."""
+        """See `PictureLoader`."""
         return self._windows.pictures.shape[1]
 
     def __len__(self) -> int:

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from sidetrip.data.packed import checksum, load_pictures, shard_paths
-from sidetrip.engine.loading import Form, Held, Loader, ResidentLoader, Windows
+from sidetrip.engine.loading import Form, Held, PictureLoader, ResidentLoader, Windows
 from sidetrip.files import FileError, remedy
 
 MOST_RESIDENT = 2**30  # bytes of a split's files that every worker may hold for itself
@@ -97,7 +97,7 @@ class Gathering:
         return self.buffer
 
 
-class MappedLoader(Loader):
+class MappedLoader(PictureLoader):
     """Pictures of mapped shards, gathered by threads ahead of the step."""
 
     resident = False
@@ -111,7 +111,7 @@ class MappedLoader(Loader):
 
     @property
     def side(self) -> int:
-        """See `Loader`."""
+        """See `PictureLoader`."""
         return self._shards.shape[0]
 
     def __len__(self) -> int:
@@ -139,7 +139,7 @@ class MappedLoader(Loader):
         return Held(windows, self._send(self._shards.labels[indices]), np.arange(len(indices)))
 
 
-def open_loader(folder: Path, split: str, samples: int, form: Form, device: torch.device, crops: bool) -> Loader:
+def open_loader(folder: Path, split: str, samples: int, form: Form, device: torch.device, crops: bool) -> PictureLoader:
     """Loader of a split of prepare_data's output.
 
     Mapped if the files are larger than MOST_RESIDENT, or if `crops` will be asked for: those take whole pictures,

@@ -12,7 +12,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from sidetrip.config import Config
 from sidetrip.config.known import OWN_NETWORKS
+from sidetrip.engine.decoder import Decoder
 from sidetrip.engine.layers import use_safe_layers
 
 CIFAR_STEM = ("resnet18", "resnet34", "resnet50")
@@ -95,26 +97,57 @@ class SmallResNet(nn.Module):
         return self.head(x.permute(0, 2, 3, 1).flatten(1, 2).mean(dim=1))
 
 
+def network(config: Config, channels: int, classes: int, seed: int = 0) -> nn.Module:
+    """The network that the settings of a variant ask for, on data of so many channels and classes; see `build_model`.
+
+    Its memory is laid out as pictures are, channels last.
+    """
+    settings, size = config.model, config.data.context if config.data.is_text else config.data.size
+    model = build_model(
+        settings.name,
+        width=settings.width,
+        stem=settings.stem,
+        channels=channels,
+        classes=classes,
+        seed=seed,
+        size=size,
+        layers=settings.layers,
+        heads=settings.heads,
+    )
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
 def build_model(
-    name: str, *, width: int, stem: str, channels: int, classes: int, seed: int, size: int = 224
+    name: str,
+    *,
+    width: int,
+    stem: str,
+    channels: int,
+    classes: int,
+    seed: int,
+    size: int = 224,
+    layers: int = 1,
+    heads: int = 1,
 ) -> nn.Module:
     """Build a network with weights drawn from `seed` alone.
 
     Parameters
     ----------
     name : str
-        "resnet8", "resnet20", or any classification model of torchvision.
+        "resnet8", "resnet20", "decoder", or any classification model of torchvision.
     width : int
-        Channels of the first stage of resnet8 and resnet20; the others have their own.
+        Channels of the first stage of resnet8 and resnet20, or of the decoder; the others have their own.
     stem : str
         "cifar" (3 × 3 convolution, no pooling: for pictures of about 32 × 32) or "imagenet";
         torchvision's resnet18/34/50 only.
     channels, classes : int
-        Of the data.
+        Of the data; the classes of a text are its vocabulary.
     seed : int
         Seed of the initial weights. The global generator is left as it was.
     size : int
-        Side of the pictures, for networks that are made for one size (vit, maxvit).
+        Side of the pictures, for networks that are made for one size (vit, maxvit); tokens of a window (decoder).
+    layers, heads : int
+        Of the decoder.
 
     Raises
     ------
@@ -127,6 +160,8 @@ def build_model(
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs as well
         if name in OWN_NETWORKS:
             return use_safe_layers(SmallResNet(OWN_NETWORKS[name], width, channels, classes))
+        if name == "decoder":
+            return Decoder(layers, heads, width, size, classes)
         import torchvision  # over a second, in every worker: only for the models that come from it
 
         if name not in torchvision.models.list_models(module=torchvision.models):

@@ -7,6 +7,7 @@ visits each sample once, in a new order; an epoch's last samples that fill no ba
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.crops import draw_boxes
-from sidetrip.engine.loading import Loader
+from sidetrip.engine.loading import Loader, PictureLoader
 from sidetrip.engine.randomness import generator
 
 
@@ -27,6 +28,54 @@ from sidetrip.engine.randomness import generator
 def order(seed: int, name: str, epoch: int, samples: int) -> np.ndarray:
     """Order in which an epoch of a stream visits the samples, shape (samples,)."""
     return generator(seed, name, "order", epoch).permutation(samples)
+
+
+@dataclass(frozen=True)
+class TrainingStream(ABC):
+    """The batch of any step of a named stream; step t + 1 of a run takes batch t + 1, the first is 1.
+
+    Parameters
+    ----------
+    loader : Loader
+        The training samples.
+    seed : int
+        Seed of the run.
+    name : str
+        "train" for the main trajectory; any other name is another, independent sequence.
+    batch_size : int
+        Samples a batch.
+    """
+
+    loader: Loader
+    seed: int
+    name: str
+    batch_size: int
+
+    def indices(self, step: int) -> np.ndarray:
+        """Which samples the batch of a step holds, shape (batch_size,)."""
+        position = (step - 1) % self._batches * self.batch_size
+        visited = order(self.seed, self.name, self.epoch(step), len(self.loader))
+        return visited[position : position + self.batch_size]
+
+    def epoch(self, step: int) -> int:
+        """Which epoch a step is of; the first is 0."""
+        return (step - 1) // self._batches
+
+    @property
+    def _batches(self) -> int:
+        return len(self.loader) // self.batch_size
+
+    @abstractmethod
+    def batch(self, step: int, part: slice = slice(None)) -> Batch:
+        """Inputs and targets of a step, or of a part of its samples."""
+
+    def stored(self, step: int) -> Batch:
+        """The same in the form that takes least memory."""
+        return self.batch(step)
+
+    def finished(self, batch: Batch) -> Batch:
+        """The batch of one that is `stored`."""
+        return batch
 
 
 @dataclass(frozen=True)
@@ -49,39 +98,24 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
-class TrainingStream:
-    """The batch of any step of a named stream; step t + 1 of a run takes batch t + 1, the first is 1.
+class PictureStream(TrainingStream):
+    """Pictures with their classes; `augmentation` is drawn anew for each sample of each step."""
 
-    Parameters
-    ----------
-    loader : Loader
-        The training pictures.
-    seed : int
-        Seed of the run.
-    name : str
-        "train" for the main trajectory; any other name is another, independent sequence.
-    batch_size : int
-        Samples a batch.
-    augmentation : Augmentation
-        Drawn anew for each sample of each step.
-    """
-
-    loader: Loader
-    seed: int
-    name: str
-    batch_size: int
+    loader: PictureLoader
     augmentation: Augmentation = field(default_factory=Augmentation)
-
-    def indices(self, step: int) -> np.ndarray:
-        """Which samples the batch of a step holds, shape (batch_size,)."""
-        epoch, position = divmod(step - 1, len(self.loader) // self.batch_size)
-        visited = order(self.seed, self.name, epoch, len(self.loader))
-        return visited[position * self.batch_size : (position + 1) * self.batch_size]
 
     def batch(self, step: int) -> Batch:
         """Pictures and labels of a step."""
+        return self.finished(self.pixels(step))
+
+    def stored(self, step: int) -> Batch:
+        """The same as bytes, a quarter of what they are normalised."""
         batch = self.pixels(step)
-        return replace(batch, pictures=self.loader.normalised(batch.pictures))
+        return replace(batch, inputs=batch.inputs.to(torch.uint8))
+
+    def finished(self, batch: Batch) -> Batch:
+        """A batch of `pixels` or `stored` ones, normalised."""
+        return replace(batch, inputs=self.loader.normalised(batch.inputs))
 
     def pixels(self, step: int) -> Batch:
         """The same before pictures are normalised, in whole grey levels."""
@@ -98,7 +132,7 @@ class TrainingStream:
 
 
 class KeptBatches(Sequence[Batch]):
-    """Batches of a stream that are used many times: kept as bytes, a quarter of what they are normalised.
+    """Batches of a stream that are used many times, kept as they are `stored`.
 
     Parameters
     ----------
@@ -109,20 +143,18 @@ class KeptBatches(Sequence[Batch]):
     """
 
     def __init__(self, stream: TrainingStream, steps: Iterable[int]) -> None:
-        self._normalised = stream.loader.normalised
-        self._kept = [replace(batch, pictures=batch.pictures.to(torch.uint8)) for batch in map(stream.pixels, steps)]
+        self._finished, self._kept = stream.finished, [stream.stored(step) for step in steps]
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def __getitem__(self, index: Any) -> Any:
-        batch = self._kept[index]
-        return replace(batch, pictures=self._normalised(batch.pictures))
+        return self._finished(self._kept[index])
 
     @property
     def samples(self) -> int:
         """Of all batches together."""
-        return sum(len(batch.labels) for batch in self._kept)
+        return sum(len(batch.targets) for batch in self._kept)
 
 
 class FixedBatches:
@@ -141,7 +173,7 @@ class FixedBatches:
     def __init__(self, loader: Loader, indices: np.ndarray, batch_size: int) -> None:
         self._loader = loader
         self._parts = [indices[i : i + batch_size] for i in range(0, len(indices), batch_size)]
-        # Resident pictures are normalised once: a split is gone through many times in an experiment.
+        # Resident samples are made ready once: a split is gone through many times in an experiment.
         self._batches = list(self._made()) if loader.resident else None
 
     def _made(self) -> Iterator[tuple[Tensor, Tensor]]:

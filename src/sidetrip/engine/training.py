@@ -147,16 +147,24 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
 
 
 def logits_of(model: nn.Module, batch: Batch, precision: str = "fp32") -> Tensor:
-    """Logits [batch, classes] in float32 or better, with the random masks that are the batch's own."""
-    device = batch.pictures.device
+    """Logits [batch, ..., classes] in float32 or better, with the random masks that are the batch's own."""
+    device = batch.inputs.device
     with fixed_randomness(device, *batch.key), autocast(precision, device):
-        logits: Tensor = model(batch.pictures)
+        logits: Tensor = model(batch.inputs)
     return logits if logits.dtype == torch.float64 else logits.float()
+
+
+def loss_of(logits: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
+    """Cross-entropy in nats of logits [..., classes] with targets [...]: of pictures, or of every token of each window.
+
+    Flat, since torch's loss of more dimensions is not deterministic on GPUs.
+    """
+    return cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction=reduction)
 
 
 def batch_loss(model: nn.Module, batch: Batch, precision: str = "fp32") -> Tensor:
     """Mean cross-entropy of a batch, a scalar in float32 or better."""
-    return cross_entropy(logits_of(model, batch, precision), batch.labels)
+    return loss_of(logits_of(model, batch, precision), batch.targets)
 
 
 @torch.no_grad()

@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from sidetrip.engine.state import TrainState, restore
-from sidetrip.engine.training import autocast
+from sidetrip.engine.training import autocast, loss_of
 from sidetrip.measure.batchnorm import recalibrate
 from sidetrip.measure.folding import FoldedNetwork
 
@@ -20,7 +19,7 @@ Batch = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Score:
-    """Mean cross-entropy (nats) and share of samples classified right."""
+    """Mean cross-entropy (nats) and share that is right, of all predictions: one a picture, or one a token."""
 
     loss: float
     accuracy: float
@@ -31,17 +30,17 @@ def score(model: nn.Module, batches: Iterable[Batch], precision: str = "fp32") -
     """Score `model` in evaluation mode; every sample counts once, the last partial batch included."""
     was_training = model.training
     model.eval()
-    losses, right, samples = [], [], 0
-    for pictures, labels in batches:
-        with autocast(precision, pictures.device):
-            logits = model(pictures)
-        losses.append(cross_entropy(logits.float(), labels, reduction="sum").double())
-        right.append((logits.argmax(dim=1) == labels).sum())
-        samples += len(labels)
+    losses, right, predictions = [], [], 0
+    for inputs, targets in batches:
+        with autocast(precision, inputs.device):
+            logits = model(inputs)
+        losses.append(loss_of(logits.float(), targets, reduction="sum").double())
+        right.append((logits.argmax(dim=-1) == targets).sum())
+        predictions += targets.numel()
     model.train(was_training)
     # Read once at the end: a GPU is not waited for at every batch.
     loss, hits = torch.stack([torch.stack(losses).sum(), torch.stack(right).sum().double()]).tolist()
-    return Score(loss / samples, hits / samples)
+    return Score(loss / predictions, hits / predictions)
 
 
 class Evaluator:
@@ -54,7 +53,7 @@ class Evaluator:
     model : nn.Module
         Scratch space, on the device of the batches.
     recalibration : iterable of batches
-        Training pictures that the BatchNorm statistics come from; gone through anew at every call.
+        Training samples that the BatchNorm statistics come from; gone through anew at every call.
     splits : mapping of str to iterable of batches
         What to score on; each is gone through anew at every call.
     precision : str

@@ -25,8 +25,8 @@ from tqdm import tqdm
 import sidetrip
 from sidetrip.config import Config, ConfigError, Runtime
 from sidetrip.config.paths import found_path
+from sidetrip.engine.determinism import THREADS, one_thread_each, present_arithmetic
 from sidetrip.files import files_in, listing
-from sidetrip.runtime import arithmetic
 from sidetrip.runtime.devices import only_gpu, resolve_device
 from sidetrip.runtime.pool import submit_all, worker_devices
 from sidetrip.runtime.provenance import versions
@@ -102,9 +102,9 @@ def run_on_cluster(tasks: Sequence[Task], costs: Sequence[float], config: Config
     ConfigError
         If there is no cluster, one of its workers does not suit, or workers keep being lost.
     """
-    threads = os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers started here inherit it
+    threads = one_thread_each()  # workers started here inherit it
     devices = () if config.runtime.on_cluster else tuple(worker_devices(config.runtime, len(tasks)))
-    terms = Terms(config, tasks[0].folders.result.parent, versions(), LOADED, threads, arithmetic.present(), devices)
+    terms = Terms(config, tasks[0].folders.result.parent, versions(), LOADED, threads, present_arithmetic(), devices)
 
     def finished(index: int) -> None:
         result = tasks[index].folders.result
@@ -250,15 +250,15 @@ def _check(terms: Terms) -> None:
         raise ConfigError(f"runs in {Path.cwd()}, which has no {terms.folder}; {SHARE}")
     if terms.library != LOADED:
         raise ConfigError("has loaded other code of sidetrip than the stage; restart the workers")
-    if arithmetic.present() != terms.arithmetic:
+    if present_arithmetic() != terms.arithmetic:
         command = f"python -m sidetrip.runtime.arithmetic {terms.arithmetic} dask worker ..."
         raise ConfigError(f"computes with other kernels than the stage; start it with `{command}`")
     here = versions()
     for name, value in terms.versions.items():
         if here[name] != value:
             raise ConfigError(f"{name} is {here[name]} there, {value} for the stage; use workers that are all alike")
-    if os.environ.get("OMP_NUM_THREADS") != terms.threads:
-        raise ConfigError(f"start it with its nanny (the default), or with OMP_NUM_THREADS={terms.threads}")
+    if os.environ.get(THREADS) != terms.threads:
+        raise ConfigError(f"start it with its nanny (the default), or with {THREADS}={terms.threads}")
     if get_worker().state.nthreads != 1:
         raise ConfigError("runs several units at once in one process; start workers with --nthreads 1")
 

@@ -1,8 +1,7 @@
-"""Devices and determinism."""
+"""Devices: which there are, and which one a process computes on."""
 
 from __future__ import annotations
 
-import os
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -93,20 +92,3 @@ def use_device(device: str) -> None:
 def on_cores(config: Config) -> Config:
     """The configuration with processor cores for its device, for work that no GPU is to do."""
     return replace(config, runtime=replace(config.runtime, device="cpu"))
-
-
-def make_deterministic(precision: str) -> None:
-    """Same software and hardware, same bits: one thread a process, deterministic kernels, no autotuning."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
-    import torch
-
-    torch.set_num_threads(1)  # sums are then in one order, whatever the machine's core count
-    # use_deterministic_algorithms would tell the compiler as well, and load it for that: over a second in every worker.
-    torch.set_deterministic_debug_mode("error")
-    # Nothing here reads memory before it is written; filling all of it first takes 3 % of a training step.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
-    tf32 = precision == "tf32"
-    torch.backends.cuda.matmul.allow_tf32 = tf32
-    torch.backends.cudnn.allow_tf32 = tf32

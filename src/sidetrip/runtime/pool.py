@@ -12,6 +12,7 @@ from multiprocessing.context import BaseContext
 from typing import Any
 
 from sidetrip.config import Config, Runtime
+from sidetrip.engine.determinism import one_thread_each
 from sidetrip.files import FileError
 from sidetrip.runtime.devices import gpu_count, resolve_device
 from sidetrip.runtime.progress import Teller, watching
@@ -62,7 +63,7 @@ def run_on_pool(tasks: Sequence[Task], config: Config, bar: Any) -> None:
     FileError
         As `check_semaphores`.
     """
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers inherit it before they load torch
+    one_thread_each()  # workers inherit it before they load torch
     devices = worker_devices(config.runtime, len(tasks))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(LOADED)

@@ -16,8 +16,8 @@ from typing import Any
 import yaml
 
 from sidetrip.config import Config
+from sidetrip.engine.determinism import present_arithmetic
 from sidetrip.files import SUMS, FileError, digest, files_in, listing
-from sidetrip.runtime import arithmetic
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "pillow")
 PROVENANCE = "provenance.json"  # of a unit or a stage: software and hardware that it was computed with
@@ -87,7 +87,7 @@ def software(device: str) -> dict[str, str]:
         hardware = torch.cuda.get_device_name(torch.device(device))
     else:
         hardware = f"CPU, {platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
-    return versions() | {"arithmetic": arithmetic.present(), "hardware": hardware}
+    return versions() | {"arithmetic": present_arithmetic(), "hardware": hardware}
 
 
 @dataclass(frozen=True)
@@ -159,5 +159,5 @@ def provenance(config: Config, stage: str) -> Provenance:
         code=code_digest(sources(stage, variant)),
         settings=_digest(json.dumps({section: _setting(values, section) for section in sections}, sort_keys=True)),
         inputs=_digest("".join(f"{dep} {_input_digest(dep, variant)}\n" for dep in inputs(stage, variant))),
-        versions=versions() | {"arithmetic": arithmetic.present()},
+        versions=versions() | {"arithmetic": present_arithmetic()},
     )

@@ -14,8 +14,8 @@ import hydra
 from omegaconf import DictConfig
 
 from sidetrip.config import Config, ConfigError, check_settings_folder, typed
+from sidetrip.engine.determinism import settle
 from sidetrip.files import SUMS, FileError, check, files_in, read_bytes, read_json, sealing, write_bytes, write_json
-from sidetrip.runtime.arithmetic import settle
 from sidetrip.runtime.provenance import PROVENANCE
 from sidetrip.runtime.scratch import Scratch
 from sidetrip.runtime.stopping import end_at_once_when_asked, end_with_dvc

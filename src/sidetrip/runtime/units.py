@@ -13,8 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sidetrip.engine.determinism import make_deterministic
 from sidetrip.files import FileError, UnitFolders, is_whole, sealing, write_json
-from sidetrip.runtime.devices import make_deterministic, use_device
+from sidetrip.runtime.devices import use_device
 from sidetrip.runtime.memory import keep_freed_memory
 from sidetrip.runtime.progress import Teller
 from sidetrip.runtime.provenance import PROVENANCE, software

@@ -86,7 +86,7 @@ class _LinearLoss:
 
 
 def _inner_product(model: nn.Module, batch: Batch, precision: str) -> Tensor:
-    return (torch.cat([p.flatten() for p in model.parameters()]) * batch.pictures).sum()
+    return (torch.cat([p.flatten() for p in model.parameters()]) * batch.inputs).sum()
 
 
 def lemma_2(settings: Quadratic) -> pd.DataFrame:

@@ -33,7 +33,7 @@ def check_operations(model: nn.Module, batch: Batch, precision: str, name: str) 
     model : nn.Module
         In training mode; its buffers change.
     batch : Batch
-        A few pictures and their labels, on the device.
+        A few samples, on the device.
     precision : str
         Of training.
     name : str
@@ -44,7 +44,7 @@ def check_operations(model: nn.Module, batch: Batch, precision: str, name: str) 
     ConfigError
         If a forward, backward or double backward pass fails, or gives other bits at a second time.
     """
-    device = batch.pictures.device
+    device = batch.inputs.device
     try:
         found = [passes(model, batch, precision) for _ in range(2)]
     except (RuntimeError, AssertionError) as error:

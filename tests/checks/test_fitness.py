@@ -7,9 +7,9 @@ import torch
 from helpers import smoke_config
 from torch import nn
 
+from sidetrip.checks import fitness
+from sidetrip.checks.fitness import check_model
 from sidetrip.config import ConfigError
-from sidetrip.engine import fitness
-from sidetrip.engine.fitness import check_model
 
 CPU = torch.device("cpu")
 
@@ -59,10 +59,15 @@ class Two(nn.Module):
             "use another model, or another runtime.device",
         ),
         (Two, "gives more than the logits of 10 classes; use another model"),
+        (
+            lambda: with_layer(nn.Sequential(*[nn.BatchNorm2d(4)] * 2)),
+            "cannot be scored (BatchNorm layer '1.0' is used twice by the model, so that no statistics are those of "
+            "one input; use a model that has a layer for each place)",
+        ),
     ],
 )
 def test_what_is_refused(monkeypatch, model, message):
-    monkeypatch.setattr(fitness, "build_model", lambda name, **settings: model())
+    monkeypatch.setattr(fitness, "network", lambda *settings: model())
     with pytest.raises(ConfigError) as refused:
         check_model(smoke_config(), 1, 10, CPU)
     assert str(refused.value) == f"model.name = resnet8: {message}"
@@ -80,7 +85,7 @@ def test_what_is_taken(monkeypatch):
             x = x.flatten(2).mT
             return self.layer(x, x, x, need_weights=False)[0]
 
-    monkeypatch.setattr(fitness, "build_model", lambda name, **settings: with_layer(Attention()))
+    monkeypatch.setattr(fitness, "network", lambda *settings: with_layer(Attention()))
     check_model(smoke_config(), 1, 10, CPU)
 
 

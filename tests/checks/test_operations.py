@@ -7,9 +7,9 @@ import torch
 from helpers import random_lab, smoke_config
 from torch import nn
 
+from sidetrip.checks.operations import check_operations, passes
 from sidetrip.config import ConfigError
 from sidetrip.engine.batch import Batch
-from sidetrip.engine.operations import check_operations, passes
 from sidetrip.engine.training import batch_loss
 from sidetrip.experiments import burn_in
 from sidetrip.experiments.units import Run
@@ -92,7 +92,7 @@ def test_random_masks_are_no_other_bits_and_the_generator_stands_where_it_stood(
 
 
 def test_the_passes_are_loss_gradient_and_hessian_product():
-    model, batch = nn.Linear(5, 3).double(), Batch(BATCH.pictures.double(), BATCH.labels)
+    model, batch = nn.Linear(5, 3).double(), Batch(BATCH.inputs.double(), BATCH.targets)
 
     def loss_of(flat):
         return batch_loss(lambda x: nn.functional.linear(x, flat[:15].view(3, 5), flat[15:]), batch)

@@ -1,0 +1,95 @@
+"""Whether a network does all that will be asked of it, before anything else is computed."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from sidetrip.config import Config, ConfigError
+from sidetrip.engine.gradients import gradient, twice_differentiable
+from sidetrip.engine.models import ModelError, network
+from sidetrip.engine.randomness import fixed_randomness, torch_generator
+from sidetrip.engine.training import autocast, loss_of
+from sidetrip.measure.batchnorm import recalibrate
+
+
+def check_model(config: Config, channels: int, classes: int, device: torch.device) -> None:
+    """Refuse a model that does not go over such data, forward, backward, and through a second derivative.
+
+    Done in truth, on a device like those that will train, with a few samples of noise.
+
+    Raises
+    ------
+    ConfigError
+        If the model is unknown, fails, or its logits are not those of the classes.
+    """
+    settings, data = config.model, config.data
+    inputs, targets = (tensor.to(device) for tensor in _noise(config, channels, classes))
+    form, key = f"pictures of {data.size} × {data.size} pixels", "data.size"
+    if settings.name == "decoder":
+        form, key = f"windows of {data.context} tokens", "data.context"
+
+    def refusal(reason: str) -> ConfigError:
+        return ConfigError(f"model.name = {settings.name}: {reason}")
+
+    def logits_of(model: nn.Module) -> Tensor:
+        with fixed_randomness(device, "fitness"), autocast(settings.precision, device):
+            found: Tensor = model(inputs)
+        return found
+
+    def noise_loss(model: nn.Module) -> Tensor:
+        return loss_of(logits_of(model).float(), targets)
+
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            model = network(config, channels, classes).to(device).train()
+            logits = logits_of(model)
+        except ModelError as error:
+            raise refusal(str(error)) from error
+        except (ValueError, RuntimeError, AssertionError) as error:
+            reason = f"does not take {form} ({_first_line(error)})"
+            raise refusal(f"{reason}; use another model or another {key}") from error
+        if not isinstance(logits, Tensor) or logits.shape != (*targets.shape, classes):
+            raise refusal(f"gives more than the logits of {classes} classes; use another model")
+        try:
+            finite = _is_finite(gradient(noise_loss(model), model))
+        except RuntimeError as error:
+            reason = f"cannot be trained on {device} ({_first_line(error)})"
+            raise refusal(f"{reason}; use another model, or another runtime.device") from error
+        try:
+            with twice_differentiable():
+                slopes = gradient(noise_loss(model), model, differentiable=True)
+            product = gradient(torch.stack([slope.square().sum() for slope in slopes]).sum(), model)
+        except RuntimeError as error:
+            reason = f"has no second derivative, which single_step takes ({_first_line(error)})"
+            raise refusal(f"{reason}; use another model") from error
+        if finite and not _is_finite(product):
+            reason = f"its second derivative is not finite for {form}"
+            raise refusal(f"{reason}, and single_step takes it; use another model or another {key}")
+        try:
+            recalibrate(model, [inputs])
+        except ValueError as error:
+            raise refusal(f"cannot be scored ({error})") from error
+
+
+def _noise(config: Config, channels: int, classes: int) -> tuple[Tensor, Tensor]:
+    """A few random inputs of the form that the data have, and targets."""
+    random = torch_generator(torch.device("cpu"), "fitness")
+    if config.model.name == "decoder":
+        tokens = torch.randint(classes, (2, config.data.context + 1), generator=random)
+        return tokens[:, :-1], tokens[:, 1:]
+    size = config.data.size
+    samples = max(2, min(16, 256 // size))  # small pictures end as single pixels, of which BatchNorm needs some
+    pictures = torch.randn(samples, channels, size, size, generator=random)
+    return pictures.to(memory_format=torch.channels_last), torch.arange(samples) % classes
+
+
+def _is_finite(tensors: Sequence[Tensor]) -> bool:
+    return all(bool(tensor.isfinite().all()) for tensor in tensors)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,174 @@
+"""The decoder is what its formulas say, sees no token before its time, and has the same bits in every process."""
+
+import math
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from helpers import text_config
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from sidetrip.config import ConfigError
+from sidetrip.engine.batch import Batch
+from sidetrip.engine.decoder import Decoder
+from sidetrip.engine.fitness import check_model
+from sidetrip.engine.models import build_model
+from sidetrip.engine.operations import check_operations, passes
+from sidetrip.engine.state import initial_state
+from sidetrip.measure.evaluation import Evaluator, score
+from sidetrip.runtime.arithmetic import is_portable_here
+
+VOCABULARY, CONTEXT = 11, 12
+
+
+def network(layers=2, heads=3, width=12, seed=0) -> nn.Module:
+    shape = {"layers": layers, "heads": heads, "size": CONTEXT}
+    return build_model("decoder", width=width, stem="cifar", channels=0, classes=VOCABULARY, seed=seed, **shape)
+
+
+def tokens(windows=4, context=CONTEXT, seed=0) -> torch.Tensor:
+    return torch.randint(VOCABULARY, (windows, context), generator=torch.Generator().manual_seed(seed))
+
+
+def samples(windows=4, seed=0) -> Batch:
+    drawn = tokens(windows, CONTEXT + 1, seed)
+    return Batch(drawn[:, :-1], drawn[:, 1:])
+
+
+def by_hand(model: Decoder, window: torch.Tensor) -> torch.Tensor:
+    """Logits of one window, token after token, head after head."""
+    x = [model.tokens.weight[token] + model.positions[place] for place, token in enumerate(window)]
+    for block in model.blocks:
+        attention, heads = block.attention, block.attention.heads
+        weights, bias = attention.projection.weight, attention.projection.bias
+        queries, keys, values = zip(*[(weights @ block.norm1(each) + bias).chunk(3) for each in x], strict=True)
+        for place in range(len(x)):
+            mixed = []
+            for head in range(heads):
+                mine = slice(head * len(x[0]) // heads, (head + 1) * len(x[0]) // heads)
+                seen = [queries[place][mine] @ key[mine] / math.sqrt(len(x[0]) / heads) for key in keys[: place + 1]]
+                shares = torch.stack(seen).exp() / torch.stack(seen).exp().sum()
+                mixed.append(sum(share * value[mine] for share, value in zip(shares, values, strict=False)))
+            x[place] = x[place] + attention.output.weight @ torch.cat(mixed) + attention.output.bias
+        first, _, last = block.mlp
+        for place, each in enumerate(x):
+            hidden = first.weight @ block.norm2(each) + first.bias
+            hidden = hidden * (1 + torch.erf(hidden / math.sqrt(2))) / 2
+            x[place] = each + last.weight @ hidden + last.bias
+    return torch.stack([model.head.weight @ model.norm(each) for each in x])
+
+
+@settings(max_examples=10)
+@given(st.integers(1, 3), st.sampled_from([1, 2, 4]), st.integers(1, CONTEXT), st.integers(0, 99))
+def test_logits_are_those_of_the_formulas(layers, heads, context, seed):
+    model = network(layers, heads, 8, seed).double()
+    for parameter in model.parameters():  # initial weights are so small that little but the last layer is seen
+        nn.init.normal_(parameter, std=0.5)
+    drawn = tokens(2, context, seed)
+    torch.testing.assert_close(model(drawn), torch.stack([by_hand(model, window) for window in drawn]))
+
+
+@given(st.integers(1, CONTEXT - 1), st.integers(0, 99))
+def test_no_token_sees_a_later_one(place, seed):
+    drawn = tokens(seed=seed)
+    other = torch.cat([drawn[:, :place], (drawn[:, place:] + 1) % VOCABULARY], dim=1)
+    before, after = network()(drawn), network()(other)
+    assert torch.equal(before[:, :place], after[:, :place])
+    assert not torch.equal(before[:, place:], after[:, place:])
+
+
+def test_initial_weights_come_from_the_seed_alone():
+    before = torch.random.get_rng_state()
+    one, same, other = (network(seed=seed).state_dict() for seed in (0, 0, 1))
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    drawn = [name for name in one if not torch.equal(one[name], other[name])]
+    assert {name for name in one if one[name].dim() > 1} == set(drawn)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_an_untrained_decoder_thinks_all_tokens_alike():
+    batch = samples(200)
+    assert float(cross_entropy(network()(batch.inputs).detach().mT, batch.targets)) == pytest.approx(
+        math.log(VOCABULARY), 0.01
+    )
+
+
+def test_heads_share_the_width():
+    with pytest.raises(ValueError, match="width 12 is no multiple of heads 5"):
+        network(heads=5)
+
+
+def test_the_hessian_s_product_is_a_difference_of_gradients():
+    """`passes` has the product with the gradient: against central differences, in float64."""
+    model, batch = network().double(), samples()
+    count = len(list(model.parameters()))
+    found = passes(model, batch, "fp32")
+    slopes, product = found[1 : 1 + count], found[1 + count :]
+    ahead, behind = [], []
+    for gradients, step in ((ahead, 1e-6), (behind, -2e-6)):
+        with torch.no_grad():
+            for parameter, slope in zip(model.parameters(), slopes, strict=True):
+                parameter += step * slope
+        gradients += passes(model, batch, "fp32")[1 : 1 + count]
+    for plus, minus, exact in zip(ahead, behind, product, strict=True):
+        torch.testing.assert_close((plus - minus) / 2e-6, exact, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_device_takes_it_and_so_does_the_check_of_settings(precision):
+    check_operations(network(), samples(), precision, "decoder")
+    config = text_config(**{"model.precision": precision})
+    check_model(config, 0, VOCABULARY, torch.device("cpu"))
+    config.model.heads = 3
+    with pytest.raises(ConfigError, match=r"model.name = decoder: .*multiple of heads 3.*; use another"):
+        check_model(config, 0, VOCABULARY, torch.device("cpu"))
+
+
+def test_evaluation_takes_it_as_it_is():
+    """No statistics, so no passes for them; nothing to fold, so the same bits."""
+
+    def untouched():
+        raise AssertionError("a decoder has no statistics to take")
+        yield
+
+    model, batch = network(), samples(8)
+    parts = [(batch.inputs[part], batch.targets[part]) for part in (slice(0, 5), slice(5, 8))]
+    found = dict(Evaluator(model, untouched(), {"all": parts}, "fp32")(initial_state(model)))["all"]
+    assert found == score(model, parts)
+
+
+STEPS = """
+import sys, hashlib, torch
+from sidetrip.runtime.devices import make_deterministic
+make_deterministic("fp32")
+import numpy as np
+from sidetrip.engine.models import build_model
+from sidetrip.engine.state import initial_state
+from sidetrip.engine.text import TextLoader, TextStream
+from sidetrip.engine.training import Optimizer, advance
+
+def digest():
+    text = np.random.Generator(np.random.Philox(7)).integers(0, 65, 5000).astype(np.uint16)
+    model = build_model("decoder", width=48, stem="cifar", channels=0, classes=65, seed=0, size=32, layers=2, heads=4)
+    stream = TextStream(TextLoader(text, 32, "cpu"), 0, "train", 16)
+    end = advance(model, initial_state(model), stream, [0.1] * 4, Optimizer(0.9, 5e-4))
+    return hashlib.sha256(b"".join(weight.numpy().tobytes() for weight in end.weights.values())).hexdigest()
+
+print(torch.backends.cpu.get_cpu_capability(), digest())
+"""
+
+
+def test_steps_have_the_same_bits_in_every_process():
+    """With the portable kernels, whatever this processor could do, and again in the same process."""
+    here = {**os.environ, "PYTHONPATH": "src"}
+    command = [sys.executable, "-c", STEPS + "print(torch.backends.cpu.get_cpu_capability(), digest())"]
+    found = [subprocess.run(command, env=here, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    lines = "".join(found).splitlines()
+    assert len(lines) == 4
+    assert len(set(lines)) == 1
+    assert not is_portable_here() or lines[0].startswith("AVX2 ")

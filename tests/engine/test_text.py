@@ -1,0 +1,111 @@
+"""Windows of a text: every token has the one after it for a target, and every epoch visits each window once."""
+
+import numpy as np
+import pytest
+import torch
+from helpers import advanced, assert_same_bits, branched_off, burnt_in, text_config, text_lab
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidetrip.config import ConfigError
+from sidetrip.engine.state import load_state, state_path
+from sidetrip.engine.streams import FixedBatches, KeptBatches
+from sidetrip.engine.text import TextLoader, TextStream
+from sidetrip.experiments import alignment, divergence, fixed_batch, forecast, side_trips, single_step
+from sidetrip.experiments.cool_downs import Along, CoolDown
+from sidetrip.experiments.evaluator import evaluator
+
+CONTEXT = 7
+
+
+def counting(n=200) -> TextLoader:
+    """A text whose tokens are their own places."""
+    return TextLoader(np.arange(n, dtype=np.uint16), CONTEXT, "cpu")
+
+
+def stream(seed=0, name="train", size=4, n=200) -> TextStream:
+    return TextStream(counting(n), seed, name, size)
+
+
+@given(st.integers(2 * CONTEXT, 100), st.integers(0, CONTEXT - 1))
+def test_windows_tile_the_text_wherever_the_first_begins(n, offset):
+    loader = counting(n)
+    tokens, following = loader.batch(np.arange(len(loader)), offset)
+    assert torch.equal(tokens.flatten(), offset + torch.arange(CONTEXT * len(loader)))
+    assert torch.equal(following, tokens + 1)
+    assert n - 2 * CONTEXT < CONTEXT * len(loader) <= n - CONTEXT
+    assert tokens.dtype == following.dtype == torch.int64
+
+
+@given(st.integers(0, 5), st.sampled_from(["train", "other"]), st.integers(2, 20), st.integers(0, 3))
+def test_an_epoch_visits_each_window_at_most_once_all_moved_alike(seed, name, size, epoch):
+    source = stream(seed, name, size)
+    steps = len(source.loader) // size
+    batches = [stream(seed, name, size).batch(epoch * steps + i) for i in range(1, steps + 1)]
+    windows, offsets = np.divmod(np.concatenate([batch.inputs[:, 0].numpy() for batch in batches]), CONTEXT)
+    assert len(set(windows)) == steps * size
+    assert len(set(offsets)) == 1
+    if len(source.loader) % size == 0:
+        assert sorted(windows) == list(range(len(source.loader)))
+
+
+def test_epochs_seeds_and_streams_have_orders_and_offsets_of_their_own():
+    first = [
+        stream(seed, name).batch(1 + epoch * 6).inputs[:, 0].numpy() % CONTEXT
+        for seed in range(5)
+        for name in ("train", "other")
+        for epoch in range(3)
+    ]
+    assert set(np.concatenate(first)) == set(range(CONTEXT))
+    orders = [tuple(each.indices(step)) for each in (stream(0), stream(1), stream(0, "other")) for step in (1, 7, 13)]
+    assert len(set(orders)) == len(orders)
+
+
+def test_batches_that_are_kept_and_fixed_hold_the_same_integers():
+    source = stream()
+    kept = KeptBatches(source, [3, 1, 30])
+    assert kept.samples == 12
+    for batch, step in zip(kept, [3, 1, 30], strict=True):
+        expected = source.batch(step)
+        assert all(torch.equal(mine, theirs) for mine, theirs in zip(batch, expected, strict=True))
+        assert batch.key == expected.key
+    fixed = list(FixedBatches(source.loader, np.arange(10), 4))
+    assert [len(tokens) for tokens, _ in fixed] == [4, 4, 2]
+    assert torch.equal(torch.cat([tokens for tokens, _ in fixed]).flatten(), torch.arange(10 * CONTEXT))
+
+
+def test_a_text_that_is_too_short_is_one_line():
+    with pytest.raises(ConfigError, match=r"^data.context = 7: a split has only 13 tokens; lower data.context$"):
+        counting(13)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    lab = text_lab(tmp_path_factory.mktemp("text"), text_config())
+    burnt_in(lab)
+    branched_off(lab)
+    return lab
+
+
+def test_a_constant_trip_is_the_main_trajectory(lab):
+    start = load_state(state_path(lab.snapshots(0), 15))
+    assert_same_bits(advanced(lab, start, 15), load_state(state_path(lab.snapshots(0), 30)))
+    assert_same_bits(advanced(lab, start, 5), lab.branch_point(0, 20))
+
+
+def test_the_run_learns(lab):
+    first, last = (dict(evaluator(lab)(lab.snapshot(0, step))) for step in (0, 40))
+    assert all(last[split].loss < first[split].loss for split in first)
+
+
+EXPERIMENTS = [single_step, fixed_batch, side_trips, divergence, alignment, forecast]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.__name__)
+def test_every_experiment_measures_a_text(lab, experiment):
+    units = [(lab.branch_point(0, 20), 0)] if experiment is not forecast else [(CoolDown(0, 15),), (Along(0, 15),)]
+    tables = [table for unit in units for table in experiment.measure(lab, *unit).values()]
+    for table in tables:
+        assert len(table)
+        assert np.isfinite(table.select_dtypes("number")).all(axis=None)
+        assert "loss" not in table or table["loss"].between(0.0, 2 * np.log(lab.facts.vocabulary)).all()
