@@ -66,7 +66,7 @@ class TrainingStream(ABC):
         return len(self.loader) // self.batch_size
 
     @abstractmethod
-    def batch(self, step: int, part: slice = slice(None)) -> Batch:
+    def batch(self, step: int) -> Batch:
         """Inputs and targets of a step, or of a part of its samples."""
 
     def stored(self, step: int) -> Batch:
