@@ -25,9 +25,9 @@ from sidetrip.data.text import save_tokens, tokens_path
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import TrainState
 from sidetrip.engine.training import advance
-from sidetrip.experiments import branch, burn_in
 from sidetrip.experiments.units import Run
 from sidetrip.files import UnitFolders, sealing
+from sidetrip.runtime.experiment import measure_in
 
 
 def smoke_config(**changes) -> Config:
@@ -106,18 +106,18 @@ def text_lab(runs: Path, config: Config, device: str | torch.device = "cpu") -> 
 
 def burnt_in(lab: Lab, seed: int = 0) -> Path:
     """Run the burn-in of one seed; the folder of its snapshots, sealed as a stage would."""
-    with sealing(lab.runs / "burn_in") as result:
-        lab.folders = UnitFolders(result, lab.runs / "burn_in.progress")
-        burn_in.measure(lab, Run(seed))
-    return lab.snapshots(seed)
+    return _states(lab, "burn_in", seed)
 
 
 def branched_off(lab: Lab, seed: int = 0) -> Path:
     """Replay the branch points of one seed; their folder."""
-    with sealing(lab.runs / "branch") as result:
-        lab.folders = UnitFolders(result, lab.runs / "branch.progress")
-        branch.measure(lab, Run(seed))
-    return lab.runs / "branch" / f"seed_{seed}"
+    return _states(lab, "branch", seed)
+
+
+def _states(lab: Lab, stage: str, seed: int) -> Path:
+    with sealing(lab.runs / stage) as result:
+        measure_in(lab, stage, Run(seed), UnitFolders(result, lab.runs / f"{stage}.progress"))
+    return lab.runs / stage / f"seed_{seed}"
 
 
 def assert_same_bits(a: TrainState, b: TrainState) -> None:

@@ -1,10 +1,10 @@
 """All tables of a small variant, made by hand, as figures and report take them."""
 
 from collections import ChainMap
+from itertools import product
 
 import numpy as np
 import pandas as pd
-from sidetrip.verdicts.tables import derived
 from verdict_tables import (
     alignment,
     batch_losses,
@@ -20,8 +20,10 @@ from verdict_tables import (
 )
 
 from sidetrip.config import Config
+from sidetrip.experiments.claims import derived
 
 GROUPS = range(4)
+FLOORS = {"large_rate": 0.01, "small_rate": 0.02, "ema": 0.001}  # stationary losses
 
 
 def all_tables(settings: Config | None = None, **changes: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -65,49 +67,24 @@ def with_controls(distances: pd.DataFrame) -> pd.DataFrame:
 
 def quadratic() -> dict[str, pd.DataFrame]:
     """The analytic model where every formula holds, up to a little noise between the groups."""
-    wobble = {group: 1 + 0.01 * (-1) ** group for group in GROUPS}
-    radii = [
-        (model, rate, group, rate / (2 - rate) * wobble[group], rate / (2 - rate))
-        for model in ("identity", "random")
-        for rate in (0.01, 0.04)
-        for group in GROUPS
-    ]
-    scales = [
-        (step, run, coordinate, group, (np.exp(-0.01 * step) + floor) * wobble[group])
-        for step in range(0, 401, 50)
-        for run, floor in (("large_rate", 0.01), ("small_rate", 0.02), ("ema", 0.001))
-        for coordinate in ("fast", "slow")
-        for group in GROUPS
-    ]
-    covariances = [
-        (omega, kernel, formula, group, wobble[group])
-        for omega in ("symmetric", "non_symmetric")
-        for kernel in ("two-point", "n-point", "EMA")
-        for formula in ("exact", "eq_19")
-        for group in GROUPS
-    ]
+    radii, scales, covariances = [], [], []
+    for group in GROUPS:
+        wobble = 1 + 0.01 * (-1) ** group
+        for model, rate in product(("identity", "random"), (0.01, 0.04)):
+            radii.append((model, rate, group, rate / (2 - rate) * wobble, rate / (2 - rate)))
+        for step, (run, floor) in product(range(0, 401, 50), FLOORS.items()):
+            loss = (np.exp(-0.01 * step) + floor) * wobble
+            scales += [(step, run, coordinate, group, loss) for coordinate in ("fast", "slow")]
+        for case in product(("symmetric", "non_symmetric"), ("two-point", "n-point", "EMA"), ("exact", "eq_19")):
+            covariances.append((*case, group, wobble))
+    lemma_2 = {"momentum": [0.0, 0.9], "kernel": [0, 1], "steps": [5, 6], "smallest_weight": -1.0}
+    lemma_2 |= {"largest_difference": [1e-16, 2e-16], "reversed_difference": [1.0, 2.0], "shuffled_difference": 1.0}
+    drift = {"step": [1, 2], "relative_difference": 1e-16, "mean_cross_term": 1e-5, "standard_error": 1e-4}
     cloud = np.random.default_rng(0).standard_normal((20, 4))
     return {
         "lemma_1": pd.DataFrame(radii, columns=["model", "rate", "group", "mean_square_radius", "exact"]),
-        "lemma_2": pd.DataFrame(
-            {
-                "momentum": [0.0, 0.9],
-                "kernel": [0, 1],
-                "steps": [5, 6],
-                "smallest_weight": [-1.0, -1.0],
-                "largest_difference": [1e-16, 2e-16],
-                "reversed_difference": [1.0, 2.0],
-                "shuffled_difference": [1.0, 2.0],
-            }
-        ),
-        "drag_and_drift": pd.DataFrame(
-            {
-                "step": [1, 2],
-                "relative_difference": [1e-16] * 2,
-                "mean_cross_term": [1e-5] * 2,
-                "standard_error": [1e-4] * 2,
-            }
-        ),
+        "lemma_2": pd.DataFrame(lemma_2),
+        "drag_and_drift": pd.DataFrame(drift),
         "midpoint_ratios": pd.DataFrame({"group": GROUPS, "ratio": [0.70 + 0.007 * (group % 3) for group in GROUPS]}),
         "stationary_points": pd.DataFrame(cloud, columns=["first_x", "first_y", "second_x", "second_y"]),
         "two_scales": pd.DataFrame(scales, columns=["step", "run", "coordinate", "group", "loss"]),

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import yaml
 from report_tables import all_tables
-from sidetrip.report.series import STRETCHES, averages_and_trips, main_trajectory, one_step, series
 from verdict_tables import config
 
+from sidetrip.experiments.series import STRETCHES, averages_and_trips, main_trajectory, one_step, series
 from sidetrip.experiments.single_step.verdict import paper_setting
 
 ROOT = Path(__file__).parents[2]

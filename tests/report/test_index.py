@@ -6,8 +6,8 @@ from verdict_tables import config
 
 from sidetrip.experiments.claims import measure
 from sidetrip.files import write_json
-from sidetrip.tables import write_table
 from sidetrip.report.index import write_index
+from sidetrip.tables import write_table
 
 
 def reports(folder, *variants):

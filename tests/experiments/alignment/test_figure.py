@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from sidetrip.figures import alignment as figures
 from verdict_tables import alignment, config
+
+from sidetrip.experiments.alignment import figure as figures
 
 
 def lines(figure, panel):

@@ -9,8 +9,9 @@ from helpers import advanced, random_lab, smoke_config
 
 from sidetrip.engine.state import initial_state, restore
 from sidetrip.engine.training import Optimizer, batch_loss
-from sidetrip.experiments import alignment
-from sidetrip.experiments.alignment.plan import alignment_looks
+from sidetrip.experiments.alignment.measure import measure
+from sidetrip.experiments.alignment.plan import looks
+from sidetrip.experiments.units import BranchPoint
 from sidetrip.kernels import Schedule
 
 
@@ -26,41 +27,40 @@ def cosine(a, b):
 
 
 def test_every_look_against_trips_written_out(lab, branched):
-    start = lab.branch_point(0, 20)
-    tables = alignment.measure(lab, start, 0)
+    start, tables = lab.branch_point(0, 20), measure(lab, BranchPoint(0, 20))
     steps, batches = lab.config.alignment.steps, lab.config.alignment.fixed_batches
     rates = {"constant": lab.rates[20:30], "linear": lab.rates[20:30] * Schedule.linear(steps).multipliers}
     assert batches > 1
-    for look, number in itertools.product(alignment_looks(lab.config), range(batches)):
+    for look, number in itertools.product(looks(lab.config), range(batches)):
         fixed, seen = lab.stream(0, "alignment/20").batch(number + 1), {}
         first = gradient(lab, start, fixed)
         for trip, r in rates.items():
             state = advanced(lab, start, look, rates=r[:look])
-            training = lab.stream(0).batch(20 + look + 1)
-            seen[trip] = gradient(lab, state, fixed), gradient(lab, state, training)
+            mine, theirs = (gradient(lab, state, batch) for batch in (fixed, lab.stream(0).batch(20 + look + 1)))
+            seen[trip] = mine, theirs
             row = tables["alignment"].query("trip == @trip and trip_step == @look and fixed_batch == @number").iloc[0]
-            assert row["fixed_cosine"] == pytest.approx(cosine(seen[trip][0], first), abs=1e-5)
-            assert row["different_batches_cosine"] == pytest.approx(cosine(*seen[trip]), abs=1e-5)
-            assert row["fixed_norm"] == pytest.approx(float(seen[trip][0].norm()), rel=1e-5)
-            assert row["training_norm"] == pytest.approx(float(seen[trip][1].norm()), rel=1e-5)
+            angles = [cosine(mine, first), cosine(mine, theirs)]
+            assert row[["fixed_cosine", "different_batches_cosine"]].tolist() == pytest.approx(angles, abs=1e-5)
+            norms = [float(mine.norm()), float(theirs.norm())]
+            assert row[["fixed_norm", "training_norm"]].tolist() == pytest.approx(norms, rel=1e-5)
         between = tables["between_trips"].set_index(["trip_step", "fixed_batch"]).loc[(look, number)]
-        assert between["fixed_cosine"] == pytest.approx(cosine(seen["constant"][0], seen["linear"][0]), abs=1e-5)
-        assert between["training_cosine"] == pytest.approx(cosine(seen["constant"][1], seen["linear"][1]), abs=1e-5)
+        angles = [cosine(a, b) for a, b in zip(seen["constant"], seen["linear"], strict=True)]
+        assert between[["fixed_cosine", "training_cosine"]].tolist() == pytest.approx(angles, abs=1e-5)
 
 
 def test_looks_begin_with_the_first_step_and_end_with_the_last():
-    looks = alignment_looks(smoke_config(**{"alignment.steps": 10, "alignment.every": 4}))
-    assert looks == [0, 1, 5, 9, 10]
-    assert np.diff(looks).max() <= 4
+    found = looks(smoke_config(**{"alignment.steps": 10, "alignment.every": 4}))
+    assert found == [0, 1, 5, 9, 10]
+    assert np.diff(found).max() <= 4
 
 
-def test_a_trip_that_diverges_is_rows_that_say_so(tmp_path):
+def test_a_trip_that_diverges_is_rows_that_say_so(tmp_path, monkeypatch):
     wild = random_lab(tmp_path, smoke_config(**{"burn_in.rate": 99.0}))
     wild.optimizer = Optimizer(0.99, 0.9)
-    tables = alignment.measure(wild, initial_state(wild.model()), 0)
-    along, looks = tables["alignment"], alignment_looks(wild.config)
-    batches = wild.config.alignment.fixed_batches
-    assert len(along) == 2 * batches * len(looks)
+    monkeypatch.setattr(wild, "branch_point", lambda seed, step: initial_state(wild.model()))
+    tables = measure(wild, BranchPoint(0, 0))
+    along, expected = tables["alignment"], wild.config.alignment.fixed_batches * len(looks(wild.config))
+    assert len(along) == 2 * expected
     assert along.query("trip == 'constant'")["diverged"].iloc[-1]
     assert along.loc[along["diverged"], "fixed_loss"].isna().all()
-    assert len(tables["between_trips"]) < batches * len(looks)
+    assert len(tables["between_trips"]) < expected

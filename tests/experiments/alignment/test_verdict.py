@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from verdict_tables import LATE, SEEDS, alignment, batch_losses, config
 
-from sidetrip.verdicts import alignment as judge_of
+from sidetrip.experiments.alignment import verdict as judge_of
 from sidetrip.verdicts.records import NotMeasured
 
 

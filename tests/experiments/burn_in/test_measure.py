@@ -7,15 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import smoke_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidetrip.engine.state import initial_state
 from sidetrip.engine.training import Position
-from sidetrip.experiments import burn_in
+from sidetrip.experiments.burn_in import measure as burn_in
 from sidetrip.experiments.units import Run
+from sidetrip.experiments.work import training
 from sidetrip.files import UnitFolders, files_in, sealing
 from sidetrip.tables import write_table
+
+A_STEP = training(smoke_config(), 1).passes
 
 
 class BrokenOffError(Exception):
@@ -26,13 +30,13 @@ def attempt(lab, folder: Path, steps: int | None) -> dict[str, bytes] | None:
     """Run the burn-in and break it off after so many steps of its own; None: let it finish, and return its files."""
     taken = 0
 
-    def count(amount: float = 1) -> None:
+    def count(amount: int) -> None:
         nonlocal taken
-        taken += amount == 1  # what an earlier attempt has done is reported at once
+        taken += amount == A_STEP  # what an earlier attempt has done is told at once
         if steps is not None and taken >= steps:
             raise BrokenOffError
 
-    lab.report = count
+    lab.progress = count
     try:
         with sealing(folder / "result") as result:
             lab.folders = UnitFolders(result, folder / "progress")
@@ -40,7 +44,7 @@ def attempt(lab, folder: Path, steps: int | None) -> dict[str, bytes] | None:
     except BrokenOffError:
         return None
     finally:
-        lab.report = lambda amount: None
+        lab.progress = lambda amount: None
     return {str(path.relative_to(folder)): path.read_bytes() for path in files_in(folder / "result")}
 
 
@@ -79,9 +83,9 @@ class _Noting:
     def __init__(self, stream, asked: list[int]) -> None:
         self._stream, self._asked = stream, asked
 
-    def batch(self, step: int, part: slice):
+    def batch(self, step: int):
         self._asked.append(step)
-        return self._stream.batch(step, part)
+        return self._stream.batch(step)
 
 
 def test_a_damaged_save_is_said_and_not_used(lab, undisturbed, tmp_path, capsys):

@@ -2,8 +2,9 @@
 
 import numpy as np
 from report_tables import all_tables
-from sidetrip.figures import divergence
 from verdict_tables import config
+
+from sidetrip.experiments.divergence import figure as divergence
 
 
 def drawn(figure, axes):

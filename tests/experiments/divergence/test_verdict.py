@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from verdict_tables import LATE, SEEDS, batch_losses, config, divergence, side_trips
 
-from sidetrip.verdicts import divergence as judge_of
+from sidetrip.experiments.divergence import verdict as judge_of
 from sidetrip.verdicts.records import NotMeasured
 
 SCORES = side_trips()

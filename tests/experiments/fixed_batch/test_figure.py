@@ -2,8 +2,9 @@
 
 import numpy as np
 import pandas as pd
-from sidetrip.figures import fixed_batch as figures
 from verdict_tables import config, fixed_batch
+
+from sidetrip.experiments.fixed_batch import figure as figures
 
 
 def test_lines_are_the_losses_of_one_seed_after_each_number_of_steps():

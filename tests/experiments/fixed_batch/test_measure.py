@@ -9,7 +9,8 @@ from helpers import random_lab, smoke_config
 
 from sidetrip.engine.state import restore
 from sidetrip.engine.training import batch_loss
-from sidetrip.experiments import fixed_batch
+from sidetrip.experiments.fixed_batch import measure as fixed_batch
+from sidetrip.experiments.units import BranchPoint
 
 
 def loss_after(lab, state, direction, step_size, batch):
@@ -22,7 +23,7 @@ def loss_after(lab, state, direction, step_size, batch):
 
 
 def test_lines_between_two_runs(lab, branched):
-    table = fixed_batch.measure(lab, lab.branch_point(0, 20), 0)["fixed_batch"]
+    table = fixed_batch.measure(lab, BranchPoint(0, 20))["fixed_batch"]
     own = lab.stream(0, "fixed_batch/20").batch(1)
     sizes = table.groupby("steps")["step_size"].first()
     assert sizes[0] == 0.0
@@ -64,7 +65,7 @@ def test_a_run_that_diverges_leaves_empty_losses(tmp_path, lab, branched, monkey
     wild = random_lab(tmp_path, smoke_config())
     monkeypatch.setattr(wild, "branch_point", lab.branch_point)
     monkeypatch.setattr(fixed_batch, "common_step_size", lambda lab, states, batch: 1e30)
-    table = fixed_batch.measure(wild, lab.branch_point(0, 20), 0)["fixed_batch"]
+    table = fixed_batch.measure(wild, BranchPoint(0, 20))["fixed_batch"]
     assert table.loc[table["steps"] == 0, "loss"].notna().all()
     assert table.loc[table["steps"] == 3, "loss"].isna().all()
     assert math.isnan(table["step_size"].iloc[-1]) or table["step_size"].iloc[-1] == 1e30

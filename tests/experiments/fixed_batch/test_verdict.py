@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from verdict_tables import SEEDS, batch_losses, config, fixed_batch
 
-from sidetrip.verdicts import fixed_batch as judge_of
+from sidetrip.experiments.fixed_batch import verdict as judge_of
 from sidetrip.verdicts.records import NotMeasured
 
 

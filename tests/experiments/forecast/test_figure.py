@@ -2,8 +2,9 @@
 
 import pytest
 from report_tables import all_tables
-from sidetrip.figures import forecast as figures
 from verdict_tables import config
+
+from sidetrip.experiments.forecast import figure as figures
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from verdict_tables import SEEDS, batch_losses, config, cool_downs, merged_snapshots
 
+from sidetrip.experiments.forecast import verdict as judge_of
 from sidetrip.experiments.forecast.verdict import LEAST, errors, forecast_line, forecasts, prediction_interval
-from sidetrip.verdicts import forecast as judge_of
 
 CLAIMS = config().claims
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 from report_tables import quadratic as tables
-from sidetrip.figures import quadratic
 from verdict_tables import config
 
+from sidetrip.experiments.quadratic import figure as quadratic
 from sidetrip.experiments.quadratic.verdict import covariance_ratios
 
 

@@ -7,16 +7,13 @@ import torch
 from helpers import smoke_config
 
 from sidetrip.engine.lab import Lab
-from sidetrip.experiments import quadratic
-from sidetrip.experiments.quadratic.plan import cost, parts
+from sidetrip.experiments.quadratic.measure import measure
+from sidetrip.experiments.quadratic.plan import parts
 
 
 def measured(folder):
-    reported = []
     lab = Lab(smoke_config(), folder, torch.device("cpu"))
-    lab.report = reported.append
-    found = [quadratic.measure(lab, part) for part in parts(lab.config)]
-    assert reported == [cost(part) for part in parts(lab.config)]
+    found = [measure(lab, part) for part in parts(lab.config)]
     names = {name for tables in found for name in tables}
     return {name: pd.concat([tables[name] for tables in found if name in tables]) for name in names}
 

@@ -9,7 +9,7 @@ from report_tables import quadratic
 from scipy.stats import binom
 from verdict_tables import config
 
-from sidetrip.verdicts import quadratic as judge_of
+from sidetrip.experiments.quadratic import verdict as judge_of
 from sidetrip.verdicts.records import NotMeasured
 
 GROUPS = range(20)

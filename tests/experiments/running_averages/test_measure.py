@@ -4,21 +4,18 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from helpers import smoke_config
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sidetrip.engine.lab import Lab
-from sidetrip.experiments import running_averages
-from sidetrip.experiments import side_trips as trips
-from sidetrip.experiments.side_trips.plan import Stretch, longest, stretch_steps, stretches
+from sidetrip.experiments.running_averages.measure import measure
+from sidetrip.experiments.running_averages.plan import Stretch, stretches
+from sidetrip.experiments.side_trips import measure as trips
+from sidetrip.experiments.units import BranchPoint
 
 
-def test_running_averages_are_those_of_the_side_trips(lab, snapshots):
+def test_running_averages_are_those_of_the_side_trips(lab, branched):
     """Averaged with trips or without, what lies on the main trajectory is the same."""
-    (start,) = lab.replay(0, [20])
-    scores = trips.measure(lab, start, 0)["side_trips"]
-    along = running_averages.measure(lab, Stretch(0, (20,)))["running_averages"]
+    scores = trips.measure(lab, BranchPoint(0, 20))["side_trips"]
+    along = measure(lab, Stretch(0, (20,)))["running_averages"]
     averages = scores.query(
         "model == 'average' and split != 'batches' and window_steps == 10 and kernel in ['swa', 'ema']"
     )
@@ -35,25 +32,8 @@ def test_windows_that_share_a_pass_give_the_table_of_a_replay_for_each(lab, snap
     """Byte for byte: the windows overlap, or touch."""
     config = replace(lab.config, side_trips=replace(lab.config.side_trips, every=every))
     here = Lab(config, lab.runs, lab.device)
-    riding = [running_averages.measure(here, stretch)["running_averages"] for stretch in stretches(config)]
+    riding = [measure(here, stretch)["running_averages"] for stretch in stretches(config)]
     starts = [start for stretch in stretches(config) for start in stretch.starts]
-    assert starts == list(range(0, 31, every))
-    replayed = [running_averages.measure(here, Stretch(0, (start,)))["running_averages"] for start in starts]
+    replayed = [measure(here, Stretch(0, (start,)))["running_averages"] for start in starts]
     assert len(riding) < len(replayed)
     assert pd.concat(riding).to_csv(index=False) == pd.concat(replayed).to_csv(index=False)
-
-
-@given(st.integers(1, 39), st.integers(1, 40), st.integers(0, 100))
-def test_no_step_is_taken_twice_and_no_pass_is_longer_than_it_needs_to_be(snapshots, every, steps):
-    changes = {"burn_in.snapshot_every": snapshots, "side_trips.every": every, "burn_in.steps": 40 + steps}
-    changes |= {"forecast.windows": [snapshots], "forecast.begins": [0, 1], "forecast.intervals": [1]}
-    config = smoke_config(**changes)
-    taken: list[int] = []
-    for stretch in stretches(config):
-        first = stretch.starts[0]
-        taken += range(first - first % snapshots, first + stretch_steps(config, stretch))
-    assert len(taken) == len(set(taken))
-    alone: set[int] = set()
-    for start in (start for stretch in stretches(config) for start in stretch.starts):
-        alone |= set(range(start - start % snapshots, start + longest(config)))
-    assert set(taken) == alone

@@ -1,10 +1,9 @@
 """What is compared, on which trips and where: cases, looks and windows."""
 
-import pytest
 from helpers import smoke_config
 
 from sidetrip.experiments.methods import METHODS
-from sidetrip.experiments.side_trips.plan import Case, Look, cases, longest, looks, shared_trips, stretches, widest
+from sidetrip.experiments.side_trips.plan import Case, Look, cases, looks, shared_trips, widest
 from sidetrip.kernels import Kernel
 
 
@@ -29,12 +28,3 @@ def test_the_widest_windows_are_looked_at_several_times():
     of_the_run = [look.step for look in looks(config)]
     assert len(of_the_run) == len(set(of_the_run))
     assert {0, 1, 5, 10, 9, 8} <= set(of_the_run)
-
-
-@pytest.mark.parametrize("every", [1, 3, 10, 25, 30, 40])
-def test_running_averages_begin_every_so_often_and_end_within_the_run(every):
-    config = smoke_config(**{"side_trips.every": every})
-    starts = [start for stretch in stretches(config) for start in stretch.starts]
-    assert starts == list(range(0, 31, every))
-    assert starts[-1] + longest(config) <= config.burn_in.steps
-    assert {stretch.seed for stretch in stretches(config)} == {config.seeds[0]}

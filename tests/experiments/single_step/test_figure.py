@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from report_tables import all_tables
-from sidetrip.figures import single_step
 from verdict_tables import config
 
+from sidetrip.experiments.single_step import figure as single_step
 from sidetrip.experiments.single_step.verdict import paper_setting
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from verdict_tables import LATE, SEEDS, batch_losses, config, side_trips, single_step
 
-from sidetrip.verdicts import single_step as judge_of
+from sidetrip.experiments.single_step import verdict as judge_of
 from sidetrip.verdicts.records import NotMeasured
 
 NAMES = ("single_step_floor", "single_step_gap", "single_step_rate", "quadratic_own", "batch_size_gap")

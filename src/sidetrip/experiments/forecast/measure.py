@@ -96,7 +96,7 @@ class _CoolDowns:
 
     def __init__(self, lab: Lab, unit: CoolDown) -> None:
         self._lab, self._unit = lab, unit
-        (self._start,) = lab.replay(unit.seed, [unit.begin])
+        (self._start,) = lab.replay(unit.seed, [unit.begin], [each_step(lab)])
         self._rows: list[tuple[object, ...]] = []
 
     def measure(self) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import numpy as np
 
 from sidetrip.config import Config
 from sidetrip.experiments.plan import Plan
+from sidetrip.experiments.units import replay_steps
 from sidetrip.experiments.work import Work, scoring, training
 from sidetrip.kernels import DECAYS, Kernel
 from sidetrip.snapshots import SnapshotAverage, nearest_average
@@ -121,7 +122,8 @@ def work(config: Config, unit: Along | CoolDown) -> Work:
         models = len(_ends(config, unit.window)) * (shapes + scores_momentary(config, unit))
         return scoring(config, models, SCORED_ON)
     models = sum(1 + shapes * (1 + len(spacings(config, window))) for window in windows)
-    return training(config, windows[-1] + shapes * sum(windows)) + scoring(config, models, SCORED_ON)
+    steps = replay_steps(config, [unit.begin]) + windows[-1] + shapes * sum(windows)
+    return training(config, steps) + scoring(config, models, SCORED_ON)
 
 
 PLAN = Plan("forecast", units, work)
