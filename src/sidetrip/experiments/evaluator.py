@@ -25,7 +25,7 @@ def scores(lab: Lab, state: TrainState, splits: tuple[str, ...] = SPLITS) -> Ite
 
 def recalibrated(lab: Lab, state: TrainState) -> dict[str, Tensor]:
     """Parameters and buffers of a network with the weights of a state, BatchNorm statistics recomputed for them."""
-    return _evaluator(lab, SPLITS).recalibrated(state)
+    return evaluator(lab, SPLITS).recalibrated(state)
 
 
 @cache

@@ -22,6 +22,8 @@ class Statement:
         How it is judged; names of thresholds in braces.
     if_true, if_false : str
         What the verdict means, in a sentence.
+    analytic : bool
+        Whether it is of the analytic model, and so of no variant.
     """
 
     id: str
@@ -30,6 +32,7 @@ class Statement:
     criterion: str
     if_true: str
     if_false: str
+    analytic: bool = False
 
 
 def average_is_schedule(method: str) -> Statement:
@@ -204,6 +207,7 @@ AFTER_METHODS = (
         "The loss of an EMA falls as fast as at the large rate and ends below that of each rate; it lags by a fixed "
         "number of steps.",
         "The loss of an EMA does not fall as fast as at the large rate, or does not end below that of each rate.",
+        analytic=True,
     ),
     Statement(
         "stationary_radius",
@@ -212,6 +216,7 @@ AFTER_METHODS = (
         "log-log slope: 0.5 within its interval; for A = I, squared radius ÷ λ/(2−λ)·E‖c‖²: 1 within its interval",
         "At a constant rate a run settles at a radius that grows with the square root of the rate.",
         "The stationary radius does not follow the square root of the rate within its interval.",
+        analytic=True,
     ),
     Statement(
         "averaging_equals_schedule",
@@ -220,6 +225,7 @@ AFTER_METHODS = (
         "largest weight difference < {identity_error:g}",
         "Where gradients do not change, average and trip are the same point, to rounding.",
         "Average and trip differ where they must not: look for a defect.",
+        analytic=True,
     ),
     Statement(
         "midpoint_inside",
@@ -228,6 +234,7 @@ AFTER_METHODS = (
         "1/√2 within its interval",
         "Midpoints lie inside the ellipsoid that a run at a constant rate moves on.",
         "Midpoints do not have the radius that independence implies.",
+        analytic=True,
     ),
     Statement(
         "drag_and_drift",
@@ -236,6 +243,7 @@ AFTER_METHODS = (
         "largest relative difference < {identity_error:g}",
         "What a step takes from the squared norm and what it adds to it sum up exactly.",
         "Drag and drift do not add up: look for a defect.",
+        analytic=True,
     ),
     Statement(
         "stationary_covariance",
@@ -244,6 +252,7 @@ AFTER_METHODS = (
         "simulated ÷ closed form: 1 within its interval",
         "The closed form gives the spread of any average, in every direction.",
         "The closed form and the simulation differ by more than chance.",
+        analytic=True,
     ),
     Statement(
         "cosine_run",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -33,7 +34,7 @@ def second_order(table: pd.DataFrame, confidence: float) -> Figure:
             found = student_interval(here[column].to_numpy(float), confidence)
             ends = np.array([[found.value - found.low], [found.high - found.value]])
             reach = ends if found.bounded else None
-            look = {"fmt": "o", "ms": 6, "color": colour, "capsize": 3, "lw": 1.4}
+            look: dict[str, Any] = {"fmt": "o", "ms": 6, "color": colour, "capsize": 3, "lw": 1.4}
             axes.errorbar(found.value, place + shift, xerr=reach, label=label if place == 0 else None, **look)
     axes.axvline(0.0, color="black", lw=0.8)
     names = [f"{method_words(kernel).title}, {window} steps" for kernel, window, _ in groups]

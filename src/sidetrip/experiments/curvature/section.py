@@ -20,6 +20,6 @@ def facts(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Any]:
     rows = [
         {"title": method_words(kernel).title, "window": window, **row.to_dict()}
         for kernel in methods_in_order(known["kernel"])
-        for (_, window), row in means.loc[[kernel]].iterrows()
+        for window, row in means.loc[kernel].iterrows()
     ]
     return {"second_order": rows}

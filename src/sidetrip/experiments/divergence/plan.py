@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sidetrip.config import Config
@@ -30,7 +31,7 @@ def units(config: Config) -> list[BranchPoint | ToTheEnd]:
     return [*late_branch_points(config), *(ToTheEnd(seed, step) for seed in config.seeds for step in early(config))]
 
 
-def early(config: Config) -> list[int]:
+def early(config: Config) -> Sequence[int]:
     """The early branch point that the trip to the end leaves from; none if the variant has none."""
     return config.branch.early[:1]
 
