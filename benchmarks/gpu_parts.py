@@ -14,18 +14,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from sidetrip.engine.operations import check_operations
 
 from benchmarks.input import SIZES, BenchmarkInput, Size, prepare
 from benchmarks.profile import measured
+from sidetrip.checks.operations import check_operations
 from sidetrip.config import Config, ConfigError, load_params, resolve
 from sidetrip.console import command
 from sidetrip.engine.batch import Batch
+from sidetrip.engine.determinism import make_deterministic
 from sidetrip.engine.models import build_model
 from sidetrip.engine.training import advance
 from sidetrip.experiments.registry import plans
 from sidetrip.experiments.work import TRAINING, dataset
-from sidetrip.runtime.devices import make_deterministic, resolve_device
+from sidetrip.runtime.devices import resolve_device
 
 VARIANT = "cifar10"
 FIRST_STAGES = ("prepare_data", "burn_in", "branch")

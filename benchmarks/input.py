@@ -27,6 +27,7 @@ from sidetrip.data.packed import (
     write_facts,
 )
 from sidetrip.data.sources import find
+from sidetrip.engine.determinism import make_deterministic
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.randomness import generator
 from sidetrip.engine.state import TrainState, initial_state, save_state, state_path
@@ -35,7 +36,7 @@ from sidetrip.experiments.evaluator import evaluator
 from sidetrip.experiments.units import BranchPoint
 from sidetrip.experiments.work import dataset
 from sidetrip.files import sealing
-from sidetrip.runtime.devices import make_deterministic, resolve_device
+from sidetrip.runtime.devices import resolve_device
 from sidetrip.runtime.memory import keep_freed_memory
 
 

@@ -46,7 +46,7 @@ def spans_of(unit: Unit, units: int, config: Config) -> pd.DataFrame:
     """Run a unit so many times on the workers; columns start, end, one row a unit."""
     with tempfile.TemporaryDirectory() as folder:
         folders = Folders(Path(folder))
-        run_units(unit, range(units), [1.0] * units, config, "benchmark", folders)
+        run_units(unit, range(units), [1] * units, config, "benchmark", folders, "unit")
         return pd.concat([read_table(folders.of_unit(index).result / "span.csv") for index in range(units)])
 
 

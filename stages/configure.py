@@ -21,7 +21,7 @@ from sidetrip.runtime.devices import resolve_device
 
 def is_model(name: str) -> bool:
     """Whether there is a network of that name."""
-    if name in OWN_NETWORKS:
+    if name in OWN_NETWORKS or name == "decoder":
         return True
     import torchvision  # which takes seconds
 
@@ -54,7 +54,7 @@ def resolve_here(params: DictConfig, variant: str) -> Config:
     config = resolve(params, variant)
     if not is_model(config.model.name):
         raise ConfigError(
-            f"model.name = {config.model.name}: unknown model; use resnet8, resnet20 or a torchvision one"
+            f"model.name = {config.model.name}: unknown model; use resnet8, resnet20, decoder or a torchvision one"
         )
     check_pictures(config)
     if config.runtime.executor == "dask":

@@ -18,14 +18,14 @@ from sidetrip.files import UnitFolders
 from sidetrip.runtime.devices import on_cores
 from sidetrip.runtime.executor import run_units
 from sidetrip.runtime.scratch import FoldersByName, open_scratch
-from sidetrip.runtime.stage import join_results, output_folder, publishing, stage
+from sidetrip.runtime.stage import join_results, output_folder, publishing, stage, title
 from sidetrip.runtime.units import worker
 from sidetrip.tables import read_table, write_table
 
 
 def unit(config: Config, part: Part, folders: UnitFolders) -> Mapping[str, pd.DataFrame]:
     """Pack a part; what cannot be read or is odd becomes tables."""
-    odd = part.pack(config.data, folders.result, worker().report)
+    odd = part.pack(config.data, folders.result, worker().progressed)
     return {name: account.names_table(rows) for name, rows in odd.items()}
 
 
@@ -63,13 +63,13 @@ def main(config: Config) -> None:
     with open_scratch(config, "prepare_data") as scratch:
         parts, left_out = find(config.data)
         folders = FoldersByName(scratch.folder, [f"unit_{part.name}" for part in parts])
-        costs = [len(part) for part in parts]
+        work, placed = [len(part) for part in parts], on_cores(config)
         counted = "byte" if isinstance(parts[0], Text) else "picture"
-        run_units(partial(unit, config), parts, costs, on_cores(config), "prepare_data", folders, counted=counted)
+        run_units(partial(unit, config), parts, work, placed, title("prepare_data"), folders, counted)
         results = [folders.of_unit(index).result for index in range(len(parts))]
         unreadable, remarks = rows(results, account.UNREADABLE), rows(results, account.REMARKS)
         drop_unreadable(results)
-        account.check_readable(config, unreadable, sum(costs), scratch.folder.parent)
+        account.check_readable(config, unreadable, sum(work), scratch.folder.parent)
         found = facts_of(parts, results)
         samples = samples_of(config, found)
         account.check_facts(config, found, samples[0])

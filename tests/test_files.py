@@ -95,7 +95,7 @@ def test_a_flipped_bit_is_found_or_harmless(sealed, name):
             except FileError as error:
                 refused += 1
                 assert str(sealed / file) in str(error)
-                assert "which makes it anew" in str(error)
+                assert "made anew" in str(error)
             else:
                 assert file != name, f"bit {bit} of {name} went unseen"
                 assert found == expected[file]
@@ -131,7 +131,7 @@ def test_a_listed_file_that_is_gone_is_named(tmp_path):
     write_bytes(tmp_path / "a.csv", b"a\n")
     seal(tmp_path, [tmp_path / "a.csv"])
     (tmp_path / "a.csv").unlink()
-    with pytest.raises(FileError, match=r"a\.csv: cannot be read \(No such file or directory\); remove .* `dvc repro`"):
+    with pytest.raises(FileError, match=r"a\.csv: cannot be read \(No such file or directory\); remove "):
         read_bytes(tmp_path / "a.csv")
 
 
@@ -163,7 +163,7 @@ def test_damaged_scratch_is_said_and_not_used(tmp_path, capsys):
     assert is_whole(tmp_path / "unit")
     (tmp_path / "unit" / "extra.csv").write_bytes(b"b\n")
     assert not is_whole(tmp_path / "unit")
-    assert "holds other files than" in capsys.readouterr().err
+    assert "extra.csv: not listed in" in capsys.readouterr().err
     (tmp_path / "unit" / "extra.csv").unlink()
     (tmp_path / "unit" / "a.csv").write_bytes(b"b\n")
     assert not is_whole(tmp_path / "unit")

@@ -162,5 +162,5 @@ def _distance_on_worker(unit, folders):
 
 def test_a_result_names_the_gpu(tmp_path):
     become(Worker("cuda:0"), "fp32")
-    run_task(Task(_distance_on_worker, 0, unit_folders(tmp_path, "unit")))
+    run_task(Task(_distance_on_worker, 0, unit_folders(tmp_path, "unit"), 1))
     assert read_json(tmp_path / "unit" / PROVENANCE)["hardware"] == torch.cuda.get_device_name(0)

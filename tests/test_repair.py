@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.dvcfile import Lockfile
 from dvc.repo import Repo
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -44,13 +45,14 @@ def commit(lock: bytes) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(length=st.integers(0, len(WHOLE) - 1))
-def test_wherever_a_kill_cuts_the_committed_lock_no_stage_of_the_pipeline_is_lost(checkout, length):
+def test_wherever_a_kill_cuts_the_lock_dvc_reads_it_again(checkout, length):
     if not Path("dvc.lock").exists():
         commit(WHOLE)
-    Path("dvc.lock").write_bytes(WHOLE[:length])
+    cut = WHOLE[:length]
+    Path("dvc.lock").write_bytes(cut)
     repair.main()
-    found = yaml.safe_load(Path("dvc.lock").read_bytes())["stages"]
-    assert set(found) >= {"configure@v", "burn_in@v", "branch@v"}
+    assert Path("dvc.lock").read_bytes() in (cut, WHOLE)
+    Lockfile(Repo("."), "dvc.lock").load()
 
 
 def test_an_empty_lock_is_taken_from_the_last_commit(checkout, capsys):
@@ -78,21 +80,16 @@ def test_a_lock_that_was_committed_empty_is_no_better(checkout, capsys):
     assert capsys.readouterr().err == REMOVED
 
 
-def test_a_lock_with_more_than_the_committed_one_stays(checkout, capsys):
+@pytest.mark.parametrize("names", [[], ["burn_in@v"], [*STAGES, "quadratic@v"]])
+def test_a_lock_that_dvc_takes_stays_whatever_stages_it_has(checkout, capsys, names):
+    """A stage that was removed by hand is not put back."""
     commit(WHOLE)
-    more = yaml.safe_dump({"schema": "2.0", "stages": {**STAGES, "quadratic@v": {"cmd": "python"}}}).encode()
-    Path("dvc.lock").write_bytes(more)
+    stages = {name: STAGES.get(name, {"cmd": "python"}) for name in names}
+    edited = yaml.safe_dump({"schema": "2.0", "stages": stages}).encode()
+    Path("dvc.lock").write_bytes(edited)
     repair.main()
-    assert Path("dvc.lock").read_bytes() == more
+    assert Path("dvc.lock").read_bytes() == edited
     assert capsys.readouterr().err == ""
-
-
-def test_a_stage_that_the_pipeline_no_longer_has_may_be_missing(checkout, capsys):
-    commit(WHOLE)
-    fewer = yaml.safe_dump({"schema": "2.0", "stages": {k: v for k, v in STAGES.items() if k != "gone@v"}}).encode()
-    Path("dvc.lock").write_bytes(fewer)
-    repair.main()
-    assert Path("dvc.lock").read_bytes() == fewer
 
 
 @pytest.mark.parametrize("left", ["", '{"read": {', "\0\0"])

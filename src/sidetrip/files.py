@@ -24,6 +24,7 @@ from safetensors import SafetensorError
 Content = TypeVar("Content")
 
 SUMS = "SHA256SUMS"
+MAKE_ANEW = "run `dvc repro --force --single-item "
 
 
 @dataclass(frozen=True)
@@ -173,8 +174,13 @@ def _expected(path: Path) -> tuple[Path, str]:
 
 
 def remedy(path: Path) -> str:
-    """What to do about a damaged file of a stage's output."""
-    return f"remove {path.parent} and run `dvc repro`, which makes it anew"
+    """What to do about a damaged file of a stage's output; DVC alone would take it from its cache, damaged as it is."""
+    match path.parts:
+        case "runs", variant, stage, *_:
+            return f"{MAKE_ANEW}{stage}@{variant}`, which makes it anew"
+        case "reports", variant, *_:
+            return f"{MAKE_ANEW}figures@{variant}`, which makes it anew, or `git checkout reports/{variant}`"
+    return f"remove {path.parent}, so that it is made anew"
 
 
 def _checked(path: Path, read: Callable[[Path], Content], digest_of: Callable[[Content], str]) -> Content:
@@ -217,18 +223,27 @@ def read_json(path: Path) -> Any:
     return json.loads(read_bytes(path))
 
 
-def is_whole(folder: Path) -> bool:
-    """Whether a sealed folder is there and undamaged; says so on standard error where it is damaged."""
-    if not folder.exists():
-        return False
+def faults(folder: Path, others: bool = False) -> Iterator[FileError]:
+    """What is wrong with a sealed folder: files damaged, missing, or not listed, unless it may hold `others`."""
     sums = folder / SUMS
     try:
         names = _sums(sums, sums.stat().st_mtime_ns)
-        for name in names:
+    except OSError as error:
+        yield FileError(f"{sums}: cannot be read ({error.strerror}); {remedy(sums)}")
+        return
+    for name in names:
+        try:
             check(folder / name)
-        if files_in(folder) != sorted([sums, *(folder / name for name in names)]):
-            raise FileError(f"{folder}: holds other files than {sums} lists")
-    except (OSError, FileError) as error:
-        sys.stderr.write(f"sidetrip: {error}. It is only scratch: it is computed again.\n")
-        return False
-    return True
+        except FileError as error:
+            yield error
+    for path in sorted({*files_in(folder)} - {sums, *(folder / name for name in names)}) if not others else ():
+        yield FileError(f"{path}: not listed in {sums}; {remedy(path)}")
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a sealed folder is there and undamaged; says so on standard error where it is damaged."""
+    fault = next(faults(folder), None) if folder.exists() else None
+    if fault is not None:
+        reason = str(fault).partition(";")[0]
+        sys.stderr.write(f"sidetrip: {reason}; it is only scratch, and computed again\n")
+    return folder.exists() and fault is None

@@ -1,4 +1,4 @@
-"""Mend what a kill of DVC leaves half-written, which it would refuse for ever: python -m sidetrip.repair.
+"""Mend what a kill of DVC leaves half-written and DVC itself refuses for ever: python -m sidetrip.repair.
 
 DVC empties dvc.lock before it writes it anew, and the list of who uses which file, too. What the stages computed is in
 its cache all the while, and comes back from there.
@@ -18,7 +18,7 @@ from dvc.repo import Repo
 from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from voluptuous import Invalid
 
-PIPELINE, LOCK, USERS = Path("dvc.yaml"), Path("dvc.lock"), Path(".dvc/tmp/rwlock")
+LOCK, USERS = Path("dvc.lock"), Path(".dvc/tmp/rwlock")
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -35,13 +35,14 @@ def repair() -> list[str]:
         if USERS.exists() and not _is_json(USERS.read_bytes()):
             USERS.unlink()
             done.append(f"{USERS} was cut off by a kill: removed, DVC makes it anew")
-        if LOCK.exists() and not _is_whole(LOCK.read_bytes(), committed := _committed()):
-            if _stages(committed) is None:
-                LOCK.unlink()
-                remedy = "removed"
-            else:
+        if LOCK.exists() and not _is_lock(LOCK.read_bytes()):
+            committed = _committed()
+            if _is_lock(committed):
                 LOCK.write_bytes(committed)
                 remedy = "taken from the last commit"
+            else:
+                LOCK.unlink()
+                remedy = "removed"
             done.append(f"{LOCK} was cut off by a kill: {remedy}; what is finished comes from DVC's cache")
     return done
 
@@ -61,24 +62,13 @@ def _committed() -> bytes:
     return b""
 
 
-def _is_whole(lock: bytes, committed: bytes) -> bool:
-    """Whether DVC takes a dvc.lock in which every stage of the committed one stands that the pipeline still has.
-
-    What is left of a file may be good YAML; but DVC drops no stage from it.
-    """
-    found, before = _stages(lock), _stages(committed)
-    if found is None:
-        return False
-    pipeline = yaml.load(PIPELINE.read_bytes(), LOADER)["stages"]
-    return found >= {stage for stage in before or () if stage.partition("@")[0] in pipeline}
-
-
-def _stages(lock: bytes) -> set[str] | None:
-    """The stages of a dvc.lock; None if DVC refuses it."""
+def _is_lock(content: bytes) -> bool:
+    """Whether DVC takes it for a dvc.lock. One with fewer stages than before is whole: who removed them meant it."""
     try:
-        return set(COMPILED_LOCKFILE_SCHEMA(yaml.load(lock, LOADER)).get("stages", ()))
+        COMPILED_LOCKFILE_SCHEMA(yaml.load(content, LOADER))
     except (yaml.YAMLError, ValueError, Invalid):
-        return None
+        return False
+    return True
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import operator
 import pickle
 import random
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -16,7 +16,6 @@ from omegaconf import OmegaConf
 
 from sidetrip.config import Config, ConfigError, check_settings_folder, load_params, resolve, save_config, typed
 from sidetrip.config.known import SOURCES
-from sidetrip.config.schema import Data
 
 PARAMS = load_params(Path("params.yaml"))
 SMALL = OmegaConf.create({"active": ["smoke"], "base": PARAMS.base, "variants": {"smoke": PARAMS.variants.smoke}})
@@ -67,6 +66,13 @@ OUT_OF_RANGE = [
     ("data.shift", [14], "use less than data.size (14)"),
     ("model.name", ["res/net", ""], "use resnet8"),
     ("model.stem", ["vgg"], "use 'cifar'"),
+    ("burn_in.optimizer", ["sgd"], "use a mapping"),
+    ("burn_in.optimizer.name", ["rmsprop", "lion", ""], "use 'sgd', 'nesterov' or 'adamw'"),
+    ("burn_in.optimizer.name", ["adafactor", "LARS", "schedule-free"], "update is the rate times what does not know"),
+    ("burn_in.optimizer.betas", [[0.9], []], "list at least 2"),
+    ("burn_in.optimizer.betas", [[0.9, 0.99, 0.999]], "list at most 2"),
+    ("burn_in.optimizer.betas", [[0.9, 1.0]], "use less than 1"),
+    ("burn_in.warm_up", [10, 20], "use less than that (10)"),
     ("burn_in.steps", [0], "use at least 1"),
     ("burn_in.steps", [10**12, 10**400], "use at most 100000000"),
     ("burn_in.batch_size", [1], "use at least 2; BatchNorm needs"),
@@ -122,6 +128,8 @@ def test_a_value_that_does_not_do(key, values, remedy):
         ("burn_in.stps", 3, "burn_in.stps: unknown key; allowed in burn_in are steps, batch_size, rate"),
         ("brun_in", {"steps": 3}, "brun_in: unknown key; allowed in a variant are seeds, experiments"),
         ("variant", "other", "variant: unknown key"),
+        ("burn_in.momentum", 0.9, "burn_in.momentum: is burn_in.optimizer.momentum now; set that"),
+        ("burn_in.weight_decay", 0, "burn_in.weight_decay: is burn_in.optimizer.weight_decay now; set that"),
         ("burn_in.5", None, "decimals have a point"),  # of {rate: 0,5}
         ("data.\x1bc", 1, r"data.\x1bc: unknown key"),
     ],
@@ -152,7 +160,7 @@ def test_foreign_text_is_shown_short_and_without_what_steers_a_terminal(text):
 # Numbers
 
 
-def leaves(section: type, prefix: str = "") -> dict[str, tuple[type, dict[str, float], bool]]:
+def leaves(section: Any, prefix: str = "") -> dict[str, tuple[type, dict[str, float], bool]]:
     """Type of every number in the schema, its ends, and whether it is listed, by dotted key."""
     found = {}
     for name, field in section.__pydantic_fields__.items():
@@ -202,6 +210,47 @@ def test_any_number_is_taken_or_refused_in_one_line_that_names_it(key, value):
         assert found == ((value,) if listed else value)
 
 
+# Pictures, text and optimizers
+
+TEXT = {"data.name": "shakespeare", "model.name": "decoder", "model.width": 8}
+
+
+def test_a_text_ignores_what_is_of_pictures():
+    odd = {"data.size": 28, "data.stored": 7, "data.crop": 0.5, "data.shift": 100}
+    embedded = smoke_config(**TEXT, **odd)
+    own = smoke_config(**TEXT | {"data.source": "text", "data.name": "my book", "data.train_split": "test"}, **odd)
+    assert (SMOKE.data.is_text, embedded.data.is_text, own.data.is_text) == (False, True, True)
+    assert not smoke_config(**{"data.source": "folder", "data.name": "shakespeare"}).data.is_text
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "remedy"),
+    [
+        ({"model.name": "decoder", "model.width": 8}, "model.name = decoder", "use another, or a text"),
+        (TEXT | {"model.name": "resnet8"}, "model.name = resnet8", "use decoder"),
+        (TEXT | {"model.width": 10}, "model.width = 10", "use a multiple of model.heads (4)"),
+        (TEXT | {"data.source": "torchvision"}, "data.name = shakespeare", "use one of fashion_mnist"),
+        (
+            {"burn_in.optimizer.name": "nesterov", "burn_in.optimizer.momentum": 0},
+            "burn_in.optimizer.momentum = 0",
+            "use more than 0 with nesterov",
+        ),
+    ],
+)
+def test_what_does_not_go_together(changes, key, remedy):
+    with pytest.raises(ConfigError) as error:
+        smoke_config(**changes)
+    assert key in str(error.value)
+    assert remedy in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["sgd", "nesterov", "adamw"])
+def test_an_optimizer_changes_by_its_own_keys_alone(name):
+    burn_in = smoke_config(**{"burn_in.optimizer.name": name, "burn_in.warm_up": 9, "burn_in.clip": 1}).burn_in
+    optimizer = dataclasses.replace(SMOKE.burn_in.optimizer, name=name)
+    assert burn_in == dataclasses.replace(SMOKE.burn_in, optimizer=optimizer, warm_up=9, clip=1)
+
+
 # Base and variant
 
 
@@ -245,13 +294,14 @@ def test_a_configuration_is_a_value():
     assert (other, hash(other)) == (SMOKE, hash(SMOKE))
     assert pickle.loads(pickle.dumps(SMOKE)) == SMOKE
     with pytest.raises(dataclasses.FrozenInstanceError):
-        SMOKE.burn_in.steps = 3
+        SMOKE.burn_in.steps = 3  # type: ignore[misc]
     with pytest.raises(ValueError, match="greater than"):
         dataclasses.replace(SMOKE.burn_in, rate=-1.0)
 
 
-def test_every_source_may_be_named():
-    assert set(get_args(Data.__pydantic_fields__["source"].annotation)) == set(SOURCES)
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_source_may_be_named(source):
+    assert dataclasses.replace(SMOKE.data, source=source).source == source
 
 
 # config.yaml

@@ -1,18 +1,36 @@
 """Killed, out of room, damaged, in a second copy: the pipeline loses nothing and ends with the same bytes."""
 
+import hashlib
+import itertools
+import os
 import random
+import re
 import runpy
 import shutil
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
-from smoke import RESULTS, ROOT, compare, digests, dvc, end, said, start, undo, wait_until
-from torture import LOCK, WORKERS, disturb
+from smoke import (
+    RESULTS,
+    ROOT,
+    compare,
+    digests,
+    dvc,
+    end,
+    environment,
+    said,
+    start,
+    undo,
+    wait_until,
+)
+from torture import LOCK, LONGEST, WORKERS, disturb
 
 from sidetrip.files import SUMS
 
@@ -68,6 +86,26 @@ def here(monkeypatch, capsys) -> Callable[[Path, str], tuple[int, str]]:
         return int(ended.value.code or 0), str(capsys.readouterr().err)
 
     return run
+
+
+@pytest.mark.parametrize("goes_away", [True, False])
+def test_nobody_need_read_what_a_stage_says(copy, goes_away):
+    """Its reader goes away after a character, or the disk behind it is full."""
+    before = digests(copy, *RESULTS)
+    read, write = os.pipe()
+    with open("/dev/full", "wb") as full:
+        said_to = write if goes_away else full
+        command = [sys.executable, f"stages/{SEVERAL}.py", "-cd", "reports/smoke"]
+        stage = psutil.Popen(command, cwd=copy, env=environment(), stdout=said_to, stderr=said_to)
+    os.close(write)
+    os.read(read, 1)
+    os.close(read)
+    try:
+        assert stage.wait(timeout=LONGEST) == 0
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            stage.kill()
+    assert digests(copy, *RESULTS) == before
 
 
 def test_a_second_writer_is_refused_while_the_first_runs(copy, here, monkeypatch):
@@ -126,6 +164,23 @@ def test_one_signal_ends_a_stage_and_its_workers_and_loses_nothing(copy):
     assert digests(copy, *RESULTS) == before
 
 
+def test_an_interrupt_while_torch_is_loaded_is_one_line(copy):
+    stage = start(copy, SEVERAL)
+
+    def loading() -> list[psutil.Process]:
+        return [child for child in stage.children() if any("forkserver" in part for part in child.cmdline())]
+
+    wait_until(loading, stage)
+    time.sleep(random.uniform(0, 0.5))
+    for process in [*stage.children(recursive=True), stage]:
+        process.send_signal(signal.SIGINT)
+    status, stderr = end(stage)
+    assert status == 128 + signal.SIGINT
+    told = [line for line in stderr.splitlines() if line and not line.startswith(f"{SEVERAL}, stage ")]
+    assert told == said(stderr)
+    assert len(told) == 1
+
+
 @pytest.mark.parametrize(
     ("stage_name", "file", "by_a_worker"),
     [
@@ -151,6 +206,49 @@ def test_a_damaged_input_is_named(copy, here, stage_name, file, by_a_worker):
     (line,) = said(stderr)
     assert "damaged" in line
     assert str(path.relative_to(copy).parent) in line
+    assert digests(copy, *RESULTS) == before
+
+
+def spoil(path: Path) -> None:
+    """Turn one bit, as a disk does: nothing else of the file changes."""
+    mode, content = path.stat().st_mode, bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(content)
+    path.chmod(mode)
+
+
+def check(folder: Path) -> tuple[int, list[str]]:
+    command = [sys.executable, "-m", "sidetrip.check"]
+    result = subprocess.run(
+        command, cwd=folder, env=environment(), capture_output=True, text=True, check=False, encoding="utf-8"
+    )
+    assert result.stderr == ""
+    return result.returncode, result.stdout.splitlines()
+
+
+def test_a_bit_that_has_gone_bad_in_the_cache_is_found_and_the_remedies_that_are_printed_mend_it(copy):
+    before, folder = digests(copy, *RESULTS), copy / "runs" / "smoke" / SEVERAL
+    assert check(copy)[0] == 0
+    table = folder / f"{SEVERAL}.csv"
+    md5 = hashlib.md5(table.read_bytes()).hexdigest()
+    spoil(copy / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:])
+    shutil.rmtree(folder)
+    assert dvc(copy, "checkout", f"{SEVERAL}@smoke").returncode == 0
+    spoil(copy / "reports" / "smoke" / "claims.json")
+    status, lines = check(copy)
+    assert status == 1
+    for line, named in zip(lines, (md5[2:], table.name, "claims.json"), strict=True):
+        assert named in line
+        assert "damaged" in line
+    remedies = [re.findall("`(.*?)`", line) for line in lines]
+    assert remedies[1] == [f"dvc repro --force --single-item {SEVERAL}@smoke"]
+    for remedy in itertools.chain(remedies[0][:1], *remedies[1:], ["dvc repro"]):
+        if not remedy.startswith("git"):  # there is no commit here
+            subprocess.run(remedy, shell=True, cwd=copy, env=environment(), check=True, capture_output=True)
+    assert check(copy)[0] == 0
+    shutil.rmtree(folder)
+    assert dvc(copy, "checkout").returncode == 0
     assert digests(copy, *RESULTS) == before
 
 

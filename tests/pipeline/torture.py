@@ -3,7 +3,8 @@
     python tests/pipeline/torture.py --strikes 40 --locks 10 --seed 7
 
 Each strike is SIGKILL, SIGTERM or SIGINT: to one process at a random moment of one stage, to all of them as a
-terminal's Ctrl-C is, or to dvc while it writes dvc.lock, after any part of it. The next start is that of `make repro`.
+terminal's Ctrl-C is, or to dvc while it writes dvc.lock, after any part of it; or SIGPIPE to whoever reads what they
+say, which may end dvc, but no stage. The next start is that of `make repro`.
 At the end runs/, reports/ and dvc.lock must be those of a run that nobody disturbed.
 """
 
@@ -19,7 +20,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from signal import SIG_DFL, SIGINT, SIGKILL, SIGTERM, Signals, signal
+from signal import SIG_DFL, SIGINT, SIGKILL, SIGPIPE, SIGTERM, Signals, signal
+from subprocess import PIPE
 
 import psutil
 import yaml
@@ -36,8 +38,10 @@ WHILE_A_STAGE_RUNS = (
     *(("stage", number) for number in (SIGKILL, SIGTERM, SIGINT)),
     *(("dvc", number) for number in (SIGKILL, SIGTERM)),
     ("all", SIGINT),
+    ("reader", SIGPIPE),
 )
 WHILE_THE_LOCK_IS_WRITTEN = tuple((LOCK, number) for number in (SIGKILL, SIGTERM, SIGINT))
+LONGEST = 600  # seconds that what is to go on may take to its end
 WORKERS = "2"  # one is struck while another works
 
 
@@ -48,7 +52,9 @@ class Repro:
         self._folder = folder
         self.seconds_to_end = 0.0  # after a strike, of all processes
         with (folder / "torture.log").open("ab") as log:
-            where = {"cwd": folder, "env": environment(SIDETRIP_WORKERS=WORKERS), "stdout": log, "stderr": log}
+            self._reader = psutil.Popen(["cat"], stdin=PIPE, stdout=log)
+        with self._reader.stdin as said:
+            where = {"cwd": folder, "env": environment(SIDETRIP_WORKERS=WORKERS), "stdout": said, "stderr": said}
             assert psutil.Popen([sys.executable, "-m", "sidetrip.repair"], **where).wait() == 0
             command = [sys.executable, str(ROOT / "tests" / "pipeline" / "held_dvc.py"), "repro"]
             # Whoever runs in the background may have interrupts ignored, and what it starts as well.
@@ -84,8 +90,8 @@ class Repro:
         """Send a signal while a stage runs; False if the stage is over before there is a victim."""
         while (found := self.stage()) and found[0] == name:
             try:
-                victims = {"dvc": [self._dvc], "stage": [found[1]], "all": [self._dvc]}.get(victim)
-                if victims := victims or found[1].children(recursive=True):
+                one = {"dvc": self._dvc, "stage": found[1], "all": self._dvc, "reader": self._reader}.get(victim)
+                if victims := [one] if one else found[1].children(recursive=True):
                     self._send(victim, random.choice(victims), number)
                     break
             except psutil.NoSuchProcess:
@@ -93,7 +99,10 @@ class Repro:
             time.sleep(0.02)  # its workers are not there yet
         else:
             return False
-        if victim != "worker":  # a stage goes on without a worker that it lost
+        if victim == "reader":
+            found[1].wait(timeout=LONGEST)
+            self._dvc.wait(timeout=LONGEST)
+        elif victim != "worker":  # a stage goes on without a worker that it lost
             self._end()
         return True
 

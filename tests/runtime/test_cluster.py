@@ -65,7 +65,7 @@ def results(function, **runtime) -> dict[str, bytes]:
     """Contents of the results that units leave, by place."""
     config = replace(CONFIG, runtime=Runtime(**{**vars(CONFIG.runtime), "workers": 2, **runtime}))
     with open_scratch(config, "quadratic") as scratch:
-        run_units(function, UNITS, [1.0] * len(UNITS), config, "test", scratch)
+        run_units(function, UNITS, [1] * len(UNITS), config, "test", scratch, "unit")
         found = {str(path.relative_to(scratch.folder)): path.read_bytes() for path in files_in(scratch.folder)}
         scratch.remove()
     return found
@@ -118,17 +118,46 @@ def test_workers_of_a_cluster_give_the_results_of_the_process_pool(repository, p
         assert results(cluster_units.where, executor="dask", dask_address=address) == pooled
 
 
-def test_a_scheduler_that_ends_is_one_line(repository):
-    with (
-        a_cluster((repository, ())) as address,
-        pytest.raises(ConfigError, match=r"^runtime.executor = dask: the scheduler is gone; start it"),
-    ):
-        results(cluster_units.scheduler_killer, executor="dask", dask_address=address)
+def a_stage(unit: str, **runtime: str) -> psutil.Popen:
+    """A process that runs units as a stage does, with one line for what it refuses."""
+    script = f"""if __name__ == "__main__":
+        import cluster_units, test_cluster
+        from sidetrip.console import command
+        with command(): test_cluster.results(cluster_units.{unit}, executor="dask", **{runtime})"""
+    return psutil.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, encoding="utf-8")
+
+
+def test_what_a_stage_without_workers_waits_for_and_a_scheduler_that_ends_are_a_line_each(repository):
+    with a_cluster() as address:
+        stage = a_stage("endless", dask_address=address, device="cuda")
+        line = next(line for line in stage.stderr if "waiting" in line)
+        scheduler = psutil.Process(int(Path("scheduler.pid").read_text(encoding="utf-8")))
+        scheduler.kill()
+        _, stderr = stage.communicate()
+    assert f"`dask worker tcp://{address} --nthreads 1 --resources GPU=1`" in line
+    assert stage.returncode == 2
+    assert [line for line in stderr.splitlines() if line and "0/4 [" not in line] == [
+        "sidetrip: runtime.executor = dask: the scheduler is gone; start it and its workers again, and run again: "
+        "what is finished is kept"
+    ]
+
+
+def test_a_scheduler_that_ends_while_units_run_is_one_line(repository):
+    with a_cluster((repository, ())) as address:
+        stage = a_stage("scheduler_killer", dask_address=address)
+        _, stderr = stage.communicate()
+    assert stage.returncode == 2
+    assert "the scheduler is gone" in stderr.splitlines()[-1]
+    assert "Traceback" not in stderr
+
+
+def test_a_scheduler_that_wants_certificates_is_one_line(repository):
+    with pytest.raises(ConfigError, match=r"^runtime.dask_address = tls://here:1: certificates are missing; name them"):
+        results(cluster_units.where, executor="dask", dask_address="tls://here:1")
 
 
 def test_workers_of_this_machine_end_with_a_killed_stage(repository):
-    script = "import cluster_units, test_cluster; test_cluster.results(cluster_units.endless, executor='dask')"
-    stage = psutil.Popen([sys.executable, "-c", f"if __name__ == '__main__': {script}"])
+    stage = a_stage("endless")
     wait_until(lambda: len(list(Path("processes").glob("*"))) == 2, stage)
     there = [psutil.Process(int(path.name)) for path in Path("processes").iterdir()]
     stage.kill()
@@ -251,5 +280,5 @@ def test_an_edited_library_is_other_code(tmp_path, monkeypatch):
 def test_only_a_gpu_of_a_cluster_is_asked_for():
     here = Runtime(device="cuda", workers=0, executor="dask", dask_address="", dask_scheduler_file="")
     assert cluster._needs(here) == {}
-    assert cluster._needs(replace(here, dask_address="host:1")) == {"resources": {"GPU": 1}}
+    assert cluster._needs(replace(here, dask_address="host:1")) == {"GPU": 1}
     assert cluster._needs(replace(here, dask_address="host:1", device="cpu")) == {}

@@ -75,7 +75,7 @@ def test_a_unit_runs_with_its_worker_s_gpu_as_the_present_one(monkeypatch, tmp_p
     for device in ("cuda:3", "cpu"):
         become(Worker(device), "fp32")
         folders = unit_folders(tmp_path, device.replace(":", "_"))
-        run_task(Task(unit, 0, folders))
+        run_task(Task(unit, 0, folders, 1))
     become(Worker(), "fp32")
     assert present == [torch.device("cuda:3"), "unit", "unit"]
 

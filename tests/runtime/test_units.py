@@ -21,7 +21,7 @@ def attempt(folders: UnitFolders, during=lambda: None) -> list[str]:
         (mine.result / "result.txt").write_text("the same bytes", encoding="utf-8")
         return {}
 
-    run_task(Task(unit, None, folders))
+    run_task(Task(unit, None, folders, 1))
     return seen
 
 

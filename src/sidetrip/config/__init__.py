@@ -10,9 +10,10 @@ from sidetrip.config.command_line import check_settings_folder
 from sidetrip.config.errors import ConfigError, shown
 from sidetrip.config.params import active_variants, load_params
 from sidetrip.config.resolve import resolve, save_config, typed
-from sidetrip.config.schema import Claims, Config, Data, Quadratic, Runtime, SideTrips, SingleStep
+from sidetrip.config.schema import BurnIn, Claims, Config, Data, Quadratic, Runtime, SideTrips, SingleStep
 
 __all__ = [
+    "BurnIn",
     "Claims",
     "Config",
     "ConfigError",

@@ -22,7 +22,6 @@ RELATIONS = {
 }
 # Pairs of keys; of a list, every element.
 PAIRS = (
-    ("data.shift", "less than", "data.size"),
     ("branch.points", "at most", "burn_in.steps"),
     ("side_trips.every", "at most", "burn_in.steps"),
     ("single_step.zoom", "less than", "single_step.widest"),
@@ -47,13 +46,14 @@ def check(config: Config) -> None:
             for value in _elements(_value(config, key)):
                 require(RELATIONS[relation](value, limit), key, value, f"use {relation} {other} ({limit:g})")
     _check_branch(config)
+    _check_optimizer(config)
     _check_looks(config)
     _check_windows(config)
     for name, fits in OF_EXPERIMENTS.items():
         if name not in config.left_out:
             fits(config)
     _check_machine(config)
-    if SOURCES[config.data.source].names:
+    if SOURCES[config.data.source].names and not config.data.is_text:
         known = KNOWN_DATASETS[config.data.name]
         check_samples(config, known.training_pictures, known.validation_pictures)
 
@@ -70,6 +70,19 @@ def _check_data(config: Config) -> None:
     data, names = config.data, SOURCES[config.data.source].names
     remedy = f"use one of {', '.join(names)} with data.source = {data.source}"
     require(not names or data.name in names, "data.name", data.name, remedy)
+    name = config.model.name
+    require(name == "decoder" or not data.is_text, "model.name", name, "the data are a text; use decoder")
+    require(name != "decoder" or data.is_text, "model.name", name, "these are pictures; use another, or a text")
+    (_check_text if data.is_text else _check_pictures)(config)
+
+
+def _check_text(config: Config) -> None:
+    width, heads = config.model.width, config.model.heads
+    require(width % heads == 0, "model.width", width, f"use a multiple of model.heads ({heads})")
+
+
+def _check_pictures(config: Config) -> None:
+    data = config.data
     if data.source == "embedded":
         require(data.size == 14, "data.size", data.size, "the embedded pictures are 14 × 14; set 14, or use a folder")
         require(data.packed_side == 14, "data.stored", data.stored, "the embedded pictures are 14 × 14; set 0")
@@ -80,6 +93,15 @@ def _check_data(config: Config) -> None:
     require(data.packed_side >= data.size, "data.stored", data.stored, remedy)
     remedy = f"random crops are instead of moves (data.shift = {data.shift}); set one of the two to 0"
     require(not (data.crop and data.shift), "data.crop", data.crop, remedy)
+    require(data.shift < data.size, "data.shift", data.shift, f"use less than data.size ({data.size})")
+
+
+def _check_optimizer(config: Config) -> None:
+    momentum, warm_up, first = config.burn_in.optimizer.momentum, config.burn_in.warm_up, config.branch.steps[0]
+    without = config.burn_in.optimizer.name == "nesterov" and not momentum
+    require(not without, "burn_in.optimizer.momentum", momentum, "use more than 0 with nesterov, or sgd")
+    remedy = f"the rate still rises at the first branch point; use less than that ({first})"
+    require(warm_up == 0 or warm_up < first, "burn_in.warm_up", warm_up, remedy)
 
 
 def _check_branch(config: Config) -> None:
@@ -154,20 +176,20 @@ def _check_machine(config: Config) -> None:
     require(not absent, "model.precision", config.model.precision, "a CPU has none; use fp32 or bf16")
 
 
-def check_samples(config: Config, training_pictures: int, validation_pictures: int) -> None:
-    """Check what depends on how many pictures there are."""
+def check_samples(config: Config, train_samples: int, validation_samples: int) -> None:
+    """Check what depends on how many samples there are: pictures, or windows of a text."""
     evaluation, single_step, size = config.evaluation, config.single_step, config.burn_in.batch_size
     for key in ("train_samples", "recalibration_samples"):
-        remedy = f"the training split has {training_pictures} pictures; lower it"
+        remedy = f"the training split has {train_samples} samples; lower it"
         value = getattr(evaluation, key)
-        require(value <= training_pictures, f"evaluation.{key}", value, remedy)
-    remedy = f"two batches, own and held out, exceed the {training_pictures} training pictures; lower it"
-    require(2 * size <= training_pictures, "burn_in.batch_size", size, remedy)
+        require(value <= train_samples, f"evaluation.{key}", value, remedy)
+    remedy = f"two batches, own and held out, exceed the {train_samples} training samples; lower it"
+    require(2 * size <= train_samples, "burn_in.batch_size", size, remedy)
     own, held_out = single_step.own_batches, single_step.held_out_batches
     for size in () if "single_step" in config.left_out else single_step.batch_sizes:
         needed = own * size + held_out * min(size, single_step.chunk)
-        remedy = f"{own} own and {held_out} held-out batches exceed {training_pictures} training pictures; lower one"
-        require(needed <= training_pictures, "single_step.batch_sizes", size, remedy)
+        remedy = f"{own} own and {held_out} held-out batches exceed {train_samples} training samples; lower one"
+        require(needed <= train_samples, "single_step.batch_sizes", size, remedy)
     key, value = "evaluation.validation_samples", evaluation.validation_samples
-    remedy = f"the validation split has {validation_pictures} pictures; lower it, or set 0 for all"
-    require(value <= validation_pictures, key, value, remedy)
+    remedy = f"the validation split has {validation_samples} samples; lower it, or set 0 for all"
+    require(value <= validation_samples, key, value, remedy)

@@ -24,11 +24,13 @@ REMEDIES = {
     "less_than": "use less than {lt}",
     "less_than_equal": "use at most {le}",
     "too_short": "list at least {min_length}",
+    "too_long": "list at most {max_length}",
     "literal_error": "use {expected}",
     "value_error": "{error}",
     "string_too_long": "use at most {max_length} characters",
     "string_pattern_mismatch": "",
 }
+MOVED = {f"burn_in.{key}": f"burn_in.optimizer.{key}" for key in ("momentum", "weight_decay")}
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 
 
@@ -55,6 +57,8 @@ def one_line(error: ValidationError) -> str:
 
 def _unknown(loc: tuple[int | str, ...]) -> str:
     """An unknown key, and those that are known beside it."""
+    if place := MOVED.get(_key(loc)):
+        return f"{_key(loc)}: is {place} now; set that"
     section: Any = Config if len(loc) == 1 else _field(loc[:-1]).annotation
     allowed = [key for key in section.__pydantic_fields__ if key not in ("variant", "runtime")]
     hint = "decimals have a point, not a comma; " if str(loc[-1]).isdecimal() else ""

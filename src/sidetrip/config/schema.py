@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
+
+from sidetrip.config.known import KNOWN_DATASETS
 
 # Built when first used: a stage needs the whole alone, whose parts are built with it.
 STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, defer_build=True)
@@ -28,6 +30,23 @@ def _ascending(values: Sequence[NumberT]) -> Sequence[NumberT]:
     if sorted(values) != list(values):
         raise ValueError("list them in ascending order")
     return values
+
+
+# Optimizers whose update is not the rate times what does not know the rate: averaging would equal no schedule of it.
+RATE_WITHIN = {
+    "adafactor": "it sets a rate of its own",
+    "lars": "it keeps the rate in its momentum",
+    "lbfgs": "it searches along a line",
+    "prodigy": "it estimates its rate",
+    "rprop": "it adapts its steps",
+    "schedule_free": "it averages with weights that depend on the rate",
+}
+
+
+def _rate_apart(name: object) -> object:
+    if reason := RATE_WITHIN.get(str(name).lower().replace("-", "_")):
+        raise ValueError(f"{reason}; use sgd, nesterov or adamw, whose update is the rate times what does not know it")
+    return name
 
 
 # Upper ends are what no sensible run comes near; they stop a slip of the keyboard before it costs a day or all memory.
@@ -61,10 +80,10 @@ class Experiments:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Data:
-    """Which pictures, and how they are augmented in training."""
+    """Which pictures, and how they are augmented in training; or which text. Each ignores the keys of the other."""
 
-    source: Literal["embedded", "torchvision", "folder"]
-    # fashion_mnist | cifar10 | cifar100; for a folder, any name
+    source: Literal["embedded", "torchvision", "folder", "text"]
+    # fashion_mnist | cifar10 | cifar100 | shakespeare; for a folder or a text, any name
     name: str = Field(pattern=r"^\w[\w .+-]*$", max_length=100, description="use letters, digits, spaces, _ . + -")
     # folder that holds (or receives) the files; not used by embedded
     root: str = Field(pattern=r"^\P{C}+$", max_length=1000, description="name a folder")
@@ -76,6 +95,15 @@ class Data:
     flip: bool  # and mirrored left to right with probability 1/2
     stored: int = Field(ge=0, le=2048)  # side of the packed pictures, of which `size` is the central part; 0: size
     crop: float = Field(ge=0, le=1)  # smallest share of the area of random resized crops in training; 0: none
+    context: int = Field(ge=2, le=2**16)  # of a text: tokens of a window
+    tokens: Literal["character", "byte"]
+    validation_share: float = Field(gt=0, le=0.5)  # of a text, its end
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is text, and not pictures."""
+        known = KNOWN_DATASETS.get(self.name)
+        return self.source == "text" or (self.source == "embedded" and known is not None and known.text)
 
     @property
     def packed_side(self) -> int:
@@ -87,12 +115,26 @@ class Data:
 class Model:
     """Which network."""
 
-    name: str = Field(pattern=r"^\w+$", max_length=100, description="use resnet8, resnet20 or a torchvision one")
-    width: int = Field(ge=1, le=1024)  # channels of the first stage (resnet8, resnet20)
+    name: str = Field(pattern=r"^\w+$", max_length=100, description="use resnet8, decoder or a torchvision one")
+    width: int = Field(ge=1, le=1024)  # channels of the first stage (resnet8, resnet20), or of each layer (decoder)
+    layers: int = Field(ge=1, le=100)  # decoder
+    heads: int = Field(ge=1, le=100)  # decoder; of every layer
     stem: Literal["cifar", "imagenet"]  # torchvision's resnet18/34/50
     precision: Literal["fp32", "tf32", "bf16"]
     # on CPUs; portable: the same bits on every x86-64 processor with AVX2, native: this processor's own best kernels
     arithmetic: Literal["portable", "native"]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Optimizer:
+    """What turns a gradient into an update."""
+
+    name: Annotated[Literal["sgd", "nesterov", "adamw"], BeforeValidator(_rate_apart)]
+    momentum: float = Field(ge=0, lt=1)  # sgd, nesterov
+    # adamw: decay of the two moments
+    betas: Annotated[tuple[Annotated[float, Field(ge=0, lt=1)], ...], Field(strict=False, min_length=2, max_length=2)]
+    eps: Share  # adamw
+    weight_decay: float = Field(ge=0, lt=1)  # sgd, nesterov: part of the gradient; adamw: apart from it, times the rate
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -103,8 +145,9 @@ class BurnIn:
     batch_size: TrainingBatchSize
     rate: float = Field(gt=0, le=100)
     schedule: Literal["constant", "linear", "cosine"]
-    momentum: float = Field(ge=0, lt=1)
-    weight_decay: float = Field(ge=0, lt=1)
+    warm_up: int = Field(ge=0, le=10**8)  # steps over which the rate rises, from rate ÷ warm_up at the first; 0: none
+    optimizer: Optimizer
+    clip: float = Field(ge=0, le=1e6)  # largest norm of the whole gradient; longer ones are shortened to it; 0: none
     snapshot_every: Steps  # steps between the snapshots that branch points are replayed from
 
 

@@ -49,7 +49,9 @@ class Lab:
 
     def __init__(self, config: Config, runs: Path, device: torch.device) -> None:
         self.config, self.runs, self.device = config, runs, device
-        self.optimizer = Optimizer(config.burn_in.momentum, config.burn_in.weight_decay, config.model.precision)
+        self.optimizer = Optimizer(
+            config.burn_in.optimizer.momentum, config.burn_in.optimizer.weight_decay, config.model.precision
+        )
         self.progress = _untold
 
     @cached_property

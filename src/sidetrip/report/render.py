@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 
-from sidetrip.config import Config
+from sidetrip.config import BurnIn, Config
 from sidetrip.config.known import origin
 from sidetrip.data.packed import Facts
 from sidetrip.verdicts.records import NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, UNDECIDED
@@ -72,7 +72,8 @@ def render(
     return environment.get_template("report/page.md.j2").render(
         config=config,
         facts=data,
-        scored=config.evaluation.validation_samples or data.validation_samples,
+        scored=_scored(config, data),
+        predicted="tokens" if data.kind == "text" else "images",
         software=software,
         claims=claims,
         rows=rows,
@@ -85,10 +86,43 @@ def render(
         regimes={
             method_words(name.removeprefix(EQUIVALENCE)).title: row["regime"] for name, row in equivalences.items()
         },
+        data_words=data_words(config, data),
+        optimizer=optimizer_words(config.burn_in),
         origin=origin(config.data.source, config.data.name),
         meaning=partial(meaning, claims, {statement.id: statement for statement in statements}),
         **{name: fact for section in sections.values() for name, fact in section.facts.items()},
     )
+
+
+def _scored(config: Config, data: Facts) -> int:
+    """What is told on the validation split: a class for each image, or the next token for each of a window."""
+    samples = config.evaluation.validation_samples
+    if data.kind == "text":
+        return samples * config.data.context if samples else data.validation_samples
+    return samples or data.validation_samples
+
+
+def data_words(config: Config, data: Facts) -> str:
+    """How many samples there are, and of what."""
+    if data.kind == "text":
+        tokens = f"{data.train_samples} training and {data.validation_samples} validation tokens"
+        return f"{tokens}, {config.data.tokens}s, {data.vocabulary} different ones; windows of {config.data.context}"
+    side = config.data.size
+    return f"{data.train_samples} training and {data.validation_samples} validation images of {side} × {side}"
+
+
+def optimizer_words(settings: BurnIn) -> str:
+    """The optimizer in words, with the constants that it has."""
+    optimizer = settings.optimizer
+    if optimizer.name == "adamw":
+        constants = f"β {optimizer.betas[0]:g}, {optimizer.betas[1]:g}, decoupled weight decay"
+    else:
+        constants = f"momentum {optimizer.momentum:g}, weight decay"
+    names = {"sgd": "SGD", "nesterov": "Nesterov's SGD", "adamw": "AdamW"}
+    parts = [f"{names[optimizer.name]}, {constants} {optimizer.weight_decay:g}"]
+    parts += [f"gradients clipped at {settings.clip:g}"] if settings.clip else []
+    parts += [f"{settings.warm_up} steps of warm-up"] if settings.warm_up else []
+    return ", ".join(parts)
 
 
 def of_the_paper(claims: Claims) -> Claims:

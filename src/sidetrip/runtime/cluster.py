@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ from sidetrip.files import files_in, listing
 from sidetrip.runtime.devices import only_gpu, resolve_device
 from sidetrip.runtime.pool import submit_all, worker_devices
 from sidetrip.runtime.provenance import versions
+from sidetrip.runtime.stopping import shield_children
 from sidetrip.runtime.units import Task, Worker, become, run_task
 
 try:
@@ -92,7 +93,7 @@ class Terms:
     devices: tuple[str, ...]
 
 
-def run_on_cluster(tasks: Sequence[Task], costs: Sequence[float], config: Config, bar: Any) -> None:
+def run_on_cluster(tasks: Sequence[Task], config: Config, bar: Any) -> None:
     """Run tasks on Dask workers, in their order.
 
     Dask gives the unit of a worker that is lost to another one, a few times.
@@ -110,12 +111,14 @@ def run_on_cluster(tasks: Sequence[Task], costs: Sequence[float], config: Config
         result = tasks[index].folders.result
         if not _appears(result):
             raise ConfigError(f"runtime.executor = dask: {result} was written by a worker and is not here; {SHARE}")
-        bar.update(costs[index])
+        bar.update(tasks[index].work)
 
+    needs = _needs(config.runtime)
     with _client(config.runtime, devices) as client:
-        _introduce(client)
-        _check_environments(client)
-        executor = client.get_executor(pure=False, **_needs(config.runtime))
+        with _told_if_gone(OSError):
+            _introduce(client, needs)
+            _check_environments(client)
+        executor = client.get_executor(pure=False, **({"resources": needs} if needs else {}))
         submit_all(executor, [(_run_there, terms, task) for task in tasks], finished)
 
 
@@ -139,14 +142,15 @@ def _client(runtime: Runtime, devices: Sequence[str] = ()) -> Iterator[Client]:
             # Units run on a thread of Dask's own. With an arena of its own it would fault in most pages anew (see
             # runtime/memory.py), 3 % of a unit's time. Read when a worker starts.
             os.environ.setdefault("MALLOC_ARENA_MAX", "1")
+            shield_children()
             quiet = dask.config.set(NO_PROFILER)
             with quiet, LocalCluster(n_workers=len(devices), **HERE) as cluster, Client(cluster) as client:
                 yield client
 
 
-def _needs(runtime: Runtime) -> dict[str, Any]:
+def _needs(runtime: Runtime) -> dict[str, int]:
     """One unit a GPU: Dask counts those that the workers of a cluster say they have."""
-    return {"resources": {"GPU": 1}} if runtime.on_cluster and runtime.device.startswith("cuda") else {}
+    return {"GPU": 1} if runtime.on_cluster and runtime.device.startswith("cuda") else {}
 
 
 def _connect(runtime: Runtime) -> Client:
@@ -158,6 +162,11 @@ def _connect(runtime: Runtime) -> Client:
     except (OSError, ValueError) as error:  # the latter: not an address
         raise ConfigError(
             f"{where}: no Dask scheduler answers there; start one with `dask scheduler`, or correct the setting"
+        ) from error
+    except TypeError as error:  # of an address of tls without certificates
+        raise ConfigError(
+            f"{where}: certificates are missing; name them in Dask's own configuration, distributed.comm.tls, or use "
+            "tcp://"
         ) from error
 
 
@@ -171,11 +180,19 @@ def _address_in(path: Path, where: str) -> str:
         raise ConfigError(f"{where}: holds no address; {remedy}") from error
 
 
-def _introduce(client: Client) -> None:
-    """Say where the work goes."""
-    scheduler = client.scheduler_info()
+def _introduce(client: Client, needs: Mapping[str, int]) -> None:
+    """Say where the work goes, and what it waits for."""
+    scheduler = client.scheduler_info(n_workers=-1)
+    workers, address = scheduler["workers"].values(), scheduler["address"]
     link = f", dashboard {client.dashboard_link}" if "dashboard" in scheduler["services"] else ""
-    tqdm.write(f"sidetrip: {len(client.nthreads())} Dask workers at {scheduler['address']}{link}", file=sys.stderr)
+    _say(f"{len(workers)} Dask workers at {address}{link}")
+    if not any(needs.keys() <= worker["resources"].keys() for worker in workers):
+        options = "".join(f" --resources {name}={number}" for name, number in needs.items())
+        _say(f"waiting for a worker; start one here with `dask worker {address} --nthreads 1{options}`")
+
+
+def _say(line: str) -> None:
+    tqdm.write(f"sidetrip: {line}", file=sys.stderr)
 
 
 def _check_environments(client: Client) -> None:
@@ -191,26 +208,33 @@ def _check_environments(client: Client) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Leave the telling to sidetrip: Dask logs every worker that comes or goes."""
-    logger = logging.getLogger("distributed")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    """Leave the telling to sidetrip: Dask logs what comes, goes and fails, by loggers with levels of their own."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        logging.disable(before)
 
 
 @contextmanager
 def _one_line_losses() -> Iterator[None]:
     try:
-        yield
+        with _told_if_gone(CancelledError):
+            yield
     except KilledWorker as error:
         raise ConfigError(
             f"runtime.executor = dask: {error.allowed_failures + 1} workers in a row were lost in the same unit, "
             "perhaps for memory; use workers with more memory or smaller batches"
         ) from error
-    except CancelledError as error:
+
+
+@contextmanager
+def _told_if_gone(sign: type[Exception]) -> Iterator[None]:
+    """Tell of a scheduler that is gone, by what Dask raises then."""
+    try:
+        yield
+    except sign as error:
         raise ConfigError(
             "runtime.executor = dask: the scheduler is gone; start it and its workers again, and run again: what is "
             "finished is kept"

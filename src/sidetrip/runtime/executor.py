@@ -28,23 +28,23 @@ class Folders(Protocol):
 def run_units(
     function: Function,
     units: Sequence[Any],
-    costs: Sequence[float],
+    work: Sequence[int],
     config: Config,
     description: str,
     folders: Folders,
-    counted: str = "step",
+    counted: str,
 ) -> None:
     """Run `function` on each unit that is not finished yet; the results lie in their `folders`.
 
     A unit is a pure function of its inputs, so neither the number of workers nor the order in which
-    they finish changes a result. The costliest units start first, so that the workers end together.
+    they finish changes a result. The longest units start first, so that the workers end together.
 
     Parameters
     ----------
     function : callable
         Of a unit and its folders; returns tables by name. Importable by name in a fresh process.
-    units, costs : sequences of equal length
-        What to do, and about how much each will report to its `Worker`.
+    units, work : sequences of equal length
+        What to do, and how much each is.
     config : Config
         Device, number of workers, precision.
     description : str
@@ -52,41 +52,46 @@ def run_units(
     folders : Folders
         What is finished there is not run again.
     counted : str
-        What costs count, for the progress bar.
+        What `work` counts, for the progress bar.
 
     Raises
     ------
     ConfigError
         If worker processes keep dying before any unit is finished.
     """
-    failures, missing = 0, _missing(folders, len(units))
-    with progress_bar(sum(costs), sum(costs) - sum(costs[i] for i in missing), description, counted) as bar:
-        while missing:
-            longest_first = sorted(missing, key=lambda i: -costs[i])
-            tasks = [Task(function, units[i], folders.of_unit(i)) for i in longest_first]
+    tasks = [Task(function, unit, folders.of_unit(i), work[i]) for i, unit in enumerate(units)]
+    tasks = sorted(_missing(tasks), key=lambda task: -task.work)
+    failures, total = 0, sum(work)
+    with progress_bar(total, total - _sum(tasks), description, counted) as bar:
+        while tasks:
             try:
-                _dispatch(tasks, [costs[i] for i in longest_first], config, bar)
+                _dispatch(tasks, config, bar)
             except WorkerKilledError as error:
-                before, missing = len(missing), _missing(folders, len(units))
-                failures = failures + 1 if len(missing) == before else 0
+                before, tasks = len(tasks), _missing(tasks)
+                failures = failures + 1 if len(tasks) == before else 0
                 if failures == ATTEMPTS:
                     raise ConfigError(
                         f"runtime.workers = {config.runtime.workers}: worker processes were lost {ATTEMPTS} times "
                         f"before a unit was finished, the last one {error}; use fewer workers or smaller batches"
                     ) from error
                 tqdm.write(f"sidetrip: a worker process was {error}; going on from what is finished", file=sys.stderr)
+                bar.n = total - _sum(tasks)
             else:
                 return
 
 
-def _dispatch(tasks: Sequence[Task], costs: Sequence[float], config: Config, bar: Any) -> None:
+def _dispatch(tasks: Sequence[Task], config: Config, bar: Any) -> None:
     if config.runtime.executor == "dask":
         from sidetrip.runtime.cluster import run_on_cluster  # needs a package that is optional
 
-        run_on_cluster(tasks, costs, config, bar)
+        run_on_cluster(tasks, config, bar)
     else:
         run_on_pool(tasks, config, bar)
 
 
-def _missing(folders: Folders, units: int) -> list[int]:
-    return [i for i in range(units) if not is_whole(folders.of_unit(i).result)]
+def _missing(tasks: Sequence[Task]) -> list[Task]:
+    return [task for task in tasks if not is_whole(task.folders.result)]
+
+
+def _sum(tasks: Sequence[Task]) -> int:
+    return sum(task.work for task in tasks)

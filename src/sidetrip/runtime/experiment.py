@@ -14,7 +14,7 @@ from sidetrip.files import UnitFolders
 from sidetrip.runtime.devices import on_cores
 from sidetrip.runtime.executor import run_units
 from sidetrip.runtime.scratch import open_scratch
-from sidetrip.runtime.stage import join_results, publishing, stage
+from sidetrip.runtime.stage import join_results, publishing, stage, title
 from sidetrip.runtime.units import worker
 
 if TYPE_CHECKING:  # what a process that only hands out work can do without
@@ -46,11 +46,11 @@ def measure_all(plan: Plan, config: Config) -> None:
     """
     units = plan.units_of(config)
     with open_scratch(config, plan.name) as scratch:
-        costs = [plan.work(config, unit).passes for unit in units]
+        work = [plan.work(config, unit).passes for unit in units]
         placed = config if plan.network else on_cores(config)
         if units:
             function = partial(measure, plan.name, config)
-            run_units(function, units, costs, placed, plan.name, scratch, counted=plan.counted)
+            run_units(function, units, work, placed, title(plan.name), scratch, plan.counted)
         with publishing(config, plan.name, scratch) as target:
             join_results([scratch.of_unit(index).result for index in range(len(units))], target)
 
@@ -62,7 +62,7 @@ def measure(name: str, config: Config, unit: Any, folders: UnitFolders) -> Mappi
     from sidetrip.engine.lab import open_lab
 
     lab = open_lab(config, Path("runs") / config.variant, torch.device(worker().device))
-    lab.progress = worker().report
+    lab.progress = worker().progressed
     return measure_in(lab, name, unit, folders)
 
 

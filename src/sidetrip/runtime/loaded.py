@@ -10,6 +10,7 @@ gc.disable()
 import pandas as pd  # noqa: E402, F401
 import torch  # noqa: E402, F401
 
+import sidetrip.engine.lab  # noqa: E402, F401
 import sidetrip.runtime.experiment  # noqa: E402, F401
 
 gc.freeze()

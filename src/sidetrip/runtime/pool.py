@@ -16,6 +16,8 @@ from sidetrip.engine.determinism import one_thread_each
 from sidetrip.files import FileError
 from sidetrip.runtime.devices import gpu_count, resolve_device
 from sidetrip.runtime.progress import Teller, watching
+from sidetrip.runtime.stopping import shield_children
+from sidetrip.runtime.terminal import speak_heedlessly
 from sidetrip.runtime.units import Task, Worker, run_task, start_worker
 
 SEMAPHORES = 64  # more than a pool makes; each takes a page of memory
@@ -68,6 +70,7 @@ def run_on_pool(tasks: Sequence[Task], config: Config, bar: Any) -> None:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(LOADED)
     check_semaphores(context)
+    shield_children()
     names = context.Queue()
     for device in devices:
         names.put(device)
@@ -101,6 +104,7 @@ def check_semaphores(context: BaseContext) -> None:
 
 
 def _start(progress: Any, precision: str, devices: Any) -> None:
+    speak_heedlessly()
     start_worker(Worker(devices.get(), progress=Teller(progress)), precision)
 
 

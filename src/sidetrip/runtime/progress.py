@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from multiprocessing.context import BaseContext
 from typing import Any
 
@@ -26,27 +26,40 @@ class Teller:
     """
 
     def __init__(self, messages: Any) -> None:
-        self._messages, self._untold, self._last = messages, 0.0, time.monotonic()
+        self._messages, self._last = messages, time.monotonic()
+        self._left = self._untold = 0
 
-    def add(self, amount: float) -> None:
+    def begin(self, work: int) -> None:
+        """Begin a unit of so much work: in the end that is told of, no more and no less."""
+        self._left = work
+
+    def add(self, amount: int) -> None:
         """Take in that so much has been done."""
+        amount = min(amount, self._left)
+        self._left -= amount
         self._untold += amount
         if time.monotonic() - self._last > BETWEEN_MESSAGES:
-            self.tell()
+            self._tell()
 
-    def tell(self) -> None:
-        """Tell what is untold."""
+    def finish(self) -> None:
+        """Take in that the unit is done, and tell what is untold."""
+        self._untold += self._left
+        self._left = 0
+        self._tell()
+
+    def _tell(self) -> None:
         self._messages.put(self._untold)
-        self._untold, self._last = 0.0, time.monotonic()
+        self._untold, self._last = 0, time.monotonic()
 
 
-def progress_bar(total: float, done: float, description: str, counted: str) -> Any:
-    """A bar over a cost of `total`, of which so much is done, on standard error."""
+def progress_bar(total: int, done: int, description: str, counted: str) -> Any:
+    """A bar over so much work, of which so much is done, on standard error."""
     return tqdm(
-        total=round(total),
-        initial=round(done),
+        total=total,
+        initial=done,
         desc=description,
-        unit=counted,
+        unit=f" {counted}",
+        unit_scale=total >= 1000,
         mininterval=1 if sys.stderr.isatty() else 10,
         bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]",
     )
@@ -62,10 +75,14 @@ def watching(bar: Any, context: BaseContext) -> Iterator[Any]:
         yield progress
     finally:
         ended.set()
-        watcher.join(1.0)  # a worker killed while it wrote to the queue leaves the reader waiting
+        # It shows what is left. A worker that was killed while it wrote to the queue leaves it waiting for ever.
+        watcher.join(1.0)
 
 
 def _watch(source: Any, bar: Any, ended: threading.Event) -> None:
-    while not ended.is_set():
-        with suppress(queue.Empty):
+    while True:
+        try:
             bar.update(source.get(timeout=0.05))
+        except queue.Empty:
+            if ended.is_set():
+                return

@@ -16,9 +16,10 @@ from omegaconf import DictConfig
 from sidetrip.config import Config, ConfigError, check_settings_folder, typed
 from sidetrip.engine.determinism import settle
 from sidetrip.files import SUMS, FileError, check, files_in, read_bytes, read_json, sealing, write_bytes, write_json
-from sidetrip.runtime.provenance import PROVENANCE
+from sidetrip.runtime.provenance import PROVENANCE, pipeline
 from sidetrip.runtime.scratch import Scratch
 from sidetrip.runtime.stopping import end_at_once_when_asked, end_with_dvc
+from sidetrip.runtime.terminal import speak_heedlessly
 from sidetrip.tables import join_tables
 
 
@@ -38,6 +39,7 @@ def stage(function: Callable[[Config], None]) -> Callable[[], None]:
     @functools.wraps(function)
     def script() -> None:
         name = f"stage {Path(sys.argv[0]).stem}"
+        speak_heedlessly()
         end_with_dvc(name)
         end_at_once_when_asked(name)
         with _one_line_errors():
@@ -54,6 +56,12 @@ def _one_line_errors() -> Iterator[None]:
     except (ConfigError, FileError) as error:
         sys.stderr.write(f"sidetrip: {error}\n")
         sys.exit(2)
+
+
+def title(name: str) -> str:
+    """A stage's name, and its place among those of a variant, for the progress bar."""
+    names = list(pipeline())
+    return f"{name}, stage {names.index(name) + 1} of {len(names)}"
 
 
 def output_folder(config: Config, name: str) -> Path:

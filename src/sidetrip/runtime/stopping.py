@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from contextlib import suppress
+from multiprocessing import resource_tracker
 
 STOPPING = {signal.SIGINT, signal.SIGTERM}
 LEFT_OVER = "ignore:resource_tracker:UserWarning"  # a filter of warnings, as PYTHONWARNINGS takes them
@@ -20,8 +20,7 @@ def end_at_once_when_asked(name: str) -> None:
     """Let one Ctrl-C or SIGTERM end this process within a moment, with one line; its workers end with it.
 
     Whichever thread a signal reaches, those that libraries have started among them, Python notes its number for a
-    thread that waits for it. The signals are blocked in this thread and so in processes that are started from here: a
-    Ctrl-C in a terminal, which goes to all of them, interrupts nothing half-way.
+    thread that waits for it. The signals are blocked in this thread and so in processes that are started from here.
     """
     # Python's own process that removes what is left of the semaphores of a pool need not warn that there was something.
     os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), LEFT_OVER)))
@@ -42,6 +41,17 @@ def end_at_once_when_asked(name: str) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
+def shield_children() -> None:
+    """Let a Ctrl-C, which a terminal sends to all processes of a stage, interrupt none that this one starts.
+
+    They inherit what is blocked in this thread. Python unblocks it when it starts its tracker of semaphores, at the
+    latest with the first process: that comes first here.
+    """
+    if signal.getsignal(signal.SIGINT) is _noted:
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+
+
 def _same_group(parent: int) -> bool:
     try:
         return os.getpgid(parent) == os.getpgid(0)
@@ -51,9 +61,8 @@ def _same_group(parent: int) -> bool:
 
 def _end(what: str, status: int) -> None:
     """End this process at once, with a line; a progress bar may stand where it begins."""
-    with suppress(OSError):  # who read it may be gone, too
-        sys.stderr.write(f"\nsidetrip: {what}; what is finished is kept, run the same command to go on\n")
-        sys.stderr.flush()
+    sys.stderr.write(f"\nsidetrip: {what}; what is finished is kept, run the same command to go on\n")
+    sys.stderr.flush()
     os._exit(status)
 
 

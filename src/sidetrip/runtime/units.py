@@ -36,14 +36,14 @@ class Worker:
     device : str
         That it computes on.
     progress : Teller or None
-        Takes the amounts of a unit's cost that are done.
+        Takes the amounts of a unit's work that are done.
     """
 
     device: str = "cpu"
     progress: Teller | None = None
 
-    def report(self, amount: float = 1) -> None:
-        """Tell whoever watches that `amount` of the unit's cost is done."""
+    def progressed(self, amount: int) -> None:
+        """Tell whoever watches that `amount` of the unit's work is done."""
         if self.progress is not None:
             self.progress.add(amount)
 
@@ -58,11 +58,12 @@ def worker() -> Worker:
 
 @dataclass(frozen=True)
 class Task:
-    """A unit with its function, and the folders that it writes to."""
+    """A unit with its function, the folders that it writes to, and how much work it is."""
 
     function: Function
     unit: Any
     folders: UnitFolders
+    work: int
 
 
 def become(role: Worker, precision: str) -> None:
@@ -100,6 +101,8 @@ def run_task(task: Task) -> None:
     if is_whole(folders.result):
         return
     use_device(_worker.device)
+    if _worker.progress is not None:
+        _worker.progress.begin(task.work)
     progress = _take_over(folders)
     try:
         with sealing(folders.result) as folder:
@@ -112,7 +115,7 @@ def run_task(task: Task) -> None:
     for left in folders.progress.parent.glob(f"{folders.progress.name}*"):
         shutil.rmtree(left, ignore_errors=True)
     if _worker.progress is not None:
-        _worker.progress.tell()
+        _worker.progress.finish()
 
 
 def _take_over(folders: UnitFolders) -> Any:

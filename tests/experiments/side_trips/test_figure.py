@@ -67,5 +67,5 @@ def test_the_measured_curvature_is_marked():
     tables, settings = all_tables(), config()
     (axes,) = side_trips.draw(tables, settings)["rate_factors"].axes
     mark = next(line for line in axes.get_lines() if str(line.get_label()).startswith("measured"))
-    rate = settings.burn_in.rate / (1 - settings.burn_in.momentum)
+    rate = settings.burn_in.rate / (1 - settings.burn_in.optimizer.momentum)
     assert mark.get_xdata()[0] == pytest.approx(rate)  # curvature is minus the slope in these tables

@@ -6,11 +6,11 @@ import torch
 from helpers import advanced, branched_off, burnt_in, random_lab, smoke_config
 
 from sidetrip.engine.batch import Batch
+from sidetrip.engine.determinism import make_deterministic
 from sidetrip.engine.state import restore
 from sidetrip.engine.training import batch_loss
 from sidetrip.experiments.single_step import measure as steps
 from sidetrip.experiments.units import BranchPoint
-from sidetrip.runtime.devices import make_deterministic
 
 LAST = smoke_config().branch.points[-1]
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]

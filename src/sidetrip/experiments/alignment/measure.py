@@ -33,8 +33,9 @@ class Gradient:
 
 
 def cosine(a: Gradient, b: Gradient) -> float:
-    """Cosine of the angle between two gradients, accumulated in float64."""
-    return inner(a.parts, b.parts) / (a.norm * b.norm)
+    """Cosine of the angle between two gradients, accumulated in float64; NaN where one is 0, which has no direction."""
+    norms = a.norm * b.norm
+    return inner(a.parts, b.parts) / norms if norms else math.nan
 
 
 class _Trip:

@@ -22,6 +22,7 @@ def step_facts(config: Config, best_steps: pd.DataFrame) -> dict[str, Any]:
     size = config.burn_in.batch_size
     best = late(paper_setting(best_steps), config.branch.points).query("batch_size == @size")
     own, held = (best[best["batch"] == kind].set_index(BATCH) for kind in ("own", "held_out"))
+    ratios = (held["best_step_size"] / own["best_step_size"]).where(own["best_step_size"] > 0)
     return {
         "n": len(own),
         "batch_size": size,
@@ -29,5 +30,5 @@ def step_facts(config: Config, best_steps: pd.DataFrame) -> dict[str, Any]:
         "own_lowest": own["lowest"].mean(),
         "held_start": held["start"].mean(),
         "held_lowest": held["lowest"].mean(),
-        "rate_ratio": (held["best_step_size"] / own["best_step_size"]).mean(),
+        "rate_ratio": ratios.mean(skipna=False),  # undefined where no step lowers the loss of an own batch
     }

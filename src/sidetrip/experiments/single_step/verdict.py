@@ -103,7 +103,7 @@ def curvature_at_rate(curvature: Table, config: Config) -> pd.Series:
     The effective rate of SGD with momentum is λ/(1 - μ).
     """
     rows = paper_setting(curvature).query("batch_size == @config.burn_in.batch_size").set_index(BATCH)
-    rate = config.burn_in.rate / (1 - config.burn_in.momentum)
+    rate = config.burn_in.rate / (1 - config.burn_in.optimizer.momentum)
     return rate * rows["curvature"] / -rows["slope"]
 
 
