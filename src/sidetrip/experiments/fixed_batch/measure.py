@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.gradients import gradient
 from sidetrip.engine.lab import Lab
+from sidetrip.engine.optimizers import SGD
 from sidetrip.engine.state import TrainState, lerp, restore, trained
-from sidetrip.engine.training import DivergedError, Optimizer, advance, batch_loss
+from sidetrip.engine.training import DivergedError, advance, batch_loss
 from sidetrip.experiments.fixed_batch.plan import COLUMNS, HALVINGS, HELD_OUT, OWN, FixedBatch, work
 
 CLOSE = 0.03  # relative distance from the best step size that is near enough
@@ -71,7 +72,7 @@ def train_together(
     lab: Lab, ends: Sequence[TrainState], batch: Batch
 ) -> Iterator[tuple[float, Sequence[TrainState] | None]]:
     """Yield the step size and the states after 0, 1, ... plain gradient steps on one batch; None once one diverged."""
-    plain = Optimizer(momentum=0.0, weight_decay=0.0, precision=lab.optimizer.precision)
+    plain = SGD(precision=lab.optimizer.precision)
     states: Sequence[TrainState] | None = ends
     yield 0.0, states
     for _ in range(lab.config.fixed_batch.steps):

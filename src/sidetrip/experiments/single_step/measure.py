@@ -20,10 +20,11 @@ from sidetrip.config import SingleStep
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.gradients import gradient, twice_differentiable
 from sidetrip.engine.lab import Lab
+from sidetrip.engine.optimizers import next_direction
 from sidetrip.engine.products import ieee_products
 from sidetrip.engine.state import TrainState, restore, trained
 from sidetrip.engine.streams import KeptBatches
-from sidetrip.engine.training import Optimizer, advance, batch_loss
+from sidetrip.engine.training import advance, batch_loss
 from sidetrip.experiments import evaluator
 from sidetrip.experiments.single_step.plan import (
     BATCH,
@@ -105,14 +106,6 @@ def expand(model: nn.Module, parts: Sequence[Batch], direction: Direction, preci
 
 def _dot(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
     return torch.stack([(a.double() * b.double()).sum() for a, b in zip(left, right, strict=True)]).sum()
-
-
-def applied_direction(gradient: Direction, state: TrainState, names: Sequence[str], optimizer: Optimizer) -> Direction:
-    """What SGD would subtract, λ aside: μ v + g + wd θ, with the momentum buffers v of the branch point."""
-    return [
-        optimizer.momentum * state.momentum[name] + g + optimizer.weight_decay * state.weights[name]
-        for name, g in zip(names, gradient, strict=True)
-    ]
 
 
 class _Line:
@@ -206,7 +199,8 @@ def measure(lab: Lab, unit: BranchPoint | DecayedRun) -> dict[str, pd.DataFrame]
                 set_training(model, batchnorm == BATCH)
                 along = mean_gradient(model, batches[0], precision)
                 if direction == MOMENTUM:
-                    along = applied_direction(along, state, names, lab.optimizer)
+                    gradients = dict(zip(names, along, strict=True))
+                    along = list(next_direction(state, gradients, lab.optimizer).values())
                 key = (seed, state.step, size, own_batch, direction, batchnorm)
                 if len(batches[0]) == 1:  # exact second derivatives take as long as some 16 forward passes
                     with ieee_products():  # in bfloat16 or TF32 second derivatives are off by per cents
