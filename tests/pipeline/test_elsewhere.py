@@ -14,8 +14,8 @@ from smoke import compare, dvc, end, environment, kill_with_children, start, wai
 from torture import STAGES
 
 from sidetrip.config import load_params, resolve
+from sidetrip.experiments.registry import plans
 from sidetrip.planning import storage
-from sidetrip.runtime.experiment import experiments
 
 CLUSTER = {"SIDETRIP_EXECUTOR": "dask", "SIDETRIP_DASK_SCHEDULER_FILE": "scheduler.json"}
 
@@ -48,8 +48,8 @@ def kill_in_the_middle(stage: psutil.Popen, units: Path, victim: psutil.Process)
 def one_of_each_kind() -> list[str]:
     """The last stage of each kind of unit, in the pipeline's order: how a unit travels depends on its kind alone."""
     config, last = smoke_config(), {}
-    for experiment in experiments():
-        last[frozenset(map(type, experiment.units(config)))] = experiment.name
+    for plan in plans():
+        last[frozenset(map(type, plan.units(config)))] = plan.name
     return sorted(last.values(), key=STAGES.index)
 
 
