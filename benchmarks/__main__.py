@@ -30,7 +30,7 @@ Variant {variant}, {size} size. {hardware}
 Workers compute on one thread each. A floor is the network's own work and nothing else: the same model, batch size,
 precision and threads, on batches that are already in memory. "Stock parts" is the averaging comparison as one would
 write it with `DataLoader` (two workers), torchvision's transforms, `copy.deepcopy`, `AveragedModel`, `update_bn` and
-`LambdaLR`, one trip for every kernel and window, on all cores: src/sidetrip/benchmark/stock.py. Of three settings
+`LambdaLR`, one trip for every kernel and window, on all cores: benchmarks/stock.py. Of three settings
 (memory format, threads) the one that is fastest on short windows is taken."""
 
 

@@ -17,8 +17,7 @@ from benchmarks.table import Row
 from benchmarks.timing import ratio, seconds
 from benchmarks.workers import comparison_unit, on_workers
 from sidetrip.engine.state import restore
-from sidetrip.experiments import side_trips
-from sidetrip.experiments.evaluator import evaluator
+from sidetrip.experiments.side_trips.measure import measure as side_trips
 from sidetrip.runtime.pool import worker_devices
 
 CORES = len(os.sched_getaffinity(0))
@@ -56,11 +55,11 @@ def averaging_comparison(work: BenchmarkInput) -> Iterator[Row]:
     everyone = len(worker_devices(replace(work.config.runtime, device=work.device.type), 2**30))
     # The same work: stock parts score each model once.
     work = replace(work, config=replace(work.config, side_trips=replace(work.config.side_trips, looks=1)))
-    evaluator(work.lab), work.start
+    work.warm_up()
     fastest = fastest_stock(work)
     alone, together, stock = [], [], []
     for _ in range(work.size.comparison_repetitions):
-        alone.append(seconds(lambda: side_trips.measure(work.lab, work.start, 0), work.device))
+        alone.append(seconds(lambda: side_trips(work.lab, work.point), work.device))
         together.append(on_workers(work, partial(comparison_unit, work), everyone, everyone) / everyone)
         stock.append(seconds(partial(stock_comparison, work, *STOCK[fastest]), work.device))
     topic = "averaging comparison"

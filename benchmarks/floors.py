@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from sidetrip.engine.determinism import make_deterministic
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.training import autocast
-from sidetrip.runtime.devices import make_deterministic
 
 
 def training_floor(lab: Lab, steps: int) -> Callable[[], None]:

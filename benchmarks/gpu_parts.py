@@ -14,18 +14,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from sidetrip.engine.operations import check_operations
 
 from benchmarks.input import SIZES, BenchmarkInput, Size, prepare
 from benchmarks.profile import measured
+from sidetrip.checks.operations import check_operations
 from sidetrip.config import Config, ConfigError, load_params, resolve
 from sidetrip.console import command
 from sidetrip.engine.batch import Batch
+from sidetrip.engine.determinism import make_deterministic
 from sidetrip.engine.models import build_model
 from sidetrip.engine.training import advance
-from sidetrip.planning import dataset, work_of
-from sidetrip.runtime.devices import make_deterministic, resolve_device
-from sidetrip.runtime.experiment import experiments
+from sidetrip.experiments.registry import plans
+from sidetrip.experiments.work import TRAINING, dataset
+from sidetrip.runtime.devices import resolve_device
 
 VARIANT = "cifar10"
 FIRST_STAGES = ("prepare_data", "burn_in", "branch")
@@ -94,6 +95,7 @@ def operations(device: torch.device, configs: Sequence[Config]) -> Iterator[str]
             channels=known.channels,
             classes=known.classes,
             seed=0,
+            size=config.data.size,
         ).to(device)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         draw = np.random.default_rng(0)
@@ -133,18 +135,12 @@ def profile(work: BenchmarkInput) -> Iterator[str]:
 
 def first_units(work: BenchmarkInput) -> Iterator[str]:
     """The first unit of every stage that needs a network, with its speed in planning's training samples."""
-    work_of_unit = work_of(work.config)
-    for experiment in experiments():
-        for unit in experiment.units_of(work.config)[:1] if experiment.network else ():
+    for plan in plans():
+        for unit in plan.units_of(work.config)[:1] if plan.network else ():
             began = time.monotonic()
-            measured(experiment, unit, work)
-            taken = time.monotonic() - began
-            if experiment.name in work_of_unit:
-                samples = work_of_unit[experiment.name](unit).total
-                speed = f"{samples:.0f} training samples in {taken:.1f} s, {samples / taken:.0f} a second"
-            else:  # one that was added without a record of its work
-                speed = f"{taken:.1f} s, its work is not counted"
-            yield f"{experiment.name}: {speed}"
+            measured(plan, unit, work)
+            taken, samples = time.monotonic() - began, plan.work(work.config, unit).passes / TRAINING
+            yield f"{plan.name}: {samples:.0f} training samples in {taken:.1f} s, {samples / taken:.0f} a second"
 
 
 def pictures_there(config: Config) -> list[str] | None:

@@ -27,13 +27,16 @@ from sidetrip.data.packed import (
     write_facts,
 )
 from sidetrip.data.sources import find
+from sidetrip.engine.determinism import make_deterministic
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.randomness import generator
-from sidetrip.engine.state import TrainState, initial_state
+from sidetrip.engine.state import TrainState, initial_state, save_state, state_path
 from sidetrip.engine.training import advance
+from sidetrip.experiments.evaluator import evaluator
+from sidetrip.experiments.units import BranchPoint
+from sidetrip.experiments.work import dataset
 from sidetrip.files import sealing
-from sidetrip.planning import dataset
-from sidetrip.runtime.devices import make_deterministic, resolve_device
+from sidetrip.runtime.devices import resolve_device
 from sidetrip.runtime.memory import keep_freed_memory
 
 
@@ -66,12 +69,19 @@ class BenchmarkInput:
         keep_freed_memory()
         return Lab(self.config, self.folder, self.device)
 
+    @property
+    def point(self) -> BranchPoint:
+        """The branch point that is measured at: a few steps after initialisation."""
+        return BranchPoint(0, self.size.steps)
+
     @cached_property
     def start(self) -> TrainState:
-        """A branch point: a few steps after initialisation."""
-        model = self.lab.model(0)
-        rates = self.lab.rates[: self.size.steps].tolist()
-        return advance(model, initial_state(model), self.lab.stream(0), rates, self.lab.optimizer)
+        """The state there."""
+        return self.lab.branch_point(self.point.seed, self.point.step)
+
+    def warm_up(self) -> None:
+        """Make the state and the evaluator ready, which are made once."""
+        self.start, evaluator(self.lab, SPLITS)
 
     def split(self, name: str) -> Pictures:
         """The packed pictures of "train" or "validation"."""
@@ -102,7 +112,7 @@ def prepared(options: argparse.Namespace) -> Iterator[BenchmarkInput]:
 
 
 def prepare(variant: str, folder: Path, device: torch.device, size: Size, random: bool = False) -> BenchmarkInput:
-    """Resolve a variant of params.yaml and pack its pictures, or the first of them, into `folder`.
+    """Resolve a variant of params.yaml, pack its pictures, or the first of them, into `folder`, and branch off there.
 
     Or `random` ones, of which there is no need to have any.
     """
@@ -114,7 +124,17 @@ def prepare(variant: str, folder: Path, device: torch.device, size: Size, random
             first = replace(whole, pictures=whole.pictures[kept], labels=whole.labels[kept])
             save_shard(first, shard_path(packed, split, 0))
         write_facts(gather_facts({split: shard_paths(packed, split) for split in SPLITS}), packed)
+    _branch_off(BenchmarkInput(config, folder, device, size))
     return BenchmarkInput(config, folder, device, size)
+
+
+def _branch_off(work: BenchmarkInput) -> None:
+    """Leave the state at the branch point where units look for it."""
+    lab, seed, step = work.lab, work.point.seed, work.point.step
+    model = lab.model(seed)
+    state = advance(model, initial_state(model), lab.stream(seed), lab.rates[:step].tolist(), lab.optimizer)
+    with sealing(work.folder / "branch") as result:
+        save_state(state, state_path(result / f"seed_{seed}", step))
 
 
 def _own(config: Config, folder: Path) -> Iterator[tuple[str, Pictures]]:

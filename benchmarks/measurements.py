@@ -12,10 +12,11 @@ from benchmarks.floors import forward_floor, torch_defaults, training_floor
 from benchmarks.input import BenchmarkInput
 from benchmarks.table import Row
 from benchmarks.timing import interleaved, ratio
+from sidetrip.data.packed import SPLITS
 from sidetrip.engine.state import trained
 from sidetrip.engine.training import Position, advance
-from sidetrip.experiments import single_step
 from sidetrip.experiments.evaluator import evaluator
+from sidetrip.experiments.single_step.measure import measure as single_step
 from sidetrip.kernels import Kernel
 from sidetrip.measure.averaging import AverageBank, RunningAverage
 
@@ -63,7 +64,7 @@ def _averaging(position: Position, count: int, steps: int) -> Callable[[], None]
 def evaluation(work: BenchmarkInput) -> Iterator[Row]:
     """Recalibration and scoring against forward passes alone."""
     lab, settings = work.lab, work.config.evaluation
-    evaluate = evaluator(lab)
+    evaluate = evaluator(lab, SPLITS)
     batches = [pictures for split in evaluate.splits.values() for pictures, _ in split]
     scored = sum(len(pictures) for pictures in batches)
     passed = scored + settings.recalibration_samples
@@ -84,12 +85,12 @@ def evaluation(work: BenchmarkInput) -> Iterator[Row]:
 def sweep(work: BenchmarkInput) -> Iterator[Row]:
     """The single-step sweep, gradients and curvatures included, against its forward passes alone."""
     lab, size = work.lab, work.size
-    curves = single_step.measure(lab, work.start, 0)["single_step"]
+    curves = single_step(lab, work.point)["single_step"]
     batches = list(_swept(work, curves))
     taken = interleaved(
         {
             "floor": forward_floor(lab.model().train(), batches, work.config.model.precision),
-            "sweep": lambda: single_step.measure(lab, work.start, 0),
+            "sweep": lambda: single_step(lab, work.point),
         },
         max(1, size.repetitions // 4),
         work.device,

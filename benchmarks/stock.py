@@ -26,7 +26,7 @@ from sidetrip.config import Config
 from sidetrip.data.packed import Pictures
 from sidetrip.engine.state import trained
 from sidetrip.engine.training import autocast
-from sidetrip.experiments.side_trips.measure import Case, cases, controls
+from sidetrip.experiments.side_trips.plan import Case, cases, controls
 
 LOADER_WORKERS = 2
 StepRow = tuple[str, int, str, str, float, float]  # kernel, window, model, split, loss, accuracy

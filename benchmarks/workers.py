@@ -21,8 +21,9 @@ from benchmarks.table import Row
 from benchmarks.units import Tables, Unit, span, spans_of
 from sidetrip.config import save_config
 from sidetrip.engine.training import advance
-from sidetrip.experiments import side_trips, single_step
-from sidetrip.experiments.evaluator import evaluator
+from sidetrip.experiments import evaluator
+from sidetrip.experiments.side_trips.measure import measure as side_trips
+from sidetrip.experiments.single_step.measure import measure as single_step
 from sidetrip.kernels import Kernel
 from sidetrip.measure.averaging import AverageBank, RunningAverage
 from sidetrip.runtime.pool import worker_devices
@@ -39,7 +40,7 @@ def on_workers(work: BenchmarkInput, unit: Unit, workers: int, units: int) -> fl
 def _here(work: BenchmarkInput) -> BenchmarkInput:
     """The workplace on this worker's device, its data and branch point ready."""
     here = replace(work, device=torch.device(worker().device))
-    here.start, evaluator(here.lab)
+    here.warm_up()
     return here
 
 
@@ -56,7 +57,7 @@ def comparison_unit(work: BenchmarkInput, index: int, _: object) -> Tables:
     """One branch point's averaging comparison on a worker."""
     here = _here(work)
     start = time.monotonic()
-    side_trips.measure(here.lab, here.start, index)
+    side_trips(here.lab, here.point)
     return span(start)
 
 
@@ -98,9 +99,9 @@ def _peak(work: BenchmarkInput, kind: str, window: int) -> float:
         bank = AverageBank([RunningAverage(Kernel.swa(window), work.start.step)], lambda position, average: None)
         advance(lab.model(), work.start, lab.stream(0), [0.01] * window, lab.optimizer, [bank])
     elif kind == "evaluation":
-        list(evaluator(lab)(work.start))
+        list(evaluator.scores(lab, work.start))
     else:
-        single_step.measure(lab, work.start, 0)
+        single_step(lab, work.point)
     if work.device.type == "cuda":
         return torch.cuda.max_memory_allocated(work.device) / 1e6
     # Not getrusage: a new process inherits the peak of the one that started it.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sidetrip.config import Config
 from sidetrip.experiments.claims import derived, measure
-from sidetrip.experiments.pages import figures
+from sidetrip.experiments.figures import figures
 from sidetrip.experiments.series import series
 from sidetrip.files import files_in, read_bytes, seal, write_bytes, write_json
 from sidetrip.report import style

@@ -5,7 +5,7 @@ from pathlib import Path
 from sidetrip.config import Config
 from sidetrip.data.packed import read_facts
 from sidetrip.experiments.claims import statements
-from sidetrip.experiments.pages import sections
+from sidetrip.experiments.sections import sections
 from sidetrip.files import read_json, write_bytes
 from sidetrip.report.index import write_index
 from sidetrip.report.render import render

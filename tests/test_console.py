@@ -65,3 +65,14 @@ def test_how_a_command_ends(capsys, error, expected):
 def test_a_defect_of_our_own_is_not_taken_for_bad_input():
     with pytest.raises(ValueError, match="ours"), command():
         raise ValueError("ours")
+
+
+def test_foreign_text_is_one_short_line(capsys):
+    def run():
+        with command():
+            raise FileError("a\n\x1b[2J λ " + "x" * 5000 + "; copy it")
+
+    text = said(capsys, run)[1]
+    assert text.startswith("sidetrip: a\\n\\x1b[2J λ x")
+    assert text.endswith("; copy it\n")
+    assert len(text) < 1100

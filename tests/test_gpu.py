@@ -14,9 +14,10 @@ from sidetrip.engine.determinism import make_deterministic
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import distance, initial_state, load_state, saved_steps, state_path
 from sidetrip.engine.training import DivergedError, advance, batch_loss
-from sidetrip.experiments import alignment, divergence, fixed_batch, side_trips, single_step
-from sidetrip.experiments.evaluator import evaluator
-from sidetrip.files import FLOAT_FORMAT, read_json
+from sidetrip.experiments import evaluator
+from sidetrip.experiments.registry import EXPERIMENTS
+from sidetrip.experiments.units import BranchPoint
+from sidetrip.files import read_json
 from sidetrip.kernels import Kernel
 from sidetrip.measure.averaging import RunningAverage
 from sidetrip.runtime.devices import gpu_count
@@ -24,6 +25,7 @@ from sidetrip.runtime.pool import worker_devices
 from sidetrip.runtime.provenance import PROVENANCE
 from sidetrip.runtime.scratch import unit_folders
 from sidetrip.runtime.units import Task, Worker, become, run_task, worker
+from sidetrip.tables import FLOAT_FORMAT
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 GPU = torch.device("cuda")
@@ -71,14 +73,11 @@ def test_constant_trip_is_the_main_trajectory(lab, snapshots):
 
 def test_every_experiment_writes_the_same_twice(lab, snapshots):
     branched_off(lab)
-    start = lab.branch_point(0, 20)
+    point = BranchPoint(0, 20)
+    rooms = [each for each in EXPERIMENTS if point in each.plan.units(lab.config)]
 
     def tables() -> list[str]:
-        found = [
-            table
-            for experiment in (side_trips, single_step, divergence, alignment, fixed_batch)
-            for table in experiment.measure(lab, start, 0).values()
-        ]
+        found = [table for room in rooms for table in room.part("measure").measure(lab, point).values()]
         assert all(map(len, found))
         return [table.to_csv(index=False, float_format=FLOAT_FORMAT) for table in found]
 
@@ -119,8 +118,8 @@ def test_losses_scores_and_averages_are_those_of_a_cpu(lab, on_cpu):
     rounding = 2e-2 if lab.optimizer.precision == "bf16" else 2e-3
     losses = [float(batch_loss(b.model(0), b.stream(0).batch(1)).detach()) for b in (on_cpu, lab)]
     assert losses[1] == pytest.approx(losses[0], rel=rounding)
-    ours = dict(evaluator(lab)(start))
-    for split, score in evaluator(on_cpu)(start):
+    ours = dict(evaluator.scores(lab, start))
+    for split, score in evaluator.scores(on_cpu, start):
         assert ours[split].loss == pytest.approx(score.loss, rel=rounding), split
     average = RunningAverage(Kernel.ema(3, newest=0.5), 0)
     passed = []

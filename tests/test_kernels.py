@@ -9,7 +9,7 @@ from torch import nn
 
 from sidetrip.engine.state import initial_state
 from sidetrip.engine.training import Optimizer, advance
-from sidetrip.kernels import Kernel, Schedule
+from sidetrip.kernels import DECAYS, Kernel, Schedule
 from sidetrip.measure.averaging import RunningAverage
 from sidetrip.measure.quadratic import stationary_covariance
 
@@ -147,11 +147,18 @@ def test_stationary_covariance_of_any_stable_omega(kernel, seed):
         (lambda: Kernel([0.5, 0.4]), "must sum to 1"),
         (lambda: Kernel([[1.0]]), "must be a vector"),
         (lambda: Kernel([np.nan, 1.0]), "must be finite"),
-        (lambda: Kernel.swa(0), "at least 1, got 0"),
+        (lambda: Kernel.swa(0), "from 1 to .* got 0"),
         (lambda: Kernel.swa(2.5), "whole number"),
+        (lambda: Kernel.swa(np.inf), "whole number"),
+        (lambda: Kernel.swa(None), "whole number"),
+        (lambda: Kernel.swa(10**11), "whole number"),
+        (lambda: Kernel.identity(1.5), "whole number from 0"),
+        (lambda: Kernel([1e9, -1e9, 3.0]), "must sum to 1, these sum to 3"),
+        (lambda: Kernel([1e9, -1e9, 0.0]), "must sum to 1, these sum to 0"),
+        (lambda: Kernel([1e17, -1e17, 3.0]), "must sum to 1"),
         (lambda: Kernel.ema(3, newest=0.0), "must lie in"),
         (lambda: Schedule([]), "at least 1 number"),
-        (lambda: Schedule.linear(-1), "at least 1, got -1"),
+        (lambda: Schedule.linear(-1), "from 1 to .* got -1"),
         (lambda: Kernel.identity(0).schedule(), "at least 1 number"),
         (lambda: stationary_covariance(np.eye(2), 2.5, Kernel.swa(2)), "spectral radius 1.5"),
         (lambda: stationary_covariance(np.ones((2, 3)), 0.1, Kernel.swa(2)), "square"),
@@ -179,3 +186,37 @@ def test_the_type_of_the_newest_weight_does_not_matter():
     np.testing.assert_array_equal(
         Kernel.ema(100, newest=np.float32(0.02)).weights, Kernel.ema(100, newest=float(np.float32(0.02))).weights
     )
+
+
+@given(st.floats(1.0, 1e12), st.integers(1, 1000))
+def test_large_weights_may_sum_to_1_within_their_rounding(size, k):
+    weights = np.r_[np.full(k, size), np.full(k, -size), 1.0]
+    np.random.default_rng(k).shuffle(weights)
+    assert Kernel(weights).weights.tolist() == weights.tolist()
+
+
+@given(kernels(), kernels())
+def test_kernels_are_compared_by_their_weights(one, other):
+    same = one.weights.tolist() == other.weights.tolist()
+    assert (one == other) == same
+    assert one == Kernel(one.weights.copy())
+    assert len({one, other, Kernel(-0.0 + one.weights)}) == 2 - same
+    assert one.schedule() == one.schedule() != one
+    assert len(repr(Kernel.swa(10_000))) < 100
+
+
+@given(kernels())
+def test_symmetric_in_time(kernel):
+    mirrored = Kernel((kernel.weights + kernel.weights[::-1]) / 2)
+    assert mirrored.is_symmetric
+    far = np.abs(kernel.weights - kernel.weights[::-1]).max() > 1e-9
+    assert not (far and kernel.is_symmetric)
+    assert not Kernel.ema(10, 0.3).is_symmetric
+
+
+@pytest.mark.parametrize("shape", DECAYS)
+def test_every_decay_begins_at_1_and_falls_to_0(shape):
+    multipliers = DECAYS[shape](1000).multipliers
+    assert multipliers[0] == 1.0
+    assert (np.diff(multipliers) < 0.0).all()
+    assert 0.0 <= multipliers[-1] < 0.0011

@@ -1,5 +1,8 @@
 """Merging files: the numbers of a plain sum in double precision, in little memory, whole or not at all."""
 
+import argparse
+import json
+import math
 import os
 import re
 import shlex
@@ -15,14 +18,16 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from test_tensor_files import sharded
+from torch.distributed import checkpoint as distributed
 
 from sidetrip.engine.state import TrainState, load_state, save_state, state_path
 from sidetrip.files import FileError, seal
 from sidetrip.kernels import Kernel, Schedule
-from sidetrip.merge import main, step_of
+from sidetrip.merge import main
+from sidetrip.merged_output import write_merged
 from sidetrip.snapshots import nearest_average
 from sidetrip.tensor_files import header_bytes, read_snapshot
-from sidetrip.weighted_sum import BLOCK, write_merged
+from sidetrip.weighted_sum import BLOCK
 
 STEPS = (100, 200, 400)
 COEFFICIENTS = nearest_average(STEPS, Schedule.linear(300)).coefficients.tolist()
@@ -97,6 +102,7 @@ def test_it_is_the_plain_sum_in_double_precision(dtype, tmp_path, capsys):
     assert "3 tensors, BatchNorm statistics" in said
     assert "1 tensors, integers (positions)" in said
     assert "sidetrip.measure.batchnorm.recalibrate(model, batches)" in said
+    assert "--dtype float32" in said  # "odd" is bfloat16
     with safe_open(tmp_path / "merged.safetensors", "pt") as file:
         assert file.metadata()["format"] == "pt"
         assert file.metadata()["merged_steps"] == "[100, 200, 400]"
@@ -107,9 +113,9 @@ def test_every_tensor_is_aligned_whatever_its_new_type(tmp_path):
         save_file({"a": torch.ones(3), "z.running_mean": torch.ones(3), "s": torch.ones(1).half()}, path)
     merge(*paths_of(tmp_path), *MERGE, "--dtype", "float16", "--output", tmp_path / "merged.safetensors")
     found = read_snapshot(tmp_path / "merged.safetensors").tensors
-    assert {name: tensor.start % (tensor.size // tensor.elements) for name, tensor in found.items()} == dict.fromkeys(
-        ("a", "s", "z.running_mean"), 0
-    )
+    assert {
+        name: tensor.start % (tensor.size // math.prod(tensor.shape)) for name, tensor in found.items()
+    } == dict.fromkeys(("a", "s", "z.running_mean"), 0)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
@@ -133,15 +139,6 @@ def test_a_merge_of_one_and_the_same_is_itself(tmp_path):
     assert torch.equal(found["h"], tensors(1)["odd"])
 
 
-def test_shards_are_merged_into_one_file(tmp_path):
-    folders = [sharded(tmp_path / f"checkpoint-{step}", tensors(step)).parent for step in STEPS]
-    merge(*folders, *MERGE, "--output", tmp_path / "from_shards")
-    merge(*written(tmp_path), *MERGE, "--output", tmp_path / "whole")
-    found, whole = load_file(tmp_path / "from_shards"), load_file(tmp_path / "whole")
-    assert found.keys() == whole.keys()
-    assert all(torch.equal(found[name], whole[name]) for name in whole)
-
-
 def test_states_of_our_own_are_merged_into_one(tmp_path):
     for step in STEPS:
         groups = [{"w": torch.full((3,), factor * step)} for factor in (1.0, 2.0, 3.0)]
@@ -159,7 +156,7 @@ def test_a_state_under_a_wrong_name_is_refused(tmp_path, capsys):
     for step, name in ((100, 100), (200, 300)):
         save_state(TrainState(step, {"w": torch.ones(1)}, {}, {}), state_path(tmp_path, name))
     paths = [state_path(tmp_path, name) for name in (100, 300)]
-    arguments = [*paths, "--decay", "linear", "--output", tmp_path / "merged", "--over"]
+    arguments = [*paths, "--decay", "linear", "--output", tmp_path / "m.safetensors", "--over"]
     assert "is of step 200 by its tensor, 300 by its name; give --steps" in refused(capsys, *arguments, 200)
     merge(*arguments, 100, "--steps", 100, 200)
 
@@ -177,7 +174,7 @@ def test_only_what_is_needed_is_read(tmp_path, capsys):
     expected = (0.5 * first["scalar"].double() + 0.5 * last["scalar"].double()).float()
     assert torch.equal(found["scalar"], expected)  # the two-point average: those between have coefficient 0
     assert int(found["bn.num_batches_tracked"]) == 400
-    assert capsys.readouterr().out.count("not used") == 2
+    assert "not used, outside the window: 2 snapshots, 50, 500\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -204,6 +201,8 @@ def test_every_way_to_ask(options, schedule, tmp_path, capsys):
     merge("--steps", *STEPS, *(tmp_path / o if o in ("FILE", "RATES") else o for o in options), "--dry-run")
     said = capsys.readouterr().out
     for step, coefficient in zip(STEPS, expected.coefficients, strict=True):
+        if step not in expected.used:
+            continue
         assert re.search(rf"^ +{step} +{re.escape(f'{coefficient:.6g}')}\b", said, re.MULTILINE), said
     assert f"realise {expected.share:.2%} of the schedule" in said
     assert f"distance {expected.distance:.3g}" in said
@@ -231,32 +230,6 @@ def test_the_newest_snapshot_alone_is_no_decay_and_is_refused_unless_accepted(tm
     assert output.exists()
 
 
-@pytest.mark.parametrize(
-    ("name", "step"),
-    [
-        ("step_000500.safetensors", 500),
-        ("llama-7b-step-500.safetensors", 500),
-        ("epoch=3-step=500.safetensors", 500),
-        ("checkpoint-500/model.safetensors", 500),
-        ("checkpoint-500/model.safetensors.index.json", 500),
-        ("global_step500", 500),
-        ("iter_0000500", 500),
-        ("500.safetensors", 500),
-        ("model.safetensors", "has no step in its name"),
-        ("run3-v2.safetensors", "which number of run3-v2 is its step is not clear"),
-        ("step-10k.safetensors", "not clear"),
-        ("checkpoint-500/model-00001-of-00003.safetensors", "is one of several shards; name its folder"),
-    ],
-)
-def test_steps_of_names(name, step, tmp_path):
-    path = Path("/runs", name)
-    if isinstance(step, int):
-        assert step_of(path) == step
-    else:
-        with pytest.raises(FileError, match=step):
-            step_of(path)
-
-
 def test_what_is_wrong_is_one_line_and_nothing_is_written(tmp_path, capsys):
     paths, output = written(tmp_path), tmp_path / "merged.safetensors"
     (tmp_path / "words").write_text("0.5 half", encoding="utf-8")
@@ -278,10 +251,14 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(tmp_path, capsys):
     assert "begins at step -600, before the first snapshot at step 100" in says(*paths, *linear, 1000)
     assert "2 steps for 3 snapshots; give one for each" in says(*paths, *linear, 100, "--steps", 1, 2)
     assert "step 100: belongs to" in says(*paths, paths[0], *linear, 100)
-    assert "the number of steps must be a whole number of at least 1, got 0" in says(*paths, *linear, 0)
+    assert "a whole number from 1 to 10000000, got 0" in says(*paths, *linear, 0)
     assert "--over: not given" in says(*paths, "--decay", "linear")
     assert "--output: not given" in refused(capsys, *paths, *MERGE)
-    assert "is a folder" in says(*paths, *MERGE, target=tmp_path)
+    assert "a whole number from 1 to 10000000, got 1" in says(*paths, *linear, 10**11)
+    assert "give steps (1000), a part of the run (10%)" in says(*paths, *linear, "1e3")
+    assert "File name too long; check the path" in says("x" * 300, *MERGE)
+    assert "the snapshots are single files; name it x.safetensors" in says(*paths, *MERGE, target=tmp_path / "x")
+    assert "safetensors is what is written; name it x.safetensors" in says(*paths, *MERGE, target=tmp_path / "x.pt")
     assert "is one of the snapshots" in says(*paths, *MERGE, target=paths[1])
     assert "at least 2 snapshots, got 0" in says(*MERGE)
     assert "no snapshot is named" in says(*MERGE, "--steps", *STEPS)
@@ -293,7 +270,7 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(tmp_path, capsys):
     wanted = ["--wanted-rates", tmp_path / "ones", "--rates", tmp_path / "ones"]
     assert "--rates: 5 rates, where 5 are wanted up to step 400" in says(*paths, *wanted)
     assert "5 rates do not cover the steps 101..400" in says(*paths, *MERGE, "--rates", tmp_path / "ones")
-    for damaged in (content[1][:-3], b"\xff" * 8 + content[1][8:], content[1][:20], b"", b"PK\x03\x04"):
+    for damaged in (content[1][:-3], b"\xff" * 8 + content[1][8:], content[1][:20], b""):
         paths[1].write_bytes(damaged)
         assert "checkpoint-200.safetensors: not a whole safetensors file" in says(*paths, *MERGE)
     for changed, message in (
@@ -305,8 +282,12 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(tmp_path, capsys):
         assert message in says(*paths, *MERGE)
     paths[1].write_bytes(content[1])
     for added, message in (
-        ({"z": torch.zeros(1, dtype=torch.complex64)}, "z is complex, which is not averaged"),
-        ({"q": torch.zeros(1, dtype=torch.float8_e4m3fn), "q_scale_inv": torch.ones(1)}, "q has 8 bits and a scale"),
+        ({"z": torch.zeros(1, dtype=torch.complex64)}, "z is of type C64, which is not averaged"),
+        ({"q": torch.zeros(1, dtype=torch.float8_e4m3fn), "q_scale_inv": torch.ones(1)}, "q (F8_E4M3) is quantised"),
+        ({"a.qweight": torch.zeros(1, dtype=torch.int32), "a.scales": torch.ones(1)}, "a.scales is its scale"),
+        ({"a.weight": torch.zeros(1, dtype=torch.int8), "a.weight_scale": torch.ones(1)}, "is quantised"),
+        ({"a.weight": torch.zeros(1, dtype=torch.uint8), "a.weight.absmax": torch.ones(1)}, "is quantised"),
+        ({"z": torch.zeros(1, dtype=torch.float8_e8m0fnu)}, "z is of type F8_E8M0"),
     ):
         for path in paths:
             save_file(added, path)
@@ -316,33 +297,177 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(tmp_path, capsys):
     assert "w: its merged values reach 1e+05, too large for F16" in says(*paths, *MERGE, "--dtype", "float16")
 
 
-def test_what_is_not_finite_is_said(tmp_path, capsys):
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_what_is_not_finite_is_refused_by_step_and_name(value, tmp_path, capsys):
+    for wrong in STEPS:
+        for step, path in zip(STEPS, paths_of(tmp_path), strict=True):
+            save_file({"bad": torch.tensor([1.0, float(value) if step == wrong else 2.0])}, path)
+        line = refused(capsys, *paths_of(tmp_path), *MERGE, "--output", tmp_path / "merged.safetensors")
+        assert f"bad: is not finite in the snapshot of step {wrong}; " in line
+        assert sorted(tmp_path.iterdir()) == sorted(paths_of(tmp_path))
+
+
+def test_a_mask_of_infinities_is_kept(tmp_path):
+    (tmp_path / "rising").write_text("1.5\n" * 100 + "0.5\n" * 200, encoding="utf-8")  # with a negative coefficient
     for path in paths_of(tmp_path):
-        save_file({"good": torch.ones(3), "bad": torch.tensor([1.0, float("nan")])}, path)
+        save_file({"mask": torch.tensor([0.0, -torch.inf])}, path)
+    arguments = ["--multipliers", tmp_path / "rising", "--output", tmp_path / "merged.safetensors"]
+    merge(*paths_of(tmp_path), *arguments)
+    assert load_file(tmp_path / "merged.safetensors")["mask"].tolist() == [0.0, -torch.inf]
+
+
+def test_statistics_and_states_of_optimizers_are_copied(tmp_path, capsys):
+    names = ["bn.moving_variance", "batch_stats.bn.mean", "bn.running_std", "optimizer.w.exp_avg", "exp_avg_sq.w"]
+    for step, path in zip(STEPS, paths_of(tmp_path), strict=True):
+        held = {name: torch.full((2,), float(step)) for name in [*names, "batch_statsx"]}
+        save_file(held, path, {"sshs_model_hash": "1"})
     merge(*paths_of(tmp_path), *MERGE, "--output", tmp_path / "merged.safetensors")
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "bad holds values that are not finite; check whether the run diverged" in line
+    found = load_file(tmp_path / "merged.safetensors")
+    assert [name for name, tensor in found.items() if tensor[0] != 400.0] == ["batch_statsx"]
+    assert "2 tensors, states of an optimizer (" in capsys.readouterr().out
+    assert "sshs_model_hash" not in read_snapshot(tmp_path / "merged.safetensors").metadata
 
 
-def test_the_guide_s_line_converts_a_torch_checkpoint(tmp_path, capsys):
+def test_a_gain_that_is_learned_is_no_scale(tmp_path):
+    for path in paths_of(tmp_path):
+        save_file({"weight": torch.ones(2, dtype=torch.float8_e4m3fn), "logit_scale": torch.ones(1)}, path)
+    merge(*paths_of(tmp_path), *MERGE, "--output", tmp_path / "merged.safetensors")
+
+
+def hugging_face(folder, step):
+    sharded(folder, tensors(step))
+    (folder / "config.json").write_text('{"layers": 3}', encoding="utf-8")
+    (folder / "generation_config.json").write_text(f'{{"step": {step}}}', encoding="utf-8")
+    (folder / "trainer_state.json").write_text("{}", encoding="utf-8")
+    (folder / "optimizer.pt").write_bytes(b"PK")
+
+
+def test_a_folder_is_written_as_the_newest_is(tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    for step in STEPS:
+        hugging_face(tmp_path / "run" / f"checkpoint-{step}", step)
+    merge(*written(tmp_path), *MERGE, "--output", tmp_path / "whole.safetensors")
+    merge(tmp_path / "run", *MERGE, "--output", tmp_path / "from_shards.safetensors")
+    merge(tmp_path / "run", *MERGE, "--output", tmp_path / "merged")
+    newest = tmp_path / "run" / "checkpoint-400"
+    dropped = {"trainer_state.json", "optimizer.pt"}
+    assert {path.name for path in (tmp_path / "merged").iterdir()} == {p.name for p in newest.iterdir()} - dropped
+    index = json.loads((tmp_path / "merged" / "model.safetensors.index.json").read_text(encoding="utf-8"))
+    whole, from_shards = (load_file(tmp_path / f"{name}.safetensors") for name in ("whole", "from_shards"))
+    assert whole.keys() == from_shards.keys() == index["weight_map"].keys()
+    assert index["metadata"]["total_size"] == sum(tensor.nbytes for tensor in whole.values())
+    for name, tensor in whole.items():
+        assert torch.equal(load_file(tmp_path / "merged" / index["weight_map"][name])[name], tensor)
+        assert torch.equal(from_shards[name], tensor)
+    assert "another at the oldest step: generation_config.json\n" in capsys.readouterr().out
+    before = sorted(tmp_path.iterdir())
+    assert "is there and no empty folder" in refused(capsys, tmp_path / "run", *MERGE, "--output", tmp_path / "merged")
+    for path in (tmp_path / "run").glob("*/model-1-of-2.safetensors"):
+        save_file({name: torch.full_like(t, 1e5) for name, t in load_file(path).items()}, path)
+    too_large = ["--dtype", "float16", "--output", tmp_path / "other"]
+    assert "too large for F16" in refused(capsys, tmp_path / "run", *MERGE, *too_large)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.skipif(not Path("/dev/null").exists(), reason="a device is needed")
+def test_what_is_no_regular_file_is_not_replaced(tmp_path, capsys):
+    paths = written(tmp_path)
+    (tmp_path / "x.safetensors").symlink_to("/dev/null")
+    assert "no regular file" in refused(capsys, *paths, *MERGE, "--output", tmp_path / "x.safetensors")
+    assert "would be a folder" in refused(capsys, *paths, *MERGE, "--output", "/dev/null")
+
+
+def test_other_names_and_what_is_left_out(tmp_path, capsys):
+    for step, path in zip(STEPS, paths_of(tmp_path), strict=True):
+        prefix = "_orig_mod." if step == 200 else ""
+        stray = {"lm_head.weight": torch.ones(1)} if step == 400 else {}
+        save_file({f"{prefix}{name}": t for name, t in tensors(step).items()} | stray, path, {"format": "pt"})
+    output = tmp_path / "merged.safetensors"
+    arguments = [*paths_of(tmp_path), *MERGE, "--output", output]
+    assert "has _orig_mod.bn.num_batches_tracked and 8 more" in refused(capsys, *arguments)
+    assert "--exclude x: fits no tensor" in refused(capsys, *arguments, "--exclude", "x")
+    assert "gives two tensors the name" in refused(capsys, *arguments, "--rename", "layer.=bn.")
+    merge(*arguments, "--rename", "_orig_mod.=", "--exclude", "lm_head*")
+    assert "left out: 1 tensors (lm_head.weight)\n" in capsys.readouterr().out
+    merge(*written(tmp_path), *MERGE, "--output", tmp_path / "plain.safetensors")
+    assert output.read_bytes() == (tmp_path / "plain.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("options", [["--over", "75%"], ["--over", "3e5", "--tokens-per-step", 1000]])
+def test_a_window_in_other_units(options, capsys):
+    merge("--steps", *STEPS, "--decay", "linear", *options, "--dry-run")
+    said = capsys.readouterr().out
+    merge("--steps", *STEPS, *MERGE, "--dry-run")
+    assert capsys.readouterr().out == said
+
+
+def test_decoupled_weight_decay_is_said(tmp_path, capsys):
+    (tmp_path / "rates").write_text("0.001\n" * 400, encoding="utf-8")
+    arguments = ["--steps", *STEPS, *MERGE, "--dry-run", "--weight-decay", 0.1]
+    for rate in (["--rate", 0.001], ["--rates", tmp_path / "rates"]):
+        merge(*arguments, *rate)
+        assert "rate x decay x steps = 0.03." in capsys.readouterr().out
+    assert "--weight-decay: needs the run's learning rate" in refused(capsys, *arguments)
+
+
+def test_numpy_and_safetensors_are_enough(tmp_path):
+    """In a Python that finds nothing else."""
+    for package in ("numpy", "numpy.libs", "safetensors"):
+        if (place := Path(np.__file__).parents[1] / package).exists():
+            (tmp_path / package).symlink_to(place)
+    (tmp_path / "sidetrip").symlink_to(Path("src/sidetrip").absolute())
+    environment = {"PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
+    for path in paths_of(tmp_path):
+        save_file({"h": torch.ones(3).bfloat16(), "w": torch.ones(3)}, path)
+
+    def run(*arguments):
+        command = [sys.executable, "-S", "-m", "sidetrip.merge", *paths_of(tmp_path), *MERGE, *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, encoding="utf-8")
+
+    done = run("--output", tmp_path / "merged.safetensors")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert load_file(tmp_path / "merged.safetensors")["h"].tolist() == [1.0] * 3
+    missing = run("--output", tmp_path / "x.safetensors", "--dtype", "float8_e5m2")
+    assert (missing.returncode, missing.stderr.count("\n")) == (2, 1)
+    assert "pip install ml_dtypes" in missing.stderr
+    assert "pip install matplotlib" in run("--dry-run", "--picture", tmp_path / "x.png").stderr
+
+
+def guide_s_line(beginning):
+    """Arguments of a command that docs/merge.md shows."""
+    guide = Path("docs/merge.md").read_text(encoding="utf-8")
+    (line,) = [line for line in guide.splitlines() if line.startswith(beginning)]
+    return [sys.executable, *shlex.split(line)[1:]]
+
+
+def test_the_guide_s_lines_convert_checkpoints_of_torch(tmp_path, capsys):
+    """Pickled, with other things beside the tensors, and distributed."""
     tied = torch.arange(6.0).reshape(2, 3)
     for step in (1, 5):
-        torch.save({"w": tied.T, "tied": tied}, tmp_path / f"step-{step}.pt")
-    pickled = [tmp_path / f"step-{step}.pt" for step in (1, 5)]
+        model = {"w": step * tied.T, "tied": step * tied}
+        whole = {"model": model, "args": argparse.Namespace(rate=0.1), "epoch": 3}
+        torch.save(whole, tmp_path / f"step-{step}.pt")
+        distributed.save({"model": model}, checkpoint_id=tmp_path / f"step-{step}", no_dist=True)
     arguments = ["--decay", "linear", "--over", 4, "--output", tmp_path / "merged.safetensors"]
-    assert "a pickled checkpoint, which is never opened here; docs/merge.md" in refused(capsys, *pickled, *arguments)
-    guide = Path("docs/merge.md").read_text(encoding="utf-8")
-    (line,) = [line for line in guide.splitlines() if line.startswith("python -c")]
-    program = shlex.split(line)[1:-2]
-    for path in pickled:
-        subprocess.run([sys.executable, *program, path, path.with_suffix(".safetensors")], check=True)
-    merge(*(path.with_suffix(".safetensors") for path in pickled), *arguments)
-    assert torch.equal(load_file(tmp_path / "merged.safetensors")["w"], tied.T)
+    pickled = [tmp_path / f"step-{step}.pt" for step in (1, 5)]
+    assert "a pickled checkpoint, never opened here; docs/merge.md" in refused(capsys, *pickled, *arguments)
+    folders = [path.with_suffix("") for path in pickled]
+    assert "a distributed checkpoint of torch (DCP); docs/merge.md" in refused(capsys, *folders, *arguments)
+    (*program, _, _, _), (*joined, _, _) = guide_s_line("python -c"), guide_s_line("python -m torch.distributed")
+    coefficients = nearest_average((1, 5), Schedule.linear(4)).coefficients
+    for from_distributed in (False, True):
+        for path in pickled:
+            if from_distributed:
+                subprocess.run([*joined, path.with_suffix(""), path], check=True, capture_output=True)
+            subprocess.run([*program, path, path.with_suffix(".safetensors"), "model"], check=True)
+        merge(*(path.with_suffix(".safetensors") for path in pickled), *arguments)
+        expected = (coefficients[0] + 5 * coefficients[1]) * tied.T.double()
+        torch.testing.assert_close(load_file(tmp_path / "merged.safetensors")["w"], expected.float())
 
 
 def big(folder, megabytes):
     """Snapshots of zeros in one tensor, without taking room on disk."""
-    head = header_bytes([("w", "F32", (megabytes * 2**18,))], {})
+    head = header_bytes([("w", "F32", (megabytes * 2**18,), megabytes * 2**20)], {})
     for path in paths_of(folder):
         path.write_bytes(head)
         os.truncate(path, len(head) + megabytes * 2**20)
@@ -357,10 +482,10 @@ def test_memory_is_that_of_a_few_blocks(tmp_path):
         "assert 'torch' not in sys.modules; "
         "print(re.search(r'VmHWM:\\s+(\\d+)', pathlib.Path('/proc/self/status').read_text())[1])"
     )
-    command = [sys.executable, "-c", script, *big(tmp_path, 300), *MERGE, "--output", tmp_path / "merged"]
+    command = [sys.executable, "-c", script, *big(tmp_path, 300), *MERGE, "--output", tmp_path / "m.safetensors"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True, encoding="utf-8").stdout
     assert int(printed.split()[-1]) < 150 * 1024
-    assert (tmp_path / "merged").stat().st_size > 300 * 2**20
+    assert (tmp_path / "m.safetensors").stat().st_size > 300 * 2**20
 
 
 @pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])

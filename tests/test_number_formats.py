@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidetrip.number_formats import FORMATS, decoded, encoded
+from sidetrip.number_formats import SIZES, decoded, encoded
 
 TORCH = {
     "F64": torch.float64,
@@ -31,9 +31,9 @@ def random_values(seed):
     return np.r_[bits, usual, edges]
 
 
-@pytest.mark.parametrize("name", [name for name, form in FORMATS.items() if form.size < 4])
+@pytest.mark.parametrize("name", [name for name, size in SIZES.items() if size < 4])
 def test_every_code_is_read_as_torch_reads_it(name):
-    size = FORMATS[name].size
+    size = SIZES[name]
     codes = np.arange(256**size, dtype=np.uint8 if size == 1 else np.uint16).view(np.uint8)
     expected = torch.from_numpy(codes.copy()).view(TORCH[name]).double().numpy()
     with np.errstate(invalid="ignore"):
@@ -44,14 +44,12 @@ def test_every_code_is_read_as_torch_reads_it(name):
     assert again.tobytes() == codes.reshape(-1, size)[finite].tobytes()
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", SIZES)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_single_precision_is_rounded_as_torch_rounds_it(name, seed):
     values = random_values(seed)
-    with np.errstate(invalid="ignore"):
-        values = values[(np.abs(values.astype(np.float64)) <= FORMATS[name].overflow) | ~np.isfinite(values)]
-    if name == "F8_E4M3":
-        values = values[np.isfinite(values)]  # it has no infinity, and torch versions differ
+    # What is too large for F8_E4M3, which has no infinity, differs between versions of torch.
+    values = values[np.abs(values) <= 464 if name == "F8_E4M3" else ~np.isnan(values)]
     expected = torch.from_numpy(values.copy()).to(TORCH[name]).double().numpy()
     with np.errstate(invalid="ignore"):
         found = decoded(stored(values, name), name).astype(np.float64)
@@ -59,10 +57,10 @@ def test_single_precision_is_rounded_as_torch_rounds_it(name, seed):
     np.testing.assert_array_equal(np.signbit(found[found == 0]), np.signbit(expected[found == 0]))
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if name != "F64"])
+@pytest.mark.parametrize("name", [name for name in SIZES if name != "F64"])
 def test_double_precision_is_rounded_once(name):
     """Just off a tie, by less than single precision sees: rounding twice would go to the even neighbour."""
-    size = FORMATS[name].size
+    size = SIZES[name]
     codes = (16 ** (2 * size - 1) * 3 + np.arange(20)).astype(f"<u{size}")
     values = decoded(codes.view(np.uint8), name).astype(np.float64)
     lower, upper = values[:-1], values[1:]
@@ -72,12 +70,3 @@ def test_double_precision_is_rounded_once(name):
         np.testing.assert_array_equal(decoded(stored(-middle * off, name), name), -expected)
     ties = decoded(stored(middle, name), name)
     np.testing.assert_array_equal(ties, np.where(codes[:-1] % 2 == 0, lower, upper))
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_overflow_begins_where_it_is_said_to(name):
-    largest = FORMATS[name].overflow
-    with np.errstate(over="ignore"):
-        beyond = np.nextafter(largest, np.inf)
-    assert np.isfinite(decoded(stored([largest, -largest], name), name)).all()
-    assert not np.isfinite(decoded(stored([beyond, -beyond], name), name)).any()

@@ -168,6 +168,7 @@ def test_rates_go_by_the_step_of_the_run():
 
 
 def test_what_is_ill_conditioned_is_said():
+    assert repr(nearest_average([0, 100, 1000], Schedule.linear(800))).count("\n") == 0
     good = nearest_average([0, 5, 10], Schedule.linear(10))
     assert good.warnings == good.objections == ()
     coarse = nearest_average([0, 10], Schedule.linear(10))
@@ -187,6 +188,7 @@ def test_what_is_ill_conditioned_is_said():
 @pytest.mark.parametrize(
     ("steps", "options", "message"),
     [
+        ([0, 10**12], {}, "span 1000000000000 steps"),
         ([5], {}, "at least 2 snapshots, got 1"),
         ([5, 6, 6], {}, "must ascend without repetition, got 6 after 6; sort them"),
         ([9, 10], {}, "begins at step 8, before the first snapshot at step 9; use at most 1 steps"),

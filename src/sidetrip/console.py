@@ -7,7 +7,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sidetrip.files import FileError
+
 BAD_INPUT, INTERRUPTED = 2, 130  # exit statuses
+LONGEST = 1000  # characters of foreign text that is shown
+
+
+def printable(text: str) -> str:
+    """Foreign text as one line: control characters by their number, a very long text without its middle."""
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
 
 
 @contextmanager
@@ -23,17 +32,21 @@ def command(*refusals: type[Exception], stopped: str = "stopped") -> Iterator[No
     stopped : str
         What is said after Ctrl-C.
     """
-    from sidetrip.config import ConfigError  # a command may have to settle its arithmetic before anything is loaded
-    from sidetrip.files import FileError
-
-    bad: tuple[type[Exception], ...] = (ConfigError, FileError, *refusals)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         yield
-    except bad as error:
-        sys.stderr.write(f"sidetrip: {error}\n")
-        sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
         sys.stderr.write(f"sidetrip: {stopped}\n")
         sys.exit(INTERRUPTED)
+    except Exception as error:
+        if not isinstance(error, (FileError, *_config_errors(), *refusals)):
+            raise
+        sys.stderr.write(f"sidetrip: {printable(str(error))}\n")
+        sys.exit(BAD_INPUT)
+
+
+def _config_errors() -> tuple[type[Exception], ...]:
+    # Only a loaded sidetrip.config can have raised one; the commands that need numpy alone never load it.
+    config = sys.modules.get("sidetrip.config")
+    return (config.ConfigError,) if config else ()

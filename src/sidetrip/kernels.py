@@ -20,12 +20,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-SUM_TOLERANCE = 1e-9  # how far from 1 the weights may sum: rounding of up to millions of terms
-LARGEST_ROUNDING = 0.01  # of weights in half precision; a sum that is farther off is a mistake
+SUM_TOLERANCE = 1e-9  # how far from 1 weights of size 1 may sum: those of a text file have been cut
+LARGEST_ROUNDING = 0.01  # of weights in half precision, or large ones; a sum that is farther off is a mistake
+LONGEST_WINDOW = 10_000_000  # steps; more is a slip of the keyboard, and would fill the memory
 
 
 def _vector(values: ArrayLike, name: str, least: int) -> NDArray[np.float64]:
@@ -38,14 +40,31 @@ def _vector(values: ArrayLike, name: str, least: int) -> NDArray[np.float64]:
     return vector
 
 
-def _window(k: int) -> int:
-    if isinstance(k, bool) or int(k) != k or k < 1:
-        raise ValueError(f"the number of steps must be a whole number of at least 1, got {k!r}")
+def _window(k: int, least: int = 1) -> int:
+    if isinstance(k, bool) or not isinstance(k, Real) or not least <= k <= LONGEST_WINDOW or int(k) != k:
+        raise ValueError(f"the number of steps must be a whole number from {least} to {LONGEST_WINDOW}, got {k!r}")
     return int(k)
 
 
-@dataclass(frozen=True, eq=False)
-class Kernel:
+class _ByValue:
+    """What a vector says all of: compared, hashed and shown by it."""
+
+    @property
+    def _values(self) -> NDArray[np.float64]:
+        raise NotImplementedError
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ByValue) and type(self) is type(other) and np.array_equal(self._values, other._values)
+
+    def __hash__(self) -> int:
+        return hash((type(self), (self._values + 0.0).tobytes()))  # -0.0 equals 0.0
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({np.array2string(self._values, precision=4, threshold=6, edgeitems=2)})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Kernel(_ByValue):
     """Averaging weights over a branch point and the k iterates after it.
 
     Parameters
@@ -65,14 +84,18 @@ class Kernel:
 
     def __init__(self, weights: ArrayLike) -> None:
         vector = _vector(weights, "kernel weights", least=1)
-        scale = max(1.0, float(np.abs(vector).sum()))
         given = np.asarray(weights).dtype
-        rounding = len(vector) * float(np.finfo(given).eps) if given.kind == "f" else 0.0
-        if abs(vector.sum() - 1.0) <= min(rounding, LARGEST_ROUNDING) * scale and given.itemsize < vector.itemsize:
-            vector = _vector(vector / vector.sum(), "kernel weights", least=1)
-        if abs(vector.sum() - 1.0) > SUM_TOLERANCE * scale:
+        type_of_sum = given if given.kind == "f" else vector.dtype
+        rounding = len(vector) * float(np.finfo(type_of_sum).eps) * float(np.abs(vector).sum())
+        if abs(vector.sum() - 1.0) > min(max(rounding, SUM_TOLERANCE), LARGEST_ROUNDING):
             raise ValueError(f"kernel weights must sum to 1, these sum to {vector.sum():.12g}; divide by their sum")
+        if given.kind == "f" and given.itemsize < vector.itemsize:
+            vector = _vector(vector / vector.sum(), "kernel weights", least=1)
         object.__setattr__(self, "weights", vector)
+
+    @property
+    def _values(self) -> NDArray[np.float64]:
+        return self.weights
 
     @property
     def steps(self) -> int:
@@ -82,6 +105,7 @@ class Kernel:
     @classmethod
     def identity(cls, k: int) -> Kernel:
         """All weight on θ_k: no averaging (k may be 0)."""
+        k = _window(k, least=0)
         return cls(np.eye(1, k + 1, k)[0])
 
     @classmethod
@@ -114,6 +138,12 @@ class Kernel:
             raise ValueError(f"the newest iterate's weight must lie in (0, 1], got {newest!r}")
         ages = np.arange(k - 1, -1, -1)
         return cls(np.r_[(1.0 - newest) ** k, newest * (1.0 - newest) ** ages])
+
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether it equals its reverse, within rounding: then time reversed is no control."""
+        allowed = len(self.weights) * float(np.finfo(np.float64).eps) * float(np.abs(self.weights).sum())
+        return bool((np.abs(self.weights - self.weights[::-1]) <= allowed).all())
 
     def until(self, steps: int) -> Kernel:
         """The average that the trip with the equivalent schedule stands for after its first `steps` steps.
@@ -167,8 +197,8 @@ class Kernel:
         return np.asarray(np.polynomial.polynomial.polyval(contraction, coefficients), dtype=np.float64)
 
 
-@dataclass(frozen=True, eq=False)
-class Schedule:
+@dataclass(frozen=True, eq=False, repr=False)
+class Schedule(_ByValue):
     """Multipliers on the learning rate for the k steps of a side trip.
 
     Parameters
@@ -186,6 +216,10 @@ class Schedule:
 
     def __init__(self, multipliers: ArrayLike) -> None:
         object.__setattr__(self, "multipliers", _vector(multipliers, "schedule multipliers", least=1))
+
+    @property
+    def _values(self) -> NDArray[np.float64]:
+        return self.multipliers
 
     @property
     def steps(self) -> int:
@@ -222,9 +256,9 @@ class Schedule:
         return Kernel(-np.diff(np.r_[1.0, self.multipliers, 0.0]))
 
 
-# The shapes of a decay to 0, by the names that tables and the command line have for them.
 DECAYS: dict[str, Callable[[int], Schedule]] = {
     "linear": Schedule.linear,
     "cosine": Schedule.cosine,
     "1-sqrt": Schedule.one_minus_sqrt,
 }
+"""Shapes of a decay of the learning rate to 0, by the names that commands and tables have for them."""

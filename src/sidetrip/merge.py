@@ -3,35 +3,34 @@
     python -m sidetrip.merge SNAPSHOT... --decay linear --over 1000 --output merged.safetensors
 
 A snapshot is a safetensors file, a folder that holds one, a folder with an index of shards as Hugging Face writes it,
-or a state that this package wrote. Its step is read from its name, or given with --steps. docs/merge.md has the rest.
+or a state that this package wrote; a folder of snapshots stands for all of them. Their steps are read from their names,
+or given with --steps. docs/merge.md has the rest. numpy and safetensors are all that it needs.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sidetrip.console import command
+from sidetrip.console import command, printable
 from sidetrip.files import FileError, replacing
 from sidetrip.kernels import DECAYS, Kernel, Schedule
+from sidetrip.merged_output import MergeReport, check_output, write_merged
+from sidetrip.snapshot_paths import sorted_snapshots
 from sidetrip.snapshots import SnapshotAverage, nearest_average, relative_schedule
-from sidetrip.tensor_files import INDEX_SUFFIX, Snapshot, TensorReader, read_snapshot
-from sidetrip.weighted_sum import BATCHNORM, MergeReport, check_alike, is_training_state, write_merged
+from sidetrip.tensor_files import Snapshot, StoredTensor, read_numbers, read_snapshot
+from sidetrip.tensor_kinds import BATCHNORM, check_alike, is_training_state
 
-SHAPES: dict[str, Callable[[int], Schedule]] = {
-    **DECAYS,
-    "two-point": lambda k: Kernel.two_point(k).schedule(),
-}
+SHAPES: dict[str, Callable[[int], Schedule]] = {**DECAYS, "two-point": lambda k: Kernel.two_point(k).schedule()}
 DTYPES = {
     "float64": "F64",
     "float32": "F32",
@@ -44,58 +43,32 @@ RECIPE = (
     "BatchNorm statistics are still those of the newest snapshot: before the merged model is used, load it and call "
     "sidetrip.measure.batchnorm.recalibrate(model, batches) or torch.optim.swa_utils.update_bn(loader, model)"
 )
-NAMED_STEP = re.compile(r"(?:step|steps|iter|iteration|checkpoint|ckpt)[-_=]?(\d+)(?![0-9]*[A-Za-z])", re.IGNORECASE)
-SHARD = re.compile(r"-\d+-of-\d+$")
-SHOWN_NAMES = 3  # of the tensors that were copied, for each reason
+ADVICE = "bfloat16 was kept, which rounds the average off again: --dtype float32 keeps twice as much of it"
+FORECAST = "What would a decay from here on give, and is it worth it? python -m sidetrip.forecast, see docs/merge.md"
+SHOWN_NAMES = 3  # of a list
 
 Vector = NDArray[np.float64]
 
 
-def step_of(path: Path) -> int:
-    """Step of a snapshot by its name, or by that of its folder.
-
-    The number after "step", "iter", "checkpoint" or the like, or the only number that there is.
+def window_of(options: argparse.Namespace, end: int) -> int | None:
+    """The number of steps that --over asks for: steps, a percentage of those up to `end`, or tokens.
 
     Raises
     ------
     FileError
-        If the name has no number, or several and none of them is marked.
+        If it is none of these.
     """
-    own = path.name.removesuffix(INDEX_SUFFIX).removesuffix(".safetensors")
-    if SHARD.search(own):
-        raise FileError(f"{path}: is one of several shards; name its folder, or the index in it")
-    for name in (own, path.absolute().parent.name):
-        if marked := NAMED_STEP.findall(name):
-            return int(marked[-1])
-        numbers = re.findall(r"\d+", name)
-        if len(numbers) == 1 and not re.search(r"\d[A-Za-z]", name):
-            return int(numbers[0])
-        if numbers:
-            raise FileError(f"{path}: which number of {name} is its step is not clear; give the steps with --steps")
-    raise FileError(f"{path}: has no step in its name; give the steps with --steps")
-
-
-def sorted_snapshots(paths: Sequence[Path], steps: Sequence[int] | None) -> dict[int, Path | None]:
-    """Paths of the snapshots by step, ascending; None for steps without a snapshot, of which a table can be asked.
-
-    Raises
-    ------
-    FileError
-        If files or steps are missing, or a step belongs to two snapshots.
-    """
-    for named in paths:
-        if not named.exists():
-            raise FileError(f"{named}: cannot be read (No such file or directory); check the path")
-    if steps and paths and len(steps) != len(paths):
-        raise FileError(f"--steps: {len(steps)} steps for {len(paths)} snapshots; give one for each, in their order")
-    given = steps or [step_of(path) for path in paths]
-    found: dict[int, Path | None] = {}
-    placed: Sequence[Path | None] = paths or [None] * len(given)
-    for step, path in zip(given, placed, strict=True):
-        if step in found:
-            raise FileError(f"step {step}: belongs to {found[step]} and to {path}; name one, or give --steps")
-        found[step] = path
-    return dict(sorted(found.items()))
+    text, tokens = options.over, options.tokens_per_step
+    if text is None:
+        return None
+    try:
+        if text.endswith("%"):
+            return round(float(text[:-1]) / 100.0 * end)
+        return int(text) if tokens is None else round(float(text) / tokens)
+    except (ValueError, ZeroDivisionError, OverflowError) as error:
+        raise FileError(
+            f"--over {text}: give steps (1000), a part of the run (10%), or tokens (5e9) with --tokens-per-step"
+        ) from error
 
 
 def wanted_schedule(options: argparse.Namespace, own_rates: Vector | None, end: int) -> Schedule:
@@ -106,12 +79,11 @@ def wanted_schedule(options: argparse.Namespace, own_rates: Vector | None, end: 
     FileError, ValueError
         If it does not say one.
     """
+    over = window_of(options, end)
     if options.decay or options.ema is not None:
-        if options.over is None:
+        if over is None:
             raise FileError("--over: not given; say over how many steps the learning rate decays")
-        if options.decay:
-            return SHAPES[options.decay](options.over)
-        return Kernel.ema(options.over, options.ema).schedule()
+        return SHAPES[options.decay](over) if options.decay else Kernel.ema(over, options.ema).schedule()
     if options.multipliers:
         wanted = Schedule(numbers(options.multipliers))
     elif options.kernel:
@@ -126,7 +98,7 @@ def wanted_schedule(options: argparse.Namespace, own_rates: Vector | None, end: 
                 f"give those of steps 1..{end}, and no wanted ones before step 1"
             )
         wanted = relative_schedule(absolute, own_rates[end - len(absolute) : end])
-    if options.over not in (None, wanted.steps):
+    if over not in (None, wanted.steps):
         raise FileError(f"--over = {options.over}: the file gives {wanted.steps} steps; leave --over out")
     return wanted
 
@@ -156,13 +128,36 @@ def table(average: SnapshotAverage) -> str:
     lines = ["    snapshot    coefficient   multiplier of the steps up to it"]
     levels = dict(zip(average.used[1:], average.levels, strict=True))
     for step, coefficient in zip(average.steps, average.coefficients, strict=True):
-        level = f"{levels[step]:.6g}" if step in levels else "" if step in average.used else "not used"
-        lines.append(f"{step:12d}   {coefficient:12.6g}   {level}".rstrip())
+        if step in average.used:
+            level = f"{levels[step]:.6g}" if step in levels else ""
+            lines.append(f"{step:12d}   {coefficient:12.6g}   {level}".rstrip())
+    if idle := [step for step in average.steps if step not in average.used]:
+        lines.append(f"not used, outside the window: {len(idle)} snapshots, {shortened(idle)}")
     lines.append(
-        f"These coefficients stand for the multipliers beside them and realise {average.share:.2%} of the schedule: "
-        f"root mean square distance {average.distance:.3g}, sum of |coefficients| {average.amplification:.6g}."
+        f"These coefficients stand for the multipliers beside them and realise {average.share:.2%} of the schedule "
+        f"(of its shape; how much of the loss is another question): root mean square distance {average.distance:.3g}, "
+        f"sum of |coefficients| {average.amplification:.6g}."
     )
     return "\n".join(lines)
+
+
+def bend(options: argparse.Namespace, average: SnapshotAverage, rates: Vector | None) -> str:
+    """What decoupled weight decay does to the answer.
+
+    Raises
+    ------
+    FileError
+        If the rate is not known.
+    """
+    if rates is None and options.rate is None:
+        raise FileError("--weight-decay: needs the run's learning rate; give it with --rate, or its rates with --rates")
+    window = slice(average.end - average.window, average.end)
+    total = float(rates[window].sum()) if rates is not None else options.rate * average.window
+    product = options.weight_decay * total
+    return (
+        f"Decoupled weight decay (AdamW): rate x decay x steps = {product:.3g}. It bends the answer by about a tenth "
+        f"of that: {product / 10.0:.1%} of the distance that the decay moves the weights (docs/merge.md)."
+    )
 
 
 def draw(average: SnapshotAverage, path: Path) -> None:
@@ -171,12 +166,15 @@ def draw(average: SnapshotAverage, path: Path) -> None:
     Raises
     ------
     FileError
-        If the file cannot be written, or is of a kind that matplotlib does not write.
+        If there is no matplotlib, or it cannot write the file.
     """
-    import matplotlib as mpl
+    try:
+        import matplotlib as mpl
 
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
+        mpl.use("Agg")
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise FileError("--picture: needs matplotlib; run `pip install matplotlib`") from error
 
     figure, axes = plt.subplots(figsize=(6.8, 3.8), layout="constrained")
     edges = np.arange(average.begin, average.end + 1)
@@ -195,61 +193,69 @@ def draw(average: SnapshotAverage, path: Path) -> None:
         plt.close(figure)
 
 
-def summary(report: MergeReport, output: Path, newest: int) -> str:
-    """What became of the tensors, one line for each kind."""
-    lines = [f"{output}: {report.averaged} tensors averaged"]
+def summary(report: MergeReport, output: Path, newest: int, excluded: Sequence[str]) -> str:
+    """What was averaged, copied and left out, one line for each kind."""
+    kinds = ", ".join(f"{count} {dtype}" for dtype, count in report.averaged.items())
+    lines = [f"{output}: averaged {sum(report.averaged.values())} tensors ({kinds})"]
     for reason, names in report.copied.items():
-        shown = ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
-        lines.append(f"not averaged but taken from step {newest}: {len(names)} tensors, {reason} ({shown})")
-    if BATCHNORM in report.copied:
-        lines.append(RECIPE)
-    return "\n".join(lines)
+        lines.append(f"copied from step {newest}: {len(names)} tensors, {reason} ({shortened(names)})")
+    if report.files:
+        others = f"; another at the oldest step: {', '.join(report.differing)}" if report.differing else ""
+        lines.append(f"copied from step {newest}: {len(report.files)} files ({', '.join(report.files)}){others}")
+    if excluded:
+        lines.append(f"left out: {len(excluded)} tensors ({shortened(excluded)})")
+    return "\n".join(printable(line) for line in lines)
 
 
-def opened(snapshots: dict[int, Path], trust_names: bool) -> dict[int, Snapshot]:
-    """Headers of the snapshots, checked against each other and against their steps.
+def shortened(items: Sequence[object]) -> str:
+    """The first few of a list."""
+    return ", ".join(map(str, items[:SHOWN_NAMES])) + (", ..." if len(items) > SHOWN_NAMES else "")
+
+
+def opened(snapshots: dict[int, Path], options: argparse.Namespace) -> tuple[dict[int, Snapshot], list[str]]:
+    """Headers of the snapshots, checked against each other and against their steps, and the names that are left out.
 
     Raises
     ------
     FileError
         If one is missing, damaged or of another model, or says another step than its name.
     """
-    found = {step: read_snapshot(path) for step, path in snapshots.items()}
+    found, excluded = {}, set()
+    for step, path in snapshots.items():
+        whole = read_snapshot(path)
+        inside = _step_inside(whole)
+        if not options.steps and inside not in (None, step):
+            raise FileError(f"{path}: is of step {inside} by its tensor, {step} by its name; give --steps")
+        tensors = _renamed(whole, options.rename)
+        left_out = {name for name in tensors if any(fnmatchcase(name, pattern) for pattern in options.exclude)}
+        found[step] = replace(whole, tensors={name: t for name, t in tensors.items() if name not in left_out})
+        excluded |= left_out
+    for pattern in options.exclude:
+        if not any(fnmatchcase(name, pattern) for name in excluded):
+            raise FileError(f"--exclude {pattern}: fits no tensor; check the pattern, in quotes")
     check_alike(list(found.values()))
-    for step, snapshot in found.items():
-        inside = _step_inside(snapshot)
-        if trust_names and inside not in (None, step):
-            raise FileError(f"{snapshot.path}: is of step {inside} by its tensor, {step} by its name; give --steps")
+    return found, sorted(excluded)
+
+
+def _renamed(snapshot: Snapshot, renames: Sequence[str]) -> dict[str, StoredTensor]:
+    """Tensors by their names with other beginnings."""
+    found: dict[str, StoredTensor] = {}
+    pairs = [rename.partition("=")[::2] for rename in renames]
+    for name, tensor in snapshot.tensors.items():
+        old, new = next((pair for pair in pairs if name.startswith(pair[0])), ("", ""))
+        name = new + name.removeprefix(old)
+        if name in found:
+            raise FileError(f"{snapshot.path}: --rename gives two tensors the name {name}; rename less")
+        found[name] = tensor
     return found
 
 
 def _step_inside(snapshot: Snapshot) -> int | None:
     """The step that a training state holds itself."""
     step = snapshot.tensors.get("step")
-    if step is None or not is_training_state(snapshot) or (step.dtype, step.elements) != ("I64", 1):
+    if step is None or not is_training_state(snapshot) or (step.dtype, step.size) != ("I64", 8):
         return None
-    raw = np.empty(8, dtype=np.uint8)
-    with TensorReader(step) as reader:
-        reader.read(raw)
-    return int(raw.view("<i8")[0])
-
-
-def check_output(output: Path | None, paths: Sequence[Path | None], snapshots: Sequence[Snapshot]) -> Path:
-    """Refuse a target that is missing, a folder, or one of the snapshots.
-
-    Raises
-    ------
-    FileError
-        If it is.
-    """
-    if output is None:
-        raise FileError("--output: not given; name the file to write, or use --dry-run")
-    if output.is_dir():
-        raise FileError(f"{output}: is a folder; name the file to write")
-    inputs = {path for path in paths if path} | {t.path for snapshot in snapshots for t in snapshot.tensors.values()}
-    if output.resolve() in {path.resolve() for path in inputs}:
-        raise FileError(f"{output}: is one of the snapshots; write to another file")
-    return output
+    return int(read_numbers(step, 0, 8).view("<i8")[0])
 
 
 def parser() -> argparse.ArgumentParser:
@@ -260,21 +266,32 @@ def parser() -> argparse.ArgumentParser:
     add = found.add_argument
     add("snapshots", nargs="*", type=Path, metavar="SNAPSHOT")
     add("--steps", type=int, nargs="+", metavar="STEP", help="steps of the snapshots, in their order")
+    add("--rename", action="append", default=[], type=_pair, metavar="OLD=NEW", help="other beginning of tensor names")
+    add("--exclude", action="append", default=[], metavar="PATTERN", help="leave out tensors, 'lm_head*'")
     shape = found.add_mutually_exclusive_group(required=True)
     shape.add_argument("--decay", choices=SHAPES, help="shape of the decay, with --over")
     shape.add_argument("--ema", type=float, metavar="NEWEST", help="EMA with this weight of the newest iterate")
     shape.add_argument("--multipliers", type=Path, metavar="FILE", help="multiplier of each step of the window")
     shape.add_argument("--kernel", type=Path, metavar="FILE", help="averaging weights of the window's k + 1 iterates")
     shape.add_argument("--wanted-rates", type=Path, metavar="FILE", help="learning rate of each step, with --rates")
-    add("--over", type=int, metavar="STEPS", help="length of the window")
+    add("--over", metavar="STEPS", help="length of the window: steps, 10%% of the run, or tokens")
+    add("--tokens-per-step", type=float, metavar="N", help="read --over in tokens")
     add("--end", type=int, metavar="STEP", help="snapshot at which the window ends (default: the newest)")
     add("--rates", type=Path, metavar="FILE", help="the run's own rate of its steps 1, 2, ... if it is not constant")
-    add("--output", type=Path, metavar="FILE", help="safetensors file to write")
+    add("--rate", type=float, help="the run's own rate, if it is constant; for --weight-decay")
+    add("--weight-decay", type=float, metavar="DECAY", help="say what decoupled weight decay does to the answer")
+    add("--output", type=Path, metavar="PLACE", help="NAME.safetensors, or a folder for shards, settings and tokenizer")
     add("--dtype", choices=DTYPES, help="type of the averaged tensors (default: as they are)")
     add("--dry-run", action="store_true", help="print the table, write no weights; --steps alone are enough")
     add("--picture", type=Path, metavar="FILE.png", help="draw the schedule asked for and the one realised")
     add("--accept-poor", action="store_true", help="write an average that stands for the schedule badly")
     return found
+
+
+def _pair(text: str) -> str:
+    if text.find("=") < 1:
+        raise argparse.ArgumentTypeError(f"{text}: write OLD=NEW, where NEW may be empty")
+    return text
 
 
 def run(options: argparse.Namespace) -> None:
@@ -292,11 +309,18 @@ def run(options: argparse.Namespace) -> None:
     needed = {step: path for step, path in paths.items() if path and step in average.used}
     if not needed and not options.dry_run:
         raise FileError("no snapshot is named; name them, or use --dry-run for the table of --steps")
-    snapshots = opened(needed, trust_names=not options.steps) if needed else {}
-    output = None if options.dry_run else check_output(options.output, list(paths.values()), list(snapshots.values()))
-    if output and average.objections and not options.accept_poor:
-        raise FileError(f"{average.objections[0]}, or --accept-poor")
-    sys.stdout.write(f"{table(average)}\n")
+    snapshots, excluded = opened(needed, options) if needed else ({}, [])
+    output = None
+    if not options.dry_run:
+        inputs = [path for path in paths.values() if path]
+        inputs += {t.path for snapshot in snapshots.values() for t in snapshot.tensors.values()}
+        output = check_output(options.output, inputs, snapshots[average.end])
+        if average.objections and not options.accept_poor:
+            raise FileError(f"{average.objections[0]}, or --accept-poor")
+    said = [table(average)]
+    if options.weight_decay is not None:
+        said.append(bend(options, average, rates))
+    sys.stdout.write("\n".join(said) + "\n")
     for warning in (*average.objections, *average.warnings):
         sys.stderr.write(f"sidetrip: {warning}\n")
     if options.picture:
@@ -304,33 +328,20 @@ def run(options: argparse.Namespace) -> None:
     if output:
         coefficients = [float(c) for s, c in zip(average.steps, average.coefficients, strict=True) if s in snapshots]
         report = write_merged(snapshots, coefficients, output, DTYPES[options.dtype] if options.dtype else None)
-        sys.stdout.write(f"{summary(report, output, average.end)}\n")
-        for name in report.not_finite:
-            sys.stderr.write(f"sidetrip: {name} holds values that are not finite; check whether the run diverged\n")
+        advice = [RECIPE] * (BATCHNORM in report.copied) + [ADVICE] * ("BF16" in report.averaged and not options.dtype)
+        sys.stdout.write("\n".join([summary(report, output, average.end, excluded), *advice, FORECAST]) + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Merge, or say in one line what is wrong and leave with status 2."""
     options = parser().parse_args(arguments)
-    with command(ValueError, stopped="stopped, nothing was written"), _cleaning_up_when_terminated():
-        run(options)
-
-
-@contextmanager
-def _cleaning_up_when_terminated() -> Iterator[None]:
-    """Let a request to end (SIGTERM) unwind, so that the temporary file is removed."""
-
-    def unwind(number: int, frame: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    former = signal.signal(signal.SIGTERM, unwind)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, former)
+    if threading.current_thread() is threading.main_thread():  # a request to end removes the temporary file too
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    with command(ValueError, stopped="stopped, nothing was written"):
+        try:
+            run(options)
+        except OSError as error:
+            raise FileError(f"{error.filename}: {error.strerror}; check the path") from error
 
 
 if __name__ == "__main__":

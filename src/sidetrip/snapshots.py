@@ -24,7 +24,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sidetrip.kernels import Schedule
+from sidetrip.kernels import LONGEST_WINDOW, Schedule
 
 Vector = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ SMALL_SHARE, SMALLEST_SHARE = 0.9, 0.5
 LARGE_DRIFT = 0.02  # of the sum of the rates
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SnapshotAverage:
     """The average of snapshots that is nearest to a wanted schedule.
 
@@ -65,6 +65,12 @@ class SnapshotAverage:
     wanted: Vector
     realised: Vector
     rates: Vector
+
+    def __repr__(self) -> str:
+        return (
+            f"SnapshotAverage(window={self.window}, snapshots={len(self.used)} from {self.begin} to {self.end}, "
+            f"share={self.share:.2%}, amplification={self.amplification:.3g})"
+        )
 
     @property
     def used(self) -> tuple[int, ...]:
@@ -187,6 +193,8 @@ def nearest_average(
             f"first snapshot at step {given[0]}; use at most {last - given[0]} steps, or an earlier snapshot"
         )
     begin = max(step for step in given if step <= first_of_window)
+    if last - begin > LONGEST_WINDOW:
+        raise ValueError(f"the snapshots span {last - begin} steps, more than {LONGEST_WINDOW}; name denser ones")
     used = [step for step in given if begin <= step <= last]
     multipliers = np.r_[np.ones(first_of_window - begin), wanted.multipliers]
     own = np.ones(len(multipliers)) if rates is None else _rates_between(rates, begin, last)

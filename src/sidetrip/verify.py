@@ -114,7 +114,7 @@ def of_experiments(lab: Lab, tables: dict[str, pd.DataFrame]) -> Digests:
 def of_pages(lab: Lab, tables: Mapping[str, pd.DataFrame]) -> Digests:
     """Derived tables, verdicts and figures."""
     from sidetrip.experiments.claims import derived, measure
-    from sidetrip.experiments.pages import figures
+    from sidetrip.experiments.figures import figures
     from sidetrip.report import style
     from sidetrip.tables import write_table
 

@@ -15,12 +15,13 @@ from benchmarks.profile import PARTS, first_of_each_kind, seconds_by_part
 from benchmarks.table import Row, markdown
 from benchmarks.timing import interleaved, ratio
 from sidetrip.engine.training import Position, advance
-from sidetrip.experiments import side_trips
-from sidetrip.experiments.evaluator import evaluator
+from sidetrip.experiments import evaluator
 from sidetrip.experiments.forecast.plan import Along, CoolDown, units
+from sidetrip.experiments.plan import Plan
+from sidetrip.experiments.side_trips.measure import measure as side_trips
 from sidetrip.experiments.side_trips.plan import cases, controls
+from sidetrip.experiments.work import Work
 from sidetrip.measure.averaging import RunningAverage
-from sidetrip.runtime.experiment import Experiment
 
 CPU = torch.device("cpu")
 
@@ -60,7 +61,7 @@ def test_the_table_is_complete(tmp_path, capsys):
 
 def test_the_baseline_scores_what_the_pipeline_scores(work):
     theirs = stock_comparison(work, torch.contiguous_format, threads=1)
-    ours = side_trips.measure(work.lab, work.start, 0)["side_trips"].query("look == 0 and split != 'batches'")
+    ours = side_trips(work.lab, work.point)["side_trips"].query("look == 0 and split != 'batches'")
     found = sorted(row[:4] for row in theirs)
     assert found == sorted(ours[["kernel", "window_steps", "model", "split"]].itertuples(index=False, name=None))
 
@@ -85,7 +86,7 @@ def test_the_baseline_s_averages_are_those_of_the_kernels():
 def test_no_second_of_a_profile_counts_twice(work):
     def run():
         advance(work.lab.model(), work.start, work.lab.stream(0), [0.01] * 3, work.lab.optimizer)
-        list(evaluator(work.lab)(work.start))
+        list(evaluator.scores(work.lab, work.start))
 
     parts = seconds_by_part(run)
     assert parts.keys() == PARTS.keys() | {"other"}
@@ -99,9 +100,9 @@ def test_a_profile_weighs_kinds_of_units_by_their_own_work():
     config = smoke_config()
 
     def cost(config, unit):
-        return 2.0 if isinstance(unit, Along) else 1.0 + unit.begin
+        return Work(scored=2 if isinstance(unit, Along) else 1 + unit.begin)
 
-    ((along, once), (down, times)) = first_of_each_kind(Experiment("forecast", units, cost), config)
+    ((along, once), (down, times)) = first_of_each_kind(Plan("forecast", units, cost), config)
     assert (along, once) == (Along(config.seeds[0], config.forecast.windows[0]), 1.0)
     begins = config.forecast.begins
     assert down == CoolDown(config.seeds[0], begins[0])

@@ -14,7 +14,7 @@ from benchmarks.gpu import ENDED, PASSED, Part, run_parts
 from benchmarks.input import SIZES, prepare
 from sidetrip.config import load_params, resolve
 from sidetrip.config.checks import check
-from sidetrip.runtime.experiment import experiments
+from sidetrip.experiments.registry import plans
 
 CPU = torch.device("cpu")
 SAYS = "import pathlib, sys; p = pathlib.Path(sys.argv[1]); p.write_text(p.read_text() + 'x'); print('said')"
@@ -121,7 +121,7 @@ def test_a_profile_of_a_step_names_its_operations(work):
 def test_every_stage_with_a_network_tells_its_speed(work):
     said = list(gpu_parts.first_units(work))
     names = [line.partition(":")[0] for line in said]
-    assert names == [experiment.name for experiment in experiments() if experiment.network]
+    assert names == [plan.name for plan in plans() if plan.network]
     assert "burn_in" in names
     assert "quadratic" not in names
 

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from sidetrip.checks.fitness import check_model
+from sidetrip.checks.operations import check_operations, passes
 from sidetrip.config import ConfigError
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.decoder import Decoder
-from sidetrip.engine.fitness import check_model
+from sidetrip.engine.determinism import is_portable_here
 from sidetrip.engine.models import build_model
-from sidetrip.engine.operations import check_operations, passes
 from sidetrip.engine.state import initial_state
 from sidetrip.measure.evaluation import Evaluator, score
-from sidetrip.runtime.arithmetic import is_portable_here
 
 VOCABULARY, CONTEXT = 11, 12
 
@@ -55,7 +55,7 @@ def by_hand(model: Decoder, window: torch.Tensor) -> torch.Tensor:
                 shares = torch.stack(seen).exp() / torch.stack(seen).exp().sum()
                 mixed.append(sum(share * value[mine] for share, value in zip(shares, values, strict=False)))
             x[place] = x[place] + attention.output.weight @ torch.cat(mixed) + attention.output.bias
-        first, _, last = block.mlp
+        first, last = block.mlp[0], block.mlp[2]
         for place, each in enumerate(x):
             hidden = first.weight @ block.norm2(each) + first.bias
             hidden = hidden * (1 + torch.erf(hidden / math.sqrt(2))) / 2
@@ -113,7 +113,7 @@ def test_the_hessian_s_product_is_a_difference_of_gradients():
     for gradients, step in ((ahead, 1e-6), (behind, -2e-6)):
         with torch.no_grad():
             for parameter, slope in zip(model.parameters(), slopes, strict=True):
-                parameter += step * slope
+                parameter.add_(slope, alpha=step)
         gradients += passes(model, batch, "fp32")[1 : 1 + count]
     for plus, minus, exact in zip(ahead, behind, product, strict=True):
         torch.testing.assert_close((plus - minus) / 2e-6, exact, rtol=1e-5, atol=1e-7)
@@ -144,7 +144,7 @@ def test_evaluation_takes_it_as_it_is():
 
 STEPS = """
 import sys, hashlib, torch
-from sidetrip.runtime.devices import make_deterministic
+from sidetrip.engine.determinism import make_deterministic
 make_deterministic("fp32")
 import numpy as np
 from sidetrip.engine.models import build_model

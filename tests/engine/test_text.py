@@ -6,13 +6,13 @@ import torch
 from helpers import advanced, assert_same_bits, branched_off, burnt_in, text_config, text_lab
 from hypothesis import given
 from hypothesis import strategies as st
+from sidetrip.experiments.cool_downs import Along, CoolDown
 
 from sidetrip.config import ConfigError
 from sidetrip.engine.state import load_state, state_path
 from sidetrip.engine.streams import FixedBatches, KeptBatches
 from sidetrip.engine.text import TextLoader, TextStream
 from sidetrip.experiments import alignment, divergence, fixed_batch, forecast, side_trips, single_step
-from sidetrip.experiments.cool_downs import Along, CoolDown
 from sidetrip.experiments.evaluator import evaluator
 
 CONTEXT = 7

@@ -11,10 +11,10 @@ import pytest
 from report_tables import all_tables
 from verdict_tables import SEEDS, config, side_trips
 
+from sidetrip.experiments import claims
 from sidetrip.experiments.claims import measure, statements
 from sidetrip.experiments.methods import METHODS
-from sidetrip.experiments.registry import name_of
-from sidetrip.verdicts import rows
+from sidetrip.experiments.registry import shown
 from sidetrip.verdicts.records import Interval, Measured, NotMeasured, Regime
 
 VERDICTS = {"reproduced", "not reproduced", "undecided", "not measured"}
@@ -39,13 +39,18 @@ def found() -> dict[str, dict]:
     return measured()
 
 
-def only(found: Measured | NotMeasured) -> SimpleNamespace:
-    """A judge that finds the same for every statement."""
-    return SimpleNamespace(__name__="all", judge=lambda *_: {statement.id: found for statement in statements()})
+def judging(judge, name: str = "another") -> SimpleNamespace:
+    """An experiment that does nothing but judge."""
+    return SimpleNamespace(name=name, part=lambda _: SimpleNamespace(judge=judge))
+
+
+def set_judges(monkeypatch, *experiments) -> None:
+    monkeypatch.setattr(claims, "shown", lambda config=None: iter(experiments))
 
 
 def row_of(monkeypatch, found: Measured | NotMeasured) -> dict:
-    monkeypatch.setattr(rows, "JUDGES", (only(found),))
+    """The first row, where every judge finds the same."""
+    set_judges(monkeypatch, judging(lambda *_: {statement.id: found for statement in statements()}))
     row = measure({}, config())[0]
     json.dumps(row, allow_nan=False)
     return row
@@ -97,13 +102,8 @@ def test_one_seed_gives_numbers_without_intervals():
     found = {row["id"]: row for row in measure(tables | one, config(seeds=[0]))}
     json.dumps(found, allow_nan=False)
     row = found["single_step_gap"]
-    assert (row["n"], row["verdict"], row["low"], row["high"], row["seeds_needed"]) == (
-        1,
-        "undecided",
-        None,
-        None,
-        None,
-    )
+    assert (row["n"], row["verdict"]) == (1, "undecided")
+    assert (row["low"], row["high"], row["seeds_needed"]) == (None, None, None)
     assert math.isfinite(row["value"])
 
 
@@ -126,36 +126,30 @@ def test_the_reason_is_the_judge_s_own(monkeypatch):
     assert row["regime"] == {"rate_over_batch": 1e-4}
 
 
-def test_a_misspelt_name_is_an_error(monkeypatch):
-    extra = SimpleNamespace(__name__="extra", judge=lambda *_: {"single_step_flor": NotMeasured("")})
-    monkeypatch.setattr(rows, "JUDGES", (*rows.JUDGES, extra))
-    with pytest.raises(ValueError, match=r"stated nowhere: single_step_flor"):
-        measured()
-
-
-def test_a_statement_that_none_judges_is_an_error(monkeypatch):
-    monkeypatch.setattr(rows, "JUDGES", rows.JUDGES[1:])
-    with pytest.raises(ValueError, match="judged by none: batch_size_gap"):
-        measured()
+def test_what_is_judged_is_what_is_stated_each_once(monkeypatch):
+    first, *rest = shown()
+    misspelt = judging(lambda *_: {"single_step_flor": NotMeasured("")})
+    for judges, message in (
+        ((first, *rest, misspelt), "stated nowhere: single_step_flor"),
+        (rest, "judged by none: batch_size_gap"),
+        ((first, *rest, first), "single_step judges again: batch_size_gap"),
+    ):
+        set_judges(monkeypatch, *judges)
+        with pytest.raises(ValueError, match=message):
+            measured()
 
 
 @pytest.mark.parametrize("name", list(vars(config().experiments)))
 def test_statements_of_an_experiment_that_is_left_out_are_not_measured(name, found):
     settings = config(**{f"experiments.{name}": False})
     here = {row["id"]: row for row in measure(all_tables(settings), settings)}
-    (judge,) = [judge for judge in rows.JUDGES if name_of(judge) == name]
-    own = judge.judge(base(), config()).keys()
+    (experiment,) = [each for each in shown() if each.name == name]
+    own = experiment.part("verdict").judge(base(), config()).keys()
     for statement, row in here.items():
         if statement in own:
             assert (row["verdict"], row["reason"]) == ("not measured", "this variant leaves its experiment out")
         else:
             assert row == found[statement]
-
-
-def test_two_judges_of_one_statement_are_an_error(monkeypatch):
-    monkeypatch.setattr(rows, "JUDGES", (*rows.JUDGES, rows.JUDGES[0]))
-    with pytest.raises(ValueError, match=r"single_step judges again: batch_size_gap"):
-        measured()
 
 
 def test_thresholds_are_those_of_the_settings():

@@ -1,4 +1,4 @@
-"""Which modules of the library a file imports, transitively, read from the sources."""
+"""Which modules of the library a file imports, read from the sources."""
 
 import ast
 from functools import cache
@@ -25,10 +25,9 @@ def imports(path: Path) -> frozenset[Path]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "providing":  # finds modules by their names
-            package = ast.literal_eval(node.args[0])
-            folder = SOURCE / Path(*package.split("."))
-            names |= {f"{package}.{file.stem}" for file in folder.glob("*.py") if file != path}
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("each.part", "experiment.part"):  # of all
+            parts = SOURCE.glob(f"sidetrip/experiments/*/{ast.literal_eval(node.args[0])}.py")
+            names |= {f"sidetrip.experiments.{part.parent.name}.{part.stem}" for part in parts}
     packages = {".".join(name.split(".")[:i]) for name in names for i in range(1, len(name.split(".")))}
     found = (module_file(name) for name in names | packages if name.startswith("sidetrip"))
     return frozenset(file for file in found if file and not is_empty_package(file))
@@ -37,12 +36,3 @@ def imports(path: Path) -> frozenset[Path]:
 def is_empty_package(path: Path) -> bool:
     """Whether a file is a package's __init__ that runs nothing: it changes no result."""
     return path.name == "__init__.py" and len(ast.parse(path.read_text(encoding="utf-8")).body) <= 1
-
-
-def transitive(*paths: Path) -> set[Path]:
-    seen, todo = set(), list(paths)
-    while todo:
-        for found in imports(todo.pop()) - seen:
-            seen.add(found)
-            todo.append(found)
-    return seen

@@ -1,48 +1,74 @@
-"""The deps of every stage are what its script and its experiment import; folders import only downwards."""
+"""What an edit reruns: deps of stages are what can change their bytes, no less and no more; imports go one way."""
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 import yaml
-from imports import SOURCE, imports, transitive
+from imports import SOURCE, imports, is_empty_package
 
 PIPELINE = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
 LIBRARY = SOURCE / "sidetrip"
-CONFIG = LIBRARY / "config"  # its values are tracked
-# From above to below, as in the design: each imports from those above it alone.
-FLOORS = (
-    "kernels",
-    "snapshots",
-    "files",
-    "config",
-    "data",
-    "engine",
-    "measure",
-    "experiments",
-    "verdicts",
-    "figures",
-    "report",
-    "runtime",
-)
-# Tools that stand beside the floors and may use all of them.
-TOOLS = {
-    "planning",
-    "benchmark",
-    "merge",
-    "number_formats",
-    "tensor_files",
-    "weighted_sum",
-    "verify",
-    "console",
-    "repair",
+MODULES = [path.relative_to(LIBRARY) for path in sorted(LIBRARY.rglob("*.py")) if not is_empty_package(path)]
+TEMPLATES = [path.relative_to(LIBRARY) for path in sorted(LIBRARY.rglob("*.j2"))]
+
+SCORED = "running_averages side_trips forecast"
+MEASURED = f"{SCORED} single_step fixed_batch divergence alignment"
+TRAINED = f"burn_in branch {MEASURED}"
+PAGES = "figures report"
+ROOM = "ROOM"  # the stage of the module's own folder
+# Module, or modules of a folder: the stages that its edit reruns. Of rows that match, the last one counts.
+RERUNS = {
+    "*.py": "",  # commands, files, planning: they change no result
+    "checks/*": "",
+    "kernels.py": f"{TRAINED} quadratic {PAGES}",
+    "snapshots.py": "forecast",
+    "tables.py": f"burn_in {MEASURED} quadratic {PAGES}",
+    "config/*": "configure",
+    "data/*": "prepare_data",
+    "data/packed.py": f"prepare_data {TRAINED}",
+    "engine/*": f"{TRAINED} quadratic",
+    "measure/*": SCORED,
+    "measure/averaging.py": f"{SCORED} quadratic",
+    "measure/quadratic.py": "quadratic",
+    "measure/curvature.py": "",  # no experiment uses them yet
+    "measure/second_order.py": "",
+    "verdicts/*": PAGES,
+    "report/*": "report",
+    "report/style.py": PAGES,
+    "experiments/*": "",  # plan and work: what is told of progress
+    "experiments/units.py": TRAINED,
+    "experiments/evaluator.py": SCORED,
+    "experiments/methods.py": f"running_averages side_trips {PAGES}",
+    "experiments/registry.py": PAGES,  # the order on pages
+    "experiments/claims.py": PAGES,
+    "experiments/figures.py": "figures",
+    "experiments/series.py": "figures",
+    "experiments/sections.py": "report",
+    "experiments/*/plan.py": ROOM,
+    "experiments/*/measure.py": ROOM,
+    "experiments/side_trips/plan.py": "side_trips running_averages",
+    "experiments/side_trips/measure.py": "side_trips running_averages",
+    "experiments/*/verdict.py": PAGES,
+    "experiments/*/figure.py": "figures",
+    "experiments/*/section.*": "report",
+    "runtime/*": "",
 }
 
-
-def code_of(stage: str) -> set[Path]:
-    """The script, the experiment of its name, and all that they import."""
-    roots = [Path("stages") / f"{stage}.py", LIBRARY / "experiments" / f"{stage}.py"]
-    roots = [path for path in roots if path.is_file()]
-    return transitive(*roots) | set(roots)
+# From below to above: each floor uses what stands before it. Other modules are commands, which no floor uses.
+FLOORS = [
+    {"kernels"},
+    {"snapshots"},
+    {"files", "tables"},
+    {"config"},
+    {"data"},
+    {"engine"},
+    {"measure"},
+    {"checks"},
+    {"verdicts"},
+    {"report"},
+    {"experiments"},
+    {"runtime"},
+]
 
 
 def declared(stage: str) -> list[Path]:
@@ -53,49 +79,79 @@ def covers(dep: Path, path: Path) -> bool:
     return dep == path or dep in path.parents
 
 
-@pytest.mark.parametrize("stage", PIPELINE)
-def test_declared_deps_name_all_that_is_imported(stage):
-    covered = [*declared(stage), LIBRARY / "__init__.py", CONFIG]
-    missing = {path for path in code_of(stage) if not any(covers(dep, path) for dep in covered)}
-    assert not missing, f"add to the deps of {stage}: {sorted(map(str, missing))}"
+def row_of(module: PurePath) -> str:
+    """The row of the table that counts."""
+    rows = [row for row in RERUNS if module.match(row) and len(module.parts) == len(PurePath(row).parts)]
+    assert rows, f"add {module} to the table"
+    return rows[-1]
+
+
+@pytest.mark.parametrize("module", [*MODULES, *TEMPLATES], ids=str)
+def test_an_edit_reruns_the_stages_of_the_table(module):
+    expected = RERUNS[row_of(module)].replace(ROOM, module.parent.name).split()
+    found = [stage for stage in PIPELINE if any(covers(dep, LIBRARY / module) for dep in declared(stage))]
+    assert sorted(found) == sorted(expected)
+
+
+def test_every_row_counts_for_some_module_and_every_script_for_its_stage():
+    assert {row_of(module) for module in (*MODULES, *TEMPLATES)} == set(RERUNS)
+    for stage in PIPELINE:
+        assert [dep for dep in declared(stage) if dep.parts[0] == "stages"] == [Path("stages", f"{stage}.py")]
+        assert not any(dep.startswith(("benchmarks", "tests")) for dep in PIPELINE[stage]["deps"])
+
+
+def follows(stage: str, module: PurePath) -> bool:
+    """Whether what a module does can change the bytes of a stage that runs it."""
+    name = module.as_posix()
+    if stage in ("configure", "prepare_data"):
+        return module.parts[0] == {"configure": "config", "prepare_data": "data"}[stage]
+    if name in ("experiments/plan.py", "experiments/work.py"):
+        return False
+    if stage in PAGES:
+        return module.parts[0] in ("kernels.py", "snapshots.py", "tables.py", "verdicts", "report", "experiments")
+    if name == "data/packed.py":
+        return stage != "quadratic"  # which has no data
+    folders = ("kernels.py", "snapshots.py", "tables.py", "engine", "measure", "experiments")
+    return module.parts[0] in folders and name != "experiments/registry.py"
+
+
+def code_of(stage: str) -> set[Path]:
+    """The script, plan and measure of its experiment, and all that they import, as far as it can change bytes."""
+    room = [LIBRARY / "experiments" / stage / f"{part}.py" for part in ("plan", "measure")]
+    todo = [Path("stages", f"{stage}.py"), *filter(Path.is_file, room)]
+    if stage in f"burn_in {MEASURED} quadratic".split():
+        todo.append(LIBRARY / "tables.py")  # by which runtime writes its tables
+    seen = set(todo)
+    while todo:
+        found = {path for path in imports(todo.pop()) - seen if follows(stage, path.relative_to(LIBRARY))}
+        seen |= found
+        todo += found
+    return seen | ({LIBRARY / path for path in TEMPLATES} if stage == "report" else set())
 
 
 @pytest.mark.parametrize("stage", PIPELINE)
-def test_no_dep_is_superfluous(stage):
-    unused = [dep for dep in declared(stage) if not any(covers(dep, path) for path in code_of(stage))]
-    assert not unused, f"take out of the deps of {stage}: {sorted(map(str, unused))}"
-
-
-def test_an_edit_of_what_evaluates_does_not_train_again():
-    assert len(declared("burn_in")) <= 7
-    for module in ("evaluation", "batchnorm", "folding", "averaging"):
-        path = LIBRARY / "measure" / f"{module}.py"
-        assert not any(covers(dep, path) for stage in ("burn_in", "branch") for dep in declared(stage))
-        assert any(covers(dep, path) for dep in declared("side_trips"))
-
-
-def floor(path: Path) -> str:
-    return path.relative_to(LIBRARY).parts[0].removesuffix(".py")
+def test_deps_are_what_a_stage_imports(stage):
+    code, deps = code_of(stage), declared(stage)
+    missing = [str(path) for path in code if not any(covers(dep, path) for dep in deps)]
+    assert not missing, f"add to the deps of {stage}: {missing}"
+    unused = [str(dep) for dep in deps if not any(covers(dep, path) for path in code)]
+    assert not unused, f"take out of the deps of {stage}: {unused}"
 
 
 def height(path: Path) -> int:
-    """From above; tools are below all floors, none of which may use them."""
-    return len(FLOORS) if floor(path) in TOOLS else FLOORS.index(floor(path))
+    name = path.relative_to(LIBRARY).parts[0].removesuffix(".py")
+    return next((number for number, floor in enumerate(FLOORS) if name in floor), len(FLOORS))
 
 
-MODULES = sorted(path for path in LIBRARY.rglob("*.py") if path != LIBRARY / "__init__.py")
-
-
-@pytest.mark.parametrize("module", [m for m in MODULES if floor(m) not in TOOLS], ids=str)
-def test_imports_go_downwards(module):
-    others = imports(module) - {LIBRARY / "__init__.py"}
-    wrong = [str(path) for path in others if height(path) > height(module)]
-    assert not wrong, f"{module} imports from below: {wrong}"
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_a_module_uses_those_of_its_own_floor_and_below(module):
+    wrong = [str(path) for path in imports(LIBRARY / module) if height(path) > height(LIBRARY / module)]
+    assert not wrong, f"{module} imports from above: {wrong}"
 
 
 def test_there_is_no_circle():
     """Between modules; a package's __init__ gathers its own modules, which import each other past it."""
-    modules = {module: {path for path in imports(module) if path.name != "__init__.py"} for module in MODULES}
+    modules = {LIBRARY / m: {path for path in imports(LIBRARY / m) if path.name != "__init__.py"} for m in MODULES}
     for module, todo in modules.items():
         seen, todo = set(), set(todo)
         while todo:

@@ -3,7 +3,6 @@
 import re
 import shutil
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
 
@@ -13,26 +12,29 @@ import pytest
 from dvc.utils.hydra import apply_overrides
 from matplotlib.figure import Figure
 from report_tables import all_tables
-from sidetrip.figures import MODULES, figures
-from sidetrip.report.series import series
 from verdict_tables import config, cool_downs, side_trips
 
-from sidetrip.experiments.methods import METHODS
-from sidetrip.experiments.registry import in_order, name_of
+from sidetrip.experiments import claims, methods
+from sidetrip.experiments.figures import figures
+from sidetrip.experiments.registry import shown
+from sidetrip.experiments.sections import sections
+from sidetrip.experiments.series import series
+from sidetrip.experiments.side_trips import section as side_trips_section
+from sidetrip.experiments.side_trips import verdict
 from sidetrip.kernels import Kernel
-from sidetrip.report import render
-from sidetrip.verdicts import rows, statements
-from sidetrip.verdicts import side_trips as judge
+from sidetrip.report.render import render
+from sidetrip.verdicts.wording import OURS
 
 OPTIONAL = list(vars(config().experiments))
 FACTS = SimpleNamespace(train_samples=600, validation_samples=200)
-ORIGIN = render.Origin("code", "settings", [({"torch": "1", "arithmetic": "portable"}, ["burn_in"])])
+SOFTWARE = [({"torch": "1", "arithmetic": "portable"}, ["burn_in"])]
 
 
 def page(tables=None, **changes) -> str:
     settings = config(**changes)
     tables = tables or all_tables(settings)
-    return render.render(settings, FACTS, tables, rows.measure(tables, settings), ORIGIN)
+    rows = claims.measure(tables, settings)
+    return render(settings, FACTS, rows, claims.statements(), sections(tables, settings), SOFTWARE)
 
 
 def table_rows(text: str, first: str) -> list[list[str]]:
@@ -41,38 +43,22 @@ def table_rows(text: str, first: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 
 
-def test_figures_that_are_linked_are_those_that_are_made():
-    tables = all_tables()
-    made = drawn(figures(tables, config()))
-    assert set(re.findall(r"figures/(\w+)\.png", page(tables))) == made
-
-
-def test_every_experiment_with_verdicts_has_figures_and_a_section():
-    judges = [name_of(judge) for judge in rows.JUDGES]
-    assert judges == [name_of(module) for module in MODULES]
-    assert judges == in_order(path.name.removesuffix(".md.j2") for path in render.SECTIONS.iterdir())
-
-
 def test_every_statement_stands_once_in_a_section_and_once_in_the_summary():
     text = page()
-    for statement in rows.statements():
+    for statement in claims.statements():
         assert text.count(f"| `{statement.id}`: ") + text.count(f"- `{statement.id}`: not measured") == 1
         listed = text.split("## What one step does")[0].count(f"`{statement.id}`")
-        assert listed == (statement.source != statements.OURS)
+        assert listed == (statement.source != OURS)
 
 
-def test_the_regime_stands_beside_every_verdict():
+def test_regime_and_the_unit_of_n_stand_beside_every_verdict():
     text = page()
     (swa,) = table_rows(text, "`average_is_schedule_swa`")
     assert swa[4].startswith("λ/B 3.1e-03<br>window 50 %<br>fall ÷ gain")
     assert table_rows(text, "`stationary_radius`")[0][4] == "quadratic model"
-
-
-def test_n_has_its_unit():
-    text = page()
-    assert table_rows(text, "`single_step_floor`")[0][3] == "5 seeds"
-    assert table_rows(text, "`stationary_radius`")[0][3] == "4 simulation groups"
-    assert table_rows(text, "`averaging_equals_schedule`")[0][3] == "closed form"
+    units = {"single_step_floor": "5 seeds", "stationary_radius": "4 simulation groups"}
+    for name, unit in (units | {"averaging_equals_schedule": "closed form"}).items():
+        assert table_rows(text, f"`{name}`")[0][3] == unit
 
 
 def test_scores_of_the_averages():
@@ -98,7 +84,7 @@ def test_the_share_of_the_gain_is_positive_where_the_average_is_behind():
 def test_commands_that_are_printed_are_taken(tmp_path):
     """Whether the variant sets the key itself or not."""
     printed = re.findall(r"dvc exp run -S '([^']+)'", page())
-    assert len(printed) == len(MODULES)
+    assert len(printed) == len(list(shown()))
     for override in printed:
         shutil.copy("params.yaml", tmp_path)
         apply_overrides(tmp_path / "params.yaml", [override])
@@ -125,39 +111,40 @@ def test_controls_show_loss_and_distance():
 
 
 def test_a_method_that_is_added_is_reported(monkeypatch):
-    named = {"name": "late_swa", "title": "Late SWA", "phrase": "late SWA", "source": statements.OURS}
-    added = replace(METHODS[0], **named, kernels=lambda _: [Kernel.swa(10)])
-    for module in (render, judge, statements):
-        monkeypatch.setattr(module, "METHODS", (*METHODS, added))
+    """Without words of its own, by its name, and not as the paper's."""
+    added = methods.Method("late_swa", lambda settings: [Kernel.swa(10)])
+    monkeypatch.setattr(side_trips_section, "METHODS", (*methods.METHODS, added))
+    for module in (claims, verdict, side_trips_section):
+        monkeypatch.setattr(module, "NAMES", (*methods.NAMES, added.name))
     scores = side_trips()
     scores = pd.concat([scores, scores[scores["kernel"] == "swa"].assign(kernel="late_swa")])
     text = page(all_tables(side_trips=scores))
-    assert len(table_rows(text, "Late SWA, 10 steps")) == 4
+    assert len(table_rows(text, "Late swa, 10 steps")) == 4
     assert len(table_rows(text, "`average_is_schedule_late_swa`")) == 1
     listed = text.split("## What one step does")[0]
     assert "`average_is_schedule_swa`" in listed
-    assert "late_swa" not in listed  # it is not the paper's
+    assert "late_swa" not in listed
 
 
-@pytest.mark.parametrize("left_out", [*([name] for name in OPTIONAL), OPTIONAL], ids=" ".join)
+@pytest.mark.parametrize("left_out", [[], *([name] for name in OPTIONAL), OPTIONAL], ids=" ".join)
 def test_an_experiment_that_is_left_out_has_no_figures_and_no_section(left_out):
-    """And nothing else needs its tables."""
+    """Nothing else needs its tables, and figures that are linked are those that are made."""
     changes = {f"experiments.{name}": False for name in left_out}
     settings = config(**changes)
     tables = all_tables(settings)
-    text = page(tables, **changes)
-    assert len(re.findall("^## (?!Verdicts|Settings|Provenance)", text, re.MULTILINE)) == len(MODULES) - len(left_out)
+    text, whole = page(tables, **changes), figures_by_experiment()
+    assert len(re.findall("^## (?!Verdicts|Settings|Provenance)", text, re.MULTILINE)) == len(whole) - len(left_out)
     made = drawn(figures(tables, settings))
     assert set(re.findall(r"figures/(\w+)\.png", text)) == made
-    assert made == {name for module, names in made_by_modules().items() if module not in left_out for name in names}
-    assert f"This variant leaves out {', '.join(f'`{name}`' for name in in_order(left_out))}: " in text
+    assert made == {name for experiment, names in whole.items() if experiment not in left_out for name in names}
+    assert all(f"`{name}`" in text.partition("This variant leaves out ")[2].splitlines()[0] for name in left_out)
     assert series(tables, settings).keys() == series(all_tables(), config()).keys()
 
 
 @cache
-def made_by_modules() -> dict[str, set[str]]:
-    """Names of the figures that each module draws where nothing is left out."""
-    return {name_of(module): drawn(module.draw(all_tables(), config()).items()) for module in MODULES}
+def figures_by_experiment() -> dict[str, set[str]]:
+    """Names of the figures that each experiment draws where nothing is left out."""
+    return {each.name: drawn(each.part("figure").draw(all_tables(), config()).items()) for each in shown()}
 
 
 def drawn(made: Iterable[tuple[str, Figure]]) -> set[str]:
@@ -174,10 +161,6 @@ def test_words_are_defined_before_they_are_used():
         assert text.index(f"*{word}") < start
 
 
-def test_where_the_arithmetic_was_done_is_on_the_page():
-    assert "arithmetic portable" in page()
-
-
 def test_forecasts_stand_beside_their_rivals():
     text = page(all_tables(cool_downs=cool_downs(gap=0.01, gain=0.1, spread=0.0)))
     section = text.split("## What would decaying the rate now give?")[1]
@@ -190,6 +173,5 @@ def test_forecasts_stand_beside_their_rivals():
 def test_statements_of_this_project_are_not_counted_among_those_of_the_paper():
     text = page()
     assert " of 26 | " in text
-    summary = text.split("## What one step does")[0]
-    assert "forecast_covers" not in summary
+    assert "forecast_covers" not in text.split("## What one step does")[0]
     assert "| statement | criterion |" in text.split("## What would decaying the rate now give?")[1]

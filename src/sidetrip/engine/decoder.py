@@ -101,9 +101,7 @@ class Decoder(nn.Module):
             if name.endswith("bias"):
                 nn.init.zeros_(parameter)
             elif parameter.dim() > 1:  # all but the scales of layer norms
-                # What the layers add to a token does not grow with their number.
-                added = name.endswith(("output.weight", "mlp.2.weight"))
-                nn.init.normal_(parameter, std=DEVIATION / math.sqrt(2 * layers) if added else DEVIATION)
+                nn.init.normal_(parameter, std=DEVIATION)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits [batch, context, vocabulary] of the next token of each of `tokens` [batch, context], integers."""

@@ -67,7 +67,7 @@ class TrainingStream(ABC):
 
     @abstractmethod
     def batch(self, step: int) -> Batch:
-        """Inputs and targets of a step, or of a part of its samples."""
+        """Inputs and targets of a step."""
 
     def stored(self, step: int) -> Batch:
         """The same in the form that takes least memory."""

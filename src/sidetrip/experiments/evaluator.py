@@ -18,12 +18,12 @@ from sidetrip.measure.evaluation import Evaluator, Score
 
 def scores(lab: Lab, state: TrainState, splits: tuple[str, ...] = SPLITS) -> Iterator[tuple[str, Score]]:
     """Yield (split, score) of a state."""
-    yield from _evaluator(lab, splits)(state)
+    yield from evaluator(lab, splits)(state)
     lab.progress(scoring(lab.config, 1, splits).passes)
 
 
 @cache
-def _evaluator(lab: Lab, splits: tuple[str, ...]) -> Evaluator:
+def evaluator(lab: Lab, splits: tuple[str, ...]) -> Evaluator:
     """Scores states on fixed parts of the splits; made once per lab."""
     settings, validation = lab.config.evaluation, lab.loader("validation")
     order = generator("evaluation").permutation(len(lab.train))

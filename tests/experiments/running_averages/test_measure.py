@@ -16,9 +16,10 @@ def test_running_averages_are_those_of_the_side_trips(lab, branched):
     """Averaged with trips or without, what lies on the main trajectory is the same."""
     scores = trips.measure(lab, BranchPoint(0, 20))["side_trips"]
     along = measure(lab, Stretch(0, (20,)))["running_averages"]
-    methods = ["swa", "ema"]
-    averages = scores.query("model == 'average' and split != 'batches' and window_steps == 10 and kernel in @methods")
-    found = along.query("kernel in @methods").set_index(["kernel", "split"])["loss"].sort_index()
+    averages = scores.query(
+        "model == 'average' and split != 'batches' and window_steps == 10 and kernel in ['swa', 'ema']"
+    )
+    found = along.query("kernel in ['swa', 'ema']").set_index(["kernel", "split"])["loss"].sort_index()
     assert found.to_dict() == averages.set_index(["kernel", "split"])["loss"].sort_index().to_dict()
     assert set(along["step"]) == {20, 21, 25, 28, 29, 30}
     momentary = scores.query("model == 'momentary' and window_steps == 10 and look == 2 and split == 'train'")

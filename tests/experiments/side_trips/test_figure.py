@@ -1,14 +1,12 @@
 """Fig. 1, 5, 10, 14: momentary line, averages and trips as the tables have them."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
 from report_tables import all_tables
 from verdict_tables import config
 
-from sidetrip.experiments.methods import METHODS
+from sidetrip.experiments.methods import METHODS, Method
 from sidetrip.experiments.side_trips import figure as side_trips
 from sidetrip.kernels import Kernel
 
@@ -53,16 +51,16 @@ def test_nothing_is_drawn_outside_the_frame():
 
 
 def test_a_method_that_is_added_gets_a_panel(monkeypatch):
-    added = replace(METHODS[0], name="late_swa", title="Late SWA", kernels=lambda settings: [Kernel.swa(10)])
+    added = Method("late_swa", lambda settings: [Kernel.swa(10)])
     tables = all_tables()
     for name in ("side_trips", "running_averages"):
         swa = tables[name][tables[name]["kernel"] == "swa"]
         tables[name] = pd.concat([tables[name], swa.assign(kernel="late_swa")])
     monkeypatch.setattr(side_trips, "METHODS", (*METHODS, added))
     drawn = side_trips.draw(tables, config())
-    assert drawn["figure_5"].axes[-1].get_title() == "Late SWA, up to 10 steps"
+    assert drawn["figure_5"].axes[-1].get_title() == "Late swa, up to 10 steps"
     assert len(drawn["figure_14"].axes) == 4 * (len(METHODS) + 1)
-    assert "Late SWA, 10 steps" in [line.get_label() for line in drawn["rate_factors"].axes[0].get_lines()]
+    assert "Late swa, 10 steps" in [line.get_label() for line in drawn["rate_factors"].axes[0].get_lines()]
 
 
 def test_the_measured_curvature_is_marked():

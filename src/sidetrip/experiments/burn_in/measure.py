@@ -13,10 +13,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from sidetrip.checks.fitness import check_model
+from sidetrip.checks.operations import check_operations
 from sidetrip.config import ConfigError
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.lab import Lab
-from sidetrip.engine.operations import check_operations
 from sidetrip.engine.state import TrainState, initial_state, load_state, save_state, state_path
 from sidetrip.engine.training import DivergedError, Position, advance
 from sidetrip.experiments.units import Run
@@ -104,7 +105,8 @@ class Journal:
 
 
 def check_network(lab: Lab) -> None:
-    """Refuse a network that this device cannot take through all that the experiments ask of it."""
+    """Refuse a network that these data or this device cannot take through all that the experiments ask of it."""
+    check_model(lab.config, lab.facts.channels, lab.facts.classes, lab.device)
     pictures = min(lab.config.single_step.chunk, lab.config.burn_in.batch_size, len(lab.train))
     batch = Batch(*lab.train.batch(np.arange(pictures)))
     check_operations(lab.model().train(), batch, lab.optimizer.precision, lab.config.model.name)

@@ -1,24 +1,17 @@
-"""Figures and sections of all experiments that a variant has."""
+"""Sections of the report of all experiments that a variant has."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from sidetrip.config import Config
 from sidetrip.experiments.registry import Experiment, shown
 from sidetrip.report.render import Section
 
 Tables = Mapping[str, pd.DataFrame]
-
-
-def figures(tables: Tables, config: Config) -> Iterator[tuple[str, Figure]]:
-    """Every figure with its name; from all tables, the derived ones among them."""
-    for experiment in shown(config):
-        yield from experiment.part("figure").draw(tables, config).items()
 
 
 def sections(tables: Tables, config: Config) -> dict[str, Section]:

@@ -1,0 +1,90 @@
+"""Which snapshots are meant by the paths that are named, and of which steps they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from sidetrip.files import FileError
+from sidetrip.tensor_files import INDEX_SUFFIX, SUFFIX, is_distributed
+
+MARKED_STEP = re.compile(r"(?:step|steps|iter|iteration|checkpoint|ckpt)[-_=]?(\d+)", re.IGNORECASE)
+CLEAR_STEP = re.compile(rf"{MARKED_STEP.pattern}(?![A-Za-z]|[-_.,]?\d)", re.IGNORECASE)
+SHARD = re.compile(r"-\d+-of-\d+$")
+
+
+def step_of(path: Path) -> int:
+    """Step of a snapshot by its name, or by that of the nearest folder that says one.
+
+    The number after "step", "iter", "checkpoint" or the like; or the only number of its name, or else of its folder's.
+
+    Raises
+    ------
+    FileError
+        If there is none, or which one it is is not clear.
+    """
+    own = _stem(path)
+    if SHARD.search(own):
+        raise FileError(f"{path}: is one of several shards; name its folder, or the index in it")
+    folders = [folder.name for folder in path.absolute().parents]
+    if own.isdecimal():
+        return int(own)
+    for name in (own, *folders):
+        if MARKED_STEP.search(name):
+            return _marked(path, name)
+    for name in (own, *folders[:1]):
+        if numbers := re.findall(r"\d+", name):
+            if len(numbers) > 1 or re.search(r"\d[A-Za-z]", name):
+                raise FileError(f"{path}: which number of {name} is its step is not clear; give the steps with --steps")
+            return int(numbers[0])
+    raise FileError(f"{path}: has no step in its name; give the steps with --steps")
+
+
+def sorted_snapshots(paths: Sequence[Path], steps: Sequence[int] | None) -> dict[int, Path | None]:
+    """Paths of the snapshots by step, ascending; None for steps without a snapshot, of which a table can be asked.
+
+    Raises
+    ------
+    FileError
+        If files or steps are missing, or a step belongs to two snapshots.
+    """
+    for path in paths:
+        if not path.exists():
+            raise FileError(f"{path}: cannot be read (No such file or directory); check the path")
+    named = [path for given in paths for path in snapshots_in(given)]
+    if steps and named and len(steps) != len(named):
+        raise FileError(f"--steps: {len(steps)} steps for {len(named)} snapshots; give one for each, in their order")
+    found: dict[int, Path | None] = {}
+    placed: Sequence[Path | None] = named or [None] * len(steps or ())
+    for step, place in zip(steps or [step_of(path) for path in named], placed, strict=True):
+        if step in found:
+            raise FileError(f"step {step}: belongs to {found[step]} and to {place}; name one, or give --steps")
+        found[step] = place
+    return dict(sorted(found.items()))
+
+
+def snapshots_in(path: Path) -> list[Path]:
+    """The snapshots of a run's folder, by step; or the path itself, if it is a snapshot."""
+    if not path.is_dir():
+        return [path]
+    inside = [part for part in path.iterdir() if not part.name.startswith(".") and MARKED_STEP.search(_stem(part))]
+    found = [part for part in inside if (part.suffix == SUFFIX and not SHARD.search(_stem(part))) or _is_snapshot(part)]
+    return sorted(found, key=step_of) if len(found) > 1 else [path]
+
+
+def _is_snapshot(path: Path) -> bool:
+    if not path.is_dir():
+        return False
+    return is_distributed(path) or any(path.glob(f"*{SUFFIX}")) or any(path.glob(f"*{INDEX_SUFFIX}"))
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(INDEX_SUFFIX).removesuffix(SUFFIX)
+
+
+def _marked(path: Path, name: str) -> int:
+    found = {int(digits) for digits in CLEAR_STEP.findall(name)}
+    if len(found) != 1 or len(CLEAR_STEP.findall(name)) != len(MARKED_STEP.findall(name)):
+        raise FileError(f"{path}: which number of {name} is its step is not clear; give the steps with --steps")
+    return found.pop()

@@ -1,0 +1,54 @@
+"""Which snapshots are meant, and of which steps they are."""
+
+from pathlib import Path
+
+import pytest
+
+from sidetrip.files import FileError
+from sidetrip.snapshot_paths import snapshots_in, step_of
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("step_000500.safetensors", 500),
+        ("llama-7b-step-500.safetensors", 500),
+        ("epoch=3-step=500.safetensors", 500),
+        ("checkpoint-500/model.safetensors", 500),
+        ("checkpoint-500/model.safetensors.index.json", 500),
+        ("checkpoint-500/unet/diffusion_pytorch_model.safetensors", 500),
+        ("epoch_0_step_9/model/consolidated", 9),
+        ("checkpoint-500/model_v2.safetensors", 500),
+        ("iter_0000500", 500),
+        ("500.safetensors", 500),
+        ("run-1/500.safetensors", 500),
+        ("model.safetensors", "has no step in its name"),
+        ("run3-v2.safetensors", "which number of run3-v2 is its step is not clear"),
+        ("step-10k.safetensors", "not clear"),
+        ("checkpoint_7_5500.safetensors", "not clear"),
+        ("step=1.5e4.safetensors", "not clear"),
+        ("checkpoint-10_000", "not clear"),
+        ("iter-3-step-500", "not clear"),
+        ("checkpoint-500/model-00001-of-00003.safetensors", "is one of several shards; name its folder"),
+    ],
+)
+def test_steps_of_names(name, step):
+    path = Path("/runs", name)
+    if isinstance(step, int):
+        assert step_of(path) == step
+    else:
+        with pytest.raises(FileError, match=step):
+            step_of(path)
+
+
+def test_a_folder_of_snapshots_is_all_of_them_by_step(tmp_path):
+    for name in ("checkpoint-900/model.safetensors", "checkpoint-1000/model.safetensors.index.json"):
+        (tmp_path / "run" / name).parent.mkdir(parents=True)
+        (tmp_path / "run" / name).touch()
+    for name in ("model.safetensors", "step_80.safetensors", "step_8.log"):
+        (tmp_path / "run" / name).touch()
+    found = [path.name for path in snapshots_in(tmp_path / "run")]
+    assert found == ["step_80.safetensors", "checkpoint-900", "checkpoint-1000"]
+    alone = tmp_path / "run" / "checkpoint-900"
+    assert snapshots_in(alone) == [alone]
+    assert snapshots_in(alone / "model.safetensors") == [alone / "model.safetensors"]
