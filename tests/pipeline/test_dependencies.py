@@ -37,7 +37,7 @@ RERUNS = {
     "report/*": "report",
     "report/style.py": PAGES,
     "experiments/*": "",  # plan and work: what is told of progress
-    "experiments/units.py": "burn_in branch running_averages side_trips forecast single_step divergence alignment curvature figures",
+    "experiments/units.py": f"burn_in branch {SCORED} alignment curvature figures",
     "experiments/evaluator.py": SCORED,
     "experiments/methods.py": f"running_averages side_trips {PAGES}",
     "experiments/registry.py": PAGES,  # the order on pages

@@ -54,8 +54,8 @@ def measure(tables: Tables, config: Config) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        id, source, statement, criterion, analytic; value, low, high (null: infinite), n, unit, quantity, verdict, part, detail;
-        outcome of comparisons for equality;
+        id, source, statement, criterion, analytic; value, low, high (null: infinite), n, unit, quantity, verdict,
+        part, detail; outcome of comparisons for equality;
         ratio (value, low, high) where average and trip are compared; regime, what applies of its fields;
         seeds_needed of undecided rows (null: more than 100, or no spread to count from); reason of rows that were
         not measured.
