@@ -1,4 +1,4 @@
-"""The rules, against scipy's tests, and where no test of scipy's says the same, against simulation under known truth."""
+"""The rules, against tests of scipy, and where none of them says the same, against simulation under known truth."""
 
 import math
 
