@@ -122,8 +122,9 @@ def _states(lab: Lab, stage: str, seed: int) -> Path:
 
 def assert_same_bits(a: TrainState, b: TrainState) -> None:
     assert a.step == b.step
-    for group in ("weights", "buffers", "momentum"):
-        x, y = getattr(a, group), getattr(b, group)
+    assert a.optimizer.keys() == b.optimizer.keys()
+    groups = {"weights": (a.weights, b.weights), "buffers": (a.buffers, b.buffers)}
+    for group, (x, y) in (groups | {slot: (a.optimizer[slot], b.optimizer[slot]) for slot in a.optimizer}).items():
         assert x.keys() == y.keys()
         for name in x:
             assert torch.equal(x[name], y[name]), f"{group}/{name}"

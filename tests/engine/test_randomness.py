@@ -16,10 +16,11 @@ from torch import nn
 from torchvision.ops import StochasticDepth
 
 from sidetrip.engine.gradients import gradient
+from sidetrip.engine.optimizers import SGD
 from sidetrip.engine.randomness import fixed_randomness
 from sidetrip.engine.state import initial_state
 from sidetrip.engine.streams import PictureStream
-from sidetrip.engine.training import Optimizer, advance, batch_loss
+from sidetrip.engine.training import advance, batch_loss
 from sidetrip.experiments.alignment import measure as alignment
 from sidetrip.experiments.divergence import measure as divergence
 from sidetrip.experiments.fixed_batch import measure as fixed_batch
@@ -30,7 +31,7 @@ from sidetrip.experiments.units import BranchPoint
 
 CPU = torch.device("cpu")
 RATES = [0.05] * 6
-OPTIMIZER = Optimizer(momentum=0.9, weight_decay=5e-4)
+OPTIMIZER = SGD(momentum=0.9, weight_decay=5e-4)
 
 
 class Residual(nn.Module):

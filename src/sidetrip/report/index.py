@@ -14,8 +14,7 @@ from sidetrip.report import style
 from sidetrip.report.equivalence_map import draw_map
 from sidetrip.report.render import counts
 from sidetrip.tables import write_table
-from sidetrip.verdicts.equivalence_map import EQUIVALENT, NOT_EQUIVALENT
-from sidetrip.verdicts.statistics import NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, UNDECIDED
+from sidetrip.verdicts.records import NOT_MEASURED, NOT_REPRODUCED, OUTCOMES, REPRODUCED, UNDECIDED
 from sidetrip.verdicts.wording import method_words, methods_in_order
 
 MARKS = {REPRODUCED: "yes", NOT_REPRODUCED: "**no**", UNDECIDED: "undecided", NOT_MEASURED: "–"}
@@ -97,8 +96,8 @@ def _map_section(points: pd.DataFrame) -> list[str]:
         "",
         "*An average replaces a decay of the learning rate where it is equal to the side trip that decays the rate, "
         "within the share of the gain that the criterion allows (trip: a run from the same branch point; gain: "
-        "momentary − average). Above: one mark for each window and branch point, judged over seeds in validation loss "
-        "(early ones over two in some variants); the later a branch point, the higher in its row. Red: the average is "
+        "momentary − average). Above: one mark for each window, judged over seeds in validation loss, late branch "
+        "points together; small and lower: an early one, over fewer seeds in some variants. Red: the average is "
         "worse than the trip; blue: better; white: the gain is not clear of 0. Below: average − trip against how much "
         "the momentary loss (of the run itself, without averaging) falls over the window. On a quadratic loss a "
         "two-point average keeps at most a quarter of that fall (dashed), SWA some 5 %.*",
@@ -129,8 +128,6 @@ def _sentences(points: pd.DataFrame) -> list[str]:
 
 
 def _counted(rows: pd.DataFrame, where: str) -> str:
-    shown, refuted = ((rows["verdict"] == verdict).sum() for verdict in (EQUIVALENT, NOT_EQUIVALENT))
-    return (
-        f"at windows {where} {100 * NARROW:g} % of the branch step, equal at {shown} of {len(rows)} points, refuted at "
-        f"{refuted}, not known at {len(rows) - shown - refuted}"
-    )
+    counts = ((outcome, int((rows["outcome"] == outcome).sum())) for outcome in OUTCOMES)
+    shown = ", ".join(f"{outcome} {count}" for outcome, count in counts if count)
+    return f"windows {where} {100 * NARROW:g} % of the branch step: {shown}"
