@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import torch
 from helpers import advanced, assert_same_bits, branched_off, burnt_in, random_lab, smoke_config
@@ -78,11 +76,7 @@ def test_a_state_comes_back_from_its_file(partly_frozen, tmp_path):
 
 @pytest.mark.parametrize("experiment", [single_step, fixed_batch, side_trips, divergence, alignment])
 def test_every_experiment_measures_such_a_network(partly_frozen, experiment):
-    start = partly_frozen.branch_point(3, 20)
-    before = copy.deepcopy(start)
-    tables = experiment.measure(partly_frozen, BranchPoint(3, start.step))
-    assert_same_bits(start, before)
-    for table in tables.values():
+    for table in experiment.measure(partly_frozen, BranchPoint(3, 20)).values():
         assert not table.isna().to_numpy().any()
 
 
