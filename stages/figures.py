@@ -1,5 +1,8 @@
 """Draw the figures and judge the statements: tables of runs/<variant> to reports/<variant>."""
 
+import sidetrip.runtime.starting  # noqa: F401, a Ctrl-C is one line from here on
+
+# isort: split
 from pathlib import Path
 
 from sidetrip.config import Config

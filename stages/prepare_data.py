@@ -1,5 +1,8 @@
 """Read the pictures or the text and pack them into arrays."""
 
+import sidetrip.runtime.starting  # noqa: F401, a Ctrl-C is one line from here on
+
+# isort: split
 import shutil
 import sys
 from collections.abc import Mapping, Sequence

@@ -1,5 +1,8 @@
 """Write reports/<variant>/README.md, and the index reports/README.md over every variant that has a report."""
 
+import sidetrip.runtime.starting  # noqa: F401, a Ctrl-C is one line from here on
+
+# isort: split
 from pathlib import Path
 
 from sidetrip.config import Config

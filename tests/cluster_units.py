@@ -38,7 +38,7 @@ def where_after_a_loss(unit: int, folders: UnitFolders) -> dict[str, pd.DataFram
 
 
 def lost_on_the_way(unit: int, folders: UnitFolders) -> dict[str, pd.DataFrame]:
-    """Tells of a part of its work in time, or of too much; the first attempt at unit 1 is killed after that."""
+    """Tells, in time to be shown, of a part of its work, or of too much; the first attempt at unit 1 is then killed."""
     for _ in range(2):
         worker().progressed(5)
         time.sleep(0.6)

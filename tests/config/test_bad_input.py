@@ -60,7 +60,7 @@ class Place:
         self.params = copy.deepcopy({**PARAMS, "active": ["smoke"], "variants": {"smoke": PARAMS["variants"]["smoke"]}})
         monkeypatch.chdir(folder)
         monkeypatch.setattr(executor, "run_on_pool", run_here)
-        monkeypatch.setattr(on_stage, "end_at_once_when_asked", lambda name: None)  # signals are the tests' own
+        monkeypatch.setattr(on_stage, "begin", lambda: None)  # signals are the tests' own
         for name in ("dvc.yaml", "src", "stages"):  # what a stage's results are recorded to follow from
             (folder / name).symlink_to(ROOT / name)
         (folder / "datasets" / "fashion_mnist_14").mkdir(parents=True)

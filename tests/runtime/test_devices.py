@@ -8,8 +8,10 @@ import torch
 from helpers import smoke_config
 
 from sidetrip.config import ConfigError
+from sidetrip.experiments.quadratic import plan as quadratic
+from sidetrip.experiments.single_step import plan as single_step
 from sidetrip.runtime import cluster, devices
-from sidetrip.runtime.experiment import declared
+from sidetrip.runtime.experiment import measure_all
 from sidetrip.runtime.pool import worker_devices
 from sidetrip.runtime.scratch import unit_folders
 from sidetrip.runtime.units import Task, Worker, become, run_task
@@ -103,7 +105,7 @@ def test_the_analytic_model_runs_on_cores_where_there_are_gpus(machine, monkeypa
 
     monkeypatch.setattr("sidetrip.runtime.experiment.run_units", noted)
     monkeypatch.setattr("sidetrip.runtime.experiment.open_scratch", lambda *_: nullcontext())
-    for name in ("quadratic", "single_step"):
+    for plan in (quadratic.PLAN, single_step.PLAN):
         with pytest.raises(ConfigError, match="enough"):
-            declared(name).run(smoke_config())
+            measure_all(plan, smoke_config())
     assert placed == [["cpu"], ["cuda:0"]]

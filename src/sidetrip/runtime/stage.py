@@ -18,8 +18,7 @@ from sidetrip.engine.determinism import settle
 from sidetrip.files import SUMS, FileError, check, files_in, read_bytes, read_json, sealing, write_bytes, write_json
 from sidetrip.runtime.provenance import PROVENANCE, pipeline
 from sidetrip.runtime.scratch import Scratch
-from sidetrip.runtime.stopping import end_at_once_when_asked, end_with_dvc
-from sidetrip.runtime.terminal import speak_heedlessly
+from sidetrip.runtime.starting import begin
 from sidetrip.tables import join_tables
 
 
@@ -38,10 +37,7 @@ def stage(function: Callable[[Config], None]) -> Callable[[], None]:
 
     @functools.wraps(function)
     def script() -> None:
-        name = f"stage {Path(sys.argv[0]).stem}"
-        speak_heedlessly()
-        end_with_dvc(name)
-        end_at_once_when_asked(name)
+        begin()
         with _one_line_errors():
             check_settings_folder(sys.argv[1:])
         app()
