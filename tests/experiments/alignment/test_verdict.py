@@ -118,3 +118,14 @@ def test_if_all_diverged_that_is_the_reason():
 def test_the_regime_has_the_length_of_the_trips():
     steps = config().alignment.steps
     assert {row.regime.trip_over_branch for row in judged(alignment()).values()} == {steps / min(LATE)}
+
+
+@pytest.mark.filterwarnings("error")
+def test_gradients_of_zero_are_not_measured():
+    """They have neither a direction nor a share of one another."""
+    tables = alignment()
+    tables["alignment"] = tables["alignment"].assign(
+        fixed_norm=0.0, fixed_cosine=np.nan, different_batches_cosine=np.nan
+    )
+    tables["between_trips"] = tables["between_trips"].assign(fixed_cosine=np.nan)
+    assert all(isinstance(row, NotMeasured) for row in judged(tables).values())
