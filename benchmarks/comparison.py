@@ -44,7 +44,7 @@ def stock_comparison(work: BenchmarkInput, memory_format: torch.memory_format, t
 
 def fastest_stock(work: BenchmarkInput) -> str:
     """Name of the setting in which the stock parts are fastest on short windows."""
-    trips = replace(work.config.side_trips, windows=[PROBE], two_point_windows=[PROBE], ema_steps=PROBE)
+    trips = replace(work.config.side_trips, windows=(PROBE,), two_point_windows=(PROBE,), ema_steps=PROBE)
     short = replace(work, config=replace(work.config, side_trips=trips))
     taken = {name: seconds(partial(stock_comparison, short, *how), work.device) for name, how in STOCK.items()}
     return min(taken, key=lambda name: taken[name])

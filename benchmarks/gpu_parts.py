@@ -22,7 +22,7 @@ from sidetrip.config import Config, ConfigError, load_params, resolve
 from sidetrip.console import command
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.determinism import make_deterministic
-from sidetrip.engine.models import build_model
+from sidetrip.engine.models import network as network_of
 from sidetrip.engine.training import advance
 from sidetrip.experiments.registry import plans
 from sidetrip.experiments.work import TRAINING, dataset
@@ -88,16 +88,7 @@ def operations(device: torch.device, configs: Sequence[Config]) -> Iterator[str]
             continue
         checked.add((network, settings.precision, chunk))
         make_deterministic(settings.precision)
-        model = build_model(
-            settings.name,
-            width=settings.width,
-            stem=settings.stem,
-            channels=known.channels,
-            classes=known.classes,
-            seed=0,
-            size=config.data.size,
-        ).to(device)
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = network_of(config, known.channels, known.classes).to(device)
         draw = np.random.default_rng(0)
         pictures = draw.standard_normal((chunk, known.channels, config.data.size, config.data.size), dtype=np.float32)
         labels = torch.from_numpy(draw.integers(0, known.classes, chunk))

@@ -127,7 +127,7 @@ class Comparison:
 
     def _run(self, multipliers: np.ndarray, after_step: Callable[[int, nn.Module], None]) -> None:
         model = copy.deepcopy(self._model)
-        settings = self._config.burn_in
+        settings = self._config.burn_in.optimizer
         optimizer = torch.optim.SGD(
             model.parameters(), 1.0, momentum=settings.momentum, weight_decay=settings.weight_decay
         )

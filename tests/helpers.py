@@ -3,6 +3,7 @@
 import json
 import os
 from copy import deepcopy
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -82,9 +83,8 @@ def random_lab(runs: Path, config: Config, device: str | torch.device = "cpu") -
 def text_config(**changes) -> Config:
     """The smoke variant with a decoder of two layers on windows of 8 tokens."""
     config = smoke_config(**changes)
-    config.model.name, config.model.width, config.model.layers, config.model.heads = "decoder", 8, 2, 2
-    config.data.context = 8
-    return config
+    model = replace(config.model, name="decoder", width=8, layers=2, heads=2)
+    return replace(config, model=model, data=replace(config.data, source="text", context=8))
 
 
 def random_text(n: int, seed: int, vocabulary: int = 11) -> np.ndarray:
@@ -122,8 +122,9 @@ def _states(lab: Lab, stage: str, seed: int) -> Path:
 
 def assert_same_bits(a: TrainState, b: TrainState) -> None:
     assert a.step == b.step
-    for group in ("weights", "buffers", "momentum"):
-        x, y = getattr(a, group), getattr(b, group)
+    assert a.optimizer.keys() == b.optimizer.keys()
+    groups = {"weights": (a.weights, b.weights), "buffers": (a.buffers, b.buffers)}
+    for group, (x, y) in (groups | {slot: (a.optimizer[slot], b.optimizer[slot]) for slot in a.optimizer}).items():
         assert x.keys() == y.keys()
         for name in x:
             assert torch.equal(x[name], y[name]), f"{group}/{name}"

@@ -132,11 +132,12 @@ def test_another_type_on_request(dtype, tmp_path):
 def test_a_merge_of_one_and_the_same_is_itself(tmp_path):
     """To the bit where types are narrower than double precision, whatever the coefficients."""
     for path in paths_of(tmp_path):
-        save_file({"w": tensors(1)["layer.weight"], "h": tensors(1)["odd"]}, path)
+        save_file({"w": tensors(1)["layer.weight"], "h": tensors(1)["odd"], "zero": torch.tensor(-0.0)}, path)
     merge(*paths_of(tmp_path), "--ema", 0.01, "--over", 300, "--output", tmp_path / "merged.safetensors")
     found = load_file(tmp_path / "merged.safetensors")
     assert torch.equal(found["w"], tensors(1)["layer.weight"])
     assert torch.equal(found["h"], tensors(1)["odd"])
+    assert torch.signbit(found["zero"])
 
 
 def test_states_of_our_own_are_merged_into_one(tmp_path):

@@ -161,3 +161,13 @@ def merged_snapshots(gain=0.1) -> pd.DataFrame:
         rows.append((0, step, "none", 0, "momentary", 1.0, 0.5))
         rows += [(0, step, decay, 15, "merged", 1.0 - gain, 0.55) for decay in DECAYS]
     return pd.DataFrame(rows, columns=ALONG)
+
+
+def verdicts(found) -> dict[str, str]:
+    """Verdicts of judged statements, by name; those not measured have none."""
+    return {name: getattr(row, "verdict", "not measured") for name, row in found.items()}
+
+
+def refuted(found) -> set[str]:
+    """Names of the statements that were not reproduced."""
+    return {name for name, verdict in verdicts(found).items() if verdict == "not reproduced"}

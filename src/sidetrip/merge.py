@@ -255,7 +255,7 @@ def _step_inside(snapshot: Snapshot) -> int | None:
     step = snapshot.tensors.get("step")
     if step is None or not is_training_state(snapshot) or (step.dtype, step.size) != ("I64", 8):
         return None
-    return int(read_numbers(step, 0, 8).view("<i8")[0])
+    return int(read_numbers(step, 0, np.empty(8, np.uint8)).view("<i8")[0])
 
 
 def parser() -> argparse.ArgumentParser:

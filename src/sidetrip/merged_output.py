@@ -149,7 +149,7 @@ class _Merge:
             file.write(header_bytes(layout, self.metadata))
             for name, dtype, *_ in layout:
                 for block in self._blocks(name, dtype):
-                    file.write(block.view(np.uint8))
+                    file.write(block.view(np.uint8).data)
             file.flush()
             os.fsync(file.fileno())
         return sum(size for *_, size in layout)

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from sidetrip.config import Config, load_params, resolve
 from sidetrip.console import command
-from sidetrip.engine.models import build_model
+from sidetrip.engine.models import network
+from sidetrip.engine.optimizers import optimizer_of
 from sidetrip.engine.state import initial_state, save_state
 from sidetrip.experiments.registry import plans
 from sidetrip.experiments.units import branch_points
@@ -54,20 +55,13 @@ def makespan(work: Sequence[float], workers: int) -> float:
 
 
 def state_bytes(config: Config) -> int:
-    """Size of the file of a training state: weights, momentum, BatchNorm buffers."""
-    known, settings = dataset(config), config.model
-    model = build_model(
-        settings.name,
-        width=settings.width,
-        stem=settings.stem,
-        channels=known.channels,
-        classes=known.classes,
-        seed=0,
-        size=config.data.size,
-    )
+    """Size of the file of a training state: weights, what the optimizer keeps, buffers."""
+    known = dataset(config)
+    model = network(config, known.channels, known.classes)
+    slots = optimizer_of(config.burn_in, config.model.precision).slots
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "state.safetensors"
-        save_state(initial_state(model), path)
+        save_state(initial_state(model, slots), path)
         return path.stat().st_size
 
 

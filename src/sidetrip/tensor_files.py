@@ -28,6 +28,7 @@ from sidetrip.files import FileError
 SUFFIX = ".safetensors"
 INDEX_SUFFIX = f"{SUFFIX}.index.json"
 LFS_POINTER = b"version "  # how one begins
+LARGEST_HEADER = 100_000_000  # bytes, the format's own limit; a damaged file's length may begin as a pickle does
 PICKLES = (b"PK\x03\x04", b"\x80\x02")  # how files of torch.save begin
 
 Bytes = NDArray[np.uint8]
@@ -114,8 +115,8 @@ def read_snapshot(path: Path) -> Snapshot:
     return Snapshot(path, *_read_header(files[0]), folder=path)
 
 
-def read_numbers(tensor: StoredTensor, first: int, size: int) -> Bytes:
-    """Some bytes of a tensor, from its byte `first` on; the file is open meanwhile only.
+def read_numbers(tensor: StoredTensor, first: int, into: Bytes) -> Bytes:
+    """Fill `into` with the bytes of a tensor from its byte `first` on; the file is open meanwhile only.
 
     Raises
     ------
@@ -125,12 +126,12 @@ def read_numbers(tensor: StoredTensor, first: int, size: int) -> Bytes:
     try:
         with tensor.path.open("rb") as file:
             file.seek(tensor.start + first)
-            found = np.frombuffer(file.read(size), dtype=np.uint8)
+            count = file.readinto(into.data)
     except OSError as error:
         raise FileError(f"{tensor.path}: cannot be read ({error.strerror}); copy it again") from error
-    if len(found) < size:
+    if count < into.size:
         raise FileError(f"{tensor.path}: became shorter while it was read; let its writer finish")
-    return found
+    return into
 
 
 def is_distributed(folder: Path) -> bool:
@@ -173,7 +174,7 @@ def _read_header(path: Path) -> tuple[dict[str, StoredTensor], dict[str, str]]:
     except SafetensorError as error:
         if head == LFS_POINTER:
             raise FileError(f"{path}: a pointer of Git LFS, not the file; run `git lfs pull`") from error
-        if head.startswith(PICKLES):
+        if head.startswith(PICKLES) and int.from_bytes(head, "little") > LARGEST_HEADER:
             raise FileError(f"{path}: a pickled checkpoint, never opened here; docs/merge.md converts it") from error
         raise FileError(f"{path}: not a whole safetensors file ({error}); copy or convert it again") from error
     header.pop("__metadata__", None)

@@ -16,7 +16,8 @@ from sidetrip.files import FileError
 from sidetrip.number_formats import SIZES, decoded, encoded
 from sidetrip.tensor_files import StoredTensor, read_numbers
 
-BLOCK = 2**16  # numbers; a block in double precision fits into the cache of a core
+BLOCK = 2**17  # numbers that are read at a time; in double precision they fit into the cache of a core
+PIECE = 2**14  # numbers that are calculated with at a time; larger arrays come from the system anew each time
 
 Vector = NDArray[np.float64]
 
@@ -38,33 +39,48 @@ def weighted_blocks(name: str, parts: Mapping[int, tuple[StoredTensor, float]], 
     FileError
         If a file cannot be read, a snapshot holds values that are not finite, or a sum is too large for `dtype`.
     """
-    size = SIZES[next(iter(parts.values()))[0].dtype]
-    elements = next(iter(parts.values()))[0].size // size
-    total, product = np.empty(min(BLOCK, elements)), np.empty(min(BLOCK, elements))
+    one = next(iter(parts.values()))[0]
+    size = SIZES[one.dtype]
+    elements = one.size // size
+    raw, total = np.empty(min(BLOCK, elements) * size, dtype=np.uint8), np.empty(min(BLOCK, elements))
     for first in range(0, elements, BLOCK):
         block = total[: elements - first]
-        place, length = first * size, len(block) * size
-        with np.errstate(invalid="ignore"):
-            for number, (tensor, coefficient) in enumerate(parts.values()):
-                term = product[: len(block)] if number else block
-                np.multiply(_read(tensor, place, length), coefficient, out=term, dtype=np.float64)
-                if number:
-                    block += term
-        if not np.isfinite(_largest(block)):
-            _take_common_infinities(block, name, {s: _read(t, place, length) for s, (t, _) in parts.items()})
-        if not _fits(largest := _largest(block), dtype):
+        stored = raw[: len(block) * size]
+        block.fill(-0.0)  # to which a negative zero can be added, too
+        for tensor, coefficient in parts.values():
+            read_numbers(tensor, first * size, stored)
+            _add(block, coefficient, stored, tensor.dtype)
+        if not np.isfinite(largest := _largest(block)):
+            _take_common_infinities(block, name, {s: _values(t, first * size, stored) for s, (t, _) in parts.items()})
+            largest = _largest(block)
+        if not _fits(largest, dtype):
             raise FileError(f"{name}: its merged values reach {largest:.4g}, too large for {dtype}; use a wider type")
-        yield encoded(block, dtype)
+        for piece in _pieces(block):
+            yield encoded(block[piece], dtype)
 
 
 def copied_blocks(tensor: StoredTensor) -> Iterator[NDArray[Any]]:
-    """Bytes of a tensor as they are stored, a block after the other."""
-    for first in range(0, tensor.size, 8 * BLOCK):
-        yield read_numbers(tensor, first, min(8 * BLOCK, tensor.size - first))
+    """Bytes of a tensor as they are stored, a block after the other; each is overwritten by the next."""
+    raw = np.empty(min(BLOCK, tensor.size), dtype=np.uint8)
+    for first in range(0, tensor.size, BLOCK):
+        yield read_numbers(tensor, first, raw[: tensor.size - first])
 
 
-def _read(tensor: StoredTensor, place: int, length: int) -> NDArray[Any]:
-    return decoded(read_numbers(tensor, place, length), tensor.dtype)
+def _pieces(block: Vector) -> Iterator[slice]:
+    return (slice(first, min(first + PIECE, len(block))) for first in range(0, len(block), PIECE))
+
+
+def _add(block: Vector, coefficient: float, stored: NDArray[np.uint8], dtype: str) -> None:
+    size = SIZES[dtype]
+    product = np.empty(min(PIECE, len(block)))
+    with np.errstate(invalid="ignore"):
+        for piece in _pieces(block):
+            values = decoded(stored[piece.start * size : piece.stop * size], dtype)
+            block[piece] += np.multiply(values, coefficient, out=product[: len(values)], dtype=np.float64)
+
+
+def _values(tensor: StoredTensor, first: int, into: NDArray[np.uint8]) -> NDArray[Any]:
+    return decoded(read_numbers(tensor, first, into).copy(), tensor.dtype)
 
 
 def _largest(block: Vector) -> float:

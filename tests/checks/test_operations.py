@@ -11,7 +11,7 @@ from sidetrip.checks.operations import check_operations, passes
 from sidetrip.config import ConfigError
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.training import batch_loss
-from sidetrip.experiments import burn_in
+from sidetrip.experiments.burn_in import measure as burn_in
 from sidetrip.experiments.units import Run
 from sidetrip.files import UnitFolders
 

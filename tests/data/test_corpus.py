@@ -93,7 +93,7 @@ def test_a_file_in_place_of_a_folder(tmp_path):
 @pytest.mark.parametrize(
     ("content", "changes", "message"),
     [
-        (b"abcd\xff" * 9, {}, r"a.txt: byte 4 is not UTF-8; convert .*data.tokens: byte"),
+        ("\ufeffa".encode() + b"\xff" * 9, {}, r"a.txt: byte 4 is not UTF-8; convert .*data.tokens: byte"),
         ("abcd".encode("utf-16"), {}, r"a.txt: byte 0 is not UTF-8; convert"),
         (b"a" * 40, {"context": 8}, r"data.context = 8: the validation split has 10 characters, and needs 16; lower"),
         (b"", {}, r"data.root = .*: holds no .txt file with text in it; name"),

@@ -25,8 +25,9 @@ from sidetrip.config import ConfigError
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.determinism import make_deterministic
 from sidetrip.engine.models import build_model
+from sidetrip.engine.optimizers import SGD
 from sidetrip.engine.state import initial_state, with_weights
-from sidetrip.engine.training import Optimizer, advance, batch_loss
+from sidetrip.engine.training import advance, batch_loss
 from sidetrip.experiments.single_step.measure import expand, mean_gradient, mean_loss
 from sidetrip.kernels import Kernel
 from sidetrip.measure.averaging import RunningAverage
@@ -109,7 +110,7 @@ def refusal(name: str, side: int) -> str | None:
 
 def has_masks_and_works(model: nn.Module, side: int) -> bool:
     """Put a network through all that the stages ask of it; whether it draws random masks in training."""
-    stream, optimizer = Noise(side), Optimizer(0.9, 5e-4)
+    stream, optimizer = Noise(side), SGD(momentum=0.9, weight_decay=5e-4)
     start, average = initial_state(model), RunningAverage(Kernel.swa(2), 0)
     whole = advance(model, start, stream, RATES, optimizer, [average])
 

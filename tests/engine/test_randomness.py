@@ -16,16 +16,22 @@ from torch import nn
 from torchvision.ops import StochasticDepth
 
 from sidetrip.engine.gradients import gradient
+from sidetrip.engine.optimizers import SGD
 from sidetrip.engine.randomness import fixed_randomness
 from sidetrip.engine.state import initial_state
 from sidetrip.engine.streams import PictureStream
-from sidetrip.engine.training import Optimizer, advance, batch_loss
-from sidetrip.experiments import alignment, divergence, fixed_batch, side_trips, single_step
+from sidetrip.engine.training import advance, batch_loss
+from sidetrip.experiments.alignment import measure as alignment
+from sidetrip.experiments.divergence import measure as divergence
+from sidetrip.experiments.fixed_batch import measure as fixed_batch
 from sidetrip.experiments.fixed_batch.measure import FixedStream
+from sidetrip.experiments.side_trips import measure as side_trips
+from sidetrip.experiments.single_step import measure as single_step
+from sidetrip.experiments.units import BranchPoint
 
 CPU = torch.device("cpu")
 RATES = [0.05] * 6
-OPTIMIZER = Optimizer(momentum=0.9, weight_decay=5e-4)
+OPTIMIZER = SGD(momentum=0.9, weight_decay=5e-4)
 
 
 class Residual(nn.Module):
@@ -147,9 +153,9 @@ def random_network_lab(tmp_path_factory):
 @pytest.mark.parametrize("experiment", [single_step, fixed_batch, side_trips, divergence, alignment])
 def test_an_experiment_measures_the_same_again(random_network_lab, experiment):
     lab = random_network_lab
-    first = experiment.measure(lab, lab.branch_point(0, 20), 0)
+    first = experiment.measure(lab, BranchPoint(0, 20))
     torch.rand(5)
-    for name, table in experiment.measure(lab, lab.branch_point(0, 20), 0).items():
+    for name, table in experiment.measure(lab, BranchPoint(0, 20)).items():
         pd.testing.assert_frame_equal(table, first[name], check_exact=True)
 
 
@@ -162,7 +168,7 @@ def test_a_replayed_branch_point_goes_on_to_the_end_of_the_run(random_network_la
 def test_a_step_starts_at_the_loss_that_its_curvature_was_taken_at(random_network_lab):
     """The sweep and the expansion see one function, whose slope is that of its own losses."""
     lab = random_network_lab
-    tables = single_step.measure(lab, lab.branch_point(0, 30), 0)
+    tables = single_step.measure(lab, BranchPoint(0, 30))
     keys = ["batch_size", "own_batch", "direction", "batchnorm"]
     swept = tables["single_step"].query("batch == 'own' and step_size == 0 and range == 'wide'").set_index(keys)
     expanded = tables["curvature"].set_index(keys)

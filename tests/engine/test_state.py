@@ -24,8 +24,8 @@ def test_state_survives_the_disk(lab, snapshots, tmp_path):
 
 def test_lerp_and_distance_by_hand():
     zero = torch.zeros(2)
-    a = TrainState(1, {"w": torch.tensor([0.0, 1.0])}, {}, {"w": zero})
-    b = TrainState(2, {"w": torch.tensor([3.0, 5.0])}, {}, {"w": zero})
+    a = TrainState(1, {"w": torch.tensor([0.0, 1.0])}, {}, {"momentum": {"w": zero}})
+    b = TrainState(2, {"w": torch.tensor([3.0, 5.0])}, {}, {"momentum": {"w": zero}})
     assert distance(a, b) == 5.0
     assert lerp(a, b, 0.25).weights["w"].tolist() == [0.75, 2.0]
     assert torch.equal(lerp(a, b, 1.0).weights["w"], b.weights["w"])

@@ -6,14 +6,15 @@ import torch
 from helpers import advanced, assert_same_bits, branched_off, burnt_in, text_config, text_lab
 from hypothesis import given
 from hypothesis import strategies as st
-from sidetrip.experiments.cool_downs import Along, CoolDown
 
 from sidetrip.config import ConfigError
 from sidetrip.engine.state import load_state, state_path
 from sidetrip.engine.streams import FixedBatches, KeptBatches
 from sidetrip.engine.text import TextLoader, TextStream
-from sidetrip.experiments import alignment, divergence, fixed_batch, forecast, side_trips, single_step
-from sidetrip.experiments.evaluator import evaluator
+from sidetrip.experiments import evaluator
+from sidetrip.experiments.forecast.plan import Along, CoolDown
+from sidetrip.experiments.registry import shown
+from sidetrip.experiments.units import BranchPoint
 
 CONTEXT = 7
 
@@ -94,17 +95,14 @@ def test_a_constant_trip_is_the_main_trajectory(lab):
 
 
 def test_the_run_learns(lab):
-    first, last = (dict(evaluator(lab)(lab.snapshot(0, step))) for step in (0, 40))
+    first, last = (dict(evaluator.scores(lab, lab.snapshot(0, step))) for step in (0, 40))
     assert all(last[split].loss < first[split].loss for split in first)
 
 
-EXPERIMENTS = [single_step, fixed_batch, side_trips, divergence, alignment, forecast]
-
-
-@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.__name__)
-def test_every_experiment_measures_a_text(lab, experiment):
-    units = [(lab.branch_point(0, 20), 0)] if experiment is not forecast else [(CoolDown(0, 15),), (Along(0, 15),)]
-    tables = [table for unit in units for table in experiment.measure(lab, *unit).values()]
+@pytest.mark.parametrize("room", [each for each in shown() if each.plan.network], ids=lambda each: each.name)
+def test_every_experiment_measures_a_text(lab, room):
+    units = [BranchPoint(0, 20)] if room.name != "forecast" else [CoolDown(0, 15), Along(0, 15)]
+    tables = [table for unit in units for table in room.part("measure").measure(lab, unit).values()]
     for table in tables:
         assert len(table)
         assert np.isfinite(table.select_dtypes("number")).all(axis=None)

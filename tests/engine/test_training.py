@@ -12,8 +12,9 @@ from torch import nn
 
 from sidetrip.config import ConfigError
 from sidetrip.engine import training
+from sidetrip.engine.optimizers import SGD, AdamW
 from sidetrip.engine.state import initial_state, load_state, saved_steps, state_path
-from sidetrip.engine.training import DivergedError, Optimizer, advance
+from sidetrip.engine.training import DivergedError, advance
 from sidetrip.experiments import alignment, divergence, fixed_batch, side_trips, single_step
 from sidetrip.experiments.evaluator import evaluator
 from sidetrip.kernels import Schedule
@@ -56,9 +57,13 @@ def test_observers_and_measurements_leave_the_run_and_the_branch_point_alone(lab
 
 OPTIMIZERS = {
     "sgd": (
-        Optimizer(0.9, 5e-4),
+        SGD(momentum=0.9, weight_decay=5e-4),
         lambda parameters, rate: torch.optim.SGD(parameters, rate, momentum=0.9, weight_decay=5e-4),
-    )
+    ),
+    "adamw": (
+        AdamW(betas=(0.9, 0.95), weight_decay=0.1),
+        lambda parameters, rate: torch.optim.AdamW(parameters, rate, (0.9, 0.95), weight_decay=0.1, fused=True),
+    ),
 }
 
 
@@ -140,7 +145,7 @@ def test_divergence_is_told_alike_however_losses_are_read(lab, monkeypatch, bad)
 
 def test_diverging_burn_in_says_where(tmp_path):
     wild = random_lab(tmp_path, smoke_config(**{"burn_in.rate": 99.0}))
-    wild.optimizer = Optimizer(0.99, 0.9)
+    wild.optimizer = SGD(momentum=0.99, weight_decay=0.9)
     said = (
         r"burn_in.rate = 99: seed 0: the loss is not finite at step \d+ \(rate 99, last finite loss [\d.e+]+\); lower"
     )

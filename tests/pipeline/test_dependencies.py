@@ -11,8 +11,8 @@ LIBRARY = SOURCE / "sidetrip"
 MODULES = [path.relative_to(LIBRARY) for path in sorted(LIBRARY.rglob("*.py")) if not is_empty_package(path)]
 TEMPLATES = [path.relative_to(LIBRARY) for path in sorted(LIBRARY.rglob("*.j2"))]
 
-SCORED = "running_averages side_trips forecast"
-MEASURED = f"{SCORED} single_step fixed_batch divergence alignment"
+SCORED = "running_averages side_trips forecast single_step divergence"
+MEASURED = f"{SCORED} fixed_batch alignment curvature"
 TRAINED = f"burn_in branch {MEASURED}"
 PAGES = "figures report"
 ROOM = "ROOM"  # the stage of the module's own folder
@@ -26,17 +26,18 @@ RERUNS = {
     "config/*": "configure",
     "data/*": "prepare_data",
     "data/packed.py": f"prepare_data {TRAINED}",
+    "data/text.py": f"prepare_data {TRAINED}",
     "engine/*": f"{TRAINED} quadratic",
     "measure/*": SCORED,
-    "measure/averaging.py": f"{SCORED} quadratic",
+    "measure/averaging.py": "running_averages side_trips forecast curvature quadratic",
     "measure/quadratic.py": "quadratic",
-    "measure/curvature.py": "",  # no experiment uses them yet
-    "measure/second_order.py": "",
+    "measure/curvature.py": "curvature",
+    "measure/second_order.py": f"curvature {PAGES}",
     "verdicts/*": PAGES,
     "report/*": "report",
     "report/style.py": PAGES,
     "experiments/*": "",  # plan and work: what is told of progress
-    "experiments/units.py": TRAINED,
+    "experiments/units.py": f"burn_in branch {SCORED} alignment curvature figures",
     "experiments/evaluator.py": SCORED,
     "experiments/methods.py": f"running_averages side_trips {PAGES}",
     "experiments/registry.py": PAGES,  # the order on pages
@@ -46,6 +47,8 @@ RERUNS = {
     "experiments/sections.py": "report",
     "experiments/*/plan.py": ROOM,
     "experiments/*/measure.py": ROOM,
+    "experiments/fixed_batch/plan.py": f"fixed_batch {PAGES}",  # names of batches and pairs
+    "experiments/single_step/plan.py": "single_step figures",
     "experiments/side_trips/plan.py": "side_trips running_averages",
     "experiments/side_trips/measure.py": "side_trips running_averages",
     "experiments/*/verdict.py": PAGES,
@@ -108,8 +111,9 @@ def follows(stage: str, module: PurePath) -> bool:
     if name in ("experiments/plan.py", "experiments/work.py"):
         return False
     if stage in PAGES:
-        return module.parts[0] in ("kernels.py", "snapshots.py", "tables.py", "verdicts", "report", "experiments")
-    if name == "data/packed.py":
+        folders = ("kernels.py", "snapshots.py", "tables.py", "verdicts", "report", "experiments")
+        return module.parts[0] in folders or name == "measure/second_order.py"
+    if name in ("data/packed.py", "data/text.py"):
         return stage != "quadratic"  # which has no data
     folders = ("kernels.py", "snapshots.py", "tables.py", "engine", "measure", "experiments")
     return module.parts[0] in folders and name != "experiments/registry.py"

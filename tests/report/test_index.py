@@ -1,5 +1,7 @@
 """The index over all variants, and the map's table and picture beside it."""
 
+from dataclasses import replace
+
 import pandas as pd
 from report_tables import all_tables
 from verdict_tables import config
@@ -13,8 +15,7 @@ from sidetrip.tables import write_table
 def reports(folder, *variants):
     """Committed reports of variants that are alike but for their names."""
     for variant in variants:
-        settings = config()
-        settings.variant = variant
+        settings = replace(config(), variant=variant)
         tables = all_tables(settings)
         write_json(folder / variant / "claims.json", measure(tables, settings))
         write_table(tables["equivalence_map"], folder / variant / "tables" / "equivalence_map.csv")

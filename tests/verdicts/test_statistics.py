@@ -1,4 +1,4 @@
-"""The rules, against simulation: coverage of the intervals and error rates of the tests under known truth."""
+"""The rules, against tests of scipy, and where none of them says the same, against simulation under known truth."""
 
 import math
 
@@ -59,14 +59,6 @@ def share(verdicts: list[str], verdict: str) -> int:
 # Intervals
 
 
-@pytest.mark.parametrize("noise", NOISES)
-@pytest.mark.parametrize("n", SIZES)
-def test_intervals_cover_the_truth(n, noise):
-    """Student's interval is conservative under heavy tails, and exact under normal ones."""
-    covered = sum(student_interval(1 + x, 0.95).has(1.0) for x in draws(n, noise))
-    assert at_least(0.95) <= covered <= (at_most(0.95) if noise == "normal" else RUNS)
-
-
 @given(VALUES, st.sampled_from([0.8, 0.95]))
 def test_interval_and_p_value_are_those_of_scipy(values, confidence):
     expected = ttest_1samp(values, 0.0).confidence_interval(confidence)
@@ -124,20 +116,6 @@ def test_a_mean_is_judged_by_the_interval_that_is_shown(values, middle, reach):
     assert both.verdict == ("reproduced" if inside else "not reproduced" if outside else "undecided")
 
 
-@pytest.mark.parametrize("noise", NOISES)
-@pytest.mark.parametrize("n", SIZES)
-def test_a_mean_at_its_limit_is_rarely_decided_either_way(n, noise):
-    found = [judge_mean(x, CLAIMS, below=0.0).verdict for x in draws(n, noise)]
-    assert share(found, "reproduced") <= at_most(TAIL)
-    assert share(found, "not reproduced") <= at_most(TAIL)
-
-
-def test_a_mean_in_a_narrow_range_is_refuted_at_the_level_though_two_sides_are_tested():
-    found = [judge_mean(x, CLAIMS, below=1e-6, above=-1e-6).verdict for x in draws(5, "normal")]
-    assert share(found, "reproduced") == 0
-    assert at_least(CLAIMS.level) <= share(found, "not reproduced") <= at_most(CLAIMS.level)
-
-
 def test_values_without_spread_decide():
     assert judge_mean(np.full(3, 0.1), CLAIMS, below=0.2).verdict == "reproduced"
     assert judge_mean(np.full(3, 0.3), CLAIMS, below=0.2).verdict == "not reproduced"
@@ -166,21 +144,6 @@ def test_no_values_and_no_numbers_are_errors_of_the_judge():
 
 
 @pytest.mark.parametrize("noise", NOISES)
-@pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("truth", [0.25, -0.25])
-def test_what_is_just_not_equal_is_rarely_called_so(n, noise, truth):
-    """At the limit of a quarter of the gain, the worst case: at most the level; near it where the noise is small."""
-    gains = 1 + 0.05 * draws(n, noise, 1)
-    found = [
-        judge_equal(truth + 0.05 * x, gain, 0.25, CLAIMS).verdict
-        for x, gain in zip(draws(n, noise), gains, strict=True)
-    ]
-    assert share(found, "reproduced") <= at_most(CLAIMS.level)
-    if noise == "normal":
-        assert share(found, "reproduced") >= at_least(CLAIMS.level)
-
-
-@pytest.mark.parametrize("noise", NOISES)
 @pytest.mark.parametrize("n", [3, 8])
 @pytest.mark.parametrize("gain", [0.0, 0.2, 1.0])
 def test_what_is_equal_is_rarely_refuted(n, noise, gain):
@@ -191,12 +154,6 @@ def test_what_is_equal_is_rarely_refuted(n, noise, gain):
         for x, each in zip(draws(n, noise), gains, strict=True)
     ]
     assert share(found, "not reproduced") <= at_most(CLAIMS.level)
-
-
-@pytest.mark.parametrize(("n", "power"), [(5, 0.99), (3, 0.7)])
-def test_a_small_gap_is_found_equal(n, power):
-    found = [judge_equal(0.05 * x, np.ones(n), 0.25, CLAIMS).verdict for x in draws(n, "normal")]
-    assert share(found, "reproduced") >= at_least(power)
 
 
 @given(VALUES, VALUES, st.floats(0.0, 3.0))
@@ -316,18 +273,6 @@ def test_holm_is_a_step_down():
     assert holm({"a": 0.03, "b": 0.5}, 0.05) == []
 
 
-@pytest.mark.parametrize("true", [1, 4])
-def test_holm_rejects_a_true_hypothesis_rarely(true):
-    """Family-wise error, with the other hypotheses false or true."""
-    random = np.random.default_rng(true)
-    wrong = 0
-    for p_values in random.uniform(size=(RUNS, true)):
-        family = {str(i): p for i, p in enumerate(p_values)} | {f"false {i}": 1e-6 for i in range(4 - true)}
-        wrong += any(not name.startswith("false") for name in holm(family, 0.05))
-    assert wrong <= at_most(0.05)
-    assert wrong >= at_least(0.04)
-
-
 def test_parts_that_are_all_true_are_rarely_refuted():
     """Each mean at its limit: without a correction one in five would be."""
     parts = [draws(5, "normal", key) for key in range(4)]
@@ -364,17 +309,6 @@ def test_the_seed_is_the_unit():
     assert by_seed(values).to_dict() == {0: 2.0, 1: 5.0}
     assert judge_seeds(values, CLAIMS, "", above=0.0).n == 2
     assert judge_seeds(values * np.nan, CLAIMS, "no trip", above=0.0) == NotMeasured("no trip")
-
-
-def test_points_of_one_seed_are_not_counted_as_seeds():
-    """Points of a seed that share its luck: treated as independent, they would decide too often."""
-    random, decided = np.random.default_rng(5), 0
-    index = pd.MultiIndex.from_product([range(4), range(3)], names=["seed", "branch"])
-    for _ in range(RUNS):
-        luck = np.repeat(random.standard_normal(4), 3)
-        values = pd.Series(luck + 0.1 * random.standard_normal(12), index)
-        decided += judge_seeds(values, CLAIMS, "", below=0.0).verdict != "undecided"
-    assert decided <= at_most(2 * CLAIMS.level)
 
 
 def test_late_points_alone():

@@ -74,6 +74,7 @@ class Experiments:
     fixed_batch: bool
     divergence: bool
     alignment: bool
+    curvature: bool
     quadratic: bool
     forecast: bool
 
@@ -233,8 +234,25 @@ class FixedBatch:
     """Steps on one fixed batch from two points of the main trajectory."""
 
     steps: int = Field(ge=3, le=10_000, description="the third step is judged")
+    batches: Count  # whose trips are followed, for each two points
     points: int = Field(ge=3, le=10_000)  # on each line between the two runs, its ends included
     widest: Positive  # largest step size that the line search tries
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Divergence:
+    """Trips near a branch point, on the same and on other batches."""
+
+    looks: int = Field(ge=2, le=10_000)  # the last at the end of the window
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Curvature:
+    """Lanczos quadrature of the Hessian from gradient noise."""
+
+    batches: Count  # of the run's own size, behind the Hessian
+    nodes: Count  # of each quadrature, each for a product of the Hessian
+    starts: Count  # vectors of gradient noise
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -269,6 +287,7 @@ class Claims:
     single_step_gap: Ratio
     single_step_rate: Ratio
     quadratic_own: float = Field(ge=0, lt=1)  # an R²
+    low_degree_own: float = Field(ge=0, lt=1)  # an R²
     batch_size_gap: Positive
     fixed_batch_floor: Ratio
     fixed_batch_held_out: Ratio
@@ -280,8 +299,8 @@ class Claims:
     fixed_gradient_cosine: float = Field(ge=-1, lt=1)
     fixed_gradient_direction: float = Field(ge=0, lt=1)  # a share
     batch_gradients_orthogonal: Share  # a cosine
-    distance_rank: float = Field(gt=-1, le=1)  # a rank correlation
-    distance_saturates: Ratio
+    distance_level: Ratio
+    distance_change: Ratio
     ema_two_scales: Share
     cosine_run_loss: Ratio  # nats
     cosine_run_accuracy: Share  # a share of the pictures
@@ -327,6 +346,8 @@ class Config:
     side_trips: SideTrips
     quadratic: Quadratic
     fixed_batch: FixedBatch
+    divergence: Divergence
+    curvature: Curvature
     alignment: Alignment
     forecast: Forecast
     claims: Claims

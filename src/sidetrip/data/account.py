@@ -79,7 +79,9 @@ def check_facts(config: Config, facts: Facts, samples: int) -> None:
     batches = 1 + (config.single_step.held_out_batches if config.experiments.single_step else 1)
     least = SMALLEST_BATCH * batches
     if samples < least:
-        raise ConfigError(f"{source}: {there}; add some, {batches} batches of {SMALLEST_BATCH} take {least} at least")
+        raise ConfigError(
+            f"{source}: {there} are too few; add some: {batches} batches of {SMALLEST_BATCH} take {least}"
+        )
     if facts.kind == "pictures" and len(facts.constant) == facts.channels:
         raise ConfigError(
             f"{source}: all {there} are the same plain colour ({_levels(facts)}); use others, there is nothing to "
@@ -93,18 +95,15 @@ def account(facts: Facts, left_out: Sequence[LeftOut], remarks: Sequence[tuple[s
     found = f"{packed + len(left_out)} pictures found, {packed}" if facts.kind == "pictures" else f"{packed} tokens"
     splits = f"{facts.train_samples} for training, {facts.validation_samples} for validation"
     lines = [f"{found} packed ({splits}){_left_out(left_out, output)}"]
-    lines += _first([f"left out: {file} ({reason})" for file, reason in left_out if file.endswith("/")])
+    folders = [f"left out: {file} ({reason})" for file, reason in left_out if file.endswith("/")]
+    lines += folders[:NAMED] + [f"left out: {len(folders) - NAMED} more folders"] * (len(folders) > NAMED)
     for remark, number in Counter(remark for _, remark in remarks).items():
-        lines.append(f"{number} pictures: {remark}; listed in {output / REMARKS}.csv")
+        lines.append(f"{number} pictures with a remark: {remark}; listed in {output / REMARKS}.csv")
     if facts.constant:
         lines.append(
             f"the same in every pixel of the training pictures, and so no help to the network: {_levels(facts)}"
         )
     return "".join(f"sidetrip: {line}\n" for line in lines)
-
-
-def _first(lines: list[str]) -> list[str]:
-    return lines if len(lines) <= NAMED else [*lines[:NAMED], f"and {len(lines) - NAMED} more folders"]
 
 
 def _left_out(entries: Sequence[LeftOut], output: Path) -> str:

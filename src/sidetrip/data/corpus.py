@@ -70,8 +70,12 @@ def find_text(data: Data) -> tuple[list[Text], list[LeftOut]]:
     root, left_out = data_root(data), list[LeftOut]()
     if root.is_file():
         return [_text([root])], []
+    try:
+        entries = sorted(root.iterdir(), key=os.fsencode)
+    except OSError as error:
+        raise ConfigError(f"data.root = {data.root}: cannot be listed ({error.strerror}); permit it") from error
     files = []
-    for path in sorted(root.iterdir(), key=os.fsencode):
+    for path in entries:
         name = f"{path.name}/" if path.is_dir() else path.name
         if is_hidden(path.name):
             left_out.append(LeftOut(name, HIDDEN))
@@ -96,7 +100,7 @@ def _content(path: Path, tokens: str) -> bytes:
     if path == SHAKESPEARE:
         return shakespeare()
     try:
-        content = path.read_bytes().removeprefix(BYTE_ORDER_MARK)
+        content = path.read_bytes()
         if tokens == "character":
             content.decode()
     except OSError as error:
@@ -106,7 +110,7 @@ def _content(path: Path, tokens: str) -> bytes:
             f"{path}: byte {error.start} is not UTF-8; convert the file (iconv -f LATIN1 -t UTF-8, say), "
             "or set data.tokens: byte"
         ) from error
-    return content.replace(b"\r\n", b"\n")
+    return content.removeprefix(BYTE_ORDER_MARK).replace(b"\r\n", b"\n")
 
 
 def tokenize(text: bytes, tokens: str) -> tuple[np.ndarray, tuple[str, ...]]:

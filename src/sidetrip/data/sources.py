@@ -89,9 +89,10 @@ def downloaded(data: Data, split: str) -> Pictures:
     try:
         found = kind(root, train=split == SPLITS[0], download=True)
     except (OSError, RuntimeError, ValueError) as error:
+        inside, url = ("/FashionMNIST/raw", kind.mirrors[0]) if kind is datasets.FashionMNIST else ("", kind.url)
         raise ConfigError(
             f"data.root = {data.root}: torchvision finds no whole {kind.__name__} there and cannot download it "
-            f"({shown(error)}); connect to the network, or put the archive there by hand"
+            f"({shown(error)}); connect to the network, or put what {url} holds into {data.root}{inside} by hand"
         ) from error
     pixels = np.asarray(found.data)
     pixels = resized(pixels.reshape(*pixels.shape[:3], -1), data.packed_side)

@@ -16,10 +16,11 @@ from sidetrip.data.text import read_tokens
 from sidetrip.engine.loading import Form, Loader, PictureLoader
 from sidetrip.engine.mapped import open_loader
 from sidetrip.engine.models import network
+from sidetrip.engine.optimizers import optimizer_of
 from sidetrip.engine.state import TrainState, load_state, saved_steps, state_path
 from sidetrip.engine.streams import Augmentation, PictureStream, TrainingStream
 from sidetrip.engine.text import TextLoader, TextStream
-from sidetrip.engine.training import Observer, Optimizer, advance
+from sidetrip.engine.training import Observer, advance
 from sidetrip.files import UnitFolders
 from sidetrip.kernels import Schedule
 
@@ -49,9 +50,7 @@ class Lab:
 
     def __init__(self, config: Config, runs: Path, device: torch.device) -> None:
         self.config, self.runs, self.device = config, runs, device
-        self.optimizer = Optimizer(
-            config.burn_in.optimizer.momentum, config.burn_in.optimizer.weight_decay, config.model.precision
-        )
+        self.optimizer = optimizer_of(config.burn_in, config.model.precision)
         self.progress = _untold
 
     @cached_property
@@ -88,10 +87,12 @@ class Lab:
 
     @cached_property
     def rates(self) -> np.ndarray:
-        """λ of every step of the main trajectory, shape (steps,)."""
+        """λ of every step of the main trajectory, shape (steps,): that of the schedule, after a linear rise to it."""
         settings = self.config.burn_in
         shape: Callable[[int], Schedule] = getattr(Schedule, settings.schedule)
-        return settings.rate * shape(settings.steps).multipliers
+        rates = settings.rate * shape(settings.steps).multipliers
+        rates[: settings.warm_up] *= np.arange(1, settings.warm_up + 1) / max(1, settings.warm_up)
+        return rates
 
     def snapshots(self, seed: int) -> Path:
         """Folder of the states of a main trajectory that burn_in kept."""

@@ -7,6 +7,7 @@ trajectory bit for bit.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ Tensors = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class TrainState:
-    """Weights, buffers, momentum buffers and step of a run.
+    """Weights, buffers, step and the optimizer's state of a run.
 
     Attributes
     ----------
@@ -31,17 +32,18 @@ class TrainState:
         What training moves, and so all that is averaged, compared and stepped along; see `trained`.
     buffers : dict of str to Tensor
         All else that the model is made of: BatchNorm statistics, frozen parameters, integers.
-    momentum : dict of str to Tensor
-        By the names of `weights`.
+    optimizer : dict of str to dict of str to Tensor
+        What the optimizer keeps, by its `slots` ("momentum"; or "first_moment", "second_moment"), each by the names of
+        `weights`. Its count of steps is `step`.
 
-    The names are those of `nn.Module.named_parameters` and `named_buffers`. The tensors belong to the state alone:
-    nothing else writes to them.
+    The names of tensors are those of `nn.Module.named_parameters` and `named_buffers`. The tensors belong to the state
+    alone: nothing else writes to them.
     """
 
     step: int
     weights: Tensors
     buffers: Tensors
-    momentum: Tensors
+    optimizer: dict[str, Tensors]
 
 
 def trained(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -49,20 +51,22 @@ def trained(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def initial_state(model: nn.Module) -> TrainState:
-    """State of `model` before its first step: momentum zero, which is what PyTorch's SGD starts from."""
-    return capture(model, {name: torch.zeros_like(p) for name, p in trained(model).items()}, step=0)
+def initial_state(model: nn.Module, slots: Iterable[str] = ()) -> TrainState:
+    """State of `model` before its first step, with zero in the `slots` of an optimizer; where there are none, it begins
+    at zero as well (`optimizers.kept_by`)."""
+    zero = {name: torch.zeros_like(p) for name, p in trained(model).items()}
+    return capture(model, dict.fromkeys(slots, zero), step=0)
 
 
-def capture(model: nn.Module, momentum: Tensors, step: int) -> TrainState:
-    """Copy the present state of `model` and its momentum buffers out."""
+def capture(model: nn.Module, kept: Mapping[str, Tensors], step: int) -> TrainState:
+    """Copy out the present state of `model`, and what the optimizer keeps."""
     moved = trained(model)
     others = {name: p for name, p in model.named_parameters() if name not in moved} | dict(model.named_buffers())
     return TrainState(
         step=step,
         weights={name: p.detach().clone() for name, p in moved.items()},
         buffers={name: b.detach().clone() for name, b in others.items()},
-        momentum={name: m.clone() for name, m in momentum.items()},
+        optimizer={slot: {name: tensor.clone() for name, tensor in named.items()} for slot, named in kept.items()},
     )
 
 
@@ -95,7 +99,7 @@ def with_weights(state: TrainState, weights: Tensors) -> TrainState:
 
 
 def lerp(start: TrainState, end: TrainState, alpha: float) -> TrainState:
-    """Weights (1 - α) start + α end, exact at both ends; buffers, momentum and step are those of `start`."""
+    """Weights (1 - α) start + α end, exact at both ends; all else is that of `start`."""
     weights = {name: (1.0 - alpha) * w + alpha * end.weights[name] for name, w in start.weights.items()}
     return with_weights(start, weights)
 
@@ -113,8 +117,11 @@ def distance(a: TrainState, b: TrainState) -> float:
 
 
 def save_state(state: TrainState, path: Path) -> None:
-    """Write the state as safetensors, atomically; the bytes depend on the values alone."""
-    groups = {"weights": state.weights, "buffers": state.buffers, "momentum": state.momentum}
+    """Write the state as safetensors, atomically; the bytes depend on the values alone.
+
+    The names are weights/NAME, buffers/NAME and, of the optimizer, SLOT/NAME.
+    """
+    groups = {"weights": state.weights, "buffers": state.buffers, **state.optimizer}
     tensors = {f"{group}/{name}": t.cpu().contiguous() for group, named in groups.items() for name, t in named.items()}
     tensors["step"] = torch.tensor(state.step)
     write_bytes(path, save(tensors))
@@ -129,12 +136,12 @@ def load_state(path: Path, device: torch.device | str = "cpu") -> TrainState:
         If the file is missing or damaged.
     """
     tensors = load(read_bytes(path))
-    groups: dict[str, Tensors] = {"weights": {}, "buffers": {}, "momentum": {}}
+    groups: dict[str, Tensors] = {"weights": {}, "buffers": {}}
     step = int(tensors.pop("step"))
     for name, tensor in tensors.items():
         group, _, inner = name.partition("/")
-        groups[group][inner] = tensor.to(device)
-    return TrainState(step, **groups)
+        groups.setdefault(group, {})[inner] = tensor.to(device)
+    return TrainState(step, groups.pop("weights"), groups.pop("buffers"), groups)
 
 
 def state_path(folder: Path, step: int) -> Path:

@@ -6,14 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.optim.sgd import sgd
 
 from sidetrip.engine.batch import Batch
+from sidetrip.engine.optimizers import Optimizer, kept_by, take_step
 from sidetrip.engine.randomness import fixed_randomness
 from sidetrip.engine.state import Tensors, TrainState, capture, restore, trained
 
@@ -24,15 +24,6 @@ class Stream(Protocol):
     def batch(self, step: int) -> Batch:
         """The batch of a step; the first step is 1."""
         ...
-
-
-@dataclass(frozen=True)
-class Optimizer:
-    """Constants of SGD in PyTorch's form: v ← μ v + (g + wd θ), θ ← θ - λ v."""
-
-    momentum: float
-    weight_decay: float
-    precision: str = "fp32"
 
 
 class DivergedError(RuntimeError):
@@ -167,26 +158,6 @@ def batch_loss(model: nn.Module, batch: Batch, precision: str = "fp32") -> Tenso
     return loss_of(logits_of(model, batch, precision), batch.targets)
 
 
-@torch.no_grad()
-def take_step(parameters: Tensors, momentum: Tensors, rate: float, optimizer: Optimizer) -> None:
-    """One step of torch's SGD on the parameters that have a gradient, in place.
-
-    Its functional form: making the class loads torch's compiler, over a second in every worker.
-    """
-    moving = [name for name, parameter in parameters.items() if parameter.grad is not None]
-    sgd(
-        [parameters[name] for name in moving],
-        [cast(Tensor, parameters[name].grad) for name in moving],
-        [momentum[name] for name in moving],
-        weight_decay=optimizer.weight_decay,
-        momentum=optimizer.momentum,
-        lr=rate,
-        dampening=0.0,
-        nesterov=False,
-        maximize=False,
-    )
-
-
 def advance(
     model: nn.Module,
     state: TrainState,
@@ -196,20 +167,20 @@ def advance(
     observers: Sequence[Observer] = (),
     loss: Callable[[nn.Module, Batch, str], Tensor] = batch_loss,
 ) -> TrainState:
-    """Take one SGD step for each rate, from `state`, on the batches of `stream`.
+    """Take one step of the optimizer for each rate, from `state`, on the batches of `stream`.
 
     Parameters
     ----------
     model : nn.Module
         Scratch space on the right device; its former contents are lost.
     state : TrainState
-        Where to start; not changed. Momentum is carried over.
+        Where to start; not changed. The optimizer's state is carried over.
     stream : Stream
         Step t + 1 takes batch t + 1 of it, whatever the branch point.
     rates : sequence of float
         λ of each step.
     optimizer : Optimizer
-        SGD's constants.
+        Its constants.
     observers : sequence of callable
         Each is shown the position before the first and after every step.
     loss : callable
@@ -224,19 +195,20 @@ def advance(
     ------
     DivergedError
         At the first loss that is not finite.
+    ValueError
+        If the state is of another architecture or optimizer.
     """
     restore(state, model)
     model.train()
     parameters: Tensors = dict(trained(model))
     live = {name: parameter.detach() for name, parameter in parameters.items()}
-    # Copied into the parameters' memory layout: the same arithmetic wherever the state came from.
-    momentum = {name: torch.empty_like(weight).copy_(state.momentum[name]) for name, weight in live.items()}
+    kept = kept_by(optimizer, state, live)
     losses = Losses(state.step, rates, losses_read_at_once(next(iter(live.values())).device))
 
     def show(step: int, batch_loss: Tensor | None) -> None:
         def copied() -> TrainState:
             losses.check()
-            return capture(model, momentum, step)
+            return capture(model, kept, step)
 
         position = Position(step, live, batch_loss, copied, losses.check)
         for observer in observers:
@@ -249,7 +221,7 @@ def advance(
         objective = loss(model, stream.batch(step), optimizer.precision)
         losses.add(objective)
         objective.backward()
-        take_step(parameters, momentum, float(rate), optimizer)
+        take_step(parameters, kept, float(rate), step, optimizer)
         show(step, objective.detach())
     losses.check()
-    return capture(model, momentum, state.step + len(rates))
+    return capture(model, kept, state.step + len(rates))

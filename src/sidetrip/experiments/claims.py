@@ -42,6 +42,8 @@ def derived(tables: Tables, config: Config) -> dict[str, pd.DataFrame]:
 def measure(tables: Tables, config: Config) -> list[dict[str, Any]]:
     """Rows of claims.json: every statement, measured or with the reason why not.
 
+    Those of the analytic model belong to no variant: they stand where it is computed, and nowhere else.
+
     Parameters
     ----------
     tables : mapping of str to DataFrame
@@ -52,7 +54,8 @@ def measure(tables: Tables, config: Config) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        id, source, statement, criterion; value, low, high (null: infinite), n, unit, quantity, verdict, part, detail;
+        id, source, statement, criterion, analytic; value, low, high (null: infinite), n, unit, quantity, verdict,
+        part, detail; outcome of comparisons for equality;
         ratio (value, low, high) where average and trip are compared; regime, what applies of its fields;
         seeds_needed of undecided rows (null: more than 100, or no spread to count from); reason of rows that were
         not measured.
@@ -63,7 +66,8 @@ def measure(tables: Tables, config: Config) -> list[dict[str, Any]]:
         If a judge names a statement that is not there, two judges name the same, or none judges one.
     """
     found = judged(tables, config)
-    return [_row(statement, found[statement.id], config) for statement in statements()]
+    analytic = "quadratic" not in config.left_out
+    return [_row(each, found[each.id], config) for each in statements() if analytic or not each.analytic]
 
 
 def judged(tables: Tables, config: Config) -> Mapping[str, Found]:
@@ -89,6 +93,7 @@ def _row(statement: Statement, found: Found, config: Config) -> dict[str, Any]:
         "source": statement.source,
         "statement": statement.statement,
         "criterion": statement.criterion.format(**asdict(config.claims)),
+        "analytic": statement.analytic,
         **(_not_measured(found) if isinstance(found, NotMeasured) else _measured(found)),
         "regime": _regime(found.regime),
     }
@@ -108,6 +113,8 @@ def _measured(found: Measured) -> dict[str, Any]:
         "part": found.part,
         "detail": found.detail,
     }
+    if found.outcome:
+        row["outcome"] = found.outcome
     if found.ratio is not None:
         row["ratio"] = _numbers(found.ratio)
     if found.verdict == UNDECIDED:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
+from torch import Tensor
 
 from sidetrip.data.packed import SPLITS
 from sidetrip.engine.lab import Lab
@@ -20,6 +21,11 @@ def scores(lab: Lab, state: TrainState, splits: tuple[str, ...] = SPLITS) -> Ite
     """Yield (split, score) of a state."""
     yield from evaluator(lab, splits)(state)
     lab.progress(scoring(lab.config, 1, splits).passes)
+
+
+def recalibrated(lab: Lab, state: TrainState) -> dict[str, Tensor]:
+    """Parameters and buffers of a network with the weights of a state, BatchNorm statistics recomputed for them."""
+    return evaluator(lab, SPLITS).recalibrated(state)
 
 
 @cache

@@ -51,6 +51,7 @@ EXPERIMENTS = (
     Experiment("side_trips"),
     Experiment("divergence"),
     Experiment("alignment"),
+    Experiment("curvature"),
     Experiment("quadratic"),
     Experiment("forecast"),
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sidetrip.config import Config, ConfigError
 from sidetrip.config.known import KNOWN_DATASETS, DatasetFacts
 from sidetrip.data.packed import SPLITS, read_facts
+from sidetrip.data.text import windows
 from sidetrip.files import FileError
 
 if TYPE_CHECKING:  # plans do without torch
@@ -71,15 +72,21 @@ def each_step(lab: Lab) -> Observer:
 
 
 def dataset(config: Config) -> DatasetFacts:
-    """What is known of a variant's samples: by the name of the data, or because they have been packed.
+    """What is known of a variant's samples (of a text its windows): by the name of the data, or as they were packed.
 
     Raises
     ------
     ConfigError
         If neither is so.
     """
-    if config.data.name in KNOWN_DATASETS:
-        return KNOWN_DATASETS[config.data.name]
+    known = KNOWN_DATASETS.get(config.data.name) or _packed(config)
+    if not config.data.is_text:
+        return known
+    samples = [windows(n, config.data.context) for n in (known.training_pictures, known.validation_pictures)]
+    return replace(known, training_pictures=samples[0], validation_pictures=samples[1])
+
+
+def _packed(config: Config) -> DatasetFacts:
     try:
         facts = read_facts(Path("runs") / config.variant / "prepare_data")
     except FileError as error:

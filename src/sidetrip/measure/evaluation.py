@@ -66,12 +66,21 @@ class Evaluator:
         self._model, self._recalibration, self.splits, self._precision = model, recalibration, splits, precision
         self._folded = FoldedNetwork(model)
 
-    @torch.no_grad()
-    def __call__(self, state: TrainState) -> Iterator[tuple[str, Score]]:
-        """Yield (split, score) for each split; momentum and step of the state do not matter."""
+    def _recalibrate(self, state: TrainState) -> None:
         restore(state, self._model)
         with autocast(self._precision, next(self._model.parameters()).device):
             recalibrate(self._model, self._recalibration)
+
+    @torch.no_grad()
+    def recalibrated(self, state: TrainState) -> dict[str, Tensor]:
+        """Copies of the parameters and buffers that `state` is scored with."""
+        self._recalibrate(state)
+        return {name: tensor.clone() for name, tensor in self._model.state_dict().items()}
+
+    @torch.no_grad()
+    def __call__(self, state: TrainState) -> Iterator[tuple[str, Score]]:
+        """Yield (split, score) for each split; momentum and step of the state do not matter."""
+        self._recalibrate(state)
         network = self._folded.refresh()
         for split, batches in self.splits.items():
             yield split, score(network, batches, self._precision)

@@ -11,44 +11,43 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, PercentFormatter
 
 from sidetrip.report import style
-from sidetrip.verdicts.equivalence_map import EQUIVALENT, NOT_EQUIVALENT, UNKNOWN
+from sidetrip.verdicts.records import DIFFERS, EQUAL, NOT_KNOWN, WITHIN
 from sidetrip.verdicts.wording import method_words, methods_in_order
 
 MARKERS = {
-    EQUIVALENT: ("o", "equal within the share of the gain: shown"),
-    NOT_EQUIVALENT: ("X", "refuted"),
-    UNKNOWN: ("s", "not known"),
+    EQUAL: ("o", "equal"),
+    WITHIN: ("D", "differs, by less than ¼ of the gain"),
+    DIFFERS: ("X", "differs by more"),
+    NOT_KNOWN: ("s", "not known"),
 }
 COLOURS = "coolwarm"
 NO_RATIO = "white"  # where the gain is not clear of 0
 LIMIT = 1.0  # of the ratio that colours show; beyond it they do not change
 QUARTER = 0.25
 LATE, EARLY = 70, 30  # size of the mark
-ROW = 0.6  # height of the band that a row's branch points share, of the distance between rows
+LOWER = 0.25  # by which early branch points lie lower, of the distance between rows
 TICKS = [0.01, 0.03, 0.1, 0.3, 1.0]
 
 
 def rows_of(points: pd.DataFrame) -> list[tuple[str, float]]:
-    """Variant and λ ÷ batch size of every row of the map, from cool to hot."""
-    found = points[["variant", "rate_over_batch"]].drop_duplicates().sort_values(["rate_over_batch", "variant"])
+    """Variant and λ ÷ batch size at late branch points, of every row of the map, from cool to hot."""
+    late = points[points["late"]] if points["late"].any() else points
+    found = late.groupby("variant")["rate_over_batch"].mean().reset_index().sort_values(["rate_over_batch", "variant"])
     return list(found.itertuples(index=False, name=None))
 
 
 def _places(points: pd.DataFrame, rows: list[tuple[str, float]]) -> np.ndarray:
-    """Height of every point: its row, and in the row its branch point, the earliest lowest."""
-    row = {key: i for i, key in enumerate(rows)}
-    heights = np.array([row[key] for key in zip(points["variant"], points["rate_over_batch"], strict=True)], float)
-    rank = points.groupby(["variant", "rate_over_batch"])["branch"].rank("dense").to_numpy(float)
-    most = points.groupby(["variant", "rate_over_batch"])["branch"].transform("nunique").to_numpy(float)
-    return heights + ROW * ((rank - 0.5) / most - 0.5)
+    """Height of every point: its row, early branch points a little lower."""
+    row = {variant: i for i, (variant, _) in enumerate(rows)}
+    return points["variant"].map(row).to_numpy(float) - np.where(points["late"], 0.0, LOWER)
 
 
 def _panel(axes: Axes, points: pd.DataFrame, rows: list[tuple[str, float]], norm: TwoSlopeNorm) -> None:
     """Marks of one method: window ÷ branch step against the row of variant and rate."""
     points = points.assign(row=_places(points, rows), known=points["ratio_low"].notna())
-    for verdict, (marker, _) in MARKERS.items():
+    for outcome, (marker, _) in MARKERS.items():
         for late, size in ((True, LATE), (False, EARLY)):
-            here = points[(points["verdict"] == verdict) & (points["late"] == late)]
+            here = points[(points["outcome"] == outcome) & (points["late"] == late)]
             colours = plt.get_cmap(COLOURS)(norm(here["ratio"].clip(-LIMIT, LIMIT).to_numpy(float)))
             colours[~here["known"].to_numpy(bool)] = plt.matplotlib.colors.to_rgba(NO_RATIO)
             x, y = here["window_over_branch"], here["row"]

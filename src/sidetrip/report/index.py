@@ -14,8 +14,7 @@ from sidetrip.report import style
 from sidetrip.report.equivalence_map import draw_map
 from sidetrip.report.render import counts
 from sidetrip.tables import write_table
-from sidetrip.verdicts.equivalence_map import EQUIVALENT, NOT_EQUIVALENT
-from sidetrip.verdicts.statistics import NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, UNDECIDED
+from sidetrip.verdicts.records import DIFFERS, NOT_MEASURED, NOT_REPRODUCED, OUTCOMES, REPRODUCED, UNDECIDED
 from sidetrip.verdicts.wording import method_words, methods_in_order
 
 MARKS = {REPRODUCED: "yes", NOT_REPRODUCED: "**no**", UNDECIDED: "undecided", NOT_MEASURED: "–"}
@@ -36,9 +35,12 @@ def write_index(reports: Path) -> None:
     claims = {
         path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(reports.glob("*/claims.json"))
     }
-    tables = [pd.read_csv(path) for path in sorted(reports.glob(f"*/tables/{MAP}.csv"))]
+    # A report of an earlier version has other rows: it is linked, and not laid beside those of today.
+    earlier = [name for name, rows in claims.items() if not all("analytic" in row for row in rows)]
+    claims = {name: rows for name, rows in claims.items() if name not in earlier}
+    tables = [pd.read_csv(path) for name in claims if (path := reports / name / "tables" / f"{MAP}.csv").is_file()]
     points = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
-    lines = ["# Results", "", *_verdicts(claims)]
+    lines = ["# Results", "", *_verdicts(claims), *_earlier(earlier), *_analytic(claims)]
     if len(points):
         write_table(points, reports / f"{MAP}.csv")
         style.apply_style()
@@ -59,16 +61,44 @@ def _verdicts(claims: Mapping[str, Rows]) -> list[str]:
         "| --- | --- |" + " --- |" * len(names),
     ]
     by_id = {name: {row["id"]: row for row in rows} for name, rows in claims.items()}
-    for name, row in {row["id"]: row for rows in claims.values() for row in rows}.items():
+    for name, row in {row["id"]: row for rows in claims.values() for row in rows if not row["analytic"]}.items():
         cells = [_cell(by_id[variant].get(name)) for variant in names]
         lines.append(f"| {row['statement']} | {row['source']} | {' | '.join(cells)} |")
     return [
         *lines,
         "",
-        "Yes: reproduced; no: not reproduced, which is a result and not a failure; undecided: more seeds would tell; "
+        "Yes: reproduced; no: not reproduced, which is a result and not a failure; undecided: more seeds would tell. "
+        "Where two things are compared for equality: equal; differs from 0, yet within a quarter of the gain, which is "
+        "reproduced, too; differs by more; not known. "
         "–: not measured: the statement is about another schedule, or the variant leaves its experiment out. In "
         "brackets: the number that decides, with its unit, and the part of the criterion that it belongs to where "
         "there are several.",
+    ]
+
+
+def _earlier(names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    links = ", ".join(f"[{name}]({name}/README.md)" for name in names)
+    return ["", f"Made with the statements as an earlier version measured them, and not beside the others: {links}."]
+
+
+def _analytic(claims: Mapping[str, Rows]) -> list[str]:
+    """The statements about the analytic model, which belong to no variant."""
+    found = {row["id"]: row for rows in claims.values() for row in rows if row["analytic"]}
+    if not found:
+        return []
+    rows = [f"| {row['statement']} | {row['source']} | {_cell(row)} |" for row in found.values()]
+    title = "## The analytic model"
+    return [
+        "",
+        title,
+        "",
+        "No data, no network: of no variant.",
+        "",
+        "| statement | source | |",
+        "| --- | --- | --- |",
+        *rows,
     ]
 
 
@@ -86,7 +116,10 @@ def _cell(row: dict[str, Any] | None) -> str:
         return "–"
     quantity = f" {row['quantity']}" if row.get("quantity") else ""
     part = f"; {row['part']}" if row.get("part") else ""
-    return f"{MARKS[row['verdict']]} ({row['value']:.3g}{quantity}{part})"
+    mark = MARKS[row["verdict"]]
+    if outcome := row.get("outcome"):
+        mark = f"**{outcome}**" if outcome == DIFFERS else outcome
+    return f"{mark} ({row['value']:.3g}{quantity}{part})"
 
 
 def _map_section(points: pd.DataFrame) -> list[str]:
@@ -97,8 +130,8 @@ def _map_section(points: pd.DataFrame) -> list[str]:
         "",
         "*An average replaces a decay of the learning rate where it is equal to the side trip that decays the rate, "
         "within the share of the gain that the criterion allows (trip: a run from the same branch point; gain: "
-        "momentary − average). Above: one mark for each window and branch point, judged over seeds in validation loss "
-        "(early ones over two in some variants); the later a branch point, the higher in its row. Red: the average is "
+        "momentary − average). Above: one mark for each window, judged over seeds in validation loss, late branch "
+        "points together; small and lower: an early one, over fewer seeds in some variants. Red: the average is "
         "worse than the trip; blue: better; white: the gain is not clear of 0. Below: average − trip against how much "
         "the momentary loss (of the run itself, without averaging) falls over the window. On a quadratic loss a "
         "two-point average keeps at most a quarter of that fall (dashed), SWA some 5 %.*",
@@ -129,8 +162,6 @@ def _sentences(points: pd.DataFrame) -> list[str]:
 
 
 def _counted(rows: pd.DataFrame, where: str) -> str:
-    shown, refuted = ((rows["verdict"] == verdict).sum() for verdict in (EQUIVALENT, NOT_EQUIVALENT))
-    return (
-        f"at windows {where} {100 * NARROW:g} % of the branch step, equal at {shown} of {len(rows)} points, refuted at "
-        f"{refuted}, not known at {len(rows) - shown - refuted}"
-    )
+    counts = ((outcome, int((rows["outcome"] == outcome).sum())) for outcome in OUTCOMES)
+    shown = ", ".join(f"{outcome} {count}" for outcome, count in counts if count)
+    return f"windows {where} {100 * NARROW:g} % of the branch step: {shown}"

@@ -126,8 +126,8 @@ def optimizer_words(settings: BurnIn) -> str:
 
 
 def of_the_paper(claims: Claims) -> Claims:
-    """Rows of the paper's statements, without those of this project."""
-    return [row for row in claims if row["source"] != OURS]
+    """Rows of the paper's statements about a run: without this project's, and without the analytic model's."""
+    return [row for row in claims if row["source"] != OURS and not row["analytic"]]
 
 
 def summary(claims: Claims) -> dict[str, list[str]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
@@ -64,6 +66,14 @@ def grid(columns: int) -> float:
 def sequence(n: int, palette: str = "flare") -> list[tuple[float, float, float]]:
     """Colours of n things in an order, light to dark, none too light to see."""
     return list(sns.color_palette(palette, n + 2))[2:]
+
+
+def curve(axes: plt.Axes, table: pd.DataFrame, x: str, y: str, colour: str, label: str, line: str = "-") -> None:
+    """A line of the mean over seeds, with their standard deviation as a band; a seed's own rows are averaged first."""
+    seeds = table.groupby(["seed", x], as_index=False)[y].mean()
+    look: dict[str, Any] = {"lw": 1.7, "ls": line, "err_kws": {"alpha": 0.15, "lw": 0}, "legend": False}
+    sns.lineplot(seeds, x=x, y=y, errorbar="sd", color=colour, label=label, ax=axes, **look)
+    axes.set(xlabel="", ylabel="")
 
 
 def legend_below(figure: Figure, source: plt.Axes, columns: int = 5) -> None:

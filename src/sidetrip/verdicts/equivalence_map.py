@@ -9,15 +9,13 @@ from typing import Any
 import pandas as pd
 
 from sidetrip.config import Claims, Config
-from sidetrip.verdicts.records import NOT_REPRODUCED, REPRODUCED, Table, Tables
+from sidetrip.verdicts.records import DIFFERS, Table, Tables
 from sidetrip.verdicts.regime import rates_over_batch
 from sidetrip.verdicts.scores import by_point
 from sidetrip.verdicts.statistics import fieller, judge_equal
 
-EQUIVALENT, NOT_EQUIVALENT, UNKNOWN = "equivalent", "not equivalent", "unknown"
-SHOWN = {REPRODUCED: EQUIVALENT, NOT_REPRODUCED: NOT_EQUIVALENT}
-COLUMNS = ["variant", "schedule", "rate_over_batch", "kernel", "branch", "late", "window_steps", "window_over_branch"]
-COLUMNS += ["n", "fall", "gain", "gap", "ratio", "ratio_low", "ratio_high", "verdict"]
+COLUMNS = ["variant", "schedule", "rate_over_batch", "kernel", "branch", "branch_points", "late", "window_steps"]
+COLUMNS += ["window_over_branch", "n", "fall", "gain", "gap", "ratio", "ratio_low", "ratio_high", "outcome"]
 
 
 @dataclass(frozen=True)
@@ -47,17 +45,18 @@ def variant_points(tables: Tables, config: Config, methods: Iterable[str]) -> Va
 
 
 def map_points(variants: Iterable[VariantPoints], claims: Claims) -> Table:
-    """Whether average and trip are equal in validation loss, judged over seeds at each branch point and window.
+    """Whether average and trip are equal in validation loss, by method and window.
 
-    Early branch points and all windows of a method are on the map; a branch point at step 0 has no place on it.
+    The late branch points of a variant are judged together, by the means of the seeds over them; each early one by
+    itself. A branch point at step 0 has no place on the map.
 
     Returns
     -------
     DataFrame
-        variant, schedule, rate_over_batch (λ/B at the branch point), kernel, branch, late, window_steps,
-        window_over_branch, n (seeds), fall, gain, gap (average − trip), all nats; ratio (gap ÷ gain) with ratio_low
-        and ratio_high (Fieller; empty where unbounded); verdict (equivalent, not equivalent, unknown). A trip that
-        diverged is not equivalent.
+        variant, schedule, kernel, late, window_steps; branch (mean over the branch points), branch_points (how many),
+        rate_over_batch (λ/B, mean), window_over_branch (window ÷ that mean), n (seeds), fall, gain, gap
+        (average − trip), all nats; ratio (gap ÷ gain) with ratio_low and ratio_high (Fieller; empty where unbounded);
+        outcome. A trip that diverged differs.
     """
     rows = [row for variant in variants for row in _of_variant(variant, claims)]
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -65,31 +64,35 @@ def map_points(variants: Iterable[VariantPoints], claims: Claims) -> Table:
 
 def _of_variant(variant: VariantPoints, claims: Claims) -> Iterable[dict[str, Any]]:
     rows = variant.points.query("split == 'validation' and metric == 'loss' and branch > 0")
-    for key, here in rows.groupby(["kernel", "branch", "late", "window_steps"]):
-        kernel, branch, late, window = str(key[0]), int(key[1]), bool(key[2]), int(key[3])  # type: ignore[call-overload]
-        known = here.dropna(subset=["average_minus_trip", "gain"]).sort_values("seed")
+    together = rows["branch"].where(~rows["late"], 0)  # late ones as one
+    for key, here in rows.groupby([rows["kernel"], together, rows["window_steps"]]):
+        kernel, window = str(key[0]), int(key[2])  # type: ignore[index, call-overload]
+        branches = here["branch"].unique()
         yield {
             "variant": variant.variant,
             "schedule": variant.schedule,
-            "rate_over_batch": float(variant.rate_over_batch.loc[branch]),
+            "rate_over_batch": float(variant.rate_over_batch.loc[branches].mean()),
             "kernel": kernel,
-            "branch": branch,
-            "late": late,
+            "branch": float(branches.mean()),
+            "branch_points": len(branches),
+            "late": bool(here["late"].all()),
             "window_steps": window,
-            "window_over_branch": window / branch,
+            "window_over_branch": window / float(branches.mean()),
             "fall": here["fall"].mean(),
-            **_judged(known, claims, diverged=len(known) < len(here)),
+            **_judged(here, claims),
         }
 
 
-def _judged(known: Table, claims: Claims, diverged: bool) -> dict[str, Any]:
-    """Gap, gain, ratio and verdict over the seeds whose trip has a score."""
-    found: dict[str, Any] = {"n": len(known), "verdict": NOT_EQUIVALENT}
-    if known.empty:
+def _judged(here: Table, claims: Claims) -> dict[str, Any]:
+    """Gap, gain, ratio and outcome over the seeds whose trips have a score."""
+    known = here.dropna(subset=["average_minus_trip", "gain"])
+    seeds = known.groupby("seed")[["average_minus_trip", "gain"]].mean()
+    found: dict[str, Any] = {"n": len(seeds), "outcome": DIFFERS}
+    if seeds.empty:
         return found
-    gap, gain = known["average_minus_trip"].to_numpy(float), known["gain"].to_numpy(float)
+    gap, gain = seeds["average_minus_trip"].to_numpy(float), seeds["gain"].to_numpy(float)
     judged, ratio = judge_equal(gap, gain, claims.average_is_schedule, claims), fieller(gap, gain, claims.confidence)
     found |= {"gap": gap.mean(), "gain": gain.mean(), "ratio": ratio.value}
     if ratio.bounded:
         found |= {"ratio_low": ratio.low, "ratio_high": ratio.high}
-    return found if diverged else found | {"verdict": SHOWN.get(judged.verdict, UNKNOWN)}
+    return found if len(known) < len(here) else found | {"outcome": judged.outcome}

@@ -15,6 +15,9 @@ Tables = Mapping[str, Table]
 Values = NDArray[np.float64]
 POINT = ["seed", "branch"]
 REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_MEASURED = "reproduced", "not reproduced", "undecided", "not measured"
+# Outcomes of a comparison for equality; the first two are "reproduced".
+EQUAL, WITHIN, DIFFERS, NOT_KNOWN = "equal", "differs within a quarter", "differs", "not known"
+OUTCOMES = (EQUAL, WITHIN, DIFFERS, NOT_KNOWN)
 SEEDS, GROUPS, CLOSED_FORM = "seeds", "simulation groups", "closed form"
 
 
@@ -86,6 +89,8 @@ class Measured:
     seeds_needed : int or None
         Units at which the tests would decide with the power asked for, at the present mean and spread; None: more
         than `statistics.MOST_SEEDS`, or no spread to count from. Of use for undecided rows alone.
+    outcome : str
+        Of a comparison for equality, one of `OUTCOMES`; empty for other criteria.
     leans : bool
         Whether the criterion holds for the mean itself.
     regime : Regime
@@ -103,6 +108,7 @@ class Measured:
     part: str = ""
     ratio: Interval | None = None
     seeds_needed: int | None = None
+    outcome: str = ""
     leans: bool = True
     regime: Regime = field(default_factory=Regime)
 

@@ -36,16 +36,15 @@ def compared(side_trips: Table, method: str, window: int, average: str | None = 
     Returns
     -------
     DataFrame
-        Indexed by metric, split, seed, branch; momentary, average, trip: means over the looks that the average has;
+        Indexed by metric, split, seed, branch; average, trip: where the kernel ends; momentary: mean over its looks;
         fall (of the momentary score over the window, positive where it improves), gain (of the average over the
         momentary model, positive where it is better), gap (average − trip), sd_of_one_iterate (of the momentary
         score over the looks).
-        A trip with a look that has no score (it diverged) has none.
+        A trip that diverged has no score.
     """
     source = {"momentary": "none", "average": average or method, "trip": method}
     rows = side_trips[side_trips["split"].isin(SPLITS)]
     here = rows[(rows["kernel"] == rows["model"].map(source)) & (rows["window_steps"] == window)]
-    here = here[here["look"].isin(here.loc[here["model"] == "average", "look"])]
     start = rows[(rows["model"] == "momentary") & (rows["window_steps"] == 0)]
     long = here.melt([*POINT, "model", "look", "split"], list(METRICS), var_name="metric", value_name="score")
     keys = ["metric", "split", *POINT]

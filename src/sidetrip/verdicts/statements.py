@@ -22,6 +22,8 @@ class Statement:
         How it is judged; names of thresholds in braces.
     if_true, if_false : str
         What the verdict means, in a sentence.
+    analytic : bool
+        Whether it is of the analytic model, and so of no variant.
     """
 
     id: str
@@ -30,6 +32,7 @@ class Statement:
     criterion: str
     if_true: str
     if_false: str
+    analytic: bool = False
 
 
 def average_is_schedule(method: str) -> Statement:
@@ -52,10 +55,10 @@ BEFORE_METHODS = (
         "single_step_floor",
         "Fig. 2",
         "one step on a batch takes that batch's loss below the average loss of a fully trained model",
-        "lowest own-batch loss ÷ loss of the run's best average on training batches of the same kind < "
-        "{single_step_floor:g}",
-        "One step takes a batch below the loss that the run's best average has on such batches.",
-        "One step does not take a batch below the loss that the run's best average has on such batches.",
+        "lowest own-batch loss ÷ loss, on training batches of the same kind, of the run after a linear decay to 0 over "
+        "a further run's length < {single_step_floor:g}",
+        "One step takes a batch below the loss that the run has on such batches once its rate has decayed to 0.",
+        "One step does not take a batch below the loss that the run has on such batches after a decay to 0.",
     ),
     Statement(
         "single_step_gap",
@@ -75,18 +78,26 @@ BEFORE_METHODS = (
     ),
     Statement(
         "quadratic_own",
-        "Fig. 2, §3",
-        "the own-batch loss is a low-degree polynomial of the step size",
+        "abstract",
+        "along the step the own-batch loss is nearly quadratic",
         "R² of a parabola on evenly spaced step sizes of [0, 1.5 × own best step] ≥ {quadratic_own:g}",
         "Along its own gradient a batch's loss is close to a parabola.",
         "Along its own gradient a batch's loss is not close enough to a parabola.",
     ),
     Statement(
+        "low_degree_own",
+        "§3",
+        "along the step the own-batch loss is a polynomial of low degree",
+        "R² of a cubic on evenly spaced step sizes of [0, 1.5 × own best step] ≥ {low_degree_own:g}",
+        "A polynomial of degree three describes it.",
+        "A polynomial of degree three does not describe it closely enough.",
+    ),
+    Statement(
         "batch_size_gap",
         "Fig. 13",
         "the own-batch drop is orders of magnitude above the held-out drop, less so for very large batches",
-        "own ÷ held-out drop > {batch_size_gap:g} at the smallest batch (judged as own − {batch_size_gap:g} × held-out "
-        "drop > 0); log10 of the ratio lower at the largest batch than at the smallest",
+        "own ÷ held-out drop > {batch_size_gap:g} at the run's batch size (judged as own − {batch_size_gap:g} × "
+        "held-out drop > 0); log10 of the ratio lower at the largest batch than at the smallest",
         "The smaller the batch, the more its gradient is its own.",
         "The gap between a batch and the others is not that large, or does not shrink with the batch size.",
     ),
@@ -102,7 +113,7 @@ BEFORE_METHODS = (
         "fixed_batch_held_out",
         "Fig. 3",
         "meanwhile the held-out loss increases dramatically",
-        "held-out loss after the last step ÷ before the first > {fixed_batch_held_out:g}",
+        "held-out loss after the last step ÷ before the first > {fixed_batch_held_out:g}; several batches a seed",
         "While one batch is learnt, the loss of other batches rises.",
         "While one batch is learnt, the loss of other batches does not rise.",
     ),
@@ -110,7 +121,8 @@ BEFORE_METHODS = (
         "fixed_batch_basin",
         "Fig. 3",
         "trips on the same fixed batch from t and t+Δ end in the same basin, for the own and for the held-out batch",
-        "rise on the line between the ends over the worse end ÷ loss before the first step < {fixed_batch_basin:g}",
+        "rise on the line between the ends over the worse end ÷ loss before the first step < {fixed_batch_basin:g}; "
+        "control: from two initialisations a ridge must show",
         "Training on one batch from two points of the run ends in one basin: no ridge lies between the ends.",
         "Training on one batch from two points of the run does not end in one basin in the sense of the criterion.",
     ),
@@ -129,8 +141,8 @@ AFTER_METHODS = (
         "midpoint_tracks_half_rate",
         "Fig. 6",
         "the training loss of the midpoint follows that of the λ/2 trip along the whole trip",
-        "midpoint − λ/2 trip in training loss, mean over the looks, within ± {midpoint_tracks_half_rate:g} × gain over "
-        "the λ trip (two one-sided tests at {level:g})",
+        "midpoint − λ/2 trip in training loss, mean over ten looks or more, within ± {midpoint_tracks_half_rate:g} × "
+        "gain over the λ trip (two one-sided tests at {level:g})",
         "All along the trip the midpoint is as good as a trip at half the rate.",
         "Midpoint and trip at half the rate differ in training loss by more than the criterion allows.",
     ),
@@ -172,7 +184,7 @@ AFTER_METHODS = (
         "batch_gradients_orthogonal",
         "Fig. 7",
         "gradients of independent batches are almost orthogonal",
-        "mean signed cosine, over both trips, within ± {batch_gradients_orthogonal:g}",
+        "mean signed cosine, within ± {batch_gradients_orthogonal:g}; each of the two trips",
         "The gradients of different batches have little in common.",
         "The gradients of different batches have more in common than the criterion allows.",
     ),
@@ -180,10 +192,10 @@ AFTER_METHODS = (
         "distance_saturates",
         "Fig. 8",
         "the distance of θ_t to the end of an independent trip that shares the burn-in falls monotonically, then stays",
-        "Spearman ρ of distance with step < {distance_rank:g} up to the branch point; "
-        "change from there to the end ÷ fall before < {distance_saturates:g}",
-        "Up to the branch point the run comes nearer to the end of the independent trip; after it the distance changes "
-        "little, measured by that fall.",
+        "independent trip from the early branch point to the end of the run; after that point: level over the last "
+        "third ÷ distance at the point < {distance_level:g}, change within that third ÷ level within ± "
+        "{distance_change:g}",
+        "After the point that both leave, the run comes nearer to the end of the independent trip and stays as far.",
         "The distance does not fall and then stay within the limits of the criterion.",
     ),
     Statement(
@@ -195,6 +207,7 @@ AFTER_METHODS = (
         "The loss of an EMA falls as fast as at the large rate and ends below that of each rate; it lags by a fixed "
         "number of steps.",
         "The loss of an EMA does not fall as fast as at the large rate, or does not end below that of each rate.",
+        analytic=True,
     ),
     Statement(
         "stationary_radius",
@@ -203,6 +216,7 @@ AFTER_METHODS = (
         "log-log slope: 0.5 within its interval; for A = I, squared radius ÷ λ/(2−λ)·E‖c‖²: 1 within its interval",
         "At a constant rate a run settles at a radius that grows with the square root of the rate.",
         "The stationary radius does not follow the square root of the rate within its interval.",
+        analytic=True,
     ),
     Statement(
         "averaging_equals_schedule",
@@ -211,6 +225,7 @@ AFTER_METHODS = (
         "largest weight difference < {identity_error:g}",
         "Where gradients do not change, average and trip are the same point, to rounding.",
         "Average and trip differ where they must not: look for a defect.",
+        analytic=True,
     ),
     Statement(
         "midpoint_inside",
@@ -219,6 +234,7 @@ AFTER_METHODS = (
         "1/√2 within its interval",
         "Midpoints lie inside the ellipsoid that a run at a constant rate moves on.",
         "Midpoints do not have the radius that independence implies.",
+        analytic=True,
     ),
     Statement(
         "drag_and_drift",
@@ -227,6 +243,7 @@ AFTER_METHODS = (
         "largest relative difference < {identity_error:g}",
         "What a step takes from the squared norm and what it adds to it sum up exactly.",
         "Drag and drift do not add up: look for a defect.",
+        analytic=True,
     ),
     Statement(
         "stationary_covariance",
@@ -235,6 +252,7 @@ AFTER_METHODS = (
         "simulated ÷ closed form: 1 within its interval",
         "The closed form gives the spread of any average, in every direction.",
         "The closed form and the simulation differ by more than chance.",
+        analytic=True,
     ),
     Statement(
         "cosine_run",

@@ -8,6 +8,8 @@
   No ratio is tested, because its denominator may be near 0. If both tests pass, the gain is above 0 at the same level;
   to call something equal it must also be clear of 0 in the interval that is shown, or the ratio beside the verdict
   would be "unbounded".
+  Beside it stands whether the gap differs from 0 at all, by its interval: equal; differs from 0, yet within the share;
+  differs by more; not known.
 - All of several parts: reproduced if each part is (an intersection-union test needs no correction); not reproduced
   if any part is, after Holm's correction.
 
@@ -24,7 +26,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -34,13 +36,18 @@ from scipy.special import nctdtr, stdtr, stdtrit
 from sidetrip.config import Claims
 from sidetrip.verdicts.records import (
     CLOSED_FORM,
+    DIFFERS,
+    EQUAL,
     GROUPS,
+    NOT_KNOWN,
     NOT_MEASURED,
     NOT_REPRODUCED,
+    OUTCOMES,
     POINT,
     REPRODUCED,
     SEEDS,
     UNDECIDED,
+    WITHIN,
     Found,
     Interval,
     Judged,
@@ -249,10 +256,23 @@ def judge_equal(gap: Values, gain: Values, share: float, claims: Claims) -> Meas
     found = replace(found, ratio=fieller(gap, gain, claims.confidence))
     clear = p_above_zero(gain) * claims.level / ((1 - claims.confidence) / 2)
     if found.verdict == REPRODUCED and clear >= claims.level:
-        return replace(found, verdict=UNDECIDED, p_holds=min(1.0, clear), detail="the gain is not clear of 0")
-    assert found.ratio is not None
-    over = any(found.ratio.has(limit) for limit in (share, -share))
-    return _with_note(replace(found, p_holds=max(found.p_holds, min(1.0, clear))), over, claims)
+        found = replace(found, verdict=UNDECIDED, p_holds=min(1.0, clear), detail="the gain is not clear of 0")
+    else:
+        assert found.ratio is not None
+        over = any(found.ratio.has(limit) for limit in (share, -share))
+        found = _with_note(replace(found, p_holds=max(found.p_holds, min(1.0, clear))), over, claims)
+    return _with_outcome(found)
+
+
+def _with_outcome(found: Measured) -> Measured:
+    """The outcome that goes with the verdict, and a note where the gap differs from 0 though the verdict is open."""
+    same = found.interval.has(0.0)
+    if found.verdict == REPRODUCED:
+        return replace(found, outcome=EQUAL if same else WITHIN)
+    if found.verdict == NOT_REPRODUCED:
+        return replace(found, outcome=DIFFERS)
+    note = "" if same else "differs from 0; whether by more than the limit is not known"
+    return replace(found, outcome=NOT_KNOWN, detail=joined(found.detail, note))
 
 
 def judge_seeds(
@@ -300,9 +320,13 @@ def all_of(parts: Mapping[str, Measured], level: float) -> Measured:
     counted = f"{len(holding)} of {len(parts)} parts reproduced"
     if failing:
         counted += f", {len(failing)} not"
+    alone = [name for name, part in parts.items() if part.verdict == NOT_REPRODUCED]
+    if alone and not failing:
+        counted += f"; by itself {' and '.join(alone)} would not be, which {len(parts)} parts together do not show"
     return replace(
         parts[shown],
         verdict=verdict,
+        outcome=_outcome_of(parts.values(), verdict),
         part=shown,
         p_holds=max(part.p_holds for part in parts.values()),
         p_fails=min(1.0, len(parts) * min(part.p_fails for part in parts.values())),
@@ -310,6 +334,15 @@ def all_of(parts: Mapping[str, Measured], level: float) -> Measured:
         leans=all(part.leans for part in parts.values()),
         detail=joined(counted, parts[shown].detail),
     )
+
+
+def _outcome_of(parts: Iterable[Measured], verdict: str) -> str:
+    """Outcome of all parts together; empty unless all are comparisons for equality."""
+    outcomes = [part.outcome for part in parts]
+    if not all(outcomes):
+        return ""
+    open_or_differs = {NOT_REPRODUCED: DIFFERS, UNDECIDED: NOT_KNOWN}
+    return open_or_differs.get(verdict) or max(outcomes, key=OUTCOMES.index)
 
 
 def _together(unsure: Sequence[Measured]) -> int | None:
@@ -326,4 +359,7 @@ def failed(found: Found, why: str) -> Found:
     """The measured number, not reproduced for a reason beside it; what was not measured stays so."""
     if isinstance(found, NotMeasured):
         return found
-    return replace(found, verdict=NOT_REPRODUCED, p_fails=0.0, p_holds=1.0, seeds_needed=None, detail=why)
+    outcome = DIFFERS if found.outcome else ""
+    return replace(
+        found, verdict=NOT_REPRODUCED, outcome=outcome, p_fails=0.0, p_holds=1.0, seeds_needed=None, detail=why
+    )

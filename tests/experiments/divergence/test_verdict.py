@@ -44,13 +44,16 @@ def test_tracking_is_signed_and_on_training_pictures():
     assert found["gain"] == pytest.approx(0.3)
 
 
-def test_the_looks_of_a_trip_are_the_two_point_windows():
+def test_the_looks_of_a_trip_are_the_two_point_windows_and_the_start_where_all_are_one():
     losses = judge_of.along_trips(SCORES)
+    assert losses.columns.to_list() == ["seed", "branch", "trip_step", "split", "trip", "midpoint", "half_rate"]
     assert sorted(losses["trip_step"].unique()) == [0, 1, 5, 10]
     start = losses[losses["trip_step"] == 0]
-    assert (start["trip"] == start["midpoint"]).all()
-    assert (start["trip"] == start["half_rate"]).all()
-    assert losses.columns.to_list() == ["seed", "branch", "trip_step", "split", "trip", "midpoint", "half_rate"]
+    assert ((start["trip"] == start["midpoint"]) & (start["trip"] == start["half_rate"])).all()
+    tables = divergence()
+    found = judge_of.distances_along(tables["trip_distances"], tables["distances"])
+    assert (found[found["trip_step"] == 0].drop(columns=["seed", "branch"]) == 0).all(axis=None)
+    assert found["midpoint_to_half_rate"].notna().all()
 
 
 def test_a_trip_at_half_the_rate_that_diverges_is_tracked_by_nothing():
@@ -70,20 +73,19 @@ def test_the_midpoint_is_nearer_than_an_independent_trip(distance, verdict):
     assert judged(tables=tables)["midpoint_distance"].verdict == verdict
 
 
-def test_an_independent_trip_that_diverges_is_near_nothing():
+def test_an_independent_trip_that_diverges_is_near_nothing_and_has_no_end():
     tables = divergence()
-    apart = tables["trip_distances"]
+    apart, along = tables["trip_distances"], tables["to_independent_end"]
     apart.loc[(apart["seed"] == 0) & (apart["trip_step"] == 10), "trip_to_independent"] = np.nan
-    assert judged(tables=tables)["midpoint_distance"].verdict == "not reproduced"
+    some = {**tables, "to_independent_end": along[(along["seed"] != 1) | (along["branch"] != LATE[0])]}
+    found = judged(tables=some)
+    assert found["midpoint_distance"].verdict == "not reproduced"
+    saturates = found["distance_saturates"]
+    assert (saturates.verdict, saturates.detail) == ("not reproduced", "1 independent trips diverged")
     apart["trip_to_independent"] = np.nan
-    assert judged(tables=tables)["midpoint_distance"].reason == "every independent trip diverged"
-
-
-def test_distances_at_the_start_are_0():
-    tables = divergence()
-    found = judge_of.distances_along(tables["trip_distances"], tables["distances"])
-    assert (found[found["trip_step"] == 0].drop(columns=["seed", "branch"]) == 0).all(axis=None)
-    assert found["midpoint_to_half_rate"].notna().all()
+    found = judged(tables={**tables, "to_independent_end": along.iloc[:0]})
+    for name in ("midpoint_distance", "distance_saturates"):
+        assert found[name].reason == "every independent trip diverged"
 
 
 @pytest.mark.parametrize("change", [0.5, -0.05])
@@ -111,16 +113,6 @@ def test_a_distance_that_does_not_fall_is_refuted_with_a_number():
     row = judged(tables=tables)["distance_saturates"]
     assert (row.verdict, row.interval.value) == ("not reproduced", pytest.approx(1.0))
     assert row.detail == f"the distance does not fall up to {2 * len(SEEDS)} of {2 * len(SEEDS)} branch points"
-
-
-def test_an_independent_trip_without_an_end_is_said():
-    tables = divergence()
-    along = tables["to_independent_end"]
-    some = {**tables, "to_independent_end": along[(along["seed"] != 1) | (along["branch"] != LATE[0])]}
-    row = judged(tables=some)["distance_saturates"]
-    assert (row.verdict, row.detail) == ("not reproduced", "1 independent trips diverged")
-    none = judged(tables={**tables, "to_independent_end": along.iloc[:0]})["distance_saturates"]
-    assert none.reason == "every independent trip diverged"
 
 
 def test_too_few_snapshots_are_said():

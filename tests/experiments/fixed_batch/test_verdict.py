@@ -3,19 +3,19 @@
 import numpy as np
 import pandas as pd
 import pytest
-from verdict_tables import SEEDS, batch_losses, config, fixed_batch
+from verdict_tables import SEEDS, batch_losses, config, fixed_batch, refuted, verdicts
 
 from sidetrip.experiments.fixed_batch import verdict as judge_of
 from sidetrip.verdicts.records import NotMeasured
 
 
-def judged(table, settings=None):
-    return judge_of.judge({"fixed_batch": table, "batch_losses": batch_losses()}, settings or config())
+def judged(table):
+    return judge_of.judge({"fixed_batch": table, "batch_losses": batch_losses()}, config())
 
 
 def test_as_the_paper_has_it():
     found = judged(fixed_batch())
-    assert {name: row.verdict for name, row in found.items()} == dict.fromkeys(judge_of.NAMES, "reproduced")
+    assert verdicts(found) == dict.fromkeys(judge_of.NAMES, "reproduced")
     assert {row.n for row in found.values()} == {len(SEEDS)}
     assert found["fixed_batch_floor"].interval.value == pytest.approx(0.02, rel=0.02)
     assert found["fixed_batch_held_out"].interval.value == pytest.approx(3.0, rel=0.02)
@@ -30,8 +30,7 @@ def test_as_the_paper_has_it():
     ],
 )
 def test_otherwise(changes, row):
-    found = judged(fixed_batch(**changes))
-    assert {name for name, each in found.items() if each.verdict == "not reproduced"} == {row}
+    assert refuted(judged(fixed_batch(**changes))) == {row}
 
 
 @pytest.mark.parametrize(("batch", "title"), [("own", "the fixed batch"), ("held_out", "a held-out batch")])
@@ -44,8 +43,7 @@ def test_a_ridge_for_one_kind_of_batch_is_enough(batch, title):
 
 def test_a_rise_is_over_the_worse_end_and_that_over_the_straight_line_stands_beside():
     table = fixed_batch(hill=0.3)
-    slope = np.where((table["steps"] == 3), table["alpha"], 0.0)  # the later run ends higher by 1
-    table = table.assign(loss=table["loss"] + slope)
+    table["loss"] += np.where(table["steps"] == 3, table["alpha"], 0.0)  # the later run ends higher by 1
     found = judge_of.lines(table).query("batch == 'own'").iloc[0]
     assert found["rise"] == pytest.approx(0.0, abs=1e-9)  # 0.8 in the middle, 1 at the worse end
     assert found["rise_over_line"] == pytest.approx(0.3, abs=1e-9)
@@ -64,18 +62,13 @@ def test_the_floor_is_taken_after_three_steps_and_the_held_out_loss_at_the_end()
 
 
 def test_a_run_that_diverges_holds_nothing():
+    """One, all, or there was none: not the same."""
     table = fixed_batch()
     table.loc[(table["seed"] == 2) & (table["steps"] == 3), "loss"] = np.nan
-    found = judged(table)
-    assert {(row.verdict, row.detail) for row in found.values()} == {
-        ("not reproduced", "a run on the fixed batch diverged")
-    }
-    assert {row.n for row in found.values()} == {len(SEEDS) - 1}
-
-
-def test_reasons():
-    """Every run diverged, or there was none: not the same."""
-    lost = judged(fixed_batch().assign(loss=np.nan))
+    found = judged(table).values()
+    expected = ("not reproduced", "a run on the fixed batch diverged", len(SEEDS) - 1)
+    assert {(row.verdict, row.detail, row.n) for row in found} == {expected}
+    lost = judged(table.assign(loss=np.nan))
     assert {row.reason for row in lost.values()} == {"every run on the fixed batch diverged"}
-    none = judged(fixed_batch().query("branch > 100"))
+    none = judged(table.query("branch > 100"))
     assert all(isinstance(row, NotMeasured) and "branch.points" in row.reason for row in none.values())

@@ -1,10 +1,13 @@
 """Merged snapshots and cool-downs against the same written out one model at a time."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 import torch
 from helpers import advanced, smoke_config
 
+from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import with_weights
 from sidetrip.engine.training import DivergedError
 from sidetrip.experiments import evaluator
@@ -69,10 +72,10 @@ def test_a_cool_down_that_diverges_is_a_row_without_a_score(lab, snapshots, monk
     assert table.groupby("model")["loss"].count().to_dict() == {"cool-down": 0, "merged": 9, "momentary": 1}
 
 
-def test_every_snapshot_is_scored_once_as_it_is_and_once_for_every_decay(lab, snapshots, monkeypatch):
-    monkeypatch.setattr(lab.config.forecast, "windows", [15, 30])
-    along = [unit for unit in units(lab.config) if isinstance(unit, Along)]
-    table = pd.concat(forecast.measure(lab, unit)["merged_snapshots"] for unit in along)
+def test_every_snapshot_is_scored_once_as_it_is_and_once_for_every_decay(lab, snapshots):
+    here = Lab(replace(lab.config, forecast=replace(lab.config.forecast, windows=(15, 30))), lab.runs, lab.device)
+    along = [unit for unit in units(here.config) if isinstance(unit, Along)]
+    table = pd.concat(forecast.measure(here, unit)["merged_snapshots"] for unit in along)
     expected = [("none", 0), *((decay, window) for decay in DECAYS for window in (15, 30))]
     found = table[["step", "decay", "window_steps"]].itertuples(index=False, name=None)
     assert sorted(found) == sorted((30, *each) for each in expected)  # the one snapshot of the second half

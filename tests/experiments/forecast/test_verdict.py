@@ -17,17 +17,14 @@ def judged(table, **settings):
     return judge_of.judge({"forecasts": found, "batch_losses": batch_losses()}, config(**settings))
 
 
-def test_a_forecast_is_the_merged_loss_less_what_earlier_cool_downs_gained():
-    found = forecasts(cool_downs(gap=0.01, spread=0.0), CLAIMS).query("metric == 'loss'")
-    assert found["forecast"].to_numpy() == pytest.approx(0.89)
-    assert found["merged"].to_numpy() == pytest.approx(0.9)
-    assert errors(found)["off_forecast"].abs().max() < 1e-12
-    assert errors(found)["off_momentary"].to_numpy() == pytest.approx(0.11)
-
-
-def test_accuracies_are_forecast_too():
-    found = forecasts(cool_downs(gap=0.01, spread=0.0), CLAIMS).query("metric == 'accuracy'")
-    assert found["forecast"].to_numpy() == pytest.approx(1 - 0.89 / 2)
+def test_a_forecast_is_the_merged_score_less_what_earlier_cool_downs_gained():
+    found = forecasts(cool_downs(gap=0.01, spread=0.0), CLAIMS).set_index("metric")
+    assert found.loc["loss", "forecast"].to_numpy() == pytest.approx(0.89)
+    assert found.loc["loss", "merged"].to_numpy() == pytest.approx(0.9)
+    assert found.loc["accuracy", "forecast"].to_numpy() == pytest.approx(1 - 0.89 / 2)
+    off = errors(found.reset_index()).query("metric == 'loss'")
+    assert off["off_forecast"].abs().max() < 1e-12
+    assert off["off_momentary"].to_numpy() == pytest.approx(0.11)
 
 
 def test_nothing_that_began_as_late_has_a_part_in_a_forecast():
@@ -80,10 +77,6 @@ def test_the_interval_holds_the_next_value_as_often_as_it_says(n, seed):
     assert abs(held / 400 - 0.9) < 5 * (0.9 * 0.1 / 400) ** 0.5
 
 
-def test_an_interval_of_two_values_has_no_ends():
-    assert not prediction_interval(np.array([1.0, 2.0]), 0.9).bounded
-
-
 @pytest.mark.parametrize(("gap", "verdict"), [(0.05, "reproduced"), (0.0, "not reproduced")])
 def test_a_correction_is_worth_what_it_corrects(gap, verdict):
     """Where merged models miss nothing, the noise of what was learned can only harm."""
@@ -113,3 +106,4 @@ def test_coverage_is_a_share_of_the_cool_downs():
 def test_without_earlier_cool_downs_nothing_is_measured():
     rows = judged(cool_downs(seeds=(0,), begins=(5, 15)))
     assert {row.reason for row in rows.values()} == {"a forecast needs 3 cool-downs that began earlier"}
+    assert not prediction_interval(np.array([1.0, 2.0]), 0.9).bounded

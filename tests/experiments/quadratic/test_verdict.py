@@ -1,26 +1,21 @@
 """Verdicts on the analytic model, on tables whose answer is known."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
 from report_tables import quadratic
 from scipy.stats import binom
-from verdict_tables import config
+from verdict_tables import config, verdicts
 
 from sidetrip.experiments.quadratic import verdict as judge_of
 from sidetrip.verdicts.records import NotMeasured
 
 GROUPS = range(20)
-NAMES = {
-    "ema_two_scales",
-    "stationary_radius",
-    "averaging_equals_schedule",
-    "midpoint_inside",
-    "drag_and_drift",
-    "stationary_covariance",
-}
+CLOSED = {"averaging_equals_schedule", "drag_and_drift"}
+SIMULATED = {"ema_two_scales", "stationary_radius", "midpoint_inside", "stationary_covariance"}
 
 
 def wobble(*key: int, scale: float = 0.01) -> float:
@@ -53,15 +48,12 @@ def judged(**tables):
 
 
 def test_every_formula_that_holds_is_found_to_hold():
+    """n counts groups of the simulation, or cases of a closed form."""
     found = judged()
-    assert {name: row.verdict for name, row in found.items()} == dict.fromkeys(NAMES, "reproduced")
-
-
-def test_n_counts_groups_of_the_simulation_or_cases_of_a_closed_form():
-    units = {name: row.unit for name, row in judged().items()}
-    closed = {"averaging_equals_schedule", "drag_and_drift"}
-    assert {name for name, unit in units.items() if unit == "closed form"} == closed
-    assert {name for name, unit in units.items() if unit == "simulation groups"} == NAMES - closed
+    assert verdicts(found) == dict.fromkeys(CLOSED | SIMULATED, "reproduced")
+    units = dict.fromkeys(CLOSED, "closed form") | dict.fromkeys(SIMULATED, "simulation groups")
+    assert {name: row.unit for name, row in found.items()} == units
+    assert "at least 1" in found["averaging_equals_schedule"].detail  # of wrong kernels
 
 
 def test_an_ema_keeps_the_speed_of_the_large_rate():
@@ -104,24 +96,15 @@ def test_the_lag_of_an_ema():
 
 
 def radii(power=0.5, off=1.0) -> pd.DataFrame:
-    rows = [
-        (
-            model,
-            rate,
-            group,
-            off * (rate / (2 - rate)) ** (2 * power) * wobble(group, int(1e4 * rate)),
-            rate / (2 - rate),
-        )
-        for model in ("identity", "random")
-        for rate in (0.001, 0.004)
-        for group in GROUPS
-    ]
+    rows = []
+    for model, rate, group in product(("identity", "random"), (0.001, 0.004), GROUPS):
+        square = off * (rate / (2 - rate)) ** (2 * power) * wobble(group, int(1e4 * rate))
+        rows.append((model, rate, group, square, rate / (2 - rate)))
     return pd.DataFrame(rows, columns=["model", "rate", "group", "mean_square_radius", "exact"])
 
 
 def test_the_radius_grows_with_the_root_of_the_rate():
     assert judge_of.radius_slopes(radii(power=0.5))["slope"].mean() == pytest.approx(0.5, abs=0.01)
-    assert judged(lemma_1=radii())["stationary_radius"].verdict == "reproduced"
     assert judged(lemma_1=radii(power=0.45))["stationary_radius"].verdict == "not reproduced"
     # The right slope at the wrong radius.
     assert judged(lemma_1=radii(off=1.2))["stationary_radius"].verdict == "not reproduced"
@@ -151,30 +134,18 @@ def test_an_identity_is_judged_by_its_largest_error(table, column, name):
     assert "defect" in judged(**{table: broken})[name].reason
 
 
-def test_wrong_kernels_stand_beside_lemma_2():
-    assert "at least 1" in judged()["averaging_equals_schedule"].detail
+@pytest.mark.parametrize(("off", "verdict"), [(0.0, "reproduced"), (0.1, "not reproduced")])
+def test_a_midpoint_elsewhere_is_refuted(off, verdict):
+    ratios = [off + math.sqrt(0.5) * wobble(group) for group in GROUPS]
+    found = judged(midpoint_ratios=pd.DataFrame({"group": GROUPS, "ratio": ratios}))
+    assert found["midpoint_inside"].verdict == verdict
 
 
-def test_a_midpoint_elsewhere_is_refuted():
-    ratios = pd.DataFrame({"group": GROUPS, "ratio": [math.sqrt(0.5) * wobble(group) for group in GROUPS]})
-    assert judged(midpoint_ratios=ratios)["midpoint_inside"].verdict == "reproduced"
-    assert judged(midpoint_ratios=ratios.assign(ratio=ratios["ratio"] + 0.1))["midpoint_inside"].verdict == (
-        "not reproduced"
-    )
-
-
-@pytest.mark.parametrize(
-    ("omega", "formula", "verdict"),
-    [
-        ("symmetric", "exact", "not reproduced"),
-        ("symmetric", "eq_19", "not reproduced"),
-        ("non_symmetric", "exact", "not reproduced"),
-        ("non_symmetric", "eq_19", "reproduced"),  # which eq. 19 does not cover: shown, not judged
-    ],
-)
-def test_which_covariances_are_judged(omega, formula, verdict):
+@pytest.mark.parametrize(("omega", "formula"), list(product(("symmetric", "non_symmetric"), ("exact", "eq_19"))))
+def test_which_covariances_are_judged(omega, formula):
+    """Eq. 19 does not cover a non-symmetric Ω: that is shown, not judged."""
     table = quadratic()["appendix_a"]
     chosen = (table["omega"] == omega) & (table["formula"] == formula) & (table["kernel"] == "EMA")
     row = judged(appendix_a=table.assign(ratio=table["ratio"] + 0.5 * chosen))["stationary_covariance"]
-    assert row.verdict == verdict
+    assert row.verdict == ("reproduced" if (omega, formula) == ("non_symmetric", "eq_19") else "not reproduced")
     assert "eq. 19 on the non-symmetric Ω" in row.detail

@@ -120,20 +120,14 @@ def test_size_is_judged_without_a_ratio_and_in_two_parts():
     assert flat.part == "log10 ratio, batch 32 − batch 8"
 
 
-def test_a_held_out_loss_that_no_step_lowers_is_not_measured():
-    found = judged(held_drop=0.0)["batch_size_gap"]
-    assert isinstance(found, NotMeasured)
-    assert "of seed 0, 1, 2, 3, 4" in found.reason
-    assert judged(held_drop=0.0)["single_step_gap"].verdict == "reproduced"
-
-
-def test_an_own_loss_that_no_step_lowers_is_not_measured():
+def test_what_has_no_ratio_is_not_measured():
+    """A held-out or an own loss that no step lowers; one batch size alone."""
+    found = judged(held_drop=0.0)
+    assert isinstance(found["batch_size_gap"], NotMeasured)
+    assert "of seed 0, 1, 2, 3, 4" in found["batch_size_gap"].reason
+    assert found["single_step_gap"].verdict == "reproduced"
     found = judged(own_drop=-0.1)
-    for name in ("single_step_gap", "single_step_rate"):
-        assert found[name].reason == judge_of.NO_STEP
-
-
-def test_one_batch_size_has_no_gap():
+    assert {found[name].reason for name in ("single_step_gap", "single_step_rate")} == {judge_of.NO_STEP}
     curves, curvature = single_step()
     found = judged(curves.query("batch_size == 16"), curvature)
     assert "only one batch size" in found["batch_size_gap"].reason

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 
 from sidetrip.config import Config
-from sidetrip.verdicts.records import POINT, Found, Judged, NotMeasured, Table, Tables, joined
+from sidetrip.verdicts.records import POINT, Found, Judged, NotMeasured, Table, Tables
 from sidetrip.verdicts.regime import beside, of_trip
 from sidetrip.verdicts.statistics import all_of, by_seed, failed, judge_mean, judge_seeds, late
 
@@ -57,20 +55,6 @@ def _each_trip(values: pd.Series, config: Config, **limits: float) -> Found:
     return all_of(parts, config.claims.level)
 
 
-def _orthogonal(whole: Table, config: Config) -> Found:
-    """The mean over both trips; the means of each are told, for they may lie on either side of a limit."""
-    limit, cosines = (
-        config.claims.batch_gradients_orthogonal,
-        whole.set_index([*POINT, "trip"])["different_batches_cosine"],
-    )
-    found = judge_seeds(cosines.droplevel("trip"), config.claims, "no trip has a score", below=limit, above=-limit)
-    if isinstance(found, NotMeasured):
-        return found
-    means = cosines.groupby([*POINT, "trip"]).mean().groupby("trip").mean()
-    by_trip = ", ".join(f"{means[trip]:.3g} on {title}" for trip, title in TRIPS.items() if trip in means)
-    return replace(found, detail=joined(by_trip, found.detail))
-
-
 def judge(tables: Tables, config: Config) -> Judged:
     """Judge the rows fixed_gradient_*, trips_aligned and batch_gradients_orthogonal.
 
@@ -92,7 +76,12 @@ def judge(tables: Tables, config: Config) -> Judged:
             shares_aligned(whole, claims.fixed_gradient_cosine), config, above=claims.fixed_gradient_direction
         ),
         "trips_aligned": judge_seeds(between_minus_first(kept), claims, "no two trips are left to compare", above=0.0),
-        "batch_gradients_orthogonal": _orthogonal(whole, config),
+        "batch_gradients_orthogonal": _each_trip(
+            whole.set_index([*POINT, "trip"])["different_batches_cosine"],
+            config,
+            below=claims.batch_gradients_orthogonal,
+            above=-claims.batch_gradients_orthogonal,
+        ),
     }
     if trips.any():
         results = {name: failed(found, "a trip diverged") for name, found in results.items()}

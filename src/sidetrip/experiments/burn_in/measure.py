@@ -129,7 +129,7 @@ def measure(lab: Lab, run: Run) -> dict[str, pd.DataFrame]:
     journal = Journal(lab.folders.progress, sorted({*range(0, steps, every), steps}))
     model = lab.model(run.seed)
     check_network(lab)
-    start = journal.latest() or initial_state(model)
+    start = journal.latest() or initial_state(model, lab.optimizer.slots)
     lab.progress(training(lab.config, start.step).passes)
     rates = lab.rates[start.step :].tolist()
     try:

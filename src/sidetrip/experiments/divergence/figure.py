@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sidetrip.config import Config
-from sidetrip.experiments.divergence.verdict import along_trips, distances_along
 from sidetrip.report import style
 from sidetrip.verdicts.statistics import POINT, late
 
@@ -22,6 +19,7 @@ LINES = {  # column: (label, colour, line style)
     "midpoint_to_start": ("midpoint to the branch point", style.AVERAGE, "-"),
     "midpoint_to_half_rate": ("midpoint to the λ/2 trip", style.AVERAGE, "--"),
 }
+QUARTER = 0.25  # of the gain
 MODELS = {
     "trip": ("λ trip", style.MOMENTARY),
     "midpoint": ("midpoint of trip and branch point", style.AVERAGE),
@@ -29,66 +27,53 @@ MODELS = {
 }
 
 
-def _curve(axes: Axes, table: pd.DataFrame, y: str, colour: str, label: str, line: str = "-") -> None:
-    """Mean over seeds and branch points, with one standard deviation as a band."""
-    found = table.groupby("trip_step")[y].agg(["mean", "std"])
-    axes.plot(found.index, found["mean"], color=colour, ls=line, lw=1.8, label=label)
-    low, high = found["mean"] - found["std"], found["mean"] + found["std"]
-    axes.fill_between(found.index, low, high, color=colour, alpha=0.13, lw=0)
-
-
-def changes(losses: pd.DataFrame, split: str) -> pd.DataFrame:
-    """Losses of the three models less that of their branch point, in one split."""
-    rows = losses[losses["split"] == split]
-    start = rows[rows["trip_step"] == 0].set_index(POINT)["trip"].rename("start")
-    rows = rows.join(start, on=POINT)
-    return rows.assign(**{model: rows[model] - rows["start"] for model in MODELS})
-
-
 def figure_6(distances: pd.DataFrame, losses: pd.DataFrame) -> Figure:
-    """Draw the five distances along the trips, and training and validation losses of midpoint, λ/2 trip and λ trip.
-
-    Of the tables that `verdicts.divergence.distances_along` and `along_trips` make.
-    """
+    """Draw the five distances along the trips, training losses, and how far the midpoint is from the λ/2 trip."""
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(style.WIDE, 4.8))
+    start = {**dict.fromkeys(LINES, 0.0), "trip_step": 0}
+    at_start = distances[POINT].drop_duplicates().assign(**start)
+    whole = pd.concat([at_start, distances], ignore_index=True)
     for column, (label, colour, line) in LINES.items():
-        _curve(left, distances, column, colour, label, line)
-    left.set(xlabel="steps after the\nbranch point", ylabel="L2 distance", ylim=(0, None), title="distances of weights")
-    left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.24), fontsize="small")
-    for axes, split in ((middle, "train"), (right, "validation")):
-        for model, (label, colour) in MODELS.items():
-            _curve(axes, changes(losses, split), model, colour, label)
+        style.curve(left, whole, "trip_step", column, colour, label, line)
+    left.set(ylabel="L2 distance", ylim=(0, None), title="distances of weights")
+    wide = losses.pivot_table(index=[*POINT, "trip_step"], columns="model", values="loss").reset_index()
+    before = wide[wide["trip_step"] == 0].set_index(POINT)["trip"].rename("before")
+    wide = wide.join(before, on=POINT)
+    for model, (label, colour) in MODELS.items():
+        changed = wide.assign(change=wide[model] - wide["before"])
+        style.curve(middle, changed, "trip_step", "change", colour, label)
+    middle.set(ylabel="change since the branch point (nats)", title="training loss")
+    apart = wide.assign(gap=wide["midpoint"] - wide["half_rate"])
+    style.curve(right, apart, "trip_step", "gap", style.AVERAGE, "midpoint − λ/2 trip")
+    gain = float((wide["trip"] - wide["midpoint"])[wide["trip_step"] > 0].mean())
+    for limit in (-QUARTER * gain, QUARTER * gain):
+        right.axhline(limit, color="black", lw=0.9, ls="--", label="limits: ¼ of the mean gain")
+    right.set(ylabel="difference (nats)", title="their difference")
+    for axes in (left, middle, right):
+        axes.set(xlabel="steps after the\nbranch point")
         axes.axhline(0.0, color="black", lw=0.8, ls=":")
-        axes.set(xlabel="steps after the\nbranch point", title=f"{style.SPLIT_TITLES[split]} loss")
-    middle.set(ylabel="change since the branch point (nats)")
-    middle.legend(loc="upper center", bbox_to_anchor=(0.5, -0.24), fontsize="small")
+        handles, labels = axes.get_legend_handles_labels()
+        once = dict(zip(labels, handles, strict=True))
+        axes.legend(once.values(), once.keys(), loc="upper center", bbox_to_anchor=(0.5, -0.24), fontsize="small")
     return figure
 
 
 def figure_8(along: pd.DataFrame) -> Figure:
-    """Draw the distance of θ_t to the end of an independent trip: mean over seeds, a line for each branch point.
-
-    The trip left the run at the branch point and ended with the run.
-    """
-    figure, axes = plt.subplots(figsize=(7.4, 4.2))
-    branches = sorted(along["branch"].unique())
-    for branch, colour in zip(branches, style.sequence(len(branches)), strict=True):
-        curve = along[along["branch"] == branch].groupby("step")["distance"].agg(["mean", "min", "max"])
-        axes.plot(curve.index, curve["mean"], color=colour, lw=1.6, label=f"left the run at step {branch} (dot)")
-        axes.fill_between(curve.index, curve["min"], curve["max"], color=colour, alpha=0.15, lw=0)
-        axes.plot(branch, np.interp(branch, curve.index, curve["mean"]), "o", color=colour, ms=7, mec="white")
-    axes.axvline(along["step"].max(), color="black", lw=1, ls=":", label="end of the run and of the trips")
-    axes.set(xlabel="step t of the main trajectory", ylabel="L2 distance of θ$_t$ to the end\nof an independent trip")
-    axes.set(ylim=(0, None))
+    """Draw the distance of θ_t to the end of an independent trip that left the run at the early branch point."""
+    figure, axes = plt.subplots(figsize=(7.4, 3.8))
+    for _, seed in along.groupby("seed"):
+        axes.plot(seed["step"], seed["distance"], color=style.INDEPENDENT, lw=0.8, alpha=0.45)
+    style.curve(axes, along, "step", "distance", style.INDEPENDENT, "mean over seeds; thin: each seed")
+    first, last = along["step"].min(), along["step"].max()
+    axes.axvspan(last - (last - first) / 3, last, color="black", alpha=0.06, lw=0, label="last third, which is judged")
+    axes.set(xlabel="step t of the main trajectory", ylabel="L2 distance of θ$_t$ to the\nend of an independent trip")
+    axes.set(ylim=(0, None), xlim=(first, last), title=f"the independent trip left the run at step {first}")
     style.legend_below(figure, axes, columns=2)
     return figure
 
 
 def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:
-    """The figures of this experiment, by name; late branch points alone."""
-    points = config.branch.points
-    distances = late(distances_along(tables["trip_distances"], tables["distances"]), points)
-    return {
-        "figure_6": figure_6(distances, along_trips(late(tables["side_trips"], points))),
-        "figure_8": figure_8(tables["to_independent_end"]),
-    }
+    """The figures of this experiment, by name; Fig. 6 of late branch points alone."""
+    distances, losses = (late(tables[name], config.branch.points) for name in ("trip_distances", "trip_losses"))
+    found = {"figure_6": figure_6(distances, losses)}
+    return found | ({"figure_8": figure_8(along)} if len(along := tables["to_independent_end"]) else {})

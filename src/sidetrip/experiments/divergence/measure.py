@@ -1,30 +1,38 @@
-"""Distances in weight space between trips on different batches (Fig. 6, 8).
-
-The midpoint and the trip at half the rate, which Fig. 6 shows beside them, are a case of the averaging
-comparison: its two-point average and its trip.
-"""
+"""Distances in weight space between trips, and the losses of midpoint and trip at half the rate (Fig. 6, 8)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 import pandas as pd
 
 from sidetrip.engine.lab import Lab
-from sidetrip.engine.state import TrainState, distance, saved_steps
+from sidetrip.engine.state import TrainState, distance, lerp, saved_steps
 from sidetrip.engine.training import DivergedError, Position, advance
-from sidetrip.experiments.divergence.plan import TO_END, TRIP_DISTANCES, looks
+from sidetrip.experiments import evaluator
+from sidetrip.experiments.divergence.plan import (
+    DISTANCES,
+    HALF_RATE,
+    LOSSES,
+    MIDPOINT,
+    SCORED_ON,
+    TO_END,
+    TRIP,
+    ToTheEnd,
+    looks,
+)
 from sidetrip.experiments.units import BranchPoint
 from sidetrip.experiments.work import each_step
 
+States = Mapping[int, TrainState]  # by steps after the branch point
 
-def independent_states(lab: Lab, start: TrainState, seed: int, looked_at: Iterable[int]) -> dict[int, TrainState]:
-    """States at some steps of a trip at the main trajectory's rate on other batches, by steps after the branch point.
 
-    A trip that diverges has fewer.
-    """
+def states_along(
+    lab: Lab, start: TrainState, seed: int, looked_at: Iterable[int], stream: str = "train", factor: float = 1.0
+) -> States:
+    """States at some steps of a trip at `factor` times the main trajectory's rate; a trip that diverges has fewer."""
     found: dict[int, TrainState] = {}
     steps = set(looked_at)
 
@@ -32,40 +40,74 @@ def independent_states(lab: Lab, start: TrainState, seed: int, looked_at: Iterab
         if position.step - start.step in steps:
             found[position.step - start.step] = position.state()
 
-    rates = lab.rates[start.step : start.step + max(steps)].tolist()
-    observers = [keep, each_step(lab)]
+    rates = (factor * lab.rates[start.step : start.step + max(steps)]).tolist()
     with suppress(DivergedError):
-        advance(lab.model(), start, lab.stream(seed, f"independent/{start.step}"), rates, lab.optimizer, observers)
+        advance(lab.model(), start, lab.stream(seed, stream), rates, lab.optimizer, [keep, each_step(lab)])
     return found
 
 
-def measure(lab: Lab, unit: BranchPoint) -> dict[str, pd.DataFrame]:
-    """Measure one branch point.
+def independent(start: TrainState) -> str:
+    """Name of the batch sequence of an independent trip."""
+    return f"independent/{start.step}"
 
-    A trip leaves it at the rate of the main trajectory and takes another batch sequence, to the end of the run, as the
-    paper's independently trained θ'. The two are compared where the two-point averages end.
+
+def measure(lab: Lab, unit: BranchPoint | ToTheEnd) -> dict[str, pd.DataFrame]:
+    """Measure near one branch point, or along an independent trip from an early one to the end of the run.
 
     Returns
     -------
     trip_distances : DataFrame
-        seed, branch, trip_step, trip_to_start, trip_to_independent: Euclidean, over the weights; the latter
-        is empty where the independent trip has diverged.
+        Near a branch point: seed, branch, trip_step, trip_to_start, trip_to_independent (a trip at the same rate on
+        other batches), half_rate_to_start, midpoint_to_start, midpoint_to_half_rate: Euclidean, over the weights;
+        empty where a trip has diverged. The λ trip is the run itself, the midpoint lies between it and its start.
+    trip_losses : DataFrame
+        seed, branch, trip_step (0: the branch point, which all three are), model (trip, midpoint, half_rate), loss:
+        training split.
     to_independent_end : DataFrame
-        seed, branch, step, distance: of each snapshot θ_t to the end of the independent trip; no rows if it diverged.
+        seed, branch, step, distance: of each snapshot θ_t from the branch point on to the end of the independent trip;
+        no rows if it diverged.
     """
-    seed, start, compared_at = unit.seed, lab.branch_point(unit.seed, unit.step), looks(lab.config)
-    last = lab.config.burn_in.steps - start.step
-    independent = independent_states(lab, start, seed, [*compared_at, last])
-    distances = []
-    replayed = lab.replay(seed, [start.step + look for look in compared_at], [each_step(lab)])
-    for look, state in zip(compared_at, replayed, strict=True):
-        apart = distance(state, independent[look]) if look in independent else math.nan
-        distances.append((seed, start.step, look, distance(state, start), apart))
-    along = []
-    if last in independent:
-        for step in saved_steps(lab.snapshots(seed)):
-            along.append((seed, start.step, step, distance(lab.snapshot(seed, step), independent[last])))
+    if isinstance(unit, ToTheEnd):
+        return {"to_independent_end": pd.DataFrame(_to_the_end(lab, unit), columns=TO_END)}
+    distances, losses = _near(lab, unit)
     return {
-        "trip_distances": pd.DataFrame(distances, columns=TRIP_DISTANCES),
-        "to_independent_end": pd.DataFrame(along, columns=TO_END),
+        "trip_distances": pd.DataFrame(distances, columns=DISTANCES),
+        "trip_losses": pd.DataFrame(losses, columns=LOSSES),
     }
+
+
+def _to_the_end(lab: Lab, unit: ToTheEnd) -> list[tuple[object, ...]]:
+    seed, last = unit.seed, lab.config.burn_in.steps - unit.step
+    (start,) = lab.replay(seed, [unit.step], [each_step(lab)])
+    end = states_along(lab, start, seed, [last], independent(start)).get(last)
+    later = [step for step in saved_steps(lab.snapshots(seed)) if step >= unit.step] if end else []
+    found = [(step, lab.snapshot(seed, step)) for step in later]
+    if end and unit.step not in later:
+        found.insert(0, (unit.step, start))
+    return [(seed, unit.step, step, distance(state, end)) for step, state in found if end]
+
+
+def _near(lab: Lab, unit: BranchPoint) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+    seed, start, compared_at = unit.seed, lab.branch_point(unit.seed, unit.step), looks(lab.config)
+    run = states_along(lab, start, seed, compared_at)
+    other = states_along(lab, start, seed, compared_at, independent(start))
+    half = states_along(lab, start, seed, compared_at, factor=0.5)
+    before = _loss(lab, start)
+    losses: list[tuple[object, ...]] = [(seed, unit.step, 0, model, before) for model in (TRIP, MIDPOINT, HALF_RATE)]
+    distances: list[tuple[object, ...]] = []
+    for look in compared_at:
+        midpoint = lerp(start, run[look], 0.5)
+        models = {TRIP: run[look], MIDPOINT: midpoint, HALF_RATE: half.get(look)}
+        losses += [(seed, unit.step, look, model, _loss(lab, state)) for model, state in models.items()]
+        pairs = ((run[look], start), (run[look], other.get(look)), (half.get(look), start), (midpoint, start))
+        apart = [distance(a, b) if a and b else math.nan for a, b in (*pairs, (midpoint, half.get(look)))]
+        distances.append((seed, unit.step, look, *apart))
+    return distances, losses
+
+
+def _loss(lab: Lab, state: TrainState | None) -> float:
+    """Training loss; none of a trip that has diverged."""
+    if state is None:
+        return math.nan
+    ((_, score),) = evaluator.scores(lab, state, SCORED_ON)
+    return score.loss

@@ -1,25 +1,57 @@
-"""Plan of the distances between trips: a unit is a late branch point."""
+"""Plan of the distances between trips: what is compared near a branch point, and an independent trip to the end."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sidetrip.config import Config
 from sidetrip.experiments.plan import Plan
 from sidetrip.experiments.units import BranchPoint, late_branch_points, replay_steps
-from sidetrip.experiments.work import Work, training
+from sidetrip.experiments.work import Work, scoring, training
 
-TRIP_DISTANCES = ["seed", "branch", "trip_step", "trip_to_start", "trip_to_independent"]
+TRIP, MIDPOINT, HALF_RATE = "trip", "midpoint", "half_rate"  # models: the λ trip is the run itself
+SCORED_ON = ("train",)
+BETWEEN = ["trip_to_start", "trip_to_independent", "half_rate_to_start", "midpoint_to_start", "midpoint_to_half_rate"]
+DISTANCES = ["seed", "branch", "trip_step", *BETWEEN]
+LOSSES = ["seed", "branch", "trip_step", "model", "loss"]
 TO_END = ["seed", "branch", "step", "distance"]
 
 
+@dataclass(frozen=True)
+class ToTheEnd:
+    """An independent trip from a step of a main trajectory to the end of the run."""
+
+    seed: int
+    step: int
+
+
+def units(config: Config) -> list[BranchPoint | ToTheEnd]:
+    """The late branch points, and a trip to the end from the first early one of every seed."""
+    return [*late_branch_points(config), *(ToTheEnd(seed, step) for seed in config.seeds for step in early(config))]
+
+
+def early(config: Config) -> Sequence[int]:
+    """The early branch point that the trip to the end leaves from; none if the variant has none."""
+    return config.branch.early[:1]
+
+
+def window(config: Config) -> int:
+    """Steps of the trips near a branch point: the widest window of the two-point average."""
+    return max(config.side_trips.two_point_windows)
+
+
 def looks(config: Config) -> list[int]:
-    """Steps after the branch point at which trips are compared: the branch point, and where two-point averages end."""
-    return [0, *config.side_trips.two_point_windows]
+    """Steps after the branch point at which trips are compared, the last at the end of the window."""
+    steps, number = window(config), min(config.divergence.looks, window(config))
+    return sorted({round(steps * (look + 1) / number) for look in range(number)})
 
 
-def work(config: Config, point: BranchPoint) -> Work:
-    """An independent trip to the end of the run, and replays of the main one."""
-    compared_at = [point.step + look for look in looks(config)]
-    return training(config, config.burn_in.steps - point.step + replay_steps(config, compared_at))
+def work(config: Config, unit: BranchPoint | ToTheEnd) -> Work:
+    """The trips, and the models that are scored."""
+    if isinstance(unit, ToTheEnd):
+        return training(config, replay_steps(config, [unit.step]) + config.burn_in.steps - unit.step)
+    return training(config, 3 * window(config)) + scoring(config, 1 + 3 * len(looks(config)), SCORED_ON)
 
 
-PLAN = Plan("divergence", late_branch_points, work)
+PLAN = Plan("divergence", units, work)

@@ -12,6 +12,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from sidetrip.config import Config
+from sidetrip.experiments.fixed_batch.plan import RUN
 from sidetrip.report import style
 
 BATCHES = {"own": "the fixed batch", "held_out": "a held-out batch"}
@@ -42,7 +43,7 @@ def _process(axes: Axes) -> None:
 
 def figure_3(table: pd.DataFrame, seed: int) -> Figure:
     """Draw the process, and for each two neighbouring branch points of one seed the losses on the lines between."""
-    rows = table[table["seed"] == seed]
+    rows = table[(table["seed"] == seed) & (table["fixed_batch"] == 0) & (table["pair"] == RUN)]
     neighbours = sorted({(int(a), int(b)) for a, b in zip(rows["branch"], rows["later_branch"], strict=True)})
     figure = plt.figure(figsize=(style.WIDE, 1.0 + 2.6 * len(neighbours)))
     grid = figure.add_gridspec(len(neighbours), 3, width_ratios=(0.7, 1, 1))

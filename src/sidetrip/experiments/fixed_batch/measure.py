@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.gradients import gradient
 from sidetrip.engine.lab import Lab
+from sidetrip.engine.optimizers import SGD
 from sidetrip.engine.state import TrainState, lerp, restore, trained
-from sidetrip.engine.training import DivergedError, Optimizer, advance, batch_loss
-from sidetrip.experiments.fixed_batch.plan import COLUMNS, HALVINGS, HELD_OUT, OWN, work
-from sidetrip.experiments.units import BranchPoint
+from sidetrip.engine.training import DivergedError, advance, batch_loss
+from sidetrip.experiments.fixed_batch.plan import COLUMNS, HALVINGS, HELD_OUT, OWN, FixedBatch, work
 
 CLOSE = 0.03  # relative distance from the best step size that is near enough
 
@@ -72,7 +72,7 @@ def train_together(
     lab: Lab, ends: Sequence[TrainState], batch: Batch
 ) -> Iterator[tuple[float, Sequence[TrainState] | None]]:
     """Yield the step size and the states after 0, 1, ... plain gradient steps on one batch; None once one diverged."""
-    plain = Optimizer(momentum=0.0, weight_decay=0.0, precision=lab.optimizer.precision)
+    plain = SGD(precision=lab.optimizer.precision)
     states: Sequence[TrainState] | None = ends
     yield 0.0, states
     for _ in range(lab.config.fixed_batch.steps):
@@ -86,24 +86,22 @@ def train_together(
         yield step_size, states
 
 
-def measure(lab: Lab, unit: BranchPoint) -> dict[str, pd.DataFrame]:
+def measure(lab: Lab, unit: FixedBatch) -> dict[str, pd.DataFrame]:
     """Losses on the lines between two runs on the same fixed batch, after each number of steps.
 
-    One run starts from the unit's branch point, the other from the next branch point. Both take steps of the same
-    size, found by a line search at each step, along the plain gradient.
+    Both take steps of the same size, found by a line search at each step, along the plain gradient.
 
     Returns
     -------
     fixed_batch : DataFrame
-        seed, branch, later_branch, step_size (of the step that led here; 0 before the first), steps, alpha (0 at the
+        seed, branch, later_branch (of the second run), pair (run; initialisations: the second run is another seed's),
+        fixed_batch (its number), step_size (of the step that led here; 0 before the first), steps, alpha (0 at the
         run from the earlier point), batch (own, held_out), loss (empty where a run has diverged). BatchNorm in
         training mode.
     """
-    seed, start = unit.seed, lab.branch_point(unit.seed, unit.step)
-    points, precision = lab.config.branch.points, lab.optimizer.precision
-    later = lab.branch_point(seed, points[points.index(start.step) + 1])
-    stream = lab.stream(seed, f"fixed_batch/{start.step}")
-    batches = {OWN: stream.batch(1), HELD_OUT: stream.batch(2)}
+    start, later = lab.branch_point(unit.seed, unit.step), lab.branch_point(unit.other_seed, unit.other_step)
+    stream, precision = lab.stream(unit.seed, f"fixed_batch/{unit.step}"), lab.optimizer.precision
+    batches = {OWN: stream.batch(2 * unit.number + 1), HELD_OUT: stream.batch(2 * unit.number + 2)}
     model, rows = lab.model().train(), []
     share = work(lab.config, unit).passes // (lab.config.fixed_batch.steps + 1)
     for steps, (step_size, states) in enumerate(train_together(lab, (start, later), batches[OWN])):
@@ -114,6 +112,6 @@ def measure(lab: Lab, unit: BranchPoint) -> dict[str, pd.DataFrame]:
                 restore(lerp(states[0], states[1], float(alpha)), model)
                 with torch.no_grad():
                     losses = {name: float(batch_loss(model, batch, precision)) for name, batch in batches.items()}
-            key = (seed, start.step, later.step, step_size, steps, float(alpha))
+            key = (unit.seed, unit.step, unit.other_step, unit.pair, unit.number, step_size, steps, float(alpha))
             rows += [(*key, name, loss) for name, loss in losses.items()]
     return {"fixed_batch": pd.DataFrame(rows, columns=COLUMNS)}

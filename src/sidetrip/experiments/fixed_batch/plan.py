@@ -1,23 +1,63 @@
-"""Plan of the trips on a fixed batch: a unit is a late branch point and the next one of its seed."""
+"""Plan of the trips on a fixed batch: a unit is a batch, with two points that the trips on it leave."""
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import dataclass
+
 from sidetrip.config import Config
 from sidetrip.experiments.plan import Plan
-from sidetrip.experiments.units import BranchPoint, branch_points_with_a_next
 from sidetrip.experiments.work import Work
 
 OWN, HELD_OUT = "own", "held_out"  # batches
-COLUMNS = ["seed", "branch", "later_branch", "step_size", "steps", "alpha", "batch", "loss"]
+RUN, INITIALISATIONS = "run", "initialisations"  # what the two points have in common: the run, or nothing (control)
+COLUMNS = ["seed", "branch", "later_branch", "pair", "fixed_batch", "step_size", "steps", "alpha", "batch", "loss"]
 HALVINGS = 10  # of the widest step size, tried in every line search
 SEARCH = 20  # forward passes of a line search through the batch, about
 
 
-def work(config: Config, point: BranchPoint) -> Work:
+@dataclass(frozen=True)
+class FixedBatch:
+    """Trips on one fixed batch from two branch points.
+
+    Attributes
+    ----------
+    seed, step : int
+        The first point, and the run whose batch it is.
+    other_seed, other_step : int
+        The second point: a later one of the same run, or one of another initialisation.
+    number : int
+        Of the batch.
+    """
+
+    seed: int
+    step: int
+    other_seed: int
+    other_step: int
+    number: int
+
+    @property
+    def pair(self) -> str:
+        """What the two points have in common."""
+        return RUN if self.seed == self.other_seed else INITIALISATIONS
+
+
+def units(config: Config) -> list[FixedBatch]:
+    """Each two consecutive late branch points on every batch; as a control, the first one beside another seed's."""
+    points, seeds, found = config.branch.points, config.seeds, []
+    for place, seed in enumerate(seeds):
+        for step, later in itertools.pairwise(points):
+            found += [FixedBatch(seed, step, seed, later, number) for number in range(config.fixed_batch.batches)]
+        if len(seeds) > 1 and len(points) > 1:
+            found.append(FixedBatch(seed, points[0], seeds[(place + 1) % len(seeds)], points[0], 0))
+    return found
+
+
+def work(config: Config, unit: FixedBatch) -> Work:
     """Line searches and steps from both points, and the lines between them."""
     settings, batch = config.fixed_batch, config.burn_in.batch_size
     lines = 2 * settings.points * (settings.steps + 1)
     return Work(trained=4 * settings.steps * batch, scored=(lines + 2 * SEARCH * settings.steps) * batch)
 
 
-PLAN = Plan("fixed_batch", branch_points_with_a_next, work)
+PLAN = Plan("fixed_batch", units, work)

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from sidetrip.config import Quadratic
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.lab import Lab
+from sidetrip.engine.optimizers import SGD
 from sidetrip.engine.randomness import generator, torch_generator
 from sidetrip.engine.state import initial_state
-from sidetrip.engine.training import Optimizer, advance
+from sidetrip.engine.training import advance
 from sidetrip.experiments.quadratic.plan import Part
 from sidetrip.kernels import Kernel
 from sidetrip.measure.averaging import RunningAverage
@@ -104,7 +105,7 @@ def lemma_2(settings: Quadratic) -> pd.DataFrame:
     """
     rows = []
     for momentum in (0.0, 0.9):
-        optimizer = Optimizer(momentum, weight_decay=0.0)
+        optimizer = SGD(momentum=momentum)
         for index in range(settings.kernels):
             random = generator("quadratic", "lemma_2", "kernel", index)
             weights = random.standard_normal(random.integers(2, settings.window + 2))

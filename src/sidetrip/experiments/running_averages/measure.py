@@ -21,7 +21,7 @@ def measure(lab: Lab, stretch: Stretch) -> dict[str, pd.DataFrame]:
         seed, step, kernel ("none" for momentary), window_steps (that of the average), split, loss, accuracy.
     """
     (start,) = lab.replay(stretch.seed, stretch.starts[:1], [each_step(lab)])
-    averaged = [(case, case.end) for case in widest(cases(lab.config))]
+    averaged = widest(cases(lab.config))
     looked_at = looks(lab.config)
     scores = [Scores(lab, stretch.seed, start, first) for first in stretch.starts]
     observers: list[Observer] = [Watched(each.branch, averaged, looked_at, each) for each in scores]

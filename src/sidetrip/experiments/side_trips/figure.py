@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from sidetrip.config import Config, SideTrips
 from sidetrip.experiments.methods import METHODS, Method
 from sidetrip.experiments.single_step.verdict import curvature_at_rate
+from sidetrip.measure.second_order import trip_factors
 from sidetrip.report import style
 from sidetrip.verdicts.wording import method_words
 
@@ -146,7 +147,7 @@ def figure_14(tables: Mapping[str, pd.DataFrame], config: Config) -> Figure:
 
 
 def rate_factors(settings: SideTrips, measured: pd.Series) -> Figure:
-    """What the quadratic model predicts of each average, and the curvature along batches' gradients (App. A).
+    """What noise the quadratic model leaves in each average and its trip, and the measured curvature (App. A).
 
     Parameters
     ----------
@@ -159,14 +160,16 @@ def rate_factors(settings: SideTrips, measured: pd.Series) -> Figure:
     x = np.logspace(-4, np.log10(1.9), 300)
     for method in METHODS:
         kernel = method.widest(settings)
-        label = f"{method_words(method.name).title}, {kernel.steps} steps"
-        axes.plot(x, kernel.rate_factor(x), color=style.method_colour(method.name), lw=1.8, label=label)
+        label, colour = f"{method_words(method.name).title}, {kernel.steps} steps", style.method_colour(method.name)
+        axes.plot(x, kernel.rate_factor(x), color=colour, lw=1.8, label=label)
+        trip = trip_factors(kernel.schedule(), x).variance
+        axes.plot(x, trip, color=colour, lw=1.2, ls=(0, (3, 2)), label="its trip" if method is METHODS[0] else None)
     found = measured[measured > 0]
     if len(found):
         axes.axvspan(float(found.quantile(0.1)), float(found.quantile(0.9)), color="black", alpha=0.08, lw=0)
         label = f"measured along gradients of batches: {found.median():#.2g}"
         axes.axvline(found.median(), color="black", lw=1.2, ls="--", label=label)
-    axes.set(xscale="log", ylim=(0, 1.05), ylabel="effective ÷ actual learning rate")
+    axes.set(xscale="log", ylim=(0, 1.05), ylabel="noise variance ÷ that of one iterate")
     axes.set(xlabel="λκ/(1 − μ): learning rate × curvature, the factor 1/(1 − μ) of momentum included")
     style.legend_below(figure, axes, columns=2)
     return figure
@@ -174,8 +177,8 @@ def rate_factors(settings: SideTrips, measured: pd.Series) -> Figure:
 
 def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:
     """The figures of this experiment, by name."""
-    left_out = "single_step" in config.left_out
-    curvature = pd.Series(dtype=float) if left_out else curvature_at_rate(tables["curvature"], config)
+    sgd = config.burn_in.optimizer.name == "sgd" and "single_step" not in config.left_out
+    curvature = curvature_at_rate(tables["curvature"], config) if sgd else pd.Series(dtype=float)
     return {
         "figure_1": figure_1(tables, config),
         "figure_5": figure_5(tables, config),

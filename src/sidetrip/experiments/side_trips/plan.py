@@ -16,11 +16,11 @@ from sidetrip.experiments.work import Work, scoring, training
 from sidetrip.kernels import Kernel, Schedule
 
 MOMENTARY, AVERAGE, TRIP = "momentary", "average", "trip"  # models
-BATCHES = "batches"  # beside the splits: augmented training batches, normalised by their own statistics
+TRIP_AVERAGE = "trip_average"  # of the last half of a trip's own iterates
 NO_KERNEL = "none"  # the kernel of a momentary model
 SCORES = ["seed", "branch", "kernel", "window_steps", "model", "look", "split", "loss", "accuracy", "diverged"]
 DISTANCES = ["seed", "branch", "kernel", "window_steps", "average_to_trip", "average_to_start", "trip_to_start"]
-MANY = 3  # different weights, from which on a kernel's order matters
+MANY = 3  # different weights, from which on shuffling changes a kernel
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +36,15 @@ class Case:
         return self.kernel.steps
 
     @property
-    def end(self) -> Look:
-        """The look at the end of the window."""
-        return Look(self.window, 0, self.window)
+    def key(self) -> tuple[str, int]:
+        """Name and window."""
+        return self.name, self.window
+
+    @property
+    def decays(self) -> bool:
+        """Whether the rate of its trip falls on the way."""
+        multipliers = self.kernel.schedule().multipliers
+        return bool(multipliers[-1] < multipliers[0])
 
 
 def cases(config: Config) -> list[Case]:
@@ -55,7 +61,7 @@ def controls(config: Config) -> list[tuple[Case, Case]]:
     """Kernels that are not equivalent to the trip of the case beside them: negative controls.
 
     Each method's widest kernel reversed in time and shuffled, where that changes it: a kernel that is symmetric in
-    time cannot be told from its reverse, nor one that is flat (the branch point aside) from its shuffled self.
+    time is its own reverse, and one that is flat (the branch point aside) cannot be told from its shuffled self.
     """
     found = []
     for case in widest(cases(config)):
@@ -64,13 +70,21 @@ def controls(config: Config) -> list[tuple[Case, Case]]:
             continue
         shuffled = generator("side_trips", "shuffled").permutation(weights)
         for name, wrong in (("reversed", weights[::-1]), ("shuffled", shuffled)):
-            found.append((Case(f"{case.name}_{name}", Kernel(wrong)), case))
+            if not np.allclose(wrong, weights, atol=1e-12):
+                found.append((Case(f"{case.name}_{name}", Kernel(wrong)), case))
     return found
+
+
+def last_half(steps: int) -> Kernel:
+    """The mean of the iterates of the last half of a trip."""
+    weights = np.zeros(steps + 1)
+    weights[steps // 2 + 1 :] = 1.0 / (steps - steps // 2)
+    return Kernel(weights)
 
 
 @dataclass(frozen=True)
 class Look:
-    """A moment at which a model is scored.
+    """A moment at which the run itself is scored.
 
     Attributes
     ----------
@@ -87,20 +101,17 @@ class Look:
     step: int
 
 
-def looks(config: Config, case: Case | None = None) -> list[Look]:
-    """When trip and average of a case are scored; without one, when the main trajectory is, the branch point included.
+def looks(config: Config) -> list[Look]:
+    """When the main trajectory is scored: at the branch point and at the end of every window.
 
-    One iterate is noise: where a window is the widest of its method, its score is the mean over the last few looks.
+    One iterate is noise: at the end of each method's widest window, the score is the mean over the last few looks.
+    An average and a trip are compared where the kernel ends, and nowhere else.
     """
-    compared = cases(config)
-    several = {each.window for each in widest(compared)}
-    windows = {0, *(each.window for each in compared)} if case is None else {case.window}
-    if case is not None and (case.name, case.window) not in {(each.name, each.window) for each in widest(compared)}:
-        several = set()
-    settings = config.side_trips
+    compared, settings = cases(config), config.side_trips
+    several = {case.window for case in widest(compared)}
     return [
         Look(window, number, step)
-        for window in sorted(windows)
+        for window in sorted({0, *(case.window for case in compared)})
         for number in range(settings.looks if window in several else 1)
         if (step := window - number * settings.look_every) > 0 or number == 0
     ]
@@ -131,16 +142,11 @@ def trip_steps(config: Config) -> int:
 
 
 def work(config: Config, point: BranchPoint) -> Work:
-    """The trips, and all models that are scored; the widest averages on batches, too."""
+    """The trips, and all models that are scored."""
     compared = cases(config)
-    models = len(looks(config)) + 2 * sum(len(looks(config, case)) for case in compared) + len(controls(config))
-    on_batches = len(widest(compared)) * reference_batches(config) * config.burn_in.batch_size
-    return training(config, trip_steps(config)) + scoring(config, models) + Work(scored=on_batches)
-
-
-def reference_batches(config: Config) -> int:
-    """Training batches that an average is scored on as a step sees them: `evaluation.train_samples`, in whole ones."""
-    return max(1, config.evaluation.train_samples // config.burn_in.batch_size)
+    averaged = sum(case.decays for case in widest(compared))
+    models = len(looks(config)) + 2 * len(compared) + len(controls(config)) + averaged
+    return training(config, trip_steps(config)) + scoring(config, models)
 
 
 PLAN = Plan("side_trips", branch_points, work)

@@ -14,12 +14,23 @@ import pandas as pd
 
 from sidetrip.config import Config
 from sidetrip.experiments.methods import NAMES
-from sidetrip.verdicts.records import Found, Judged, Measured, NotMeasured, Regime, Table, Tables, joined
+from sidetrip.verdicts.records import POINT, Found, Judged, Measured, NotMeasured, Regime, Table, Tables, joined
 from sidetrip.verdicts.regime import of_run, of_window
 from sidetrip.verdicts.scores import METRICS, SIGN, SPLITS, TITLES, UNITS, compared, of_score, widest_window
+from sidetrip.verdicts.statements import Statement
 from sidetrip.verdicts.statistics import all_of, by_seed, failed, fieller, judge_equal, judge_mean, judge_seeds, late
-from sidetrip.verdicts.wording import method_words
+from sidetrip.verdicts.wording import OURS, method_words
 
+STATEMENTS = (
+    Statement(
+        "average_joins_decay",
+        OURS,
+        "averaging on top of a decay gains further (asked in arXiv 2502.06761)",
+        "validation loss of the trip − that of the mean of its iterates over its last half > 0; linear and EMA trips",
+        "An average along the end of a decay is better still than the end of the decay.",
+        "An average along the end of a decay is not better than the end of the decay.",
+    ),
+)
 CONSTANT_ALONE = "the statement is about a constant rate; the rate of this variant falls"
 COSINE_ALONE = "the main schedule of this variant is not a cosine"
 DIVERGED, ALL_DIVERGED = "a trip diverged", "every trip diverged"
@@ -95,13 +106,33 @@ def _cosine(side_trips: Table, config: Config) -> Found:
     return failed(found, DIVERGED) if scores["gap"].isna().any() else found
 
 
+def joins_decay(side_trips: Table, config: Config) -> Found:
+    """What the mean of the last half of a decaying trip's own iterates gains over the trip's end, validation loss."""
+    rows = late(side_trips, config.branch.points).query("split == 'validation'")
+    joined_rows, parts = rows[rows["model"] == "trip_average"], {}
+    for method in [name for name in NAMES if name in set(joined_rows["kernel"])]:
+        averages = joined_rows[joined_rows["kernel"] == method]
+        trips = rows[(rows["model"] == "trip") & (rows["kernel"] == method)]
+        pairs = averages.merge(trips, on=[*POINT, "window_steps"], suffixes=("_average", "_trip")).set_index(POINT)
+        judged = judge_seeds(pairs["loss_trip"] - pairs["loss_average"], config.claims, "", above=0.0)
+        if isinstance(judged, NotMeasured):
+            return NotMeasured(ALL_DIVERGED)
+        parts[f"{method_words(method).title} trip"] = replace(judged, quantity="nats")
+    if not parts:
+        return NotMeasured("no method's trip has a rate that falls")
+    found = all_of(parts, config.claims.level)
+    return failed(found, DIVERGED) if joined_rows["loss"].isna().any() else found
+
+
 def judge(tables: Tables, config: Config) -> Judged:
-    """Judge the rows average_is_schedule_*, averaging_helps (constant rate alone) and cosine_run (a cosine alone)."""
+    """Judge average_is_schedule_*, averaging_helps (constant rate alone), cosine_run (a cosine alone), joining."""
     regimes = {method: of_window(tables, config, method) for method in NAMES}
     results: dict[str, Found] = {}
     for method in NAMES:
         found = average_is_schedule(tables["side_trips"], method, config)
         results[f"average_is_schedule_{method}"] = replace(found, regime=regimes[method])
     results["averaging_helps"] = _helps(tables, regimes, config)
+    joined_regime = of_run(tables, config)
+    results["average_joins_decay"] = replace(joins_decay(tables["side_trips"], config), regime=joined_regime)
     results["cosine_run"] = replace(_cosine(tables["side_trips"], config), regime=regimes["swa"])
     return results

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from sidetrip.config import Config
+from sidetrip.experiments.single_step.plan import VARIED
 from sidetrip.experiments.single_step.verdict import paper_setting
 from sidetrip.report import style
 
@@ -21,6 +22,7 @@ VARIATIONS = {
     ("gradient", "frozen"): "plain gradient,\nBatchNorm frozen",
     ("momentum", "batch"): "momentum direction,\nBatchNorm as in training",
 }
+OWN = ["seed", "own_batch"]
 TITLES = {"own": "batch of the step", "held_out": "held-out batches"}
 RISE = 2.0  # times its start, up to which the own batch's loss is drawn
 COLOURS = {"own": style.OWN, "held_out": style.HELD_OUT}
@@ -100,26 +102,44 @@ def _show_dip(axes: Axes, held_out: pd.Series) -> None:
     axes.set(ylabel="change of the loss since λ = 0 (nats)")
 
 
+def relative_curves(rows: pd.DataFrame, expansions: pd.DataFrame) -> pd.DataFrame:
+    """Losses relative to that at step size 0, by step size ÷ the one at which the own batch's parabola is lowest.
+
+    Returns
+    -------
+    DataFrame
+        seed, batch (own, held_out), times (step size ÷ the parabola's best), relative_loss: mean over the batches.
+    """
+    at = expansions.set_index(OWN)
+    optima: dict[Hashable, float] = (-at["slope"] / at["curvature"].abs()).to_dict()
+    found = []
+    for (seed, own_batch, batch, _), curve in rows.groupby([*OWN, "batch", "index"]):
+        means = curve.groupby("step_size")["loss"].mean()
+        sizes, losses = means.index.to_numpy(float), means.to_numpy(float)
+        best = optima[seed, own_batch]
+        times = np.array([x for x in VARIED if x * best <= sizes[-1] * (1 + 1e-9)])
+        relative = np.interp(times * best, sizes, losses) / losses[0]
+        found.append(pd.DataFrame({"seed": seed, "batch": batch, "times": times, "relative_loss": relative}))
+    return pd.concat(found).groupby(["seed", "batch", "times"])["relative_loss"].mean().reset_index()
+
+
 def figure_2_variations(single_step: pd.DataFrame, curvature: pd.DataFrame, branch: int, batch_size: int) -> Figure:
     """Draw the paper's setting, frozen BatchNorm statistics, and the momentum direction, on the first own batches."""
     here = "branch == @branch and batch_size == @batch_size and own_batch == 0"
     rows, expansions = single_step.query(here), curvature.query(here)
     figure, panels = plt.subplots(1, 3, figsize=(style.WIDE, 3.8), sharey=True)
-    for axes, (setting, title) in zip(panels, VARIATIONS.items(), strict=True):
+    for axes, ((direction, batchnorm), title) in zip(panels, VARIATIONS.items(), strict=True):
         chosen, expansion = (
-            table[(table["direction"] == setting[0]) & (table["batchnorm"] == setting[1])]
+            table[(table["direction"] == direction) & (table["batchnorm"] == batchnorm)]
             for table in (rows, expansions)
         )
-        measured = chosen.loc[chosen["range"].isin(["wide", "zoom"]) & (chosen["step_size"] > 0), "step_size"]
-        lowest = float((-expansion["slope"] / expansion["curvature"]).median())
-        # The frozen parabola is lowest far below the first step size that was measured.
-        widest = float(np.clip(3 * lowest, measured.min(), measured.max()))
-        _draw(axes, chosen, measured[measured >= widest].min())
-        _draw_parabola(axes, expansion, widest)
-        axes.set(xlim=(0, widest))
+        relative = relative_curves(chosen, expansion)
+        for kind, colour in COLOURS.items():
+            style.curve(axes, relative[relative["batch"] == kind], "times", "relative_loss", colour, TITLES[kind])
+        axes.axhline(1.0, color="black", lw=0.8, ls=":")
+        axes.set(xlabel="step size ÷ that at which the\nown batch's parabola is lowest", xlim=(0, VARIED[-1]))
         axes.set_title(title)
-    top = rows.loc[(rows["batch"] == "own") & (rows["step_size"] == 0)].groupby("batchnorm")["loss"].mean().max()
-    panels[0].set(ylabel="loss (nats)", ylim=(0, 2.2 * top))
+    panels[0].set(ylabel="loss ÷ loss before the step", ylim=(0, 2.2))
     style.legend_below(figure, panels[0])
     return figure
 

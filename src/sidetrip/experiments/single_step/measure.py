@@ -1,8 +1,8 @@
 """Loss along one step, on the step's own batch and on held-out training batches (Fig. 2, 12, 13).
 
 The paper steps along the plain gradient of one batch, with BatchNorm on the statistics of the batch
-that a loss is taken on, as in training. Beside it stand the same with the statistics of the branch
-point frozen, and the direction that the optimizer would take, momentum included.
+that a loss is taken on, as in training. Beside it stand the same with statistics frozen, recomputed for
+the weights of the branch point, and the direction that the optimizer would take, momentum included.
 """
 
 from __future__ import annotations
@@ -20,28 +20,38 @@ from sidetrip.config import SingleStep
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.gradients import gradient, twice_differentiable
 from sidetrip.engine.lab import Lab
+from sidetrip.engine.optimizers import next_direction
 from sidetrip.engine.products import ieee_products
 from sidetrip.engine.state import TrainState, restore, trained
 from sidetrip.engine.streams import KeptBatches
-from sidetrip.engine.training import Optimizer, batch_loss
+from sidetrip.engine.training import advance, batch_loss
+from sidetrip.experiments import evaluator
 from sidetrip.experiments.single_step.plan import (
     BATCH,
     CURVATURE,
     FIT,
+    FROZEN,
     GRADIENT,
     HELD_OUT,
     MOMENTUM,
     NEAR_HELD_OUT,
     NEAR_OWN,
+    NEAR_PARABOLA,
     OWN,
+    REFERENCE,
     SWEEP,
+    VARIED,
+    DecayedRun,
     coarse_step_sizes,
     fit_step_sizes,
     lowest_at,
     measured_settings,
     near_lowest,
+    reference_batches,
 )
 from sidetrip.experiments.units import BranchPoint
+from sidetrip.experiments.work import each_step
+from sidetrip.kernels import Schedule
 
 Direction = list[Tensor]
 
@@ -71,6 +81,11 @@ class Parabola:
     slope: float
     curvature: float
 
+    @property
+    def optimum(self) -> float:
+        """The step size at which it is lowest; where it has no lowest point, that of a curvature of the same size."""
+        return -self.slope / abs(self.curvature) if self.slope and self.curvature else 1.0
+
 
 def expand(model: nn.Module, parts: Sequence[Batch], direction: Direction, precision: str) -> Parabola:
     """Slope and curvature of `mean_loss` along a step against `direction`, exact.
@@ -93,14 +108,6 @@ def _dot(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
     return torch.stack([(a.double() * b.double()).sum() for a, b in zip(left, right, strict=True)]).sum()
 
 
-def applied_direction(gradient: Direction, state: TrainState, names: Sequence[str], optimizer: Optimizer) -> Direction:
-    """What SGD would subtract, λ aside: μ v + g + wd θ, with the momentum buffers v of the branch point."""
-    return [
-        optimizer.momentum * state.momentum[name] + g + optimizer.weight_decay * state.weights[name]
-        for name, g in zip(names, gradient, strict=True)
-    ]
-
-
 class _Line:
     """Losses of several batches along one line of step sizes from a branch point."""
 
@@ -117,11 +124,20 @@ class _Line:
         return found
 
 
+def _variation(line: _Line, optimum: float) -> list[tuple[object, ...]]:
+    """Rows of one line at multiples of the step size that a parabola has its lowest point at."""
+    rows: list[tuple[object, ...]] = []
+    for size in (optimum * times for times in VARIED):
+        losses = line.losses(size, OF_ALL)
+        rows += [(NEAR_PARABOLA, size, HELD_OUT if i else OWN, i, loss) for i, loss in enumerate(losses)]
+    return rows
+
+
 OF_OWN, OF_HELD_OUT, OF_ALL = slice(0, 1), slice(1, None), slice(None)  # of the batches of a line
 
 
-def _sweep(line: _Line, settings: SingleStep, refined: bool) -> list[tuple[object, ...]]:
-    """Rows (range, step_size, batch, index, loss) of one line."""
+def _sweep(line: _Line, settings: SingleStep) -> list[tuple[object, ...]]:
+    """Rows (range, step_size, batch, index, loss) of one line, refined where losses are lowest."""
     rows: list[tuple[object, ...]] = []
 
     def take(name: str, size: float, which: slice) -> list[float]:
@@ -133,8 +149,6 @@ def _sweep(line: _Line, settings: SingleStep, refined: bool) -> list[tuple[objec
     coarse = coarse_step_sizes(settings)
     sizes = [size for _, size in coarse]
     losses = np.array([take(name, size, OF_ALL) for name, size in coarse])
-    if not refined:
-        return rows
     own, near = losses[:, 0], near_lowest(sizes, losses[:, 0])
     closer = [take(NEAR_OWN, size, OF_OWN)[0] for size in near]
     for size in near_lowest(sizes, losses[:, 1:].mean(axis=1)):
@@ -144,8 +158,8 @@ def _sweep(line: _Line, settings: SingleStep, refined: bool) -> list[tuple[objec
     return rows
 
 
-def measure(lab: Lab, unit: BranchPoint) -> dict[str, pd.DataFrame]:
-    """Measure one branch point.
+def measure(lab: Lab, unit: BranchPoint | DecayedRun) -> dict[str, pd.DataFrame]:
+    """Measure one branch point, or the loss of the decayed run that single steps are held against.
 
     A batch of more than `single_step.chunk` samples goes through the network in chunks of that size,
     each normalised by its own statistics, its loss and gradient their mean; held-out batches never
@@ -155,14 +169,23 @@ def measure(lab: Lab, unit: BranchPoint) -> dict[str, pd.DataFrame]:
     -------
     single_step : DataFrame
         seed, branch, batch_size, own_batch (number), direction, batchnorm, range (wide, zoom: both kinds of batches;
-        near_own, near_held_out: between the neighbours of the lowest loss; fit: evenly spaced, for parabolas),
+        near_own, near_held_out: between the neighbours of the lowest loss; fit: evenly spaced, for parabolas;
+        near_parabola: at multiples of the parabola's best step size),
         step_size, batch (own or held_out), index (of the held-out batch; 0 for the own), loss.
     curvature : DataFrame
         seed, branch, batch_size, own_batch, direction, batchnorm, loss, slope, curvature: of the own batch at
         step size 0; for batches that go through the network at once.
+    decayed_run : DataFrame
+        seed, steps (of the decay), loss: mean over training batches, augmented and with BatchNorm in training mode, as
+        a step sees them.
+
+    Frozen BatchNorm statistics are those of the branch point's weights, recomputed on training batches.
     """
+    if isinstance(unit, DecayedRun):
+        return {"decayed_run": _decayed_run(lab, unit)}
     settings, precision = lab.config.single_step, lab.optimizer.precision
     seed, state, model = unit.seed, lab.branch_point(unit.seed, unit.step), lab.model()
+    frozen = evaluator.recalibrated(lab, state)
     restore(state, model)
     names = list(trained(model))
     curves: list[tuple[object, ...]] = []
@@ -171,22 +194,40 @@ def measure(lab: Lab, unit: BranchPoint) -> dict[str, pd.DataFrame]:
         for own_batch, batches in enumerate(_batches(lab, state.step, seed, size)):
             for direction, batchnorm in measured_settings(size, own_batch, state.step, lab.config):
                 restore(state, model)
+                if batchnorm == FROZEN:
+                    model.load_state_dict(frozen)
                 set_training(model, batchnorm == BATCH)
                 along = mean_gradient(model, batches[0], precision)
                 if direction == MOMENTUM:
-                    along = applied_direction(along, state, names, lab.optimizer)
+                    gradients = dict(zip(names, along, strict=True))
+                    along = list(next_direction(state, gradients, lab.optimizer).values())
                 key = (seed, state.step, size, own_batch, direction, batchnorm)
                 if len(batches[0]) == 1:  # exact second derivatives take as long as some 16 forward passes
                     with ieee_products():  # in bfloat16 or TF32 second derivatives are off by per cents
                         parabola = expand(model, batches[0], along, "fp32")
                     curvatures.append((*key, parabola.loss, parabola.slope, parabola.curvature))
                 line = _Line(lab, model, state, along, batches)
-                refined = (direction, batchnorm) == (GRADIENT, BATCH)
-                curves += [(*key, *row) for row in _sweep(line, settings, refined)]
+                if (direction, batchnorm) == (GRADIENT, BATCH):
+                    rows = _sweep(line, settings)
+                else:
+                    rows = _variation(line, parabola.optimum if len(batches[0]) == 1 else settings.zoom)
+                curves += [(*key, *row) for row in rows]
     return {
         "single_step": pd.DataFrame(curves, columns=SWEEP),
         "curvature": pd.DataFrame(curvatures, columns=CURVATURE),
     }
+
+
+def _decayed_run(lab: Lab, unit: DecayedRun) -> pd.DataFrame:
+    steps, precision = lab.config.burn_in.steps, lab.optimizer.precision
+    end, rates = lab.snapshot(unit.seed, steps), lab.config.burn_in.rate * Schedule.linear(steps).multipliers
+    state = advance(lab.model(), end, lab.stream(unit.seed), rates.tolist(), lab.optimizer, [each_step(lab)])
+    model, stream = lab.model().train(), lab.stream(unit.seed, "reference")
+    restore(state, model)
+    batches = [stream.batch(number + 1) for number in range(reference_batches(lab.config))]
+    loss = mean_loss(model, batches, precision)
+    lab.progress(len(batches) * stream.batch_size)
+    return pd.DataFrame([(unit.seed, steps, loss)], columns=REFERENCE)
 
 
 def set_training(model: nn.Module, by_batch: bool) -> None:

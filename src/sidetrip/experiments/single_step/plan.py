@@ -1,8 +1,9 @@
-"""Plan of the single steps: which step sizes and batches are measured; a unit is a branch point."""
+"""Plan of the single steps: which step sizes and batches are measured, and the decayed run as their reference."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,17 +11,20 @@ from numpy.typing import ArrayLike
 from sidetrip.config import Config, SingleStep
 from sidetrip.experiments.plan import Plan
 from sidetrip.experiments.units import BranchPoint, branch_points
-from sidetrip.experiments.work import Work
+from sidetrip.experiments.work import Work, training
 
 OWN, HELD_OUT = "own", "held_out"  # batches
 GRADIENT, MOMENTUM = "gradient", "momentum"  # directions
 BATCH, FROZEN = "batch", "frozen"  # BatchNorm statistics
 WIDE, ZOOM, NEAR_OWN, NEAR_HELD_OUT, FIT = "wide", "zoom", "near_own", "near_held_out", "fit"  # ranges
+NEAR_PARABOLA = "near_parabola"
 KEYS = ["seed", "branch", "batch_size", "own_batch", "direction", "batchnorm"]
 SWEEP = [*KEYS, "range", "step_size", "batch", "index", "loss"]
+REFERENCE = ["seed", "steps", "loss"]
 CURVATURE = [*KEYS, "loss", "slope", "curvature"]
 REFINED = 5  # step sizes between those beside the lowest
 FITTED = 9  # evenly spaced step sizes that parabolas are fitted to
+VARIED = (0.0, 0.03, 0.06, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0)  # times a parabola's best step size
 FIT_REACH = 1.5  # times the best step size
 
 
@@ -49,25 +53,49 @@ def fit_step_sizes(best: float) -> list[float]:
 
 
 def measured_settings(batch_size: int, own_batch: int, step: int, config: Config) -> list[tuple[str, str]]:
-    """(direction, BatchNorm statistics) to measure: the paper's, and for one batch of the last branch point others.
+    """(direction, BatchNorm statistics) to measure: the paper's; at the run's own batch size others, late in the run.
 
-    That batch is the first of the run's own size.
+    Frozen statistics on every own batch, since a verdict rests on them; the direction of the optimizer on one.
     """
-    if (batch_size, own_batch, step) != (config.burn_in.batch_size, 0, config.branch.points[-1]):
-        return [(GRADIENT, BATCH)]
-    return [(GRADIENT, BATCH), (GRADIENT, FROZEN), (MOMENTUM, BATCH)]
+    found = [(GRADIENT, BATCH)]
+    if batch_size == config.burn_in.batch_size and step in config.branch.points:
+        found.append((GRADIENT, FROZEN))
+        if (own_batch, step) == (0, config.branch.points[-1]):
+            found.append((MOMENTUM, BATCH))
+    return found
 
 
-def work(config: Config, point: BranchPoint) -> Work:
-    """Batches along their lines."""
+@dataclass(frozen=True)
+class DecayedRun:
+    """The end of a main trajectory, trained on with a linear decay to 0 over as many steps as the run has."""
+
+    seed: int
+
+
+def units(config: Config) -> list[BranchPoint | DecayedRun]:
+    """All branch points, and a decayed run for each seed."""
+    return [*branch_points(config), *map(DecayedRun, config.seeds)]
+
+
+def reference_batches(config: Config) -> int:
+    """Training batches that the decayed run is scored on: `evaluation.train_samples`, in whole ones."""
+    return max(1, config.evaluation.train_samples // config.burn_in.batch_size)
+
+
+def work(config: Config, unit: BranchPoint | DecayedRun) -> Work:
+    """Batches along their lines; or training steps, and the batches that a decayed run is scored on."""
+    if isinstance(unit, DecayedRun):
+        scored = reference_batches(config) * config.burn_in.batch_size
+        return training(config, config.burn_in.steps) + Work(scored=scored)
     settings = config.single_step
     points, total = len(coarse_step_sizes(settings)), 0
     for size in settings.batch_sizes:
         held_out = settings.held_out_batches * min(size, settings.chunk)
         for own_batch in range(settings.own_batches):
-            total += points * len(measured_settings(size, own_batch, point.step, config)) * (size + held_out)
+            variations = len(measured_settings(size, own_batch, unit.step, config)) - 1
+            total += (points + variations * len(VARIED)) * (size + held_out)
             total += REFINED * (size + held_out) + FITTED * size
     return Work(scored=total)
 
 
-PLAN = Plan("single_step", branch_points, work)
+PLAN = Plan("single_step", units, work)

@@ -10,10 +10,11 @@ import pandas as pd
 from numpy.polynomial import Polynomial
 
 from sidetrip.config import Config
-from sidetrip.experiments.methods import NAMES
 from sidetrip.verdicts.records import POINT, Found, Judged, NotMeasured, Table, Tables, joined
 from sidetrip.verdicts.regime import beside, of_run
-from sidetrip.verdicts.statistics import all_of, fieller, judge_mean, judge_seeds, late
+from sidetrip.verdicts.statements import Statement
+from sidetrip.verdicts.statistics import all_of, judge_mean, judge_seeds, late
+from sidetrip.verdicts.wording import OURS
 
 SETTING = ["direction", "batchnorm"]
 BATCH = [*POINT, "batch_size", "own_batch"]
@@ -22,6 +23,19 @@ NEARLY_ALL = 0.999  # R² from which on a polynomial's degree counts as enough
 HIGHEST_DEGREE = 6
 KINDS = ("own", "held_out")
 FIT = "fit"  # range of evenly spaced step sizes
+BATCHNORM = {"frozen": "frozen", "batch": "in training mode"}  # statistics
+STATEMENTS = (
+    Statement(
+        "own_gap_is_batchnorm",
+        OURS,
+        "part of the gap between own and held-out batches is BatchNorm in training mode",
+        "held-out ÷ own best relative drop with BatchNorm frozen at recalibrated statistics, minus that in training "
+        "mode > 0",
+        "With frozen statistics held-out batches gain a larger share of what the own batch gains.",
+        "With frozen statistics held-out batches do not gain a larger share of what the own batch gains.",
+    ),
+)
+NO_CURVE = "there is no evenly spaced curve of some own batch, or its best step size is 0"
 NO_STEP = "on some own batch no step size that was tried lowers its loss; lower single_step.zoom"
 
 
@@ -54,10 +68,10 @@ def parabolas(single_step: Table, curvature: Table) -> Table:
     Returns
     -------
     DataFrame
-        seed, branch, batch_size, own_batch; best_step_size; r_squared of the best parabola on evenly spaced step
-        sizes of [0, 1.5 × best_step_size]; lowest_degree of a polynomial with R² >= 0.999 there (0: none up to 6);
-        valid_to: the largest step size up to which the parabola from slope and curvature at 0 stays within 5 % of the
-        measured loss (empty where the curvature was not taken).
+        seed, branch, batch_size, own_batch; best_step_size; r_squared and r_squared_cubic of the best parabola and
+        cubic on evenly spaced step sizes of [0, 1.5 × best_step_size]; lowest_degree of a polynomial with R² >= 0.999
+        there (0: none up to 6); valid_to: the largest step size up to which the parabola from slope and curvature at 0
+        stays within 5 % of the measured loss (empty where the curvature was not taken).
     """
     own = paper_setting(single_step).query("batch == 'own'")
     best: dict[Hashable, float] = best_steps(own).set_index(BATCH)["best_step_size"].to_dict()
@@ -74,11 +88,12 @@ def parabolas(single_step: Table, curvature: Table) -> Table:
                 **dict(zip(BATCH, key, strict=True)),
                 "best_step_size": best[key],
                 "r_squared": r_squared.get(2, np.nan),
+                "r_squared_cubic": r_squared.get(3, np.nan),
                 "lowest_degree": next((d for d, r in r_squared.items() if r >= NEARLY_ALL), 0),
                 "valid_to": _valid_to(curve, expansions[key]) if key in expansions else np.nan,
             }
         )
-    columns = [*BATCH, "best_step_size", "r_squared", "lowest_degree", "valid_to"]
+    columns = [*BATCH, "best_step_size", "r_squared", "r_squared_cubic", "lowest_degree", "valid_to"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -112,13 +127,11 @@ def _side_by_side(best: Table, column: str) -> Table:
     return best.pivot_table(index=BATCH, columns="batch", values=column)
 
 
-def _floor(best: Table, side_trips: Table, config: Config) -> Found:
-    """Own-batch loss after the best step ÷ loss of the run's best average on such batches, wrong kernels left out."""
-    rows = late(side_trips, config.branch.points).query("model == 'average' and split == 'batches'")
-    averages = rows[rows["kernel"].isin(NAMES)]
-    reference = averages.groupby("seed")["loss"].min().rename("reference")
+def _floor(best: Table, decayed_run: Table, config: Config) -> Found:
+    """Own-batch loss after the best step ÷ loss of the decayed run on such batches."""
+    reference = decayed_run.set_index("seed")["loss"].rename("reference")
     own = best[best["batch"] == "own"].set_index(BATCH)["lowest"].to_frame().join(reference, on="seed")
-    reason = "no average was scored on training batches of the same kind"
+    reason = "the decayed run has no loss"
     return judge_seeds(own["lowest"] / own["reference"], config.claims, reason, below=config.claims.single_step_floor)
 
 
@@ -138,9 +151,16 @@ def _shares(best: Table, config: Config) -> dict[str, Found]:
     }
 
 
+def _low_degree_own(fits: Table, config: Config) -> Found:
+    if fits["r_squared_cubic"].isna().any():
+        return NotMeasured(NO_CURVE)
+    values, limit = fits.set_index(BATCH)["r_squared_cubic"], config.claims.low_degree_own
+    return judge_seeds(values, config.claims, "there is no own batch of the run's size", above=limit)
+
+
 def _quadratic_own(fits: Table, config: Config) -> Found:
     if fits["r_squared"].isna().any():
-        return NotMeasured("there is no evenly spaced curve of some own batch, or its best step size is 0")
+        return NotMeasured(NO_CURVE)
     reach = (fits["valid_to"] / fits["best_step_size"]).median()
     parts = [f"lowest degree with R² ≥ {NEARLY_ALL:g}: median {fits['lowest_degree'].median():g}"]
     if np.isfinite(reach):
@@ -156,7 +176,7 @@ def _quadratic_own(fits: Table, config: Config) -> Found:
 
 
 def _size_gap(best: Table, config: Config) -> Found:
-    """Drops of a seed at the smallest and at the largest batch, own against held-out.
+    """Drops of a seed at the run's own batch size, and how their ratio changes from the smallest to the largest.
 
     That the own drop is so many times the held-out drop is judged by their difference, since the held-out drop may be
     near 0 and a ratio to it has no bound; the ratio is shown. The change with the batch size is that of its log10.
@@ -165,31 +185,46 @@ def _size_gap(best: Table, config: Config) -> Found:
     if len(sizes) < 2:
         return NotMeasured("there is only one batch size; add another to single_step.batch_sizes")
     drops = best.pivot_table("relative_drop", index="seed", columns=["batch_size", "batch"])
-    none = drops.index[(drops[[sizes[0], sizes[-1]]] <= 0).any(axis=1)]
+    none = drops.index[(drops <= 0).any(axis=1)]
     if len(none):
         return NotMeasured(
-            f"at batch {sizes[0]} or {sizes[-1]} no step lowers the loss of any held-out batch of seed "
+            f"at some batch size no step lowers the loss of any held-out batch of seed "
             f"{', '.join(map(str, none))}, so that the ratio of the drops has no bound; raise single_step.own_batches"
         )
-    small, large = (pd.DataFrame({kind: drops[size, kind] for kind in KINDS}) for size in (sizes[0], sizes[-1]))
-    times, claims = config.claims.batch_size_gap, config.claims
-    own, held = small["own"].to_numpy(), small["held_out"].to_numpy()
-    own_large, held_large = large["own"].to_numpy(), large["held_out"].to_numpy()
-    change = np.log10(own_large / held_large) - np.log10(own / held)
-    ratio = fieller(own, held, claims.confidence)
-    between = f", {ratio.low:.3g} to {ratio.high:.3g}" if ratio.bounded else ", unbounded"
-    shown = [
-        f"own ÷ held-out drop {ratio.value:.3g}{between} at batch {sizes[0]}",
-        f"{own_large.mean() / held_large.mean():.3g} at batch {sizes[-1]}",
-    ]
+    times, claims, size = config.claims.batch_size_gap, config.claims, config.burn_in.batch_size
+    ratios = {at: np.log10((drops[at, "own"] / drops[at, "held_out"]).to_numpy(float)) for at in sizes}
+    own, held = (drops[size, kind].to_numpy() for kind in KINDS)
+    shown = [f"own ÷ held-out drop, geometric mean over seeds: {_by_size(ratios)}"]
     found = all_of(
         {
-            f"own − {times:g} × held-out drop, batch {sizes[0]}": judge_mean(own - times * held, claims, above=0.0),
-            f"log10 ratio, batch {sizes[-1]} − batch {sizes[0]}": judge_mean(change, claims, below=0.0),
+            f"own − {times:g} × held-out drop, batch {size}": judge_mean(own - times * held, claims, above=0.0),
+            f"log10 ratio, batch {sizes[-1]} − batch {sizes[0]}": judge_mean(
+                ratios[sizes[-1]] - ratios[sizes[0]], claims, below=0.0
+            ),
         },
         claims.level,
     )
     return replace(found, detail=joined(found.detail, *shown))
+
+
+def _by_size(ratios: dict[int, np.ndarray]) -> str:
+    return ", ".join(f"{10 ** logs.mean():.3g} at batch {size}" for size, logs in ratios.items())
+
+
+def _gap_of_batchnorm(best: Table, config: Config) -> Found:
+    """Held-out ÷ own best relative drop with frozen BatchNorm statistics, minus that in training mode."""
+    plain = best[best["direction"] == "gradient"].groupby("batchnorm")
+    shares = {}
+    for name, rows in plain:
+        drops = _side_by_side(rows, "relative_drop")
+        shares[name] = (drops["held_out"] / drops["own"]).where(drops["own"] > 0)
+    if "frozen" not in shares or shares["frozen"].isna().all():
+        return NotMeasured("no step was measured with frozen statistics")
+    found = judge_seeds(shares["frozen"] - shares["batch"], config.claims, NO_STEP, above=0.0)
+    if isinstance(found, NotMeasured):
+        return found
+    means = ", ".join(f"{shares[name].mean():.2g} {title}" for name, title in BATCHNORM.items())
+    return replace(found, detail=joined(f"held-out ÷ own best relative drop: {means}", found.detail))
 
 
 def derived(tables: Tables, config: Config) -> dict[str, Table]:
@@ -199,15 +234,18 @@ def derived(tables: Tables, config: Config) -> dict[str, Table]:
 
 
 def judge(tables: Tables, config: Config) -> Judged:
-    """Judge the rows single_step_*, quadratic_own and batch_size_gap; all but the last at the run's own batch size."""
+    """Judge the rows of this section; all but batch_size_gap at the run's own batch size."""
     size = config.burn_in.batch_size
     everywhere = late(best_steps(paper_setting(tables["single_step"])), config.branch.points)
     best = everywhere[everywhere["batch_size"] == size]
+    all_settings = late(best_steps(tables["single_step"]), config.branch.points).query("batch_size == @size")
     fits = late(parabolas(tables["single_step"], tables["curvature"]), config.branch.points)
     results = {
-        "single_step_floor": _floor(best, tables["side_trips"], config),
+        "single_step_floor": _floor(best, tables["decayed_run"], config),
         **_shares(best, config),
         "quadratic_own": _quadratic_own(fits[fits["batch_size"] == size], config),
+        "low_degree_own": _low_degree_own(fits[fits["batch_size"] == size], config),
         "batch_size_gap": _size_gap(everywhere, config),
+        "own_gap_is_batchnorm": _gap_of_batchnorm(all_settings, config),
     }
     return beside(results, of_run(tables, config))

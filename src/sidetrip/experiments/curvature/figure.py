@@ -1,0 +1,53 @@
+"""Predicted and measured (average − trip) ÷ gain, by method and window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from sidetrip.config import Config
+from sidetrip.experiments.curvature.verdict import KEYS
+from sidetrip.report import style
+from sidetrip.verdicts.statistics import student_interval
+from sidetrip.verdicts.wording import method_words, methods_in_order
+
+
+def second_order(table: pd.DataFrame, confidence: float) -> Figure:
+    """A pair of marks for each method and window: measured with its interval over seeds, and predicted."""
+    table = table.dropna()
+    groups = [
+        (kernel, window, here)
+        for kernel in methods_in_order(table["kernel"])
+        for window, here in table[table["kernel"] == kernel].groupby("window_steps")
+    ]
+    figure, axes = plt.subplots(figsize=(7.4, 1.2 + 0.42 * len(groups)))
+    for place, (_, _, here) in enumerate(groups):
+        for column, colour, shift, label in (
+            ("measured", style.MOMENTARY, -0.13, "measured, with its interval over seeds"),
+            ("predicted", style.TRIP, 0.13, "predicted from the measured curvature"),
+        ):
+            found = student_interval(here[column].to_numpy(float), confidence)
+            ends = np.array([[found.value - found.low], [found.high - found.value]])
+            reach = ends if found.bounded else None
+            look: dict[str, Any] = {"fmt": "o", "ms": 6, "color": colour, "capsize": 3, "lw": 1.4}
+            axes.errorbar(found.value, place + shift, xerr=reach, label=label if place == 0 else None, **look)
+    axes.axvline(0.0, color="black", lw=0.8)
+    names = [f"{method_words(kernel).title}, {window} steps" for kernel, window, _ in groups]
+    axes.set_yticks(range(len(groups)), names)
+    axes.invert_yaxis()
+    axes.set(xlabel="(average − trip) ÷ gain, validation loss; left of 0 the average is better")
+    style.legend_below(figure, axes, columns=2)
+    return figure
+
+
+def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:
+    """The figure of this experiment, by name, where the model applies."""
+    found = tables.get("second_order")
+    if found is None or found[KEYS].empty or found.dropna().empty:
+        return {}
+    return {"second_order": second_order(found, config.claims.confidence)}
