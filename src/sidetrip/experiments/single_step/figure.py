@@ -118,7 +118,7 @@ def relative_curves(rows: pd.DataFrame, expansions: pd.DataFrame) -> pd.DataFram
         sizes, losses = means.index.to_numpy(float), means.to_numpy(float)
         best = optima[seed, own_batch]
         times = np.array([x for x in VARIED if x * best <= sizes[-1] * (1 + 1e-9)])
-        relative = np.interp(times * best, sizes, losses) / losses[0]
+        relative = np.interp(times * best, sizes, losses) / means.loc[0.0]
         found.append(pd.DataFrame({"seed": seed, "batch": batch, "times": times, "relative_loss": relative}))
     return pd.concat(found).groupby(["seed", "batch", "times"])["relative_loss"].mean().reset_index()
 
