@@ -1,6 +1,10 @@
-"""How losses of a run drift: a fitted law, the loss that it forecasts, and how far off it was on the run's own past.
+"""The loss that a decay of the learning rate, begun now, would end at: merged loss, plus drift, plus correction.
 
-A law says that losses fall along a straight line over the step, or over the step's logarithm. The line is fitted by
+The merged loss is that of the run's snapshots, averaged so that they stand for such a decay that ends now. The
+correction is the mean of what earlier cool-downs, alike in shape and length, ended at, minus what the first two gave
+for them from the losses up to their start; it needs `LEAST` of them.
+
+The drift: a law says that losses run along a straight line over the step, or over the step's logarithm. The line is fitted by
 least squares to the losses of the last `WINDOWS` windows, and the newest loss is carried along it: with x the step or
 its logarithm and b the slope, forecast = loss(t) + b (x(t + k) - x(t)).
 
@@ -15,7 +19,7 @@ Abramowitz, Stegun 1964, Handbook of Mathematical Functions, eq. 26.7.3 and 26.7
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +33,7 @@ LAWS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "log step": (np.log, np.exp),
 }
 """Laws by name: what the losses are linear in, as a function of the step, and its inverse."""
+CONFIDENCE = 0.9  # of intervals
 WINDOWS = 4  # the fit looks back over so many windows
 LEAST_WINDOWS = 2
 LEAST_POINTS = 4  # of a fit; its residuals then have 2 degrees of freedom
@@ -205,3 +210,164 @@ def _within(angle: float, freedom: int) -> float:
         total += term
         term *= math.cos(angle) ** 2 * (power - 1) / power
     return 2 / math.pi * (angle + math.sin(angle) * total) if odd else math.sin(angle) * total
+
+
+@dataclass(frozen=True)
+class CoolDown:
+    """A decay of the learning rate to 0 that was run: its first step, its length, its shape, and its loss in nats."""
+
+    start: int
+    over: int
+    shape: str
+    loss: float
+
+
+@dataclass(frozen=True)
+class Interval:
+    """What lies around a forecast, and what that rests on: so many values of a kind."""
+
+    low: float
+    high: float
+    rests_on: str
+    n: int
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The loss that a decay begun now would end at.
+
+    Attributes
+    ----------
+    decay, over_steps, at_step
+        Shape and length of the decay, and the step at which it begins.
+    momentary, merged : float
+        The newest losses of the run and of its merged snapshots, in nats.
+    drift, correction, loss : float
+        What is added to `merged`, and the sum.
+    cool_downs : int
+        Earlier cool-downs that the correction is the mean of; 0 where they were too few.
+    left_out : dict
+        Other earlier cool-downs that had ended: how many, by reason.
+    interval : Interval
+        Around `loss`, of confidence `CONFIDENCE`.
+    fit, momentary_fit : Fit
+        The laws of the merged and of the momentary losses.
+    """
+
+    decay: str
+    over_steps: int
+    at_step: int
+    momentary: float
+    merged: float
+    drift: float
+    correction: float
+    loss: float
+    cool_downs: int
+    left_out: dict[str, int]
+    interval: Interval
+    fit: Fit
+    momentary_fit: Fit
+
+    @property
+    def steps_at_constant_rate(self) -> tuple[int | None, int | None, int | None]:
+        """Steps of the run at its rate for the same loss, and for the high and the low end of the interval.
+
+        By the line through the momentary losses; None where it takes more steps than the run has had.
+        """
+        loss, high, low = map(self._steps_for, (self.loss, self.interval.high, self.interval.low))
+        return loss, high, low
+
+    def _steps_for(self, loss: float) -> int | None:
+        if loss >= self.momentary_fit.at(self.at_step):
+            return 0
+        found = self.momentary_fit.step_of(loss) - self.at_step
+        return math.ceil(found) if found <= self.at_step else None
+
+
+def drifted(merged: Losses, at: int, over: int) -> tuple[float, Fit, Vector]:
+    """The newest merged loss carried along its drift to the end of a decay; the fit, and its errors in the past.
+
+    Raises
+    ------
+    TooFewLossesError
+        If there are too few losses, or none within the last `over` steps.
+    """
+    fit, errors = chosen(merged, over)
+    if fit.end < at - over:
+        raise TooFewLossesError(f"the newest loss is of step {fit.end:g}, more than {over} steps before step {at}")
+    return float(merged.values[-1]) + fit.change(at + over), fit, errors
+
+
+def learned(merged: Losses, cool_downs: Sequence[CoolDown], decay: str, over: int) -> tuple[Vector, dict[str, int]]:
+    """Real minus forecast of each earlier cool-down like this one, and how many others there are, by reason."""
+    alike = [found for found in cool_downs if (found.shape, found.over) == (decay, over)]
+    errors = []
+    for found in alike:
+        try:
+            errors.append(found.loss - drifted(merged.until(found.start), found.start, over)[0])
+        except TooFewLossesError:
+            continue
+    reasons = {
+        "of another shape or length": len(cool_downs) - len(alike),
+        "with too few losses before them": len(alike) - len(errors),
+    }
+    return np.array(errors), {reason: count for reason, count in reasons.items() if count}
+
+
+def interval_of(loss: float, gaps: Vector, past: Vector, fit: Fit, target: int) -> Interval:
+    """Student's prediction interval around a forecast: from cool-downs, else from the run's past, else from the fit."""
+    probability = (1 + CONFIDENCE) / 2
+    if len(gaps) >= LEAST:
+        rests_on, n = "errors for earlier cool-downs", len(gaps)
+        reach = student_quantile(probability, n - 1) * float(gaps.std(ddof=1)) * math.sqrt(1 + 1 / n)
+    elif len(past) >= LEAST:
+        rests_on, n = "errors on the run's own past", len(past)
+        reach = student_quantile(probability, n) * float(np.sqrt((past**2).mean()))
+    else:
+        rests_on, n = "residuals of the fit", fit.points
+        reach = student_quantile(probability, n - 2) * fit.error(target)
+    return Interval(loss - reach, loss + reach, rests_on, n)
+
+
+def forecast(
+    momentary: Losses, merged: Losses, cool_downs: Sequence[CoolDown], at: int, over: int, decay: str
+) -> Forecast:
+    """Forecast the loss that a decay would end at.
+
+    Parameters
+    ----------
+    momentary, merged : Losses
+        Of the run and of its snapshots merged for this decay, none after `at`.
+    cool_downs : sequence of CoolDown
+        That had ended by then.
+    at, over : int
+        The step at which the decay begins, and its steps.
+    decay : str
+        Its shape.
+
+    Raises
+    ------
+    TooFewLossesError
+        If there are too few losses.
+    """
+    carried, fit, past = drifted(merged, at, over)
+    gaps, left_out = learned(merged, cool_downs, decay, over)
+    if len(gaps) < LEAST and len(gaps):
+        left_out["(fewer than needed)"] = len(gaps)
+    correction = float(gaps.mean()) if len(gaps) >= LEAST else 0.0
+    loss, now = carried + correction, float(merged.values[-1])
+    return Forecast(
+        decay=decay,
+        over_steps=over,
+        at_step=at,
+        momentary=float(momentary.values[-1]),
+        merged=now,
+        drift=carried - now,
+        correction=correction,
+        loss=loss,
+        cool_downs=len(gaps) if len(gaps) >= LEAST else 0,
+        left_out=left_out,
+        interval=interval_of(loss, gaps, past, fit, at + over),
+        fit=fit,
+        momentary_fit=chosen(momentary, over)[0],
+    )
