@@ -1,5 +1,7 @@
 """One step: its direction, its curvature, and the step sizes that are tried."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from helpers import advanced, branched_off, burnt_in, random_lab, smoke_config
 
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.determinism import make_deterministic
+from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import restore
 from sidetrip.engine.training import batch_loss
 from sidetrip.experiments import evaluator
@@ -148,6 +151,14 @@ def test_chunks_are_the_mean_of_their_parts(lab, table):
         for own_batch, chunks in ((0, range(1, 3)), (1, range(3, 5))):
             expected = np.mean([float(batch_loss(model, stream.batch(i))) for i in chunks])
             assert rows.set_index("own_batch").loc[own_batch, "loss"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_batches_of_the_run_s_size_have_parabolas_in_chunks_too(lab, branched):
+    settings = replace(lab.config.single_step, chunk=8, batch_sizes=[16])
+    here = Lab(replace(lab.config, single_step=settings), lab.runs, lab.device)
+    found = steps.measure(here, BranchPoint(0, LAST))
+    assert len(found["curvature"]) == 5
+    assert set(found["single_step"]["range"]) >= {"near_parabola", "fit"}
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])

@@ -174,7 +174,7 @@ def measure(lab: Lab, unit: BranchPoint | DecayedRun) -> dict[str, pd.DataFrame]
         step_size, batch (own or held_out), index (of the held-out batch; 0 for the own), loss.
     curvature : DataFrame
         seed, branch, batch_size, own_batch, direction, batchnorm, loss, slope, curvature: of the own batch at
-        step size 0; for batches that go through the network at once.
+        step size 0; for batches of the run's own size, and those that go through the network at once.
     decayed_run : DataFrame
         seed, steps (of the decay), loss: mean over training batches, augmented and with BatchNorm in training mode, as
         a step sees them.
@@ -202,7 +202,8 @@ def measure(lab: Lab, unit: BranchPoint | DecayedRun) -> dict[str, pd.DataFrame]
                     gradients = dict(zip(names, along, strict=True))
                     along = list(next_direction(state, gradients, lab.optimizer).values())
                 key = (seed, state.step, size, own_batch, direction, batchnorm)
-                if len(batches[0]) == 1:  # exact second derivatives take as long as some 16 forward passes
+                # Exact second derivatives take as long as some 16 forward passes.
+                if len(batches[0]) == 1 or size == lab.config.burn_in.batch_size:
                     with ieee_products():  # in bfloat16 or TF32 second derivatives are off by per cents
                         parabola = expand(model, batches[0], along, "fp32")
                     curvatures.append((*key, parabola.loss, parabola.slope, parabola.curvature))
@@ -210,7 +211,7 @@ def measure(lab: Lab, unit: BranchPoint | DecayedRun) -> dict[str, pd.DataFrame]
                 if (direction, batchnorm) == (GRADIENT, BATCH):
                     rows = _sweep(line, settings)
                 else:
-                    rows = _variation(line, parabola.optimum if len(batches[0]) == 1 else settings.zoom)
+                    rows = _variation(line, parabola.optimum)
                 curves += [(*key, *row) for row in rows]
     return {
         "single_step": pd.DataFrame(curves, columns=SWEEP),
