@@ -7,8 +7,9 @@ import pytest
 import torch
 from helpers import advanced, random_lab, smoke_config
 
+from sidetrip.engine.optimizers import SGD
 from sidetrip.engine.state import initial_state, restore
-from sidetrip.engine.training import Optimizer, batch_loss
+from sidetrip.engine.training import batch_loss
 from sidetrip.experiments.alignment.measure import measure
 from sidetrip.experiments.alignment.plan import looks
 from sidetrip.experiments.units import BranchPoint
@@ -56,7 +57,7 @@ def test_looks_begin_with_the_first_step_and_end_with_the_last():
 
 def test_a_trip_that_diverges_is_rows_that_say_so(tmp_path, monkeypatch):
     wild = random_lab(tmp_path, smoke_config(**{"burn_in.rate": 99.0}))
-    wild.optimizer = Optimizer(0.99, 0.9)
+    wild.optimizer = SGD(momentum=0.99, weight_decay=0.9)
     monkeypatch.setattr(wild, "branch_point", lambda seed, step: initial_state(wild.model()))
     tables = measure(wild, BranchPoint(0, 0))
     along, expected = tables["alignment"], wild.config.alignment.fixed_batches * len(looks(wild.config))
