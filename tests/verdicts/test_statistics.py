@@ -170,6 +170,21 @@ def test_equality_is_two_one_sided_tests_and_a_gain_clear_of_0(gap, gain, shift)
     if max(upper, lower) < CLAIMS.level:  # two passes leave a gain that is above 0 at the same level
         assert p_above_zero(gain) < CLAIMS.level
     assert found.ratio.bounded or found.verdict != "reproduced"
+    same = student_interval(gap, CLAIMS.confidence).has(0.0)
+    outcomes = {"reproduced": "equal" if same else "differs within a quarter", "not reproduced": "differs"}
+    assert found.outcome == outcomes.get(found.verdict, "not known")
+    assert ("differs from 0" in found.detail) == (found.outcome == "not known" and not same)
+
+
+@pytest.mark.parametrize(
+    ("middle", "outcome"), [(0.0, "equal"), (0.1, "differs within a quarter"), (0.25, "not known"), (0.4, "differs")]
+)
+def test_equal_and_differs_from_0_are_two_questions(middle, outcome):
+    """A gap clear of 0 at the limit itself is not known to lie within it, and that it is clear of 0 is said."""
+    for sign in (1, -1):
+        found = judge_equal(sign * (middle + 0.02 * np.arange(-2, 3)), np.ones(5), 0.25, CLAIMS)
+        assert found.outcome == outcome
+        assert found.detail.startswith("differs from 0") == (outcome == "not known")
 
 
 def test_a_gain_that_may_be_nothing_shows_nothing_equal():
@@ -262,6 +277,30 @@ def test_seeds_of_several_parts():
     assert all_of({"a": slow, "b": slower}, 0.05).seeds_needed == 30  # the last of them has to be shown
     assert all_of({"a": slow, "b": endless}, 0.05).seeds_needed is None
     assert all_of({"a": endless, "b": against}, 0.05).seeds_needed == 20  # one that fails is enough
+
+
+def test_an_interval_beyond_the_limit_that_holm_leaves_undecided_is_said_in_words():
+    """By itself such a part is not reproduced; of three, one is by chance more often."""
+    beyond = judge_mean(0.061 * np.arange(-2, 3) + 0.13, CLAIMS, below=0.0)
+    sure = judge_mean(0.01 * np.arange(-2, 3) - 1.0, CLAIMS, below=0.0)
+    assert (beyond.verdict, beyond.interval.low > 0, 0.05 / 3 < beyond.p_fails < 0.05) == ("not reproduced", True, True)
+    found = all_of({"first": sure, "second": beyond, "third": sure}, 0.05)
+    assert (found.verdict, found.part) == ("undecided", "second")
+    assert "by itself second would not be" in found.detail
+    assert "by itself" not in all_of({"second": beyond}, 0.05).detail
+
+
+def test_an_outcome_of_parts_is_the_worst_of_them():
+    """Of comparisons for equality alone; what failed differs."""
+    same, near, far = (
+        judge_equal(middle + 0.02 * np.arange(-2, 3), np.ones(5), 0.25, CLAIMS) for middle in (0.0, 0.1, 0.4)
+    )
+    assert all_of({"a": same, "b": same}, 0.05).outcome == "equal"
+    assert all_of({"a": near, "b": same}, 0.05).outcome == "differs within a quarter"
+    assert all_of({"a": near, "b": far}, 0.05).outcome == "differs"
+    assert failed(near, "a trip diverged").outcome == "differs"
+    other = judge_mean(np.ones(3), CLAIMS, above=0.0)
+    assert all_of({"a": same, "b": other}, 0.05).outcome == failed(other, "a trip diverged").outcome == ""
 
 
 def test_holm_is_a_step_down():
