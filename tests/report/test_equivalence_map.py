@@ -14,7 +14,7 @@ def points() -> pd.DataFrame:
     rows = [
         ("cool", "constant", 1e-4, "swa", 1000, 2, True, 100, 0.10, 5, 0.01, 0.05, 0.002, 0.04, -0.1, 0.2, EQUAL),
         ("hot", "constant", 1e-3, "swa", 500, 2, True, 100, 0.20, 5, 0.03, 0.05, 0.030, 0.60, 0.4, 0.9, DIFFERS),
-        ("hot", "constant", 1e-3, "swa", 100, 1, False, 100, 1.00, 1, 0.08, 0.00, 0.040, 9.0, np.nan, np.nan, NOT_KNOWN),
+        ("hot", "constant", 1e-3, "swa", 100, 1, False, 100, 1.00, 1, 0.08, 0, 0.04, 9, np.nan, np.nan, NOT_KNOWN),
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
 

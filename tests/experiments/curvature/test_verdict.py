@@ -20,8 +20,8 @@ def as_predicted(nodes, gain=0.1, times=1.0):
     """Scores whose average − trip is `times` what the model predicts of it."""
     scores = side_trips(gain=gain, spread=0.0005)
     for row in judge_of.predictions(tables_of(nodes), config()).drop_duplicates(judge_of.KEYS).dropna().itertuples():
-        trip = (scores["kernel"] == row.kernel) & (scores["window_steps"] == row.window_steps) & (scores["model"] == "trip")
-        scores.loc[trip, "loss"] -= times * row.predicted * gain
+        here = (scores["kernel"] == row.kernel) & (scores["window_steps"] == row.window_steps)
+        scores.loc[here & (scores["model"] == "trip"), "loss"] -= times * row.predicted * gain
     return scores
 
 

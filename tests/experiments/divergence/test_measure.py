@@ -51,9 +51,10 @@ def test_the_independent_trip_goes_from_the_early_point_to_the_end_of_the_run(la
         assert row.distance == distance(here, end)
 
 
-@pytest.mark.parametrize(("widest", "expected"), [(3, [1, 2, 3]), (10, list(range(1, 11))), (400, range(40, 401, 40))])
+@pytest.mark.parametrize(("widest", "expected"), [(3, [1, 2, 3]), (10, range(1, 11)), (400, range(40, 401, 40))])
 def test_trips_are_looked_at_ten_times_or_at_every_step(widest, expected):
-    config = smoke_config(**{"burn_in.steps": 1000, "side_trips.two_point_windows": [1, widest], "divergence.looks": 10})
+    changes = {"burn_in.steps": 1000, "side_trips.two_point_windows": [1, widest], "divergence.looks": 10}
+    config = smoke_config(**changes)
     assert looks(config) == list(expected)
 
 

@@ -13,7 +13,6 @@ from sidetrip.engine.training import batch_loss
 from sidetrip.experiments.fixed_batch import measure as fixed_batch
 from sidetrip.experiments.fixed_batch.plan import FixedBatch, units
 
-
 UNIT = FixedBatch(0, 20, 0, 30, 0)
 
 
@@ -26,11 +25,16 @@ def test_units_are_batches_between_neighbours_and_a_control_of_two_initialisatio
 
 
 def test_a_control_starts_at_another_seed_s_run(lab, branched, monkeypatch):
-    asked = []
-    monkeypatch.setattr(lab, "branch_point", lambda seed, step: asked.append((seed, step)) or initial_state(lab.model()))
+    points = {(0, 20): lab.branch_point(0, 20), (1, 20): initial_state(lab.model(1))}
+    monkeypatch.setattr(lab, "branch_point", lambda seed, step: points[seed, step])
     table = fixed_batch.measure(lab, FixedBatch(0, 20, 1, 20, 0))["fixed_batch"]
-    assert asked == [(0, 20), (1, 20)]
     assert set(table["pair"]) == {"initialisations"}
+    before = table.query("steps == 0 and batch == 'own'").set_index("alpha")["loss"]
+    own = lab.stream(0, "fixed_batch/20").batch(1)
+    for alpha, state in zip((0.0, 1.0), points.values(), strict=True):
+        model = lab.model().train()
+        restore(state, model)
+        assert before[alpha] == pytest.approx(float(batch_loss(model, own)), rel=1e-5)
 
 
 def loss_after(lab, state, direction, step_size, batch):
