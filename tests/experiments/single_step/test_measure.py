@@ -101,6 +101,12 @@ def test_the_decayed_run_is_one_trained_on_for_as_long_on_batches_as_a_step_sees
     assert (found["steps"], found["loss"]) == (40, pytest.approx(np.mean(losses), rel=1e-5))
 
 
+def test_a_decayed_run_that_diverges_is_a_row_without_a_loss(lab, snapshots, tmp_path, monkeypatch):
+    hot = random_lab(tmp_path, smoke_config(**{"burn_in.rate": 1e6}))
+    monkeypatch.setattr(hot, "snapshot", lab.snapshot)
+    assert steps.measure(hot, DecayedRun(0))["decayed_run"]["loss"].isna().tolist() == [True]
+
+
 @pytest.mark.parametrize("device", DEVICES)
 def test_plain_gradient_against_finite_differences(lab, device):
     """Directional derivative in float64; no momentum, no weight decay in it."""

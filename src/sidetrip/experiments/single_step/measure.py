@@ -7,6 +7,7 @@ the weights of the branch point, and the direction that the optimizer would take
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ from sidetrip.engine.optimizers import next_direction
 from sidetrip.engine.products import ieee_products
 from sidetrip.engine.state import TrainState, restore, trained
 from sidetrip.engine.streams import KeptBatches
-from sidetrip.engine.training import advance, batch_loss
+from sidetrip.engine.training import DivergedError, advance, batch_loss
 from sidetrip.experiments import evaluator
 from sidetrip.experiments.single_step.plan import (
     BATCH,
@@ -177,7 +178,7 @@ def measure(lab: Lab, unit: BranchPoint | DecayedRun) -> dict[str, pd.DataFrame]
         step size 0; for batches of the run's own size, and those that go through the network at once.
     decayed_run : DataFrame
         seed, steps (of the decay), loss: mean over training batches, augmented and with BatchNorm in training mode, as
-        a step sees them.
+        a step sees them; none if it diverged.
 
     Frozen BatchNorm statistics are those of the branch point's weights, recomputed on training batches.
     """
@@ -222,7 +223,10 @@ def measure(lab: Lab, unit: BranchPoint | DecayedRun) -> dict[str, pd.DataFrame]
 def _decayed_run(lab: Lab, unit: DecayedRun) -> pd.DataFrame:
     steps, precision = lab.config.burn_in.steps, lab.optimizer.precision
     end, rates = lab.snapshot(unit.seed, steps), lab.config.burn_in.rate * Schedule.linear(steps).multipliers
-    state = advance(lab.model(), end, lab.stream(unit.seed), rates.tolist(), lab.optimizer, [each_step(lab)])
+    try:
+        state = advance(lab.model(), end, lab.stream(unit.seed), rates.tolist(), lab.optimizer, [each_step(lab)])
+    except DivergedError:
+        return pd.DataFrame([(unit.seed, steps, math.nan)], columns=REFERENCE)
     model, stream = lab.model().train(), lab.stream(unit.seed, "reference")
     restore(state, model)
     batches = [stream.batch(number + 1) for number in range(reference_batches(lab.config))]
