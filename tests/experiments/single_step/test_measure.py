@@ -11,7 +11,7 @@ from sidetrip.engine.batch import Batch
 from sidetrip.engine.determinism import make_deterministic
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import restore
-from sidetrip.engine.training import batch_loss
+from sidetrip.engine.training import DivergedError, batch_loss
 from sidetrip.experiments import evaluator
 from sidetrip.experiments.single_step import measure as steps
 from sidetrip.experiments.single_step.plan import VARIED, DecayedRun
@@ -101,10 +101,12 @@ def test_the_decayed_run_is_one_trained_on_for_as_long_on_batches_as_a_step_sees
     assert (found["steps"], found["loss"]) == (40, pytest.approx(np.mean(losses), rel=1e-5))
 
 
-def test_a_decayed_run_that_diverges_is_a_row_without_a_loss(lab, snapshots, tmp_path, monkeypatch):
-    hot = random_lab(tmp_path, smoke_config(**{"burn_in.rate": 1e6}))
-    monkeypatch.setattr(hot, "snapshot", lab.snapshot)
-    assert steps.measure(hot, DecayedRun(0))["decayed_run"]["loss"].isna().tolist() == [True]
+def test_a_decayed_run_that_diverges_is_a_row_without_a_loss(lab, snapshots, monkeypatch):
+    def diverging(*given):
+        raise DivergedError(41, 0.05, 1.0)
+
+    monkeypatch.setattr(steps, "advance", diverging)
+    assert steps.measure(lab, DecayedRun(0))["decayed_run"]["loss"].isna().tolist() == [True]
 
 
 @pytest.mark.parametrize("device", DEVICES)
