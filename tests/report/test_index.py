@@ -38,7 +38,8 @@ def test_the_map_covers_all_variants(tmp_path):
     assert "](equivalence_map.png)" in text
     assert (tmp_path / "equivalence_map.png").stat().st_size > 0
     assert set(pd.read_csv(tmp_path / "equivalence_map.csv")["variant"]) == {"first", "second"}
-    assert "- SWA: windows above 10 % of the branch step: equal " in text
+    narrow, wide = (f"windows {where} 10 % of the branch step: equal {n}" for where, n in (("up to", 2), ("above", 4)))
+    assert f"- SWA: {narrow}; {wide}." in text
 
 
 def test_statements_of_the_analytic_model_are_counted_and_shown_once(tmp_path):
@@ -57,12 +58,14 @@ def test_a_comparison_for_equality_is_shown_with_its_outcome(tmp_path):
 
 
 def test_a_report_of_an_earlier_version_is_linked_and_stands_in_no_table(tmp_path):
-    reports(tmp_path, "first", "old")
-    rows = json.loads((tmp_path / "old" / "claims.json").read_text(encoding="utf-8"))
-    write_json(tmp_path / "old" / "claims.json", [{key: row[key] for key in row if key != "analytic"} for row in rows])
+    reports(tmp_path, "first", "second")
+    path = tmp_path / "second" / "claims.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    write_json(path, [{key: row[key] for key in row if key != "analytic"} for row in rows])
     write_index(tmp_path)
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert text.count("old") == 2
+    assert "not beside the others: [second](second/README.md)." in text
+    assert text.count("second/README.md") == 1
     assert set(pd.read_csv(tmp_path / "equivalence_map.csv")["variant"]) == {"first"}
 
 
