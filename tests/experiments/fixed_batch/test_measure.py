@@ -34,7 +34,7 @@ def test_a_control_starts_at_another_seed_s_run(lab, branched, monkeypatch):
     for alpha, state in zip((0.0, 1.0), points.values(), strict=True):
         model = lab.model().train()
         restore(state, model)
-        assert before[alpha] == pytest.approx(float(batch_loss(model, own)), rel=1e-5)
+        assert before[alpha] == pytest.approx(float(batch_loss(model, own).detach()), rel=1e-5)
 
 
 def loss_after(lab, state, direction, step_size, batch):
