@@ -39,7 +39,7 @@ def state() -> TrainState:
     weights, momentum = (
         {"a": torch.randn(3, 5, generator=random), "b": torch.randn(7, generator=random)} for _ in range(2)
     )
-    return TrainState(12, weights, {"count": torch.tensor(4), "mean": torch.zeros(3)}, momentum)
+    return TrainState(12, weights, {"count": torch.tensor(4), "mean": torch.zeros(3)}, {"momentum": momentum})
 
 
 def fill(folder: Path) -> None:

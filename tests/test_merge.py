@@ -142,15 +142,15 @@ def test_a_merge_of_one_and_the_same_is_itself(tmp_path):
 
 def test_states_of_our_own_are_merged_into_one(tmp_path):
     for step in STEPS:
-        groups = [{"w": torch.full((3,), factor * step)} for factor in (1.0, 2.0, 3.0)]
-        save_state(TrainState(step, *groups), state_path(tmp_path, step))
+        weights, buffers, momentum = ({"w": torch.full((3,), factor * step)} for factor in (1.0, 2.0, 3.0))
+        save_state(TrainState(step, weights, buffers, {"momentum": momentum}), state_path(tmp_path, step))
     paths = [state_path(tmp_path, step) for step in STEPS]
     merge(*paths, *MERGE, "--output", tmp_path / "merged" / "step_000400.safetensors")
     seal(tmp_path / "merged", [tmp_path / "merged" / "step_000400.safetensors"])
     found = load_state(state_path(tmp_path / "merged", 400))
     assert found.step == 400
     assert found.weights["w"].tolist() == pytest.approx([float(np.dot(COEFFICIENTS, STEPS))] * 3)
-    assert (found.buffers["w"].tolist(), found.momentum["w"].tolist()) == ([800.0] * 3, [1200.0] * 3)
+    assert (found.buffers["w"].tolist(), found.optimizer["momentum"]["w"].tolist()) == ([800.0] * 3, [1200.0] * 3)
 
 
 def test_a_state_under_a_wrong_name_is_refused(tmp_path, capsys):

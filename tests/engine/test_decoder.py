@@ -150,13 +150,14 @@ import numpy as np
 from sidetrip.engine.models import build_model
 from sidetrip.engine.state import initial_state
 from sidetrip.engine.text import TextLoader, TextStream
-from sidetrip.engine.training import Optimizer, advance
+from sidetrip.engine.optimizers import SGD
+from sidetrip.engine.training import advance
 
 def digest():
     text = np.random.Generator(np.random.Philox(7)).integers(0, 65, 5000).astype(np.uint16)
     model = build_model("decoder", width=48, stem="cifar", channels=0, classes=65, seed=0, size=32, layers=2, heads=4)
     stream = TextStream(TextLoader(text, 32, "cpu"), 0, "train", 16)
-    end = advance(model, initial_state(model), stream, [0.1] * 4, Optimizer(0.9, 5e-4))
+    end = advance(model, initial_state(model), stream, [0.1] * 4, SGD(momentum=0.9, weight_decay=5e-4))
     return hashlib.sha256(b"".join(weight.numpy().tobytes() for weight in end.weights.values())).hexdigest()
 
 print(torch.backends.cpu.get_cpu_capability(), digest())

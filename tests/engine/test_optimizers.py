@@ -2,7 +2,6 @@
 
 import copy
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -46,7 +45,7 @@ class Slopes:
 
 
 def linear(model, batch, precision):
-    return (model.weight * batch.pictures).sum()
+    return (model.weight * batch.inputs).sum()
 
 
 @st.composite
@@ -137,7 +136,7 @@ def by_torch(optimizer, dtype, steps, rate, warm_up, **options) -> dict[str, tor
     scheduler = torch.optim.lr_scheduler.LambdaLR(own, lambda done: min(1.0, (done + 1) / warm_up))
     for step in range(1, steps + 1):
         own.zero_grad()
-        nn.functional.cross_entropy(model(stream.batch(step).pictures), stream.batch(step).labels).backward()
+        nn.functional.cross_entropy(model(stream.batch(step).inputs), stream.batch(step).targets).backward()
         if optimizer.clip:
             nn.utils.clip_grad_norm_(model.parameters(), optimizer.clip)
         own.step()
@@ -202,7 +201,7 @@ def test_the_next_direction_is_what_the_next_step_takes(optimizer):
     with torch.no_grad():
         for name, parameter in copied.named_parameters():
             parameter.copy_(start.weights[name])
-    loss = nn.functional.cross_entropy(copied(batch.pictures), batch.labels)
+    loss = nn.functional.cross_entropy(copied(batch.inputs), batch.targets)
     names = [name for name, _ in copied.named_parameters()]
     gradients = dict(zip(names, torch.autograd.grad(loss, list(copied.parameters())), strict=True))
     direction = next_direction(start, gradients, optimizer)
@@ -233,15 +232,17 @@ def test_the_state_of_another_optimizer_is_refused():
     ],
 )
 def test_the_settings_name_an_optimizer(name, expected):
-    chosen = SimpleNamespace(name=name, momentum=0.8, betas=[0.7, 0.6], eps=1e-5, weight_decay=0.1)
-    assert optimizer_of(SimpleNamespace(optimizer=chosen, clip=2.0), "bf16") == expected
+    chosen = {"name": name, "momentum": 0.8, "betas": [0.7, 0.6], "eps": 1e-5, "weight_decay": 0.1}
+    settings = {f"burn_in.optimizer.{key}": value for key, value in chosen.items()}
+    assert optimizer_of(smoke_config(**settings, **{"burn_in.clip": 2.0}).burn_in, "bf16") == expected
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_the_rate_rises_to_its_schedule(tmp_path, schedule):
-    config = smoke_config(**{"burn_in.schedule": schedule})
-    slow = SimpleNamespace(**(vars(config.burn_in) | {"warm_up": 4}))
     plain, rising = (
-        Lab(replace(config, burn_in=burn_in), tmp_path, torch.device("cpu")).rates for burn_in in (config.burn_in, slow)
+        Lab(
+            smoke_config(**{"burn_in.schedule": schedule, "burn_in.warm_up": steps}), tmp_path, torch.device("cpu")
+        ).rates
+        for steps in (0, 4)
     )
     np.testing.assert_allclose(rising / plain, [0.25, 0.5, 0.75, *[1.0] * 37], rtol=1e-15)

@@ -61,6 +61,13 @@ def test_regime_and_the_unit_of_n_stand_beside_every_verdict():
         assert table_rows(text, f"`{name}`")[0][3] == unit
 
 
+def test_a_step_size_is_no_ratio_of_one_that_is_zero():
+    tables = all_tables()
+    best = tables["best_steps"]
+    tables["best_steps"] = best.assign(best_step_size=best["best_step_size"].where(best["batch"] != "own", 0.0))
+    assert " nats, at – of the step size." in page(tables)
+
+
 def test_scores_of_the_averages():
     tables = all_tables(side_trips=side_trips(gap=0.02, gain=0.1, spread=0.0))
     loss, training, accuracy, _ = table_rows(page(tables), "SWA, 10 steps")

@@ -104,3 +104,14 @@ def test_a_diverged_trip_keeps_no_gradient(seeds, all_lost):
         assert {row.reason for row in found} == {"every trip diverged"}
     else:
         assert {(row.verdict, row.detail) for row in found} == {("not reproduced", "a trip diverged")}
+
+
+@pytest.mark.filterwarnings("error")
+def test_gradients_of_zero_are_not_measured():
+    """They have neither a direction nor a share of one another."""
+    tables = alignment()
+    tables["alignment"] = tables["alignment"].assign(
+        fixed_norm=0.0, fixed_cosine=np.nan, different_batches_cosine=np.nan
+    )
+    tables["between_trips"] = tables["between_trips"].assign(fixed_cosine=np.nan)
+    assert all(isinstance(row, NotMeasured) for row in judged(tables).values())
