@@ -10,10 +10,16 @@ from sidetrip.engine.state import distance, lerp
 from sidetrip.engine.training import advance
 from sidetrip.experiments import evaluator
 from sidetrip.experiments.divergence import measure as divergence
-from sidetrip.experiments.divergence.plan import ToTheEnd, looks
+from sidetrip.experiments.divergence.plan import ToTheEnd, looks, units
 from sidetrip.experiments.units import BranchPoint
 
 POINT = BranchPoint(0, 20)
+
+
+def test_trips_leave_the_last_branch_point_and_one_to_the_end_the_first_early_one():
+    config = smoke_config(**{"seeds": [3, 5], "branch.early": [5, 10]})
+    found = [BranchPoint(3, 30), BranchPoint(5, 30), ToTheEnd(3, 5), ToTheEnd(5, 5)]
+    assert sorted(map(repr, units(config))) == sorted(map(repr, found))
 
 
 def independent(lab, start, steps):

@@ -48,7 +48,7 @@ def test_a_trip_at_half_the_rate_that_diverges_is_tracked_by_nothing():
     tables = divergence()
     losses = tables["trip_losses"]
     half = losses["model"] == "half_rate"
-    losses.loc[half & (losses["seed"] == 1) & (losses["branch"] == 20) & (losses["trip_step"] > 4), "loss"] = np.nan
+    losses.loc[half & (losses["seed"] == 1) & (losses["trip_step"] > 4), "loss"] = np.nan
     row = judged(tables)[TRACKS]
     assert (row.verdict, row.detail) == ("not reproduced", "a trip at half the rate diverged")
     losses.loc[half & (losses["trip_step"] > 4), "loss"] = np.nan
