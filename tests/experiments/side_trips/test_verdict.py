@@ -144,6 +144,13 @@ def test_margins_of_a_cosine_run(metric, by):
     assert judged(others, **COSINE)["cosine_run"].verdict == "reproduced"
 
 
+def test_the_bend_of_decoupled_decay_stands_beside_the_verdict():
+    """Rate × decay × steps."""
+    settings = {"burn_in.optimizer.name": "adamw", "burn_in.optimizer.weight_decay": 0.1}
+    assert f"= {0.05 * 0.1 * 10:.2g} of the way" in judged(side_trips(), **settings)[EQUAL].detail
+    assert "decay" not in judged(side_trips())[EQUAL].detail
+
+
 def test_scores_by_hand():
     scores = scored(side_trips(spread=0.0, gap=0.02, gain=0.1), metric="accuracy")
     assert scores["gain"].to_numpy() == pytest.approx(0.05)  # positive: better
