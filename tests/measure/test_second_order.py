@@ -55,25 +55,6 @@ def test_without_momentum_an_average_is_that_of_appendix_a(seed, x):
     assert average_factors(kernel, x).variance * stationary_variance(x, 0.0) == pytest.approx(covariance, rel=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("kernel", "known"),
-    [
-        (Kernel.swa(400), [-0.02, -0.10, -0.12, -0.09]),
-        (Kernel.two_point(400), [0.0, 0.0, 0.01, 0.03]),
-        (Kernel.ema(400, newest=0.01), [-0.05, -0.19, -0.21, -0.17]),
-    ],
-)
-def test_differences_over_long_windows(kernel, known):
-    """Without momentum the variance of a trip is v ← (1 - s x)² v + s² x²; the values, to two digits, by that sum."""
-    for x, value in zip([0.001, 0.01, 0.03, 0.1], known, strict=True):
-        variance = begin = x / (2.0 - x)
-        for s in kernel.schedule().multipliers:
-            variance = (1.0 - s * x) ** 2 * variance + (s * x) ** 2
-        assert trip_factors(kernel.schedule(), x).variance == pytest.approx(variance / begin, rel=1e-9)
-        average = float(kernel.rate_factor(x))
-        assert (average - variance / begin) / (1.0 - average) == pytest.approx(value, abs=0.006)
-
-
 @given(SEEDS, MOMENTA)
 def test_average_and_trip_are_one_point_to_first_order(seed, momentum):
     """The difference of their bias falls with the square of the curvature, the bias itself with its first power."""
