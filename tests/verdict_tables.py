@@ -143,7 +143,7 @@ def divergence(gap=0.0, gain=0.1, level=0.6, rise=0.0) -> dict[str, pd.DataFrame
     changes by `rise` a step.
     """
     distances, losses, along = [], [], []
-    for seed, branch in LATE_POINTS:
+    for seed, branch in product(SEEDS, LATE[-1:]):
         losses += [(seed, branch, 0, model, 1.0) for model in ("trip", "midpoint", "half_rate")]
         for step in range(1, 11):
             independent = 0.3 * step * (1 + noise(0.01, seed, branch, step))

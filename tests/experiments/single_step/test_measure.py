@@ -1,5 +1,7 @@
 """One step: its direction, its curvature, and the step sizes that are tried."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,9 @@ from helpers import advanced, branched_off, burnt_in, random_lab, smoke_config
 
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.determinism import make_deterministic
+from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import restore
-from sidetrip.engine.training import batch_loss
+from sidetrip.engine.training import DivergedError, batch_loss
 from sidetrip.experiments import evaluator
 from sidetrip.experiments.single_step import measure as steps
 from sidetrip.experiments.single_step.plan import VARIED, DecayedRun
@@ -98,6 +101,14 @@ def test_the_decayed_run_is_one_trained_on_for_as_long_on_batches_as_a_step_sees
     assert (found["steps"], found["loss"]) == (40, pytest.approx(np.mean(losses), rel=1e-5))
 
 
+def test_a_decayed_run_that_diverges_is_a_row_without_a_loss(lab, snapshots, monkeypatch):
+    def diverging(*given):
+        raise DivergedError(41, 0.05, 1.0)
+
+    monkeypatch.setattr(steps, "advance", diverging)
+    assert steps.measure(lab, DecayedRun(0))["decayed_run"]["loss"].isna().tolist() == [True]
+
+
 @pytest.mark.parametrize("device", DEVICES)
 def test_plain_gradient_against_finite_differences(lab, device):
     """Directional derivative in float64; no momentum, no weight decay in it."""
@@ -148,6 +159,14 @@ def test_chunks_are_the_mean_of_their_parts(lab, table):
         for own_batch, chunks in ((0, range(1, 3)), (1, range(3, 5))):
             expected = np.mean([float(batch_loss(model, stream.batch(i))) for i in chunks])
             assert rows.set_index("own_batch").loc[own_batch, "loss"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_batches_of_the_run_s_size_have_parabolas_in_chunks_too(lab, branched):
+    settings = replace(lab.config.single_step, chunk=8, batch_sizes=[16])
+    here = Lab(replace(lab.config, single_step=settings), lab.runs, lab.device)
+    found = steps.measure(here, BranchPoint(0, LAST))
+    assert len(found["curvature"]) == 5
+    assert set(found["single_step"]["range"]) >= {"near_parabola", "fit"}
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])

@@ -130,8 +130,7 @@ def figure_2_variations(single_step: pd.DataFrame, curvature: pd.DataFrame, bran
     figure, panels = plt.subplots(1, 3, figsize=(style.WIDE, 3.8), sharey=True)
     for axes, ((direction, batchnorm), title) in zip(panels, VARIATIONS.items(), strict=True):
         chosen, expansion = (
-            table[(table["direction"] == direction) & (table["batchnorm"] == batchnorm)]
-            for table in (rows, expansions)
+            table[(table["direction"] == direction) & (table["batchnorm"] == batchnorm)] for table in (rows, expansions)
         )
         relative = relative_curves(chosen, expansion)
         for kind, colour in COLOURS.items():
