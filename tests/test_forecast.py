@@ -36,9 +36,9 @@ GAP = 0.25  # momentary minus merged
 RUN = "step,momentary,merged\n"
 
 
-def run_file(folder, merged, steps=range(EVERY, NOW + 1, EVERY), name="run.csv"):
-    path = folder / name
-    path.write_text(RUN + "".join(f"{s},{merged(s) + GAP},{merged(s)}\n" for s in steps), encoding="utf-8")
+def run_file(folder, merged, gap=GAP):
+    path, steps = folder / "run.csv", range(EVERY, NOW + 1, EVERY)
+    path.write_text(RUN + "".join(f"{s},{merged(s) + gap},{merged(s)}\n" for s in steps), encoding="utf-8")
     return path
 
 
@@ -62,7 +62,7 @@ def refused(capsys, *arguments):
 
 
 @pytest.mark.parametrize("law", LAWS)
-@pytest.mark.parametrize("offset", [None, -0.03])
+@pytest.mark.parametrize("offset", [None, -0.02])
 def test_it_is_exact_where_losses_follow_a_law(law, offset, tmp_path):
     """Also for cool-downs that end a fixed way off it; then its interval has no width, and the run gets there when."""
     arguments = ["--losses", run_file(tmp_path, LINES[law])]
@@ -82,6 +82,21 @@ def test_it_is_exact_where_losses_follow_a_law(law, offset, tmp_path):
         "log step": (NOW + OVER) * np.exp((GAP - (offset or 0.0)) / 0.1) - NOW,
     }[law]
     assert result["steps_at_constant_rate"]["loss"] == (None if reached > NOW else pytest.approx(reached, abs=1))
+
+
+@pytest.mark.parametrize(
+    ("gap", "slope", "told"),
+    [
+        (0.05, -1e-4, f"Yes: at the constant rate, about {OVER + 500} steps"),
+        (-0.01, -1e-4, f"No: at the constant rate, about {OVER - 100} steps"),
+        (-0.5, -1e-4, "No: by the line"),
+        (1.0, -1e-4, f"Yes: at the constant rate, the run does not come to this loss within {NOW} steps"),
+        (0.05, 0.0, f"Yes: at the constant rate, the run does not come to this loss within {NOW} steps"),
+    ],
+)
+def test_it_tells_whether_the_decay_is_worth_its_steps(gap, slope, told, tmp_path):
+    path = run_file(tmp_path, lambda s: 2 + slope * s, gap + slope / 2)  # half a step: rounding does not decide
+    assert told in command("--losses", path, "--over", OVER)
 
 
 def test_the_fit_and_its_error_are_those_of_the_linear_map(tmp_path):
