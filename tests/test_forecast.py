@@ -90,8 +90,8 @@ def test_it_is_exact_where_losses_follow_a_law(law, offset, tmp_path):
         (0.05, -1e-4, f"Yes: at the constant rate, about {OVER + 500} steps"),
         (-0.01, -1e-4, f"No: at the constant rate, about {OVER - 100} steps"),
         (-0.5, -1e-4, "No: by the line"),
-        (1.0, -1e-4, f"Yes: at the constant rate, the run does not come to this loss within {NOW} steps"),
-        (0.05, 0.0, f"Yes: at the constant rate, the run does not come to this loss within {NOW} steps"),
+        (1.0, -1e-4, f"Yes: at the constant rate, the run does not come to this loss within {NOW} more steps"),
+        (0.05, 0.0, f"Yes: at the constant rate, the run does not come to this loss within {NOW} more steps"),
     ],
 )
 def test_it_tells_whether_the_decay_is_worth_its_steps(gap, slope, told, tmp_path):

@@ -213,7 +213,7 @@ def _worth(found: Forecast) -> str:
     steps, *ends = found.steps_at_constant_rate
     at_high, at_low = (f"none within {found.at_step} steps" if end is None else f"{end} steps" for end in ends)
     if steps is None:
-        told = f"Yes: at the constant rate, the run does not come to this loss within {found.at_step} steps, as many as so far"
+        told = f"Yes: at the constant rate, the run does not come to this loss within {found.at_step} more steps"
     elif steps > found.over_steps:
         told = f"Yes: at the constant rate, about {steps} steps bring this loss, and the decay takes {found.over_steps}"
     elif steps:
