@@ -39,7 +39,7 @@ def stock_comparison(work: BenchmarkInput, memory_format: torch.memory_format, t
     model.to(memory_format=memory_format)  # type: ignore[call-overload]
     rates = work.lab.rates[start.step :]
     with torch_defaults(work.config.model.precision, threads):
-        return Comparison(work.config, data, model, start.optimizer["momentum"], rates, work.device).run()
+        return Comparison(work.config, data, model, start, rates, work.device).run()
 
 
 def fastest_stock(work: BenchmarkInput) -> str:

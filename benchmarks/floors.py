@@ -9,23 +9,34 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from sidetrip.config.schema import Optimizer as OptimizerSettings
 from sidetrip.engine.determinism import make_deterministic
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.training import autocast
 
 
+def torch_optimizer(model: nn.Module, settings: OptimizerSettings, rate: float) -> torch.optim.Optimizer:
+    """The optimizer of torch with the settings of a run."""
+    parameters, decay = model.parameters(), settings.weight_decay
+    if settings.name == "adamw":
+        betas = settings.betas[0], settings.betas[1]
+        return torch.optim.AdamW(parameters, rate, betas=betas, eps=settings.eps, weight_decay=decay)
+    nesterov = settings.name == "nesterov"
+    return torch.optim.SGD(parameters, rate, momentum=settings.momentum, weight_decay=decay, nesterov=nesterov)
+
+
 def training_floor(lab: Lab, steps: int) -> Callable[[], None]:
-    """Forward, backward and torch's SGD step on one resident batch, `steps` times, and nothing else."""
-    model, (pictures, labels), constants = lab.model().train(), lab.stream(0).batch(1), lab.optimizer
-    sgd = torch.optim.SGD(model.parameters(), 0.01, momentum=constants.momentum, weight_decay=constants.weight_decay)
+    """Forward, backward and a step of torch's own optimizer on one resident batch, `steps` times, and nothing else."""
+    model, (pictures, labels), precision = lab.model().train(), lab.stream(0).batch(1), lab.optimizer.precision
+    optimizer = torch_optimizer(model, lab.config.burn_in.optimizer, 0.01)
 
     def run() -> None:
         for _ in range(steps):
-            sgd.zero_grad()
-            with autocast(constants.precision, pictures.device):
+            optimizer.zero_grad()
+            with autocast(precision, pictures.device):
                 logits = model(pictures)
             cross_entropy(logits.float(), labels).backward()
-            sgd.step()
+            optimizer.step()
 
     return run
 

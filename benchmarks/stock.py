@@ -22,13 +22,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision import transforms
 
+from benchmarks.floors import torch_optimizer
 from sidetrip.config import Config
 from sidetrip.data.packed import Pictures
-from sidetrip.engine.state import trained
+from sidetrip.engine.state import TrainState, trained
 from sidetrip.engine.training import autocast
 from sidetrip.experiments.side_trips.plan import Case, cases, controls
 
 LOADER_WORKERS = 2
+SLOTS = {"momentum": "momentum_buffer", "first_moment": "exp_avg", "second_moment": "exp_avg_sq"}  # torch's names
 StepRow = tuple[str, int, str, str, float, float]  # kernel, window, model, split, loss, accuracy
 
 
@@ -95,8 +97,8 @@ class Comparison:
         Loaders.
     model : nn.Module
         At the branch point; not changed.
-    momentum : dict of str to Tensor
-        Momentum buffers there.
+    start : TrainState
+        What the optimizer keeps there.
     rates : ndarray
         λ of each step of the reference trip, shape (longest window,).
     device : torch.device
@@ -108,12 +110,12 @@ class Comparison:
         config: Config,
         data: Data,
         model: nn.Module,
-        momentum: dict[str, Tensor],
+        start: TrainState,
         rates: np.ndarray,
         device: torch.device,
     ) -> None:
         self._config, self._data, self._model, self._device = config, data, model, device
-        self._momentum, self._rates = momentum, rates
+        self._start, self._rates = start, rates
         self.rows: list[StepRow] = []
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -127,12 +129,11 @@ class Comparison:
 
     def _run(self, multipliers: np.ndarray, after_step: Callable[[int, nn.Module], None]) -> None:
         model = copy.deepcopy(self._model)
-        settings = self._config.burn_in.optimizer
-        optimizer = torch.optim.SGD(
-            model.parameters(), 1.0, momentum=settings.momentum, weight_decay=settings.weight_decay
-        )
+        optimizer = torch_optimizer(model, self._config.burn_in.optimizer, 1.0)
         for name, parameter in trained(model).items():
-            optimizer.state[parameter]["momentum_buffer"] = self._momentum[name].clone()
+            optimizer.state[parameter]["step"] = torch.tensor(float(self._start.step))
+            for slot, kept in self._start.optimizer.items():
+                optimizer.state[parameter][SLOTS[slot]] = kept[name].clone()
         rates = [*(self._rates[: len(multipliers)] * multipliers), 0.0]
         scheduler = LambdaLR(optimizer, lambda step: rates[step])
         model.train()

@@ -10,10 +10,11 @@ from verdict_tables import (
     batch_losses,
     config,
     cool_downs,
+    curvature_nodes,
+    distances,
     divergence,
     fixed_batch,
     merged_snapshots,
-    method_windows,
     running_averages,
     side_trips,
     single_step,
@@ -29,40 +30,21 @@ FLOORS = {"large_rate": 0.01, "small_rate": 0.02, "ema": 0.001}  # stationary lo
 def all_tables(settings: Config | None = None, **changes: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The tables of all experiments that a variant has, some of them changed, and those derived from them."""
     settings = settings or config()
-    curves, curvature = single_step()
-    along = divergence()
     of_experiments = {
         "burn_in": {"batch_losses": batch_losses()},
         "running_averages": {"running_averages": running_averages()},
-        "side_trips": {"side_trips": side_trips(), "distances": with_controls(along.pop("distances"))},
-        "single_step": {"single_step": with_variations(curves), "curvature": with_variations(curvature)},
+        "side_trips": {"side_trips": side_trips(), "distances": distances()},
+        "single_step": single_step(),
         "fixed_batch": {"fixed_batch": fixed_batch()},
-        "divergence": along,
+        "divergence": divergence(),
         "alignment": alignment(),
+        "curvature": {"curvature_nodes": curvature_nodes()},
         "quadratic": quadratic(),
         "forecast": {"cool_downs": cool_downs(), "merged_snapshots": merged_snapshots()},
     }
     there = [tables for name, tables in of_experiments.items() if name not in settings.left_out]
     tables = dict(ChainMap(*there)) | changes
     return tables | derived(tables, settings)
-
-
-def with_variations(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows with frozen BatchNorm, and of the momentum direction, like those of the plain gradient."""
-    rows = table[(table["batch_size"] == 16) & (table["own_batch"] == 0)]
-    if "range" in rows:
-        rows = rows[rows["range"] != "fit"]
-    return pd.concat([table, rows.assign(batchnorm="frozen"), rows.assign(direction="momentum")], ignore_index=True)
-
-
-def with_controls(distances: pd.DataFrame) -> pd.DataFrame:
-    """The true kernels of all methods, and wrong ones three times as far from the trip."""
-    rows = [distances.assign(kernel=name) for name in method_windows()]
-    rows += [
-        distances.assign(kernel=f"ema_{how}", average_to_trip=3 * distances["average_to_trip"])
-        for how in ("reversed", "shuffled")
-    ]
-    return pd.concat(rows, ignore_index=True)
 
 
 def quadratic() -> dict[str, pd.DataFrame]:

@@ -7,13 +7,16 @@ import pandas as pd
 from helpers import smoke_config
 
 from sidetrip.experiments.alignment import plan as gradients
-from sidetrip.experiments.divergence.plan import TO_END, TRIP_DISTANCES
+from sidetrip.experiments.curvature.plan import COLUMNS as NODES
+from sidetrip.experiments.divergence.plan import DISTANCES as TRIP_DISTANCES
+from sidetrip.experiments.divergence.plan import LOSSES as TRIP_LOSSES
+from sidetrip.experiments.divergence.plan import TO_END
 from sidetrip.experiments.fixed_batch.plan import COLUMNS as FIXED_BATCH
 from sidetrip.experiments.forecast.plan import ALONG, COOL_DOWNS
 from sidetrip.experiments.methods import METHODS
 from sidetrip.experiments.running_averages.plan import COLUMNS as RUNNING_AVERAGES
 from sidetrip.experiments.side_trips.plan import DISTANCES, SCORES
-from sidetrip.experiments.single_step.plan import CURVATURE, SWEEP
+from sidetrip.experiments.single_step.plan import CURVATURE, REFERENCE, SWEEP, VARIED, measured_settings
 from sidetrip.kernels import DECAYS
 
 SEEDS, LATE, EARLY, WINDOWS = (0, 1, 2, 3, 4), (20, 30), (10,), (1, 5, 10)
@@ -36,61 +39,84 @@ def noise(scale: float, *key: int) -> float:
     return scale * float(np.random.default_rng(list(key)).standard_normal())
 
 
-def side_trips(gap=0.0, gain=0.1, spread=0.002, early_gap=0.0, diverged=False) -> pd.DataFrame:
-    """Momentary loss 1, average better by `gain`, trip better than the average by `gap`; accuracy is 1 - loss / 2."""
+def side_trips(gap=0.0, gain=0.1, spread=0.002, early_gap=0.0, joined=0.01, diverged=False) -> pd.DataFrame:
+    """Momentary loss 1, average better by `gain`, trip better than the average by `gap`; accuracy is 1 - loss / 2.
+
+    The mean of a decaying trip's last half is better than its end by `joined`.
+    """
     rows = []
 
     def add(*key, loss):
         rows.append((*key, loss, 1 - loss / 2, not np.isfinite(loss)))
 
-    def looks(window):
-        return range(3 if window == max(WINDOWS) else 1)
-
     for (seed, branch), split in product(POINTS, SPLITS):
         here = gap if branch in LATE else early_gap
         add(seed, branch, "none", 0, "momentary", 0, split, loss=1.0)
         for window in WINDOWS:
-            for look in looks(window):
+            for look in range(3 if window == max(WINDOWS) else 1):
                 loss = 1.0 + noise(spread, seed, branch, window, look)
                 add(seed, branch, "none", window, "momentary", look, split, loss=loss)
         for method, windows in method_windows().items():
-            for window, look in ((each, look) for each in windows for look in looks(each)):
-                average = 1.0 - gain + noise(spread, seed, branch, window, look, 77)
+            for window in windows:
+                average = 1.0 - gain + noise(spread, seed, branch, window, 77)
                 lost = diverged and (seed, branch, method, window) == (1, 20, "swa", 10)
-                trip = np.nan if lost else average - here + noise(spread, seed, branch, window, look, 5)
-                for model, loss in (("average", average), ("trip", trip)):
-                    add(seed, branch, method, window, model, look, split, loss=loss)
+                trip = np.nan if lost else average - here + noise(spread, seed, branch, window, 5)
+                add(seed, branch, method, window, "average", 0, split, loss=average)
+                add(seed, branch, method, window, "trip", 0, split, loss=trip)
+            if method != "two_point":
+                half = trip - joined + noise(spread, seed, branch, 9)
+                add(seed, branch, method, max(windows), "trip_average", 0, split, loss=half)
         for control in ("ema_reversed", "ema_shuffled"):
             add(seed, branch, control, 10, "average", 0, split, loss=1.0 - gain)
-    for (seed, branch), (method, windows) in product(POINTS, method_windows().items()):
-        add(seed, branch, method, max(windows), "average", 0, "batches", loss=0.9)
     return pd.DataFrame(rows, columns=SCORES)
 
 
-def single_step(own_drop=0.6, held_drop=0.02, size_effect=True) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Own losses are parabolas with their lowest point at 1, held-out ones at 0.25, around a start of 1."""
+def single_step(own_drop=0.6, held_drop=0.02, frozen_drop=0.2, size_effect=True) -> dict[str, pd.DataFrame]:
+    """Own losses are parabolas with their lowest point at 1, held-out ones at 0.25, around a start of 1.
+
+    With frozen BatchNorm own batches drop by `frozen_drop`, held-out ones by a quarter of it. Decayed runs end at 0.9.
+    """
     curves, curvatures = [], []
+
+    def add(key, name, sizes, own, held):
+        for x in sizes:
+            curves.append((*key, name, x, "own", 0, 1 - own * (2 * x - x**2)))
+            for index in (1, 2) if held is not None else ():
+                curves.append((*key, name, x, "held_out", index, 1 - held * (8 * x - 16 * x**2)))
+
     for (seed, branch), size, own_batch in product(POINTS, (8, 16, 32), (0, 1)):
         large = size_effect and size == 32
         own = own_drop * (1 - 0.01 * seed) * (0.5 if large else 1.0)
         held = held_drop * (1 + 0.02 * seed) * (4.0 if large else 1.0)
-        key = (seed, branch, size, own_batch, "gradient", "batch")
-        for name, x in [*(("wide", x) for x in np.linspace(0, 2, 9)), *(("fit", x) for x in np.linspace(0, 1.5, 9))]:
-            curves.append((*key, name, x, "own", 0, 1 - own * (2 * x - x**2)))
-            for index in (1, 2) if name == "wide" else ():
-                curves.append((*key, name, x, "held_out", index, 1 - held * (8 * x - 16 * x**2)))
-        curvatures.append((*key, 1.0, -2 * own, 2 * own))
-    return pd.DataFrame(curves, columns=SWEEP), pd.DataFrame(curvatures, columns=CURVATURE)
+        for direction, batchnorm in measured_settings(size, own_batch, branch, config()):
+            key = (seed, branch, size, own_batch, direction, batchnorm)
+            if (direction, batchnorm) == ("gradient", "batch"):
+                add(key, "wide", np.linspace(0, 2, 9), own, held)
+                add(key, "fit", np.linspace(0, 1.5, 9), own, None)
+            else:
+                frozen = frozen_drop * (1 + noise(0.01, seed, branch, own_batch))
+                add(key, "near_parabola", (0.0, 0.25, *VARIED[1:]), frozen, frozen / 4)
+            curvatures.append((*key, 1.0, -2 * own, 2 * own))
+    return {
+        "single_step": pd.DataFrame(curves, columns=SWEEP),
+        "curvature": pd.DataFrame(curvatures, columns=CURVATURE),
+        "decayed_run": pd.DataFrame([(seed, 40, 0.9) for seed in SEEDS], columns=REFERENCE),
+    }
 
 
-def fixed_batch(own_end=0.02, held_out_end=3.0, hill=0.0) -> pd.DataFrame:
-    """Losses of 1 before the first step; straight lines but for a hill in the middle of the last one."""
+def fixed_batch(own_end=0.02, held_out_end=3.0, hill=0.0, ridge=1.0) -> pd.DataFrame:
+    """Losses of 1 before the first step; straight lines but for a hill in the middle of the last one.
+
+    Two fixed batches a seed; between two initialisations there is a hill as high as `ridge`.
+    """
     rows = []
-    for seed, (batch, end), steps in product(SEEDS, (("own", own_end), ("held_out", held_out_end)), range(4)):
-        for alpha in np.linspace(0, 1, 5):
-            loss = 1.0 if steps == 0 else end * (1 + noise(0.01, seed, steps))
-            bump = hill if steps == 3 and alpha == 0.5 else 0.0
-            rows.append((seed, 20, 30, 0.1, steps, alpha, batch, loss + bump))
+    pairs = [(30, "run", 0, hill), (30, "run", 1, hill), (20, "initialisations", 0, ridge)]
+    for seed, (later, pair, number, top) in product(SEEDS, pairs):
+        for (batch, end), steps in product((("own", own_end), ("held_out", held_out_end)), range(4)):
+            for alpha in np.linspace(0, 1, 5):
+                loss = 1.0 if steps == 0 else end * (1 + noise(0.01, seed, number, steps))
+                bump = top if steps == 3 and alpha == 0.5 else 0.0
+                rows.append((seed, 20, later, pair, number, 0.1, steps, alpha, batch, loss + bump))
     return pd.DataFrame(rows, columns=FIXED_BATCH)
 
 
@@ -110,21 +136,48 @@ def alignment(growth=0.0, cosine=0.8, between=0.95, others=0.02) -> dict[str, pd
     }
 
 
-def divergence(change_after=0.0) -> dict[str, pd.DataFrame]:
-    """Midpoints that stay near the λ/2 trip; distances that fall up to the branch point and then change."""
-    apart, distances, along = [], [], []
-    for seed, branch in LATE_POINTS:
-        for step in (0, *WINDOWS):
-            apart.append((seed, branch, step, 0.2 * step, 0.3 * step * (1 + noise(0.01, seed, branch, step))))
-        distances += [(seed, branch, "two_point", step, *[0.1 * step] * 3) for step in WINDOWS]
-        for step in range(0, 41, 5):
-            after = change_after * max(0, step - branch)
-            along.append((seed, branch, step, 10 - 0.1 * min(step, branch) + after + noise(0.001, seed, step)))
+def divergence(gap=0.0, gain=0.1, level=0.6, rise=0.0) -> dict[str, pd.DataFrame]:
+    """Midpoints whose loss lies `gain` below the λ trip's and `gap` above the λ/2 trip's.
+
+    The distance to the end of the independent trip falls from 10 at step 10 to `level` of it at step 25, and then
+    changes by `rise` a step.
+    """
+    distances, losses, along = [], [], []
+    for seed, branch in product(SEEDS, LATE[-1:]):
+        losses += [(seed, branch, 0, model, 1.0) for model in ("trip", "midpoint", "half_rate")]
+        for step in range(1, 11):
+            independent = 0.3 * step * (1 + noise(0.01, seed, branch, step))
+            distances.append((seed, branch, step, 0.2 * step, independent, *[0.1 * step] * 3))
+            loss = 1.0 - 0.01 * step + noise(0.002, seed, branch, step)
+            models = {"trip": loss, "midpoint": loss - gain, "half_rate": loss - gain - gap}
+            losses += [(seed, branch, step, model, value) for model, value in models.items()]
+    for seed, step in product(SEEDS, range(10, 41, 5)):
+        fallen = 10 * (1 - (1 - level) * min(1, (step - 10) / 15)) * (1 + noise(0.001, seed, step))
+        along.append((seed, 10, step, fallen + rise * max(0, step - 25)))
     return {
-        "distances": pd.DataFrame(distances, columns=DISTANCES),
-        "trip_distances": pd.DataFrame(apart, columns=TRIP_DISTANCES),
+        "trip_distances": pd.DataFrame(distances, columns=TRIP_DISTANCES),
+        "trip_losses": pd.DataFrame(losses, columns=TRIP_LOSSES),
         "to_independent_end": pd.DataFrame(along, columns=TO_END),
     }
+
+
+def distances() -> pd.DataFrame:
+    """Averages 0.1 × their window from the trip; wrong kernels three times as far."""
+    rows = []
+    for (seed, branch), (method, windows) in product(POINTS, method_windows().items()):
+        rows += [(seed, branch, method, window, *[0.1 * window] * 3) for window in windows]
+    for (seed, branch), how in product(POINTS, ("reversed", "shuffled")):
+        rows.append((seed, branch, f"ema_{how}", 10, 3.0, 1.0, 1.0))
+    return pd.DataFrame(rows, columns=DISTANCES)
+
+
+def curvature_nodes(curvatures=(0.5, 4.0), powers=(1.0, 0.25)) -> pd.DataFrame:
+    """The same spectrum from two vectors of noise at each late branch point."""
+    rows = [
+        (seed, branch, start, *node)
+        for (seed, branch), start, node in product(LATE_POINTS, (0, 1), zip(curvatures, powers, strict=True))
+    ]
+    return pd.DataFrame(rows, columns=NODES)
 
 
 def running_averages() -> pd.DataFrame:

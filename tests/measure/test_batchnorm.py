@@ -27,16 +27,6 @@ def test_any_split_equals_one_batch(sizes, seed):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
 
 
-def test_pooled_moments_written_out():
-    """Mean of means, within plus between variance; the two batches differ in size and mean."""
-    a, b = torch.tensor([[0.0], [2.0], [4.0]]).double(), torch.tensor([[10.0]]).double()
-    layer = recalibrate(nn.Sequential(nn.BatchNorm1d(1)).double(), [(a, None), (b, None)])[0]
-    mean = (3 * 2.0 + 10.0) / 4
-    variance = (sum((v - mean) ** 2 for v in (0, 2, 4)) + (10 - mean) ** 2) / 3
-    assert float(layer.running_mean) == pytest.approx(mean, abs=1e-12)
-    assert float(layer.running_var) == pytest.approx(variance, abs=1e-12)
-
-
 @pytest.mark.parametrize("momentum", [0.0, 0.1, None])
 def test_only_the_statistics_change(momentum):
     model = nn.Sequential(nn.BatchNorm1d(3, momentum=momentum), nn.Dropout(0.5), nn.BatchNorm1d(3)).double().train()

@@ -4,20 +4,19 @@ import numpy as np
 import pandas as pd
 
 from sidetrip.report import equivalence_map
-from sidetrip.verdicts.equivalence_map import EQUIVALENT, NOT_EQUIVALENT, UNKNOWN
+from sidetrip.verdicts.equivalence_map import COLUMNS
+from sidetrip.verdicts.records import DIFFERS, EQUAL, NOT_KNOWN, WITHIN
 from sidetrip.verdicts.wording import method_words
 
 
 def points() -> pd.DataFrame:
     """Two variants, of which the hotter has an early branch point where the gain is not clear of 0."""
     rows = [
-        ("cool", "constant", 1e-4, "swa", 1000, True, 100, 0.10, 0.01, 0.05, 0.002, 0.04, -0.1, 0.2, EQUIVALENT),
-        ("hot", "constant", 1e-3, "swa", 500, True, 100, 0.20, 0.03, 0.05, 0.030, 0.60, 0.4, 0.9, NOT_EQUIVALENT),
-        ("hot", "constant", 1e-3, "swa", 100, False, 100, 1.00, 0.08, 0.00, 0.040, 9.00, np.nan, np.nan, UNKNOWN),
+        ("cool", "constant", 1e-4, "swa", 1000, 2, True, 100, 0.10, 5, 0.01, 0.05, 0.002, 0.04, -0.1, 0.2, EQUAL),
+        ("hot", "constant", 1e-3, "swa", 500, 2, True, 100, 0.20, 5, 0.03, 0.05, 0.030, 0.60, 0.4, 0.9, DIFFERS),
+        ("hot", "constant", 1e-3, "swa", 100, 1, False, 100, 1.00, 1, 0.08, 0, 0.04, 9, np.nan, np.nan, NOT_KNOWN),
     ]
-    columns = ["variant", "schedule", "rate_over_batch", "kernel", "branch", "late", "window_steps"]
-    columns += ["window_over_branch", "fall", "gain", "gap", "ratio", "ratio_low", "ratio_high", "verdict"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def scattered(axes):
@@ -44,6 +43,12 @@ def test_marks_stand_at_their_window_row_and_branch_point():
     assert list(found[2, 2:]) == [1.0, 1.0, 1.0]  # white: the gain is not clear of 0
     assert found[1, 2] > found[1, 4]  # red: the average is worse
     assert figure.axes[0].get_xscale() == "log"
+
+
+def test_each_outcome_has_its_own_mark():
+    figures = [equivalence_map.draw_map(points().assign(outcome=each)) for each in (EQUAL, WITHIN, DIFFERS, NOT_KNOWN)]
+    marks = [next(c for c in figure.axes[0].collections if len(c.get_offsets())).get_paths()[0] for figure in figures]
+    assert len({mark.vertices.tobytes() for mark in marks}) == 4
 
 
 def test_gaps_are_drawn_against_falls_with_a_quarter_of_the_fall():

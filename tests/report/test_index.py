@@ -1,22 +1,24 @@
 """The index over all variants, and the map's table and picture beside it."""
 
+import json
 from dataclasses import replace
 
 import pandas as pd
 from report_tables import all_tables
-from verdict_tables import config
+from verdict_tables import config, side_trips
 
-from sidetrip.experiments.claims import measure
+from sidetrip.experiments.claims import measure, statements
 from sidetrip.files import write_json
 from sidetrip.report.index import write_index
 from sidetrip.tables import write_table
+from sidetrip.verdicts.wording import OURS
 
 
-def reports(folder, *variants):
+def reports(folder, *variants, **changes):
     """Committed reports of variants that are alike but for their names."""
     for variant in variants:
         settings = replace(config(), variant=variant)
-        tables = all_tables(settings)
+        tables = all_tables(settings, **changes)
         write_json(folder / variant / "claims.json", measure(tables, settings))
         write_table(tables["equivalence_map"], folder / variant / "tables" / "equivalence_map.csv")
     write_index(folder)
@@ -36,7 +38,35 @@ def test_the_map_covers_all_variants(tmp_path):
     assert "](equivalence_map.png)" in text
     assert (tmp_path / "equivalence_map.png").stat().st_size > 0
     assert set(pd.read_csv(tmp_path / "equivalence_map.csv")["variant"]) == {"first", "second"}
-    assert "- SWA: at windows up to 10 % of the branch step, equal at" in text
+    narrow, wide = (f"windows {where} 10 % of the branch step: equal {n}" for where, n in (("up to", 2), ("above", 4)))
+    assert f"- SWA: {narrow}; {wide}." in text
+
+
+def test_statements_of_the_analytic_model_are_counted_and_shown_once(tmp_path):
+    text = reports(tmp_path, "first", "second")
+    variants, analytic = text.split("## The analytic model")
+    words = "with constant gradients the trajectories coincide"
+    assert (variants.count(words), analytic.count(words)) == (0, 1)
+    without = sum(s.source != OURS and not s.analytic for s in statements())
+    assert text.count(f" of {without} statements decided") == 2
+
+
+def test_a_comparison_for_equality_is_shown_with_its_outcome(tmp_path):
+    text = reports(tmp_path, "first", side_trips=side_trips(gap=0.015, spread=0.0005))
+    row = next(line for line in text.splitlines() if "| the SWA average and the side trip" in line)
+    assert "| differs within a quarter (" in row
+
+
+def test_a_report_of_an_earlier_version_is_linked_and_stands_in_no_table(tmp_path):
+    reports(tmp_path, "first", "second")
+    path = tmp_path / "second" / "claims.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    write_json(path, [{key: row[key] for key in row if key != "analytic"} for row in rows])
+    write_index(tmp_path)
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "not beside the others: [second](second/README.md)." in text
+    assert text.count("second/README.md") == 1
+    assert set(pd.read_csv(tmp_path / "equivalence_map.csv")["variant"]) == {"first"}
 
 
 def test_the_same_reports_give_the_same_bytes(tmp_path):

@@ -1,9 +1,11 @@
 """One signal ends a stage with one line, whichever of its threads the signal reaches; so does the end of its dvc."""
 
+import ast
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -28,6 +30,7 @@ BUSY = {
     "waiting": "threading.Event().wait()",
 }
 END_WITH_DVC = "from sidetrip.runtime.stopping import end_with_dvc"
+FIRST = "import sidetrip.runtime.starting"
 PIPES: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "encoding": "utf-8"}
 
 
@@ -51,6 +54,25 @@ def test_one_signal_ends_it_with_one_line(number, busy):
             f"sidetrip: stage test was stopped by {name}; what is finished is kept, run the same command to go on",
         ]
         assert process.returncode == 128 + number
+
+
+def test_a_stage_is_ready_before_it_loads_anything_else(tmp_path):
+    for path in Path("stages").glob("*.py"):
+        first = next(node for node in ast.parse(path.read_text(encoding="utf-8")).body if not is_docstring(node))
+        assert path.stem == "configure" or ast.unparse(first) == FIRST
+    script = tmp_path / "stages" / "test.py"
+    script.parent.mkdir()
+    script.write_text(f"{FIRST}\nimport time\nprint('ready', flush=True)\ntime.sleep(60)", encoding="utf-8")
+    process = subprocess.Popen([sys.executable, str(script)], env={**os.environ, "PYTHONPATH": "src"}, **PIPES)
+    assert process.stdout.readline() == "ready\n"
+    process.stdout.close()
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.read().split("; ")[0] == "\nsidetrip: stage test was stopped by SIGINT"
+    assert process.wait() == 128 + signal.SIGINT
+
+
+def is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def test_it_ends_when_its_dvc_was_gone_before_it_began_to_look(tmp_path):

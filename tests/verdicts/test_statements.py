@@ -5,15 +5,17 @@ import string
 from dataclasses import asdict, fields
 
 import pytest
+from report_tables import quadratic as tables
 from verdict_tables import config
 
 from sidetrip.experiments.claims import statements
+from sidetrip.experiments.quadratic import verdict as quadratic
 from sidetrip.verdicts.statements import Statement
 from sidetrip.verdicts.wording import OURS
 
 PAPER = [
-    "single_step_floor", "single_step_gap", "single_step_rate", "quadratic_own", "batch_size_gap",
-    "fixed_batch_floor", "fixed_batch_held_out", "fixed_batch_basin",
+    "single_step_floor", "single_step_gap", "single_step_rate", "quadratic_own", "low_degree_own",
+    "batch_size_gap", "fixed_batch_floor", "fixed_batch_held_out", "fixed_batch_basin",
     "average_is_schedule_swa", "average_is_schedule_two_point", "average_is_schedule_ema", "averaging_helps",
     "midpoint_tracks_half_rate", "midpoint_distance",
     "fixed_gradient_norm", "fixed_gradient_direction", "trips_aligned", "batch_gradients_orthogonal",
@@ -38,7 +40,7 @@ def test_the_paper_comes_first_in_its_order():
 
 @pytest.mark.parametrize("statement", statements(), ids=lambda statement: statement.id)
 def test_a_statement_is_whole(statement):
-    assert all(getattr(statement, field.name) for field in fields(statement))
+    assert all(getattr(statement, field.name) for field in fields(statement) if field.type == "str")
     assert statement.if_true.endswith(".")
     assert statement.if_false.endswith(".")
     assert statement.if_true[0].isupper()
@@ -51,6 +53,12 @@ def test_every_threshold_is_in_one_criterion_or_in_those_of_the_methods():
     assert {name for name in named if named.count(name) > 1} == {"average_is_schedule", "identity_error"}
     of_the_paper = [statement for statement in statements() if statement.source != OURS]
     assert {statement.id for statement in of_the_paper if not used(statement)} == NO_THRESHOLD
+
+
+def test_what_the_judge_of_the_quadratic_model_judges_is_analytic():
+    """And belongs to no variant."""
+    judged = quadratic.judge(tables(), config())
+    assert {statement.id for statement in statements() if statement.analytic} == judged.keys()
 
 
 def test_words():

@@ -15,6 +15,7 @@ DOI 10.48550/arXiv.1704.04289.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -134,8 +135,8 @@ class ExcessLoss(NamedTuple):
 
     @property
     def difference(self) -> float:
-        """(average - trip) ÷ gain."""
-        return (self.average - self.trip) / self.gain
+        """(average - trip) ÷ gain; nan where nothing is gained, as over one step."""
+        return (self.average - self.trip) / self.gain if self.gain else math.nan
 
 
 def predict(kernel: Kernel, schedule: Schedule, spectrum: Spectrum, rate: float, momentum: float) -> ExcessLoss:

@@ -1,6 +1,7 @@
 """Gradients of fixed batches along trips, written out."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from helpers import advanced, random_lab, smoke_config
 from sidetrip.engine.optimizers import SGD
 from sidetrip.engine.state import initial_state, restore
 from sidetrip.engine.training import batch_loss
-from sidetrip.experiments.alignment.measure import measure
+from sidetrip.experiments.alignment.measure import Gradient, measure
+from sidetrip.experiments.alignment.measure import cosine as measured_cosine
 from sidetrip.experiments.alignment.plan import looks
 from sidetrip.experiments.units import BranchPoint
 from sidetrip.kernels import Schedule
@@ -65,3 +67,10 @@ def test_a_trip_that_diverges_is_rows_that_say_so(tmp_path, monkeypatch):
     assert along.query("trip == 'constant'")["diverged"].iloc[-1]
     assert along.loc[along["diverged"], "fixed_loss"].isna().all()
     assert len(tables["between_trips"]) < expected
+
+
+def test_a_gradient_of_zero_has_no_direction():
+    nothing, one, other = (Gradient([torch.tensor(values)]) for values in ([0.0, 0.0], [1.0, 0.0], [3.0, 4.0]))
+    assert measured_cosine(one, other) == pytest.approx(0.6)
+    assert math.isnan(measured_cosine(one, nothing))
+    assert math.isnan(measured_cosine(nothing, nothing))

@@ -71,25 +71,23 @@ def test_fixed_batches_of_one_point_are_one_value():
     assert (row.interval.value, row.n) == (pytest.approx(0.5), len(SEEDS))
 
 
-@pytest.mark.parametrize(
-    ("column", "odd", "value", "verdict"),
-    [
-        # Their mean may lie within a limit that one of the trips is beyond: each is told.
-        ("trip", lambda trip: trip == "constant", lambda one, other: (one + other) / 2, None),
-        # The mean signed cosine is judged, not its size: of the looks 0 to 10, five are odd.
-        ("trip_step", lambda step: step % 2 == 1, lambda one, other: (5 * one + 6 * other) / 11, "reproduced"),
-    ],
-)
-def test_the_mean_signed_cosine_of_different_batches_is_judged(column, odd, value, verdict):
-    one, other = (0.12, 0.04) if verdict is None else (0.3, -0.3)
+@pytest.mark.parametrize("trip", ["constant", "linear"])
+def test_different_batches_are_judged_on_each_trip(trip):
+    """Their mean over both would lie within the limit."""
+    tables = alignment(others=0.02)
+    along = tables["alignment"]
+    along.loc[along["trip"] == trip, "different_batches_cosine"] += 0.1
+    row = judged(tables)["batch_gradients_orthogonal"]
+    assert (row.verdict, row.part) == ("not reproduced", judge_of.TRIPS[trip])
+    assert row.interval.value == pytest.approx(0.12, abs=0.01)
+
+
+def test_the_signed_cosine_of_different_batches_is_judged_not_its_size():
     tables = alignment()
     along = tables["alignment"]
-    along["different_batches_cosine"] = np.where(odd(along[column]), one, other)
+    along["different_batches_cosine"] = np.where(along["trip_step"] % 2 == 1, 0.3, -0.3)  # at five of eleven looks
     row = judged(tables)["batch_gradients_orthogonal"]
-    assert row.interval.value == pytest.approx(value(one, other))
-    assert verdict in (None, row.verdict)
-    if column == "trip":
-        assert row.detail == "0.12 on the trip at the run's rate, 0.04 on the trip with a linear decay"
+    assert (row.verdict, row.interval.value) == ("reproduced", pytest.approx(-0.3 / 11))
 
 
 @pytest.mark.parametrize(("seeds", "all_lost"), [((1,), False), (SEEDS, True)])
@@ -106,3 +104,14 @@ def test_a_diverged_trip_keeps_no_gradient(seeds, all_lost):
         assert {row.reason for row in found} == {"every trip diverged"}
     else:
         assert {(row.verdict, row.detail) for row in found} == {("not reproduced", "a trip diverged")}
+
+
+@pytest.mark.filterwarnings("error")
+def test_gradients_of_zero_are_not_measured():
+    """They have neither a direction nor a share of one another."""
+    tables = alignment()
+    tables["alignment"] = tables["alignment"].assign(
+        fixed_norm=0.0, fixed_cosine=np.nan, different_batches_cosine=np.nan
+    )
+    tables["between_trips"] = tables["between_trips"].assign(fixed_cosine=np.nan)
+    assert all(isinstance(row, NotMeasured) for row in judged(tables).values())

@@ -2,9 +2,9 @@
 
 import numpy as np
 from report_tables import all_tables
-from verdict_tables import config
+from verdict_tables import SEEDS, config, divergence
 
-from sidetrip.experiments.divergence import figure as divergence
+from sidetrip.experiments.divergence.figure import draw
 
 
 def drawn(figure, axes):
@@ -14,33 +14,32 @@ def drawn(figure, axes):
 
 def test_figure_6_shows_the_distances():
     tables = all_tables()
-    line = drawn(divergence.draw(tables, config())["figure_6"], 0)["two λ trips on different batches"]
+    line = drawn(draw(tables, config())["figure_6"], 0)["two λ trips on different batches"]
     expected = tables["trip_distances"].groupby("trip_step")["trip_to_independent"].mean()
     assert list(line.get_xdata()) == list(expected.index)
     assert np.allclose(line.get_ydata(), expected)
 
 
-def test_figure_6_shows_the_change_of_the_training_loss_at_late_branch_points():
-    tables = all_tables()
-    figure = divergence.draw(tables, config())["figure_6"]
-    assert figure.axes[1].get_title() == "training loss"
-    line = drawn(figure, 1)["λ/2 trip"]
-    rows = tables["side_trips"].query("kernel == 'two_point' and model == 'trip' and split == 'train' and look == 0")
-    expected = rows[rows["branch"] > 10].groupby("window_steps")["loss"].mean() - 1.0
-    assert list(line.get_xdata()) == [0, *expected.index]
-    assert np.allclose(line.get_ydata(), [0.0, *expected])
+def test_figure_6_shows_the_training_losses_at_late_branch_points_and_their_difference_with_its_limits():
+    tables = all_tables(**divergence(gap=0.02))
+    figure = draw(tables, config())["figure_6"]
+    losses = tables["trip_losses"].pivot_table(index="trip_step", columns="model", values="loss")
+    for label, model in (("λ trip", "trip"), ("λ/2 trip", "half_rate")):
+        line = drawn(figure, 1)[label]
+        assert list(line.get_xdata()) == list(range(11))
+        assert np.allclose(line.get_ydata(), losses[model] - 1.0)
+    gap = drawn(figure, 2)
+    assert np.allclose(gap["midpoint − λ/2 trip"].get_ydata(), losses["midpoint"] - losses["half_rate"])
+    assert np.allclose(np.abs(gap["limits: ¼ of the mean gain"].get_ydata()), 0.1 / 4)
 
 
-def test_figure_8_marks_where_the_trip_leaves_and_ends():
+def test_figure_8_begins_at_the_early_point_and_shades_the_last_third():
     tables = all_tables()
-    figure = divergence.draw(tables, config())["figure_8"]
-    lines = drawn(figure, 0)
-    curve = lines["left the run at step 20 (dot)"]
-    expected = tables["to_independent_end"].query("branch == 20").groupby("step")["distance"].mean()
-    assert np.allclose(curve.get_ydata(), expected)
-    assert lines["end of the run and of the trips"].get_xdata()[0] == 40
-    dots = [line for line in figure.axes[0].get_lines() if line.get_marker() == "o"]
-    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in dots] == [
-        (20, expected.loc[20]),
-        (30, tables["to_independent_end"].query("branch == 30 and step == 30")["distance"].mean()),
-    ]
+    (axes,) = draw(tables, config())["figure_8"].axes
+    (line,) = [line for line in axes.get_lines() if "mean" in line.get_label()]
+    expected = tables["to_independent_end"].groupby("step")["distance"].mean()
+    assert np.allclose(line.get_ydata(), expected)
+    assert [patch.get_xy()[0] for patch in axes.patches] == [30]  # type: ignore[attr-defined]
+    assert axes.get_xlim() == (10, 40)
+    assert len(axes.get_lines()) == 1 + len(SEEDS)
+    assert "figure_8" not in draw({**tables, "to_independent_end": expected.reset_index().iloc[:0]}, config())

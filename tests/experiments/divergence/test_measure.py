@@ -1,17 +1,25 @@
 """Distances between trips, against trips that are run one by one."""
 
+from functools import partial
+
 import pytest
 from helpers import advanced, random_lab, smoke_config
 
+from sidetrip.engine.optimizers import SGD
 from sidetrip.engine.state import distance, lerp
 from sidetrip.engine.training import advance
 from sidetrip.experiments import evaluator
 from sidetrip.experiments.divergence import measure as divergence
-from sidetrip.experiments.divergence.verdict import along_trips, distances_along
-from sidetrip.experiments.side_trips import measure as side_trips
+from sidetrip.experiments.divergence.plan import ToTheEnd, looks, units
 from sidetrip.experiments.units import BranchPoint
 
 POINT = BranchPoint(0, 20)
+
+
+def test_trips_leave_the_last_branch_point_and_one_to_the_end_the_first_early_one():
+    config = smoke_config(**{"seeds": [3, 5], "branch.early": [5, 10]})
+    found = [BranchPoint(3, 30), BranchPoint(5, 30), ToTheEnd(3, 5), ToTheEnd(5, 5)]
+    assert sorted(map(repr, units(config))) == sorted(map(repr, found))
 
 
 def independent(lab, start, steps):
@@ -19,56 +27,81 @@ def independent(lab, start, steps):
     return advance(lab.model(), start, lab.stream(0, f"independent/{start.step}"), rates, lab.optimizer)
 
 
-def test_distances_along_trips(lab, branched):
-    """Against trips that are run: the main trajectory's states are those of a trip at its rate on its batches."""
+def test_every_look_against_trips_written_out(lab, branched):
+    """The main trajectory's states are those of a trip at its rate on its batches."""
     start, tables = lab.branch_point(0, 20), divergence.measure(lab, POINT)
-    distances, along = tables["trip_distances"], tables["to_independent_end"]
-    assert distances["trip_step"].tolist() == [0, 1, 5, 10]
-    for row in distances.itertuples():
-        here, there = advanced(lab, start, row.trip_step), independent(lab, start, row.trip_step)
-        assert (row.trip_to_start, row.trip_to_independent) == (distance(here, start), distance(here, there))
-    assert along["step"].tolist() == [0, 15, 30, 40]
-    end = independent(lab, start, lab.config.burn_in.steps - 20)  # to the end of the run, as the paper's
+    distances, losses = (tables[name].set_index("trip_step") for name in ("trip_distances", "trip_losses"))
+    assert distances.index.tolist() == looks(lab.config)
+    assert losses.index.drop_duplicates().tolist() == [0, *looks(lab.config)]
+    assert losses.loc[0, "loss"].nunique() == 1
+    for look in (1, 6, 10):
+        end, half = advanced(lab, start, look), advanced(lab, start, look, rates=0.5 * lab.rates[20 : 20 + look])
+        models = {"trip": end, "midpoint": lerp(start, end, 0.5), "half_rate": half}
+        row = distances.loc[look]
+        assert row["trip_to_independent"] == distance(end, independent(lab, start, look))
+        for name, state in models.items():
+            assert row[f"{name}_to_start"] == pytest.approx(distance(state, start), rel=1e-5), name
+            loss = losses.loc[look].set_index("model").loc[name, "loss"]
+            assert loss == pytest.approx(dict(evaluator.scores(lab, state))["train"].loss, rel=1e-5), name
+        assert row["midpoint_to_half_rate"] == pytest.approx(distance(models["midpoint"], half), rel=1e-4)
+
+
+@pytest.mark.parametrize("step", [10, 15])
+def test_the_independent_trip_goes_from_the_early_point_to_the_end_of_the_run(lab, snapshots, step):
+    along = divergence.measure(lab, ToTheEnd(0, step))["to_independent_end"]
+    assert along["step"].tolist() == sorted({step, 15, 30, 40})
+    (start,) = lab.replay(0, [step])
+    end = independent(lab, start, lab.config.burn_in.steps - step)
     for row in along.itertuples():
-        assert row.distance == distance(lab.snapshot(0, row.step), end)
+        here = start if row.step == step else lab.snapshot(0, row.step)
+        assert row.distance == distance(here, end)
 
 
-def test_the_midpoint_and_half_the_rate_are_a_case_of_the_comparison(lab, branched):
-    """Fig. 6 from the tables of the averaging comparison, against a midpoint and a trip written out."""
-    start, trips = lab.branch_point(0, 20), side_trips.measure(lab, POINT)
-    losses = along_trips(trips["side_trips"])
-    apart = divergence.measure(lab, POINT)["trip_distances"]
-    distances = distances_along(apart, trips["distances"]).set_index("trip_step")
-    end = advanced(lab, start, 10)
-    half_rate = advanced(lab, start, 10, rates=0.5 * lab.rates[20:30])
-    models = {"trip": end, "midpoint": lerp(start, end, 0.5), "half_rate": half_rate}
-    row = losses.query("trip_step == 10 and split == 'validation'").iloc[0]
-    for name, state in models.items():
-        loss = dict(evaluator.scores(lab, state))["validation"].loss
-        assert row[name] == pytest.approx(loss, rel=1e-5), name
-        assert distances.loc[10, f"{name}_to_start"] == pytest.approx(distance(state, start), rel=1e-5), name
-    expected = distance(models["midpoint"], models["half_rate"])
-    assert distances.loc[10, "midpoint_to_half_rate"] == pytest.approx(expected, rel=1e-4)
+@pytest.mark.parametrize(("widest", "expected"), [(3, [1, 2, 3]), (10, range(1, 11)), (400, range(40, 401, 40))])
+def test_trips_are_looked_at_ten_times_or_at_every_step(widest, expected):
+    changes = {"burn_in.steps": 1000, "side_trips.two_point_windows": [1, widest], "divergence.looks": 10}
+    config = smoke_config(**changes)
+    assert looks(config) == list(expected)
 
 
-def test_an_independent_trip_that_diverges_leaves_holes(lab, branched, monkeypatch):
-    """Its distances are empty, and those to the branch point are there."""
-    real = divergence.independent_states
+def linear(model, batch, precision):
+    """A loss whose gradient does not depend on the weights."""
+    scale = batch.inputs.mean()
+    return sum(scale * (number + 1) * parameter.sum() for number, parameter in enumerate(model.parameters()))
 
-    def lost(lab, start, seed, looks):
-        found = real(lab, start, seed, looks)
-        return {look: found[look] for look in (0, 1)}
 
-    monkeypatch.setattr(divergence, "independent_states", lost)
+def test_on_a_linear_loss_the_midpoint_is_the_trip_at_half_the_rate(lab, branched, monkeypatch):
+    """Whatever momentum the branch point has."""
+    monkeypatch.setattr(divergence, "advance", partial(advance, loss=linear))
+    monkeypatch.setattr(lab, "optimizer", SGD(momentum=0.9, weight_decay=0.0))
+    found = divergence.measure(lab, POINT)["trip_distances"]
+    assert (found["midpoint_to_half_rate"] < 1e-5 * found["midpoint_to_start"]).all()
+    assert found["midpoint_to_start"].to_numpy() == pytest.approx(found["trip_to_start"] / 2, rel=1e-5)
+
+
+def test_a_trip_that_diverges_leaves_holes(lab, branched, monkeypatch):
+    """Those to the branch point are there; an independent trip that is lost has no end."""
+    real = divergence.states_along
+
+    def lost(lab, start, seed, looked_at, stream="train", factor=1.0):
+        found = real(lab, start, seed, looked_at, stream, factor)
+        kept = {look: state for look, state in found.items() if look <= 4}
+        return found if (stream, factor) == ("train", 1.0) else kept
+
+    monkeypatch.setattr(divergence, "states_along", lost)
     tables = divergence.measure(lab, POINT)
-    assert tables["trip_distances"]["trip_to_independent"].isna().tolist() == [False, False, True, True]
-    assert tables["trip_distances"]["trip_to_start"].notna().all()
-    assert tables["to_independent_end"].empty
+    apart = tables["trip_distances"].set_index("trip_step")
+    for column in ("trip_to_independent", "half_rate_to_start", "midpoint_to_half_rate"):
+        assert (apart[column].isna() == (apart.index > 4)).all()
+    assert apart[["trip_to_start", "midpoint_to_start"]].notna().all(axis=None)
+    losses = tables["trip_losses"]
+    assert (losses["loss"].isna() == ((losses["trip_step"] > 4) & (losses["model"] == "half_rate"))).all()
+    assert divergence.measure(lab, ToTheEnd(0, 15))["to_independent_end"].empty
 
 
 def test_a_trip_that_diverges_has_fewer_states(tmp_path, lab, branched):
     hot = random_lab(tmp_path, smoke_config())
     hot.rates = hot.rates * 1e30
-    found = divergence.independent_states(hot, lab.branch_point(0, 20), 0, [0, 1, 5, 10])
+    found = divergence.states_along(hot, lab.branch_point(0, 20), 0, [0, 1, 5, 10])
     assert 0 in found
     assert 10 not in found

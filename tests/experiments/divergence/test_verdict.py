@@ -3,126 +3,105 @@
 import numpy as np
 import pandas as pd
 import pytest
-from verdict_tables import LATE, SEEDS, batch_losses, config, divergence, side_trips
+from verdict_tables import SEEDS, batch_losses, config, divergence, side_trips, verdicts
 
 from sidetrip.experiments.divergence import verdict as judge_of
 from sidetrip.verdicts.records import NotMeasured
 
-SCORES = side_trips()
+OTHERS = {"side_trips": side_trips(), "batch_losses": batch_losses()}
+TRACKS, SATURATES = "midpoint_tracks_half_rate", "distance_saturates"
 
 
-def judged(scores=None, tables=None, **settings):
-    tables = divergence() if tables is None else tables
-    scores = SCORES if scores is None else scores
-    return judge_of.judge({**tables, "side_trips": scores, "batch_losses": batch_losses()}, config(**settings))
+def judged(tables=None, **settings):
+    return judge_of.judge({**(tables or divergence()), **OTHERS}, config(**settings))
 
 
 def test_as_the_paper_has_it():
     found = judged()
-    assert {row.verdict for row in found.values()} == {"reproduced"}
+    assert set(verdicts(found).values()) == {"reproduced"}
     assert {row.n for row in found.values()} == {len(SEEDS)}
     assert found["midpoint_distance"].interval.value == pytest.approx(1 / 3, rel=0.02)
-    assert found["distance_saturates"].part == "change after ÷ fall before"
 
 
-@pytest.mark.parametrize(("gap", "verdict"), [(0.05, "not reproduced"), (-0.05, "not reproduced"), (0.0, "reproduced")])
-def test_the_midpoint_tracks_within_a_quarter_of_its_gain(gap, verdict):
-    row = judged(side_trips(gap=gap))["midpoint_tracks_half_rate"]
-    assert (row.verdict, row.quantity) == (verdict, "nats")
+@pytest.mark.parametrize(
+    ("gap", "outcome"), [(0.05, "differs"), (-0.05, "differs"), (0.01, "differs within a quarter"), (0.0, "equal")]
+)
+def test_the_midpoint_tracks_within_a_quarter_of_its_gain(gap, outcome):
+    row = judged(divergence(gap=gap))[TRACKS]
+    assert (row.outcome, row.quantity) == (outcome, "nats")
+    assert (row.verdict == "not reproduced") == (outcome == "differs")
     assert row.ratio.value == pytest.approx(gap / 0.1, abs=0.03)
 
 
-def test_tracking_is_signed_and_on_training_pictures():
+def test_tracking_is_signed_with_its_largest_size_beside_and_leaves_the_start_out():
+    losses = {0: (1.0, 1.0, 1.0), 5: (1.0, 0.8, 0.75), 10: (1.0, 0.6, 0.67)}
     rows = [
-        (0, 20, step, split, *losses)
-        for split, shift in (("train", 0.0), ("validation", 5.0))
-        for step, losses in ((0, (1, 1, 1)), (5, (1.0, 0.8 + shift, 0.75)), (10, (1.0, 0.6 + shift, 0.65)))
+        (0, 20, step, model, loss)
+        for step, three in losses.items()
+        for model, loss in zip(("trip", "midpoint", "half_rate"), three, strict=True)
     ]
-    table = pd.DataFrame(rows, columns=["seed", "branch", "trip_step", "split", "trip", "midpoint", "half_rate"])
-    found = judge_of.tracking(table).iloc[0]
-    assert found["gap"] == pytest.approx(0.0)  # +0.05 and -0.05
-    assert found["gain"] == pytest.approx(0.3)
-
-
-def test_the_looks_of_a_trip_are_the_two_point_windows_and_the_start_where_all_are_one():
-    losses = judge_of.along_trips(SCORES)
-    assert losses.columns.to_list() == ["seed", "branch", "trip_step", "split", "trip", "midpoint", "half_rate"]
-    assert sorted(losses["trip_step"].unique()) == [0, 1, 5, 10]
-    start = losses[losses["trip_step"] == 0]
-    assert ((start["trip"] == start["midpoint"]) & (start["trip"] == start["half_rate"])).all()
-    tables = divergence()
-    found = judge_of.distances_along(tables["trip_distances"], tables["distances"])
-    assert (found[found["trip_step"] == 0].drop(columns=["seed", "branch"]) == 0).all(axis=None)
-    assert found["midpoint_to_half_rate"].notna().all()
+    found = judge_of.tracking(pd.DataFrame(rows, columns=["seed", "branch", "trip_step", "model", "loss"])).iloc[0]
+    assert found[["gap", "gain", "largest"]].tolist() == pytest.approx([(0.05 - 0.07) / 2, 0.3, 0.07])
 
 
 def test_a_trip_at_half_the_rate_that_diverges_is_tracked_by_nothing():
-    scores = SCORES.copy()
-    trips = (scores["kernel"] == "two_point") & (scores["model"] == "trip")
-    scores.loc[trips & (scores["seed"] == 1) & (scores["branch"] == 20) & (scores["window_steps"] > 1), "loss"] = np.nan
-    row = judged(scores)["midpoint_tracks_half_rate"]
+    tables = divergence()
+    losses = tables["trip_losses"]
+    half = losses["model"] == "half_rate"
+    losses.loc[half & (losses["seed"] == 1) & (losses["trip_step"] > 4), "loss"] = np.nan
+    row = judged(tables)[TRACKS]
     assert (row.verdict, row.detail) == ("not reproduced", "a trip at half the rate diverged")
-    scores.loc[trips, "loss"] = np.nan
-    assert judged(scores)["midpoint_tracks_half_rate"].reason == "every trip at half the rate diverged"
+    losses.loc[half & (losses["trip_step"] > 4), "loss"] = np.nan
+    assert judged(tables)[TRACKS].reason == "every trip at half the rate diverged"
 
 
 @pytest.mark.parametrize(("distance", "verdict"), [(1.0, "reproduced"), (2.9, "not reproduced")])
-def test_the_midpoint_is_nearer_than_an_independent_trip(distance, verdict):
+def test_the_midpoint_is_nearer_than_an_independent_trip_at_the_end_of_the_window(distance, verdict):
     tables = divergence()
-    tables["distances"]["average_to_trip"] = distance  # of 3 between independent trips
-    assert judged(tables=tables)["midpoint_distance"].verdict == verdict
+    apart = tables["trip_distances"]
+    apart["midpoint_to_half_rate"] = np.where(apart["trip_step"] == 10, distance, 9.0)  # of 3 between independent trips
+    assert judged(tables)["midpoint_distance"].verdict == verdict
 
 
 def test_an_independent_trip_that_diverges_is_near_nothing_and_has_no_end():
     tables = divergence()
     apart, along = tables["trip_distances"], tables["to_independent_end"]
     apart.loc[(apart["seed"] == 0) & (apart["trip_step"] == 10), "trip_to_independent"] = np.nan
-    some = {**tables, "to_independent_end": along[(along["seed"] != 1) | (along["branch"] != LATE[0])]}
-    found = judged(tables=some)
+    found = judged({**tables, "to_independent_end": along[along["seed"] != 1]})
     assert found["midpoint_distance"].verdict == "not reproduced"
-    saturates = found["distance_saturates"]
-    assert (saturates.verdict, saturates.detail) == ("not reproduced", "1 independent trips diverged")
+    assert (found[SATURATES].verdict, found[SATURATES].detail) == ("not reproduced", "1 independent trips diverged")
     apart["trip_to_independent"] = np.nan
-    found = judged(tables={**tables, "to_independent_end": along.iloc[:0]})
-    for name in ("midpoint_distance", "distance_saturates"):
+    found = judged({**tables, "to_independent_end": along.iloc[:0]})
+    for name in ("midpoint_distance", SATURATES):
         assert found[name].reason == "every independent trip diverged"
 
 
-@pytest.mark.parametrize("change", [0.5, -0.05])
-def test_a_distance_that_goes_on_has_not_saturated(change):
-    """Whether it grows or falls on."""
-    row = judged(tables=divergence(change_after=change))["distance_saturates"]
-    assert (row.verdict, row.part) == ("not reproduced", "change after ÷ fall before")
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"level": 1.0}, "level over the last third ÷ distance at the point"),  # it does not fall
+        ({"level": 1.3}, "level over the last third ÷ distance at the point"),
+        ({"rise": 0.1}, "change within the last third ÷ level"),  # it goes on, up or down
+        ({"rise": -0.1}, "change within the last third ÷ level"),
+    ],
+)
+def test_a_distance_that_does_not_fall_or_does_not_stay_has_not_saturated(changes, part):
+    row = judged(divergence(**changes))[SATURATES]
+    assert (row.verdict, row.part) == ("not reproduced", part)
 
 
 def test_saturation_by_hand():
-    steps = np.arange(0, 101, 10)
-    falling = np.where(steps <= 50, 10 - 0.1 * steps, 5.2)
-    table = pd.DataFrame({"seed": 0, "branch": 50, "step": steps, "distance": falling})
-    found = judge_of.saturation(table).iloc[0]
-    assert found["rank"] == pytest.approx(-1.0)
-    assert found["change"] == pytest.approx(0.2 / 5)  # from the branch point to the end
-    assert judge_of.saturation(table.assign(distance=10 + steps)).iloc[0]["change"] == np.inf
-    assert judge_of.saturation(table.assign(distance=3.0)).iloc[0]["rank"] == 0.0
+    """The last third of the way from step 10 to 40 begins at step 30."""
+    along = pd.DataFrame({"seed": 0, "branch": 10, "step": [10, 20, 30, 40], "distance": [8.0, 1.0, 4.0, 6.0]})
+    found = judge_of.saturation(along.sample(frac=1, random_state=0)).iloc[0]
+    assert found.tolist() == [5.0 / 8.0, 2.0 / 5.0]
 
 
-def test_a_distance_that_does_not_fall_is_refuted_with_a_number():
-    tables = divergence()
-    along = tables["to_independent_end"]
-    along["distance"] = 20 - along["distance"]
-    row = judged(tables=tables)["distance_saturates"]
-    assert (row.verdict, row.interval.value) == ("not reproduced", pytest.approx(1.0))
-    assert row.detail == f"the distance does not fall up to {2 * len(SEEDS)} of {2 * len(SEEDS)} branch points"
-
-
-def test_too_few_snapshots_are_said():
-    tables = divergence()
-    along = tables["to_independent_end"]
-    found = judged(tables={**tables, "to_independent_end": along[along["step"] > 22]})["distance_saturates"]
-    assert "burn_in.snapshot_every" in found.reason
-
-
-def test_a_falling_rate_shows_nothing_by_a_distance_that_stays():
-    found = judged(**{"burn_in.schedule": "cosine"})
-    assert isinstance(found["distance_saturates"], NotMeasured)
+@pytest.mark.parametrize(
+    ("settings", "remedy"), [({"burn_in.schedule": "cosine"}, "falls"), ({"branch.early": []}, "add one")]
+)
+def test_where_nothing_would_be_shown_nothing_is_measured(settings, remedy):
+    found = judged(**settings)
+    assert isinstance(found[SATURATES], NotMeasured)
+    assert remedy in found[SATURATES].reason
     assert found["midpoint_distance"].verdict == "reproduced"

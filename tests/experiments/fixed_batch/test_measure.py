@@ -1,16 +1,40 @@
 """Lines between two runs on one fixed batch, against plain gradient steps written out."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
 import torch
 from helpers import random_lab, smoke_config
 
-from sidetrip.engine.state import restore
+from sidetrip.engine.state import initial_state, restore
 from sidetrip.engine.training import batch_loss
 from sidetrip.experiments.fixed_batch import measure as fixed_batch
-from sidetrip.experiments.units import BranchPoint
+from sidetrip.experiments.fixed_batch.plan import FixedBatch, units
+
+UNIT = FixedBatch(0, 20, 0, 30, 0)
+
+
+def test_units_are_batches_between_neighbours_and_a_control_of_two_initialisations_for_each_seed():
+    config = smoke_config(**{"seeds": [3, 5], "branch.points": [20, 25, 30], "fixed_batch.batches": 2})
+    found = [(u.pair, u.seed, u.step, u.other_seed, u.other_step, u.number) for u in units(config)]
+    run = [("run", s, a, s, b, n) for s, a, b, n in product((3, 5), (20, 25), (25, 30), (0, 1)) if b - a == 5]
+    assert sorted(found) == sorted([*run, ("initialisations", 3, 20, 5, 20, 0), ("initialisations", 5, 20, 3, 20, 0)])
+    assert {unit.pair for unit in units(smoke_config(seeds=[0]))} == {"run"}
+
+
+def test_a_control_starts_at_another_seed_s_run(lab, branched, monkeypatch):
+    points = {(0, 20): lab.branch_point(0, 20), (1, 20): initial_state(lab.model(1))}
+    monkeypatch.setattr(lab, "branch_point", lambda seed, step: points[seed, step])
+    table = fixed_batch.measure(lab, FixedBatch(0, 20, 1, 20, 0))["fixed_batch"]
+    assert set(table["pair"]) == {"initialisations"}
+    before = table.query("steps == 0 and batch == 'own'").set_index("alpha")["loss"]
+    own = lab.stream(0, "fixed_batch/20").batch(1)
+    for alpha, state in zip((0.0, 1.0), points.values(), strict=True):
+        model = lab.model().train()
+        restore(state, model)
+        assert before[alpha] == pytest.approx(float(batch_loss(model, own).detach()), rel=1e-5)
 
 
 def loss_after(lab, state, direction, step_size, batch):
@@ -23,8 +47,9 @@ def loss_after(lab, state, direction, step_size, batch):
 
 
 def test_lines_between_two_runs(lab, branched):
-    table = fixed_batch.measure(lab, BranchPoint(0, 20))["fixed_batch"]
-    own = lab.stream(0, "fixed_batch/20").batch(1)
+    """On the second fixed batch, whose steps are those of no other."""
+    table = fixed_batch.measure(lab, FixedBatch(0, 20, 0, 30, 1))["fixed_batch"]
+    own, held_out = (lab.stream(0, "fixed_batch/20").batch(number) for number in (3, 4))
     sizes = table.groupby("steps")["step_size"].first()
     assert sizes[0] == 0.0
     assert (sizes[1:] > 0).all()
@@ -33,9 +58,10 @@ def test_lines_between_two_runs(lab, branched):
         restore(lab.branch_point(0, point), model)
         parameters = list(model.parameters())
         for steps in range(4):
-            loss = batch_loss(model, own)
-            row = table[(table["steps"] == steps) & (table["alpha"] == alpha) & (table["batch"] == "own")].iloc[0]
-            assert row["loss"] == pytest.approx(float(loss.detach()), rel=1e-4)
+            loss, other = batch_loss(model, own), batch_loss(model, held_out)
+            found = table[(table["steps"] == steps) & (table["alpha"] == alpha)].set_index("batch")["loss"]
+            assert found["own"] == pytest.approx(float(loss.detach()), rel=1e-4)
+            assert found["held_out"] == pytest.approx(float(other.detach()), rel=1e-4)
             gradient = torch.autograd.grad(loss, parameters)
             if steps < 3:
                 with torch.no_grad():
@@ -65,7 +91,7 @@ def test_a_run_that_diverges_leaves_empty_losses(tmp_path, lab, branched, monkey
     wild = random_lab(tmp_path, smoke_config())
     monkeypatch.setattr(wild, "branch_point", lab.branch_point)
     monkeypatch.setattr(fixed_batch, "common_step_size", lambda lab, states, batch: 1e30)
-    table = fixed_batch.measure(wild, BranchPoint(0, 20))["fixed_batch"]
+    table = fixed_batch.measure(wild, UNIT)["fixed_batch"]
     assert table.loc[table["steps"] == 0, "loss"].notna().all()
     assert table.loc[table["steps"] == 3, "loss"].isna().all()
     assert math.isnan(table["step_size"].iloc[-1]) or table["step_size"].iloc[-1] == 1e30

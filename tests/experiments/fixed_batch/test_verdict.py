@@ -27,6 +27,7 @@ def test_as_the_paper_has_it():
         ({"own_end": 0.5}, "fixed_batch_floor"),
         ({"held_out_end": 0.5}, "fixed_batch_held_out"),
         ({"hill": 0.5}, "fixed_batch_basin"),
+        ({"ridge": 0.0}, "fixed_batch_basin"),  # the control shows none: the criterion could not fail
     ],
 )
 def test_otherwise(changes, row):
@@ -36,20 +37,39 @@ def test_otherwise(changes, row):
 @pytest.mark.parametrize(("batch", "title"), [("own", "the fixed batch"), ("held_out", "a held-out batch")])
 def test_a_ridge_for_one_kind_of_batch_is_enough(batch, title):
     table = fixed_batch()
-    table.loc[(table["batch"] == batch) & (table["steps"] == 3) & (table["alpha"] == 0.5), "loss"] += 0.5
+    here = (table["batch"] == batch) & (table["pair"] == "run")
+    table.loc[here & (table["steps"] == 3) & (table["alpha"] == 0.5), "loss"] += 0.5
     row = judged(table)["fixed_batch_basin"]
     assert (row.verdict, row.part) == ("not reproduced", title)
+
+
+def test_the_control_decides_where_no_ridge_shows_and_enters_no_other_row():
+    usual, flat = judged(fixed_batch()), judged(fixed_batch(ridge=0.0))
+    assert flat["fixed_batch_basin"].part.startswith("control: ")
+    table = fixed_batch()
+    control = table["pair"] == "initialisations"
+    moved = judged(table.assign(loss=table["loss"] * np.where(control & (table["steps"] == 0), 0.5, 1.0)))
+    for name in ("fixed_batch_floor", "fixed_batch_held_out"):
+        assert moved[name] == usual[name]
+    alone = judged(table[~control])["fixed_batch_basin"]
+    assert (alone.verdict, alone.detail[:6]) == ("reproduced", "2 of 2")
+
+
+def test_several_fixed_batches_are_one_value_of_their_seed():
+    table = fixed_batch()
+    table.loc[(table["fixed_batch"] == 1) & (table["steps"] == 3) & (table["batch"] == "held_out"), "loss"] += 2.0
+    row = judged(table)["fixed_batch_held_out"]
+    assert (row.interval.value, row.n) == (pytest.approx((3 + 5) / 2, rel=0.02), len(SEEDS))
 
 
 def test_a_rise_is_over_the_worse_end_and_that_over_the_straight_line_stands_beside():
     table = fixed_batch(hill=0.3)
     table["loss"] += np.where(table["steps"] == 3, table["alpha"], 0.0)  # the later run ends higher by 1
-    found = judge_of.lines(table).query("batch == 'own'").iloc[0]
+    found = judge_of.lines(table).query("batch == 'own' and pair == 'run'").iloc[0]
     assert found["rise"] == pytest.approx(0.0, abs=1e-9)  # 0.8 in the middle, 1 at the worse end
     assert found["rise_over_line"] == pytest.approx(0.3, abs=1e-9)
     row = judged(table)["fixed_batch_basin"]
     assert row.verdict == "reproduced"
-    assert "over the straight line 0.3" in row.detail
 
 
 def test_the_floor_is_taken_after_three_steps_and_the_held_out_loss_at_the_end():

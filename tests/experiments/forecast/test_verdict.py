@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import t as student
 from verdict_tables import SEEDS, batch_losses, config, cool_downs, merged_snapshots
 
 from sidetrip.experiments.forecast import verdict as judge_of
@@ -66,15 +67,13 @@ def test_a_forecast_along_the_run_begins_where_cool_downs_began_before_its_windo
     assert line.loc[30, "low"] < line.loc[30, "forecast"] < line.loc[30, "high"] < line.loc[30, "merged"]
 
 
-@given(st.integers(LEAST, 12), st.integers(0, 2**32 - 1))
-def test_the_interval_holds_the_next_value_as_often_as_it_says(n, seed):
-    """Over 4000 draws the share is off by at most 5 standard deviations."""
-    draws = np.random.default_rng(seed).standard_t(200, (4000, n + 1))
-    held = 0
-    for draw in draws[:400]:
-        interval = prediction_interval(draw[:n], 0.9)
-        held += interval.low <= draw[n] <= interval.high
-    assert abs(held / 400 - 0.9) < 5 * (0.9 * 0.1 / 400) ** 0.5
+@given(st.lists(st.floats(-3, 3), min_size=LEAST, max_size=12), st.sampled_from([0.8, 0.9]))
+def test_the_interval_of_the_next_value_is_student_s(values, confidence):
+    """Of its difference from the mean of the others, whose variance is 1 + 1/n times that of one."""
+    scale = np.std(values, ddof=1) * (1 + 1 / len(values)) ** 0.5
+    found = prediction_interval(np.array(values), confidence)
+    expected = np.mean(values) + scale * np.array(student.interval(confidence, len(values) - 1))
+    assert (found.low, found.high) == pytest.approx(tuple(expected))
 
 
 @pytest.mark.parametrize(("gap", "verdict"), [(0.05, "reproduced"), (0.0, "not reproduced")])

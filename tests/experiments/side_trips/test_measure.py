@@ -7,11 +7,10 @@ from helpers import advanced
 from sidetrip.engine import training
 from sidetrip.engine.state import distance, with_weights
 from sidetrip.experiments import evaluator
-from sidetrip.experiments.methods import METHODS
 from sidetrip.experiments.side_trips import measure as trips
-from sidetrip.experiments.side_trips.plan import Case, Look, cases, looks
+from sidetrip.experiments.side_trips.plan import Case, Look, cases, last_half, looks
 from sidetrip.experiments.units import BranchPoint
-from sidetrip.kernels import Kernel, Schedule
+from sidetrip.kernels import Kernel
 from sidetrip.measure.averaging import RunningAverage
 
 POINT = BranchPoint(0, 20)
@@ -30,43 +29,36 @@ def averaged(lab, start, kernel):
 
 
 def test_each_row_against_one_trip_at_a_time(lab, tables):
+    """An average and its trip where the kernel ends and nowhere else; the run at every look."""
     start, scores, distances = lab.branch_point(0, 20), tables["side_trips"], tables["distances"]
+    found = scores.set_index(["model", "kernel", "window_steps", "look", "split"])["loss"]
+    assert found.index.is_unique
+    alone = {("momentary", "none", look.window, look.number): look.step for look in looks(lab.config)}
+    expected = {key: advanced(lab, start, step) for key, step in alone.items()}
     for case in cases(lab.config):
-        rates = lab.rates[20 : 20 + case.window] * case.kernel.schedule().multipliers
-        trip, mean = advanced(lab, start, case.window, rates=rates), averaged(lab, start, case.kernel)
+        rates, halves = lab.rates[20 : 20 + case.window] * case.kernel.schedule().multipliers, []
+        if case.window == 10:
+            halves.append(RunningAverage(last_half(10), 20))
+        trip, mean = advanced(lab, start, case.window, halves, rates), averaged(lab, start, case.kernel)
         row = distances.query("kernel == @case.name and window_steps == @case.window").iloc[0]
         assert row["average_to_trip"] == pytest.approx(distance(mean, trip), rel=1e-6)
         assert row["trip_to_start"] == pytest.approx(distance(trip, start), rel=1e-6)
-        expected = []
-        for look in looks(lab.config, case):
-            under_way = Schedule(case.kernel.schedule().multipliers[: look.step]).kernel()
-            expected.append((case.name, "average", look.number, averaged(lab, start, under_way)))
-            expected.append(("none", "momentary", look.number, advanced(lab, start, look.step)))
-            expected.append((case.name, "trip", look.number, advanced(lab, start, look.step, rates=rates[: look.step])))
-        for *key, number, state in expected:
-            here = scores[(scores["window_steps"] == case.window) & (scores["look"] == number)]
-            found = here.set_index(["kernel", "model", "split"]).loc[tuple(key), "loss"]
-            losses = {split: score.loss for split, score in evaluator.scores(lab, state)}
-            assert found[["train", "validation"]].to_dict() == pytest.approx(losses, rel=1e-5)
-
-
-def test_an_average_is_scored_on_batches_as_a_step_sees_them(lab, tables):
-    model, stream = lab.model(), lab.stream(0, "reference")
-    model.load_state_dict(averaged(lab, lab.branch_point(0, 20), Kernel.swa(10)).weights, strict=False)
-    model.train()
-    batches = lab.config.evaluation.train_samples // stream.batch_size
-    losses = [float(training.batch_loss(model, stream.batch(step)).detach()) for step in range(1, batches + 1)]
-    found = tables["side_trips"].query("split == 'batches'").set_index("kernel")
-    assert found.loc["swa", "loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
-    assert sorted(found.index) == sorted(method.name for method in METHODS)  # the widest average of each
-    assert set(zip(found["model"], found["window_steps"], strict=True)) == {("average", 10)}
+        expected |= {("average", *case.key, 0): mean, ("trip", *case.key, 0): trip}
+        if case.window == 10 and case.name != "two_point":  # its rate does not fall
+            expected["trip_average", *case.key, 0] = with_weights(start, halves[0].weights())
+    for key, state in expected.items():
+        losses = {split: score.loss for split, score in evaluator.scores(lab, state)}
+        assert found.loc[key].to_dict() == pytest.approx(losses, rel=1e-5), key
+    others = found.index.droplevel("split").drop_duplicates().difference(list(expected)).tolist()
+    assert others == [("average", "ema_reversed", 10, 0), ("average", "ema_shuffled", 10, 0)]
 
 
 def test_a_trip_that_diverges_is_rows_that_say_so_however_losses_are_read(lab, branched, monkeypatch):
     """A kernel whose schedule is huge: its trip diverges, the reference and the other trips do not."""
     wild = [Case("swa", Kernel.swa(5)), Case("wild", Kernel([1 - 1e20, 1e20, *[0.0] * 4]))]
+    assert wild[1].decays
     monkeypatch.setattr(trips, "cases", lambda config: wild)
-    monkeypatch.setattr(trips, "looks", lambda config, case=None: [Look(5, 0, 5)])
+    monkeypatch.setattr(trips, "looks", lambda config: [Look(5, 0, 5)])
     found = []
     for block in (1, 100):
         monkeypatch.setattr(training, "losses_read_at_once", lambda device, block=block: block)
@@ -74,10 +66,10 @@ def test_a_trip_that_diverges_is_rows_that_say_so_however_losses_are_read(lab, b
     for name, table in found[0].items():
         pd.testing.assert_frame_equal(table, found[1][name])
     scores = found[0]["side_trips"]
-    lost = scores.query("kernel == 'wild' and model == 'trip'")
+    lost = scores.query("kernel == 'wild' and model in ['trip', 'trip_average']")
     assert lost["diverged"].all()
     assert lost["loss"].isna().all()
-    assert sorted(lost["split"]) == ["train", "validation"]
+    assert sorted(lost["split"]) == ["train", "train", "validation", "validation"]
     assert not scores.query("kernel == 'swa' or kernel == 'none'")["diverged"].any()
     assert list(found[0]["distances"]["kernel"]) == ["swa"]
 

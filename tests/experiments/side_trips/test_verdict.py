@@ -4,9 +4,8 @@ from dataclasses import replace
 from itertools import product
 
 import numpy as np
-import pandas as pd
 import pytest
-from verdict_tables import LATE, SEEDS, WINDOWS, batch_losses, config, method_windows, side_trips, verdicts
+from verdict_tables import LATE, SEEDS, WINDOWS, batch_losses, config, method_windows, side_trips
 
 from sidetrip.experiments.methods import NAMES
 from sidetrip.experiments.side_trips import verdict as judge_of
@@ -43,17 +42,36 @@ def test_equal_scores_are_equivalent_and_help():
         assert (row.verdict, row.n, row.unit) == ("reproduced", len(SEEDS), "seeds")
         assert row.detail.startswith("4 of 4 parts reproduced; gain ")
         assert "SD of one iterate" in row.detail
+        assert row.outcome == "equal"
     assert found["averaging_helps"].verdict == "reproduced"
+    joins = found["average_joins_decay"]
+    assert (joins.verdict, joins.quantity) == ("reproduced", "nats")
+    assert joins.interval.value == pytest.approx(0.01, abs=0.002)
     assert isinstance(found["cosine_run"], NotMeasured)
 
 
-@pytest.mark.parametrize("gap", [0.05, -0.05])
-def test_a_gap_of_half_the_gain_is_refuted_either_way(gap):
+@pytest.mark.parametrize(("gap", "outcome"), [(0.05, "differs"), (0.015, "differs within a quarter")])
+def test_a_gap_has_its_outcome_either_way(gap, outcome):
     """The ratio is how far the average is behind its trip, in loss and accuracy alike."""
-    row = judged(side_trips(gap=gap))[EQUAL]
-    assert row.verdict == "not reproduced"
-    assert row.ratio.value == pytest.approx(gap / 0.1, abs=0.05)
-    assert row.ratio.bounded
+    for sign in (1, -1):
+        row = judged(side_trips(gap=sign * gap))[EQUAL]
+        assert (row.outcome, row.ratio.bounded) == (outcome, True)
+        assert row.verdict == ("not reproduced" if outcome == "differs" else "reproduced")
+        assert row.ratio.value == pytest.approx(sign * gap / 0.1, abs=0.05)
+        assert not row.interval.has(0.0)
+
+
+@pytest.mark.parametrize(("joined", "verdict"), [(0.0, "undecided"), (-0.05, "not reproduced")])
+def test_an_average_along_a_decay_gains_or_does_not(joined, verdict):
+    assert judged(side_trips(joined=joined, spread=0.01))["average_joins_decay"].verdict == verdict
+
+
+@pytest.mark.parametrize("kernel", ["swa", "ema"])
+def test_the_average_along_each_decay_is_to_gain(kernel):
+    table = changed(side_trips(early_gap=0.3), "loss", 0.1, model="trip_average", kernel=kernel, split="validation")
+    row = judged(table)["average_joins_decay"]
+    assert (row.verdict, row.part) == ("not reproduced", f"{kernel.upper()} trip")
+    assert row.interval.value == pytest.approx(-0.09, abs=0.002)
 
 
 @pytest.mark.parametrize(("split", "metric"), list(product(("train", "validation"), ("loss", "accuracy"))))
@@ -69,11 +87,6 @@ def test_the_widest_window_of_late_points_is_judged():
     table = side_trips(early_gap=0.5)
     table.loc[(table["model"] == "trip") & (table["window_steps"] < max(WINDOWS)), "loss"] += 0.1
     assert judged(table)[EQUAL].verdict == "reproduced"
-
-
-def test_without_a_gain_nothing_is_shown_equal():
-    row = judged(side_trips(gain=0.0))[EQUAL]
-    assert (row.verdict, row.ratio.bounded) == ("undecided", False)
 
 
 def test_a_wrong_average_is_held_against_the_gain_of_the_true_one():
@@ -99,26 +112,20 @@ def test_one_method_that_does_not_help_decides_and_lends_its_regime():
 def test_a_diverged_trip_is_equivalent_to_nothing():
     table = side_trips(diverged=True)
     found = judged(table)
-    assert (found[EQUAL].verdict, found[EQUAL].detail) == ("not reproduced", "a trip diverged")
-    assert found[EQUAL].n == len(SEEDS)
+    for row in (found[EQUAL], found["average_joins_decay"], judged(table, **COSINE)["cosine_run"]):
+        assert (row.verdict, row.detail) == ("not reproduced", "a trip diverged")
+        assert row.n == len(SEEDS)
+    assert found[EQUAL].outcome == "differs"
     assert (found["average_is_schedule_ema"].verdict, found["averaging_helps"].verdict) == ("reproduced",) * 2
-    assert judged(table, **COSINE)["cosine_run"].verdict == "not reproduced"
-    points = map_points([variant_points(tables_of(table), config(), NAMES)], config().claims)
-    points = points.set_index(["kernel", "branch", "window_steps"])
-    assert points.loc[("swa", 20, 10), ["verdict", "n"]].tolist() == ["not equivalent", len(SEEDS) - 1]
-    assert points.loc[("swa", 30, 10), "verdict"] == "equivalent"
-    lost = table["model"] == "trip"
+    assert np.isnan(scored(table).loc[(1, 20), "gap"])
+    points = mapped(table).set_index(["kernel", "late", "window_steps"])
+    assert points.loc[("swa", True, 10), ["outcome", "n"]].tolist() == ["differs", len(SEEDS)]
+    assert points.loc[("swa", True, 5), "outcome"] == "equal"
+    lost = table["model"].isin(["trip", "trip_average"])
     none = table.assign(loss=table["loss"].mask(lost), accuracy=table["accuracy"].mask(lost))
-    for row in (judged(none)[EQUAL], judged(none, **COSINE)["cosine_run"]):
+    found = judged(none)
+    for row in (found[EQUAL], found["average_joins_decay"], judged(none, **COSINE)["cosine_run"]):
         assert row.reason == "every trip diverged"
-
-
-def test_a_trip_that_diverges_after_its_first_look_has_no_score():
-    table, here = side_trips(), "seed == 1 and branch == 20 and kernel == 'swa' and model == 'trip'"
-    table.loc[table.query(f"{here} and window_steps == 10 and look == 0").index, ["loss", "accuracy"]] = np.nan
-    scores = scored(table)
-    assert scores["trip"].isna().sum() == 1
-    assert np.isnan(scores.loc[(1, 20), "gap"])
 
 
 def test_a_cosine_run_is_judged_by_absolute_margins():
@@ -137,6 +144,13 @@ def test_margins_of_a_cosine_run(metric, by):
     assert judged(others, **COSINE)["cosine_run"].verdict == "reproduced"
 
 
+def test_the_bend_of_decoupled_decay_stands_beside_the_verdict():
+    """Rate × decay × steps."""
+    settings = {"burn_in.optimizer.name": "adamw", "burn_in.optimizer.weight_decay": 0.1}
+    assert f"= {0.05 * 0.1 * 10:.2g} of the way" in judged(side_trips(), **settings)[EQUAL].detail
+    assert "decay" not in judged(side_trips())[EQUAL].detail
+
+
 def test_scores_by_hand():
     scores = scored(side_trips(spread=0.0, gap=0.02, gain=0.1), metric="accuracy")
     assert scores["gain"].to_numpy() == pytest.approx(0.05)  # positive: better
@@ -148,22 +162,6 @@ def test_scores_by_hand():
     here = scored(noisy).loc[(3, 30)]
     expected = looks["loss"].mean(), looks["loss"].std(), 1.0 - looks["loss"].mean()
     assert tuple(here[["momentary", "sd_of_one_iterate", "fall"]]) == pytest.approx(expected)
-
-
-def test_what_average_and_trip_share_at_a_look_is_no_noise_of_their_difference():
-    """They take the same batches: what one look has by chance, both have."""
-    table = side_trips(spread=0.0, gap=0.02, gain=0.1)
-    table["loss"] += 0.5 * table["look"] * (table["kernel"] != "none")
-    scores = scored(table)
-    assert scores["gap"].to_numpy() == pytest.approx(0.02 * np.isin(scores.index.get_level_values("branch"), LATE))
-    assert scores["average"].to_numpy() == pytest.approx(0.9 + 0.5)
-
-
-def test_an_average_that_is_looked_at_once_is_held_against_that_look():
-    """As negative controls are."""
-    table = side_trips(spread=0.0, gain=0.1)
-    table.loc[(table["model"] == "trip") & (table["look"] > 0), "loss"] += 1.0
-    assert scored(table, "ema", average="ema_reversed")["gap"].to_numpy() == pytest.approx(0.0)
 
 
 def test_the_regime_by_hand():
@@ -185,37 +183,45 @@ def test_the_table_by_point_has_every_window_and_marks_late_points_and_widest_wi
     assert not table.duplicated(["seed", "branch", "kernel", "window_steps", "split", "metric"]).any()
 
 
-def test_a_method_that_is_added_is_judged(monkeypatch):
-    monkeypatch.setattr(judge_of, "NAMES", (*NAMES, "swa_again"))
-    table = side_trips()
-    copied = table[table["kernel"] == "swa"].assign(kernel="swa_again")
-    assert verdicts(judged(pd.concat([table, copied])))["average_is_schedule_swa_again"] == "reproduced"
+def mapped(table):
+    return map_points([variant_points(tables_of(table), config(), NAMES)], config().claims)
 
 
-def test_the_map_has_every_window_and_branch_point_of_every_method_and_variant():
+def test_the_map_has_every_window_of_every_method_and_variant():
+    """Late branch points together, the early one by itself."""
     settings = config()
     one = variant_points(tables_of(side_trips(early_gap=0.05)), settings, NAMES)
     cooler = replace(one, variant="cooler", rate_over_batch=one.rate_over_batch / 10)
     both = map_points([one, cooler], settings.claims)
     points = both[both["variant"] == settings.variant]
-    assert len(both) == 2 * len(points) == 2 * 3 * sum(map(len, method_windows().values()))
-    assert both["rate_over_batch"].to_numpy() == pytest.approx(
-        np.where(both["variant"] == "cooler", 0.1, 1) * 0.05 / 16
-    )
+    assert len(both) == 2 * len(points) == 2 * 2 * sum(map(len, method_windows().values()))
+    cool = both["variant"] == "cooler"
+    assert both["rate_over_batch"].to_numpy() == pytest.approx(np.where(cool, 0.1, 1) * 0.05 / 16)
     assert set(points["n"]) == {len(SEEDS)}
+    late = points["late"]
+    assert points["branch"].to_numpy() == pytest.approx(np.where(late, np.mean(LATE), 10))
+    assert points["branch_points"].to_list() == np.where(late, len(LATE), 1).tolist()
     assert points["window_over_branch"].to_numpy() == pytest.approx(points["window_steps"] / points["branch"])
-    assert (points["verdict"] == np.where(points["late"], "equivalent", "not equivalent")).all()
-    early = points[~points["late"]]
+    assert (points["outcome"] == np.where(late, "equal", "differs")).all()
+    early = points[~late]
     assert early["ratio"].to_numpy() == pytest.approx(0.5, abs=0.1)
     assert ((early["ratio_low"] < early["ratio"]) & (early["ratio"] < early["ratio_high"])).all()
     assert "window_over_branch" in map_points([], settings.claims).columns
 
 
+def test_late_branch_points_are_pooled_on_the_map():
+    """Far apart in opposite directions, they are equal in the mean of every seed: what is judged in the claims, too."""
+    table = side_trips(spread=0.0005)
+    table = changed(table, "loss", 0.05, model="trip", branch=20)
+    table = changed(table, "loss", -0.05, model="trip", branch=30)
+    points = mapped(table)
+    assert set(points.loc[points["late"], "outcome"]) == {"equal"}
+    assert points.loc[points["late"], "gap"].abs().max() < 0.002
+
+
 def test_the_map_says_unknown_where_the_gain_is_not_clear():
-    points = map_points(
-        [variant_points(tables_of(side_trips(gain=0.0, spread=0.02)), config(), NAMES)], config().claims
-    )
-    assert "equivalent" not in set(points["verdict"])
+    points = mapped(side_trips(gain=0.0, spread=0.02))
+    assert not {"equal", "differs within a quarter"} & set(points["outcome"])
     unbounded = points["ratio_low"].isna()
     assert unbounded.sum() > len(points) / 2
     assert (unbounded == points["ratio_high"].isna()).all()

@@ -7,6 +7,7 @@ from report_tables import all_tables
 from verdict_tables import config
 
 from sidetrip.experiments.single_step import figure as single_step
+from sidetrip.experiments.single_step.plan import VARIED
 from sidetrip.experiments.single_step.verdict import paper_setting
 
 
@@ -41,6 +42,21 @@ def test_figure_2_shows_the_mean_over_seeds_and_own_batches():
     assert np.allclose(drawn.loc[expected.index], expected)
     assert len(parabola.get_xdata()) == 200
     assert np.allclose(parabola.get_ydata(), np.interp(parabola.get_xdata(), drawn.index, drawn), atol=0.02)
+
+
+@pytest.mark.parametrize("best", [0.5, -0.5])
+def test_relative_curves_stand_at_multiples_of_the_parabola_s_best_step_size(best):
+    """That of each own batch by itself; one at a negative step size, too."""
+    rows, expansions = [], []
+    for own_batch, optimum in enumerate((best, 2 * best)):
+        expansions.append((0, own_batch, -optimum, 1.0))
+        rows += [(0, own_batch, "own", 0, x * optimum, 4 - x) for x in VARIED]
+    found = single_step.relative_curves(
+        pd.DataFrame(rows, columns=["seed", "own_batch", "batch", "index", "step_size", "loss"]),
+        pd.DataFrame(expansions, columns=["seed", "own_batch", "slope", "curvature"]),
+    )
+    assert found["times"].tolist() == list(VARIED)
+    assert found["relative_loss"].tolist() == pytest.approx([1 - x / 4 for x in VARIED])
 
 
 def test_the_dip_of_the_held_out_batches_is_in_view():

@@ -1,5 +1,7 @@
 """One step: its direction, its curvature, and the step sizes that are tried."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,12 @@ from helpers import advanced, branched_off, burnt_in, random_lab, smoke_config
 
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.determinism import make_deterministic
-from sidetrip.engine.optimizers import next_direction
+from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import restore
-from sidetrip.engine.training import batch_loss
+from sidetrip.engine.training import DivergedError, batch_loss
+from sidetrip.experiments import evaluator
 from sidetrip.experiments.single_step import measure as steps
+from sidetrip.experiments.single_step.plan import VARIED, DecayedRun
 from sidetrip.experiments.units import BranchPoint
 
 LAST = smoke_config().branch.points[-1]
@@ -18,15 +22,21 @@ DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.i
 
 
 @pytest.fixture(scope="module")
-def table(lab, branched):
-    return steps.measure(lab, BranchPoint(0, LAST))["single_step"]
+def tables(lab, branched):
+    return steps.measure(lab, BranchPoint(0, LAST))
+
+
+@pytest.fixture(scope="module")
+def table(tables):
+    return tables["single_step"]
 
 
 def test_what_is_measured(table):
     settings = ["batch_size", "own_batch", "direction", "batchnorm"]
     found = table[settings].drop_duplicates().to_numpy().tolist()
     plain = [[size, own, "gradient", "batch"] for size in (8, 16, 32) for own in (0, 1)]
-    assert sorted(found) == sorted([*plain, [16, 0, "gradient", "frozen"], [16, 0, "momentum", "batch"]])
+    others = [[16, 0, "gradient", "frozen"], [16, 1, "gradient", "frozen"], [16, 0, "momentum", "batch"]]
+    assert sorted(found) == sorted([*plain, *others])
     coarse = table[table["range"].isin(["wide", "zoom"])]
     assert not coarse.duplicated([*settings, "batch", "index", "step_size"]).any()
     held_out = coarse[coarse["batch"] == "held_out"].groupby(settings)["index"].unique()
@@ -52,25 +62,51 @@ def test_refining_comes_nearer_to_the_lowest_loss(table):
 
 
 def test_it_starts_at_the_batch_loss_and_descends(table):
-    own = table.query("batch == 'own' and batchnorm == 'batch' and batch_size == 16 and own_batch == 0")
-    start = own[own["step_size"] == 0]["loss"]
-    assert start.nunique() == 1  # both directions start at the same loss
-    first = own.loc[own["step_size"] > 0, "step_size"].min()
-    assert (own.loc[own["step_size"] == first, "loss"] < start.iloc[0]).all()
+    own = table.query("batch == 'own' and batch_size == 16 and own_batch == 0")
+    losses = own.groupby(["direction", "batchnorm", "step_size"])["loss"].first()
+    starts = losses.xs(0.0, level="step_size")
+    assert starts["gradient", "batch"] == starts["momentum", "batch"] != starts["gradient", "frozen"]
+    for batchnorm in ("batch", "frozen"):
+        assert losses["gradient", batchnorm].iloc[1] < losses["gradient", batchnorm].iloc[0]
 
 
-def test_the_momentum_direction_is_what_the_optimizer_takes(lab, branched):
-    """One step of the run, from its branch point, in the direction that the measurement steps along."""
-    start = lab.branch_point(0, LAST)
-    after = advanced(lab, start, 1)
+def test_other_settings_are_measured_at_multiples_of_their_parabola_s_best_step_size(tables):
+    keys = ["own_batch", "direction", "batchnorm"]
+    at = tables["curvature"].query("batch_size == 16").set_index(keys)
+    others = tables["single_step"].query("range == 'near_parabola' and batch == 'own'").groupby(keys)
+    assert len(others) == 3
+    for key, line in others:
+        best = -at.loc[key, "slope"] / abs(at.loc[key, "curvature"])
+        assert line["step_size"].tolist() == pytest.approx([best * times for times in VARIED])
+        assert line["loss"].iloc[0] == pytest.approx(at.loc[key, "loss"], rel=1e-5)
+
+
+def test_frozen_statistics_are_those_of_the_branch_point_recomputed(lab, table):
     model = lab.model()
-    restore(start, model)
-    gradient = steps.mean_gradient(model.train(), [lab.stream(0).batch(LAST + 1)], "fp32")
-    names = [name for name, _ in model.named_parameters()]
-    direction = next_direction(start, dict(zip(names, gradient, strict=True)), lab.optimizer).values()
-    for name, d in zip(names, direction, strict=True):
-        expected = start.weights[name] - float(lab.rates[LAST]) * d
-        assert torch.allclose(after.weights[name], expected, rtol=1e-5, atol=1e-6), name
+    model.load_state_dict(evaluator.recalibrated(lab, lab.branch_point(0, LAST)))
+    batch = lab.stream(0, f"single_step/{LAST}", 16).batch(1)
+    with torch.no_grad():
+        expected = float(batch_loss(model.eval(), batch))
+    found = table.query("batchnorm == 'frozen' and own_batch == 0 and batch == 'own' and step_size == 0")["loss"]
+    assert found.tolist() == pytest.approx([expected], rel=1e-5)
+
+
+def test_the_decayed_run_is_one_trained_on_for_as_long_on_batches_as_a_step_sees_them(lab, snapshots):
+    found = steps.measure(lab, DecayedRun(0))["decayed_run"].iloc[0]
+    rates = lab.config.burn_in.rate * np.linspace(1.0, 0.0, 40, endpoint=False)
+    model, stream = lab.model(), lab.stream(0, "reference")
+    restore(advanced(lab, lab.snapshot(0, 40), 40, rates=rates.tolist()), model)
+    with torch.no_grad():
+        losses = [float(batch_loss(model.train(), stream.batch(number))) for number in range(1, 7)]  # 100 samples
+    assert (found["steps"], found["loss"]) == (40, pytest.approx(np.mean(losses), rel=1e-5))
+
+
+def test_a_decayed_run_that_diverges_is_a_row_without_a_loss(lab, snapshots, monkeypatch):
+    def diverging(*given):
+        raise DivergedError(41, 0.05, 1.0)
+
+    monkeypatch.setattr(steps, "advance", diverging)
+    assert steps.measure(lab, DecayedRun(0))["decayed_run"]["loss"].isna().tolist() == [True]
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -123,6 +159,14 @@ def test_chunks_are_the_mean_of_their_parts(lab, table):
         for own_batch, chunks in ((0, range(1, 3)), (1, range(3, 5))):
             expected = np.mean([float(batch_loss(model, stream.batch(i))) for i in chunks])
             assert rows.set_index("own_batch").loc[own_batch, "loss"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_batches_of_the_run_s_size_have_parabolas_in_chunks_too(lab, branched):
+    settings = replace(lab.config.single_step, chunk=8, batch_sizes=[16])
+    here = Lab(replace(lab.config, single_step=settings), lab.runs, lab.device)
+    found = steps.measure(here, BranchPoint(0, LAST))
+    assert len(found["curvature"]) == 5
+    assert set(found["single_step"]["range"]) >= {"near_parabola", "fit"}
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])

@@ -1,5 +1,7 @@
 """Which step sizes are tried, and which settings are measured where."""
 
+from itertools import product
+
 import numpy as np
 from helpers import smoke_config
 from hypothesis import given
@@ -8,10 +10,18 @@ from hypothesis import strategies as st
 from sidetrip.experiments.single_step.plan import measured_settings, near_lowest
 
 
-def test_other_settings_are_measured_at_the_last_branch_point_alone():
+def test_other_settings_are_measured_at_the_run_s_batch_size_late_in_the_run():
+    """Frozen statistics on every own batch, the momentum direction on one alone."""
     config = smoke_config()
-    every = [(size, own, step) for size in (8, 16, 32) for own in (0, 1) for step in config.branch.steps]
-    assert [here for here in every if len(measured_settings(*here, config)) > 1] == [(16, 0, config.branch.points[-1])]
+    every = product((8, 16, 32), (0, 1), config.branch.steps)
+    others = {here: found[1:] for here in every if len(found := measured_settings(*here, config)) > 1}
+    frozen, momentum = ("gradient", "frozen"), ("momentum", "batch")
+    assert others == {
+        (16, 0, 20): [frozen],
+        (16, 1, 20): [frozen],
+        (16, 0, 30): [frozen, momentum],
+        (16, 1, 30): [frozen],
+    }
 
 
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=9))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 
@@ -24,15 +22,16 @@ def norm_changes(along: Table) -> pd.Series:
         first, second = (
             curve.loc[half, "fixed_norm"].mean() for half in (curve["trip_step"] <= middle, curve["trip_step"] > middle)
         )
-        return float(np.log(second / first))
+        return float(np.log(second / first)) if first and second else np.nan  # without a gradient there is no share
 
     return along.groupby([*POINT, "trip", "fixed_batch"])[["trip_step", "fixed_norm"]].apply(change)
 
 
 def shares_aligned(along: Table, least: float) -> pd.Series:
-    """Share of the looks after the first with a cosine above `least`; by seed, branch, trip."""
+    """Share of the looks after the first with a cosine above `least`, of those that have one; by seed, branch, trip."""
     later = along[along["trip_step"] > 0]
-    return (later["fixed_cosine"] > least).astype(float).groupby([later[key] for key in (*POINT, "trip")]).mean()
+    aligned = (later["fixed_cosine"] > least).astype(float).where(later["fixed_cosine"].notna())
+    return aligned.groupby([later[key] for key in (*POINT, "trip")]).mean()
 
 
 def between_minus_first(tables: Tables) -> pd.Series:
@@ -47,9 +46,12 @@ def between_minus_first(tables: Tables) -> pd.Series:
 
 def _each_trip(values: pd.Series, config: Config, **limits: float) -> Found:
     """All trips are to lie within the limits, each judged over seeds."""
-    trips: list[str] = list(values.index.get_level_values("trip").unique())
-    means: Callable[[str], np.ndarray] = lambda trip: by_seed(values.xs(trip, level="trip")).to_numpy(float)  # noqa: E731
-    parts = {TRIPS[trip]: judge_mean(means(trip), config.claims, **limits) for trip in trips}
+    means = {trip: by_seed(of_trip.droplevel("trip")) for trip, of_trip in values.groupby(level="trip", sort=False)}
+    if any(found.empty for found in means.values()):
+        return NotMeasured("every gradient of a fixed batch is 0 along a trip, so that it has no direction")
+    parts = {
+        TRIPS[str(trip)]: judge_mean(found.to_numpy(float), config.claims, **limits) for trip, found in means.items()
+    }
     return all_of(parts, config.claims.level)
 
 

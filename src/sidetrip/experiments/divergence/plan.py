@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sidetrip.config import Config
 from sidetrip.experiments.plan import Plan
-from sidetrip.experiments.units import BranchPoint, late_branch_points, replay_steps
+from sidetrip.experiments.units import BranchPoint, replay_steps
 from sidetrip.experiments.work import Work, scoring, training
 
 TRIP, MIDPOINT, HALF_RATE = "trip", "midpoint", "half_rate"  # models: the λ trip is the run itself
@@ -27,8 +27,9 @@ class ToTheEnd:
 
 
 def units(config: Config) -> list[BranchPoint | ToTheEnd]:
-    """The late branch points, and a trip to the end from the first early one of every seed."""
-    return [*late_branch_points(config), *(ToTheEnd(seed, step) for seed in config.seeds for step in early(config))]
+    """The last branch point of every seed, and a trip to the end from the first early one."""
+    near = [BranchPoint(seed, config.branch.points[-1]) for seed in config.seeds]
+    return [*near, *(ToTheEnd(seed, step) for seed in config.seeds for step in early(config))]
 
 
 def early(config: Config) -> Sequence[int]:

@@ -54,7 +54,20 @@ def average_is_schedule(side_trips: Table, method: str, config: Config, average:
         },
         config.claims.level,
     )
+    found = replace(found, detail=joined(found.detail, bend(config, window)))
     return failed(found, DIVERGED) if scores["gap"].isna().any() else found
+
+
+def bend(config: Config, steps: int) -> str:
+    """By how much decoupled weight decay bends the equivalence of average and trip, in words; empty without it.
+
+    To first order, at one rate: `engine.optimizers`.
+    """
+    optimizer = config.burn_in.optimizer
+    if optimizer.name != "adamw" or not optimizer.weight_decay:
+        return ""
+    size = config.burn_in.rate * optimizer.weight_decay * steps
+    return f"decoupled decay bends the identity by about a tenth of rate × decay × steps = {size:.2g} of the way"
 
 
 def _equal(scores: Table, true: Table, metric: str, split: str, config: Config) -> Measured:

@@ -118,7 +118,7 @@ def relative_curves(rows: pd.DataFrame, expansions: pd.DataFrame) -> pd.DataFram
         sizes, losses = means.index.to_numpy(float), means.to_numpy(float)
         best = optima[seed, own_batch]
         times = np.array([x for x in VARIED if x * best <= sizes[-1] * (1 + 1e-9)])
-        relative = np.interp(times * best, sizes, losses) / losses[0]
+        relative = np.interp(times * best, sizes, losses) / means.loc[0.0]
         found.append(pd.DataFrame({"seed": seed, "batch": batch, "times": times, "relative_loss": relative}))
     return pd.concat(found).groupby(["seed", "batch", "times"])["relative_loss"].mean().reset_index()
 
@@ -130,8 +130,7 @@ def figure_2_variations(single_step: pd.DataFrame, curvature: pd.DataFrame, bran
     figure, panels = plt.subplots(1, 3, figsize=(style.WIDE, 3.8), sharey=True)
     for axes, ((direction, batchnorm), title) in zip(panels, VARIATIONS.items(), strict=True):
         chosen, expansion = (
-            table[(table["direction"] == direction) & (table["batchnorm"] == batchnorm)]
-            for table in (rows, expansions)
+            table[(table["direction"] == direction) & (table["batchnorm"] == batchnorm)] for table in (rows, expansions)
         )
         relative = relative_curves(chosen, expansion)
         for kind, colour in COLOURS.items():

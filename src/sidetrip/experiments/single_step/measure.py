@@ -7,6 +7,7 @@ the weights of the branch point, and the direction that the optimizer would take
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ from sidetrip.engine.optimizers import next_direction
 from sidetrip.engine.products import ieee_products
 from sidetrip.engine.state import TrainState, restore, trained
 from sidetrip.engine.streams import KeptBatches
-from sidetrip.engine.training import advance, batch_loss
+from sidetrip.engine.training import DivergedError, advance, batch_loss
 from sidetrip.experiments import evaluator
 from sidetrip.experiments.single_step.plan import (
     BATCH,
@@ -174,10 +175,10 @@ def measure(lab: Lab, unit: BranchPoint | DecayedRun) -> dict[str, pd.DataFrame]
         step_size, batch (own or held_out), index (of the held-out batch; 0 for the own), loss.
     curvature : DataFrame
         seed, branch, batch_size, own_batch, direction, batchnorm, loss, slope, curvature: of the own batch at
-        step size 0; for batches that go through the network at once.
+        step size 0; for batches of the run's own size, and those that go through the network at once.
     decayed_run : DataFrame
         seed, steps (of the decay), loss: mean over training batches, augmented and with BatchNorm in training mode, as
-        a step sees them.
+        a step sees them; none if it diverged.
 
     Frozen BatchNorm statistics are those of the branch point's weights, recomputed on training batches.
     """
@@ -202,7 +203,8 @@ def measure(lab: Lab, unit: BranchPoint | DecayedRun) -> dict[str, pd.DataFrame]
                     gradients = dict(zip(names, along, strict=True))
                     along = list(next_direction(state, gradients, lab.optimizer).values())
                 key = (seed, state.step, size, own_batch, direction, batchnorm)
-                if len(batches[0]) == 1:  # exact second derivatives take as long as some 16 forward passes
+                # Exact second derivatives take as long as some 16 forward passes.
+                if len(batches[0]) == 1 or size == lab.config.burn_in.batch_size:
                     with ieee_products():  # in bfloat16 or TF32 second derivatives are off by per cents
                         parabola = expand(model, batches[0], along, "fp32")
                     curvatures.append((*key, parabola.loss, parabola.slope, parabola.curvature))
@@ -210,7 +212,7 @@ def measure(lab: Lab, unit: BranchPoint | DecayedRun) -> dict[str, pd.DataFrame]
                 if (direction, batchnorm) == (GRADIENT, BATCH):
                     rows = _sweep(line, settings)
                 else:
-                    rows = _variation(line, parabola.optimum if len(batches[0]) == 1 else settings.zoom)
+                    rows = _variation(line, parabola.optimum)
                 curves += [(*key, *row) for row in rows]
     return {
         "single_step": pd.DataFrame(curves, columns=SWEEP),
@@ -221,7 +223,10 @@ def measure(lab: Lab, unit: BranchPoint | DecayedRun) -> dict[str, pd.DataFrame]
 def _decayed_run(lab: Lab, unit: DecayedRun) -> pd.DataFrame:
     steps, precision = lab.config.burn_in.steps, lab.optimizer.precision
     end, rates = lab.snapshot(unit.seed, steps), lab.config.burn_in.rate * Schedule.linear(steps).multipliers
-    state = advance(lab.model(), end, lab.stream(unit.seed), rates.tolist(), lab.optimizer, [each_step(lab)])
+    try:
+        state = advance(lab.model(), end, lab.stream(unit.seed), rates.tolist(), lab.optimizer, [each_step(lab)])
+    except DivergedError:
+        return pd.DataFrame([(unit.seed, steps, math.nan)], columns=REFERENCE)
     model, stream = lab.model().train(), lab.stream(unit.seed, "reference")
     restore(state, model)
     batches = [stream.batch(number + 1) for number in range(reference_batches(lab.config))]

@@ -218,7 +218,7 @@ def _gap_of_batchnorm(best: Table, config: Config) -> Found:
     for name, rows in plain:
         drops = _side_by_side(rows, "relative_drop")
         shares[name] = (drops["held_out"] / drops["own"]).where(drops["own"] > 0)
-    if "frozen" not in shares or shares["frozen"].isna().all():
+    if "frozen" not in shares:
         return NotMeasured("no step was measured with frozen statistics")
     found = judge_seeds(shares["frozen"] - shares["batch"], config.claims, NO_STEP, above=0.0)
     if isinstance(found, NotMeasured):

@@ -1,0 +1,300 @@
+"""Forecast the loss that a decay of the learning rate, begun now, would end at, and whether it is worth its steps.
+
+    python -m sidetrip.forecast --losses run.csv --over 1000 [--cool-downs earlier.csv] [--decay linear] [--at STEP]
+
+run.csv has a line for each step measured: step, momentary, merged (losses in nats on validation data: of the run's own
+weights, and of its snapshots merged for this decay). earlier.csv has one for each cool-down that ended before: start,
+over, shape, loss. The forecast is the merged loss now, plus its drift over the decay, plus what earlier cool-downs
+ended at beyond such a forecast. docs/forecast.md has the rest. Of other libraries it computes with numpy alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import math
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sidetrip.console import command, printable
+from sidetrip.files import FileError, write_json
+from sidetrip.kernels import DECAYS, LONGEST_WINDOW
+from sidetrip.loss_forecast import CONFIDENCE, LEAST, CoolDown, Forecast, Losses, TooFewLossesError, forecast
+
+RUN, COOL_DOWNS = ("step", "momentary", "merged"), ("start", "over", "shape", "loss")  # columns
+LARGEST_STEP = 2**53  # up to which every whole number is a float64
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a CSV file.
+
+    Attributes
+    ----------
+    place : str
+        The file and the line, for messages.
+    line : bytes
+        As it stands in the file, with its line break.
+    cells : dict of str
+        By column.
+    """
+
+    place: str
+    line: bytes
+    cells: dict[str, str]
+
+    def number(self, column: str) -> float:
+        """A finite number."""
+        try:
+            found = float(self.cells[column])
+        except ValueError:
+            found = math.nan
+        if not math.isfinite(found):
+            raise FileError(
+                f"{self.place}: {column} = {self.cells[column]!r} is not a finite number; correct it, with a point for "
+                "decimals, or take the line out"
+            )
+        return found
+
+    def whole(self, column: str, least: int = 0) -> int:
+        """A whole number."""
+        found = self.number(column)
+        if found != int(found) or not least <= found <= LARGEST_STEP:
+            raise FileError(f"{self.place}: {column} = {found:g} is not a whole number from {least} on; correct it")
+        return int(found)
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> tuple[bytes, list[Row]]:
+    """The header of a CSV file, as it stands there, and its rows.
+
+    Raises
+    ------
+    FileError
+        If it cannot be read, or lacks a column or a cell.
+    """
+    try:
+        content = path.read_bytes()
+        texts = content.decode("utf-8-sig").rstrip().split("\n")
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except UnicodeDecodeError as error:
+        raise FileError(f"{path}: is no text in UTF-8; write a CSV file") from error
+    header = next(csv.reader(texts[:1]), [])
+    names = [name.strip() for name in header]
+    for column in columns:
+        if names.count(column) != 1:
+            raise FileError(
+                f"{path}: has {names.count(column)} columns {column}; write {', '.join(columns)} in the first line, "
+                "with commas"
+            )
+    lines = [line + b"\n" for line in content.split(b"\n")]
+    rows = []
+    for number, (text, line) in enumerate(zip(texts[1:], lines[1:], strict=False), start=2):
+        cells = next(csv.reader([text]), [])
+        if len(cells) != len(names):
+            raise FileError(f"{path}, line {number}: has {len(cells)} cells for {len(names)} columns; correct it")
+        rows.append(Row(f"{path}, line {number}", line, dict(zip(names, map(str.strip, cells), strict=True))))
+    return lines[0], rows
+
+
+@dataclass(frozen=True)
+class Source:
+    """What was used of a file.
+
+    Attributes
+    ----------
+    file : str
+        Name of the file.
+    lines : int
+        The header and the rows used.
+    sha256 : str
+        SHA-256 of the bytes of these lines, one after another.
+    """
+
+    file: str
+    lines: int
+    sha256: str
+
+
+def source_of(path: Path, header: bytes, used: Sequence[Row]) -> Source:
+    """The account of the header and the rows used."""
+    content = header + b"".join(row.line for row in used)
+    return Source(path.name, 1 + len(used), hashlib.sha256(content).hexdigest())
+
+
+def read_run(path: Path, at: int | None) -> tuple[Losses, Losses, int, Source]:
+    """Momentary losses, losses of merged snapshots, the step of the forecast, and what of the file was used.
+
+    Losses after that step are not looked at, and those of step 0, before any training, belong to no drift.
+
+    Raises
+    ------
+    FileError
+        If the file does not hold them.
+    """
+    header, rows = read_rows(path, RUN)
+    steps = [row.whole("step") for row in rows]
+    for row, before, step in zip(rows[1:], steps, steps[1:], strict=False):
+        if step <= before:
+            raise FileError(f"{row.place}: step {step} after step {before}; sort the lines, each step once")
+    if not steps:
+        raise FileError(f"{path}: has no steps; write a line for each step measured")
+    at = steps[-1] if at is None else at
+    if not steps[0] <= at <= steps[-1]:
+        raise FileError(f"--at {at}: the steps of {path} are {steps[0]} to {steps[-1]}; give one of that range")
+    used = [row for row, step in zip(rows, steps, strict=True) if step <= at]
+    momentary = [(row.whole("step"), row.number("momentary")) for row in used]
+    merged = [(row.whole("step"), row.number("merged")) for row in used if row.cells["merged"]]
+    return _losses(momentary), _losses(merged), at, source_of(path, header, used)
+
+
+def _losses(pairs: Sequence[tuple[int, float]]) -> Losses:
+    table = np.array([pair for pair in pairs if pair[0] > 0], dtype=np.float64).reshape(-1, 2)
+    return Losses(table[:, 0], table[:, 1])
+
+
+def read_cool_downs(path: Path, at: int) -> tuple[list[CoolDown], Source]:
+    """The cool-downs that had ended by a step, and what of the file was used; losses of later ones are not looked at.
+
+    Raises
+    ------
+    FileError
+        If the file does not hold them.
+    """
+    header, rows = read_rows(path, COOL_DOWNS)
+    found, used = [], []
+    for row in rows:
+        start, over, shape = row.whole("start"), row.whole("over", 1), row.cells["shape"]
+        if shape not in DECAYS:
+            raise FileError(f"{row.place}: shape = {shape!r} is unknown; write one of {', '.join(DECAYS)}")
+        if start + over <= at:
+            found.append(CoolDown(start, over, shape, row.number("loss")))
+            used.append(row)
+    return found, source_of(path, header, used)
+
+
+def as_json(found: Forecast, sources: Sequence[Source]) -> dict[str, Any]:
+    """All of a forecast, and what it was made from."""
+    steps = dict(zip(("loss", "high", "low"), found.steps_at_constant_rate, strict=True))
+    return {
+        **asdict(found),
+        "confidence": CONFIDENCE,
+        "steps_at_constant_rate": {**steps, "at_most": found.at_step},
+        "inputs": [asdict(source) for source in sources],
+    }
+
+
+def text(found: Forecast) -> str:
+    """The forecast as people read it: a table, whether it is worth it, what it rests on, and what it cannot know."""
+    low, high = found.interval.low, found.interval.high
+    learned = f"from {found.cool_downs} earlier cool-downs" if found.cool_downs else f"none: needs {LEAST} cool-downs"
+    lines = [
+        f"A {found.decay} decay from step {found.at_step} to step {found.at_step + found.over_steps}: loss in nats",
+        f"forecast         {found.loss:9.4f}   {100 * CONFIDENCE:g} % interval {low:.4f} to {high:.4f}",
+        f"= merged now     {found.merged:9.4f}",
+        f"+ its drift      {found.drift:+9.4f}   over {found.over_steps} steps",
+        f"+ correction     {found.correction:+9.4f}   {learned}",
+        "Beside it:",
+        f"momentary now    {found.momentary:9.4f}",
+        f"merged + drift   {found.merged + found.drift:9.4f}",
+    ]
+    return "\n".join([*lines, "", _worth(found), _basis(found), _limits(found)])
+
+
+def _worth(found: Forecast) -> str:
+    steps, *ends = found.steps_at_constant_rate
+    at_high, at_low = (f"none within {found.at_step} steps" if end is None else f"{end} steps" for end in ends)
+    if steps is None:
+        told = f"Yes: at the constant rate, the run does not come to this loss within {found.at_step} more steps"
+    elif steps > found.over_steps:
+        told = f"Yes: at the constant rate, about {steps} steps bring this loss, and the decay takes {found.over_steps}"
+    elif steps:
+        told = f"No: at the constant rate, about {steps} steps bring this loss, and the decay takes {found.over_steps}"
+    else:
+        told = "No: by the line through the momentary losses, the run has this loss already"
+    return f"Is it worth it? {told} (high end of the interval: {at_high}; low end: {at_low})."
+
+
+def _basis(found: Forecast) -> str:
+    fit, interval = found.fit, found.interval
+    left_out = "".join(f"; {count} earlier cool-downs {reason} not used" for reason, count in found.left_out.items())
+    return (
+        f"It rests on: drift, {fit.points} merged losses of steps {fit.begin:g} to {fit.end:g}, linear in the "
+        f"{fit.law}; interval, {interval.n} {interval.rests_on}{left_out}."
+    )
+
+
+def _limits(found: Forecast) -> str:
+    gap = (
+        "whether cool-downs still end as far from it as the earlier ones"
+        if found.cool_downs
+        else f"how far a cool-down ends from merged snapshots, which the interval leaves out (run {LEAST} to learn it)"
+    )
+    return f"It cannot know: {gap}; whether losses go on as they did; what new data, rates or batch sizes do."
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    found = argparse.ArgumentParser(
+        prog="python -m sidetrip.forecast", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = found.add_argument
+    add("--losses", type=Path, required=True, metavar="FILE.csv", help=", ".join(RUN))
+    add("--cool-downs", type=Path, metavar="FILE.csv", help=", ".join(COOL_DOWNS))
+    add("--over", type=int, required=True, metavar="STEPS", help="length of the decay, for which snapshots were merged")
+    add("--decay", choices=DECAYS, default="linear", help="shape of the decay (default: linear)")
+    add("--at", type=int, metavar="STEP", help="step at which it begins (default: the last); later losses are not used")
+    add("--json", action="store_true", help="print JSON")
+    add("--output", type=Path, metavar="FILE.json", help="seal the forecast: write it where nothing is yet")
+    return found
+
+
+def run(options: argparse.Namespace) -> None:
+    """Do what the command line asks for.
+
+    Raises
+    ------
+    FileError
+        If something is wrong; nothing has been written then.
+    """
+    if not 1 <= options.over <= LONGEST_WINDOW:
+        raise FileError(f"--over {options.over}: not a number of steps from 1 to {LONGEST_WINDOW}; give one")
+    if options.output and os.path.lexists(options.output):
+        raise FileError(f"{options.output}: is there, and a sealed forecast is never replaced; name another file")
+    momentary, merged, at, source = read_run(options.losses, options.at)
+    sources = [source]
+    cool_downs: list[CoolDown] = []
+    if options.cool_downs:
+        cool_downs, of_cool_downs = read_cool_downs(options.cool_downs, at)
+        sources.append(of_cool_downs)
+    try:
+        found = forecast(momentary, merged, cool_downs, at, options.over, options.decay)
+    except TooFewLossesError as error:
+        raise FileError(f"{options.losses}: merged: {error}; merge more snapshots, or take a smaller --over") from error
+    content = as_json(found, sources)
+    if options.output:
+        write_json(options.output, content)
+    sys.stdout.write((json.dumps(content, indent=2) if options.json else printed(found, options.output)) + "\n")
+
+
+def printed(found: Forecast, output: Path | None) -> str:
+    """The text, and where the forecast was sealed."""
+    return text(found) + ("\n" + printable(f"Sealed: {output}") if output else "")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Forecast, or say in one line what is wrong and leave with status 2."""
+    with command(stopped="stopped, nothing was written"):
+        run(parser().parse_args(arguments))
+
+
+if __name__ == "__main__":
+    main()

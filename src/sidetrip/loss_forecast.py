@@ -1,0 +1,373 @@
+"""The loss that a decay of the learning rate, begun now, would end at: merged loss, plus drift, plus correction.
+
+The merged loss is that of the run's snapshots, averaged so that they stand for such a decay that ends now. The
+correction is the mean of what earlier cool-downs, alike in shape and length, ended at, minus what the first two gave
+for them from the losses up to their start; it needs `LEAST` of them.
+
+The drift: a law says that losses run along a straight line over the step, or over the step's logarithm. The line is
+fitted by least squares to the losses of the last `WINDOWS` windows, and the newest loss is carried along it: with x the
+step or its logarithm and b the slope, forecast = loss(t) + b (x(t + k) - x(t)).
+
+The law is that with the smaller root mean square of errors on the run's own past: at earlier steps, one window apart,
+it forecasts a loss that came later, from what lay before alone. With fewer than `LEAST` of such errors it is the step.
+
+References
+----------
+Abramowitz, Stegun 1964, Handbook of Mathematical Functions, eq. 26.7.3 and 26.7.4, for Student's distribution.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float64]
+
+LAWS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "step": (lambda step: step, lambda x: x),
+    "log step": (np.log, np.exp),
+}
+"""Laws by name: what the losses are linear in, as a function of the step, and its inverse."""
+CONFIDENCE = 0.9  # of intervals
+WINDOWS = 4  # the fit looks back over so many windows
+LEAST_WINDOWS = 2
+LEAST_POINTS = 4  # of a fit; its residuals then have 2 degrees of freedom
+LEAST = 3  # errors that a mean, a choice or an interval can rest on
+MOST_ERRORS = 20  # of the run's past; older ones say little about now
+
+
+class TooFewLossesError(ValueError):
+    """There are too few losses for a fit; the message says what is missing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Losses:
+    """Losses of a run.
+
+    Attributes
+    ----------
+    steps : ndarray, shape (n,)
+        Ascending, each at least 1.
+    values : ndarray, shape (n,)
+        In nats.
+    """
+
+    steps: Vector
+    values: Vector
+
+    def until(self, step: float) -> Losses:
+        """Those up to a step."""
+        return self._where(self.steps <= step)
+
+    def recent(self, over: int) -> Losses:
+        """Those that a fit for windows of `over` steps rests on.
+
+        Raises
+        ------
+        TooFewLossesError
+            If they are too few, or cover too few steps.
+        """
+        if not len(self.steps):
+            raise TooFewLossesError("no losses; a fit needs some")
+        found = self._where(self.steps >= self.steps[-1] - WINDOWS * over)
+        span = found.steps[-1] - found.steps[0]
+        if len(found.steps) < LEAST_POINTS or span < LEAST_WINDOWS * over:
+            raise TooFewLossesError(
+                f"{len(found.steps)} losses over the {span:g} steps up to step {self.steps[-1]:g}; a decay over {over} "
+                f"steps needs at least {LEAST_POINTS}, over {LEAST_WINDOWS * over} steps of the run or more"
+            )
+        return found
+
+    def _where(self, chosen: NDArray[np.bool_]) -> Losses:
+        return Losses(self.steps[chosen], self.values[chosen])
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A law fitted to losses.
+
+    Attributes
+    ----------
+    law : str
+        Its name.
+    begin, end, points
+        First and last step of the losses, and how many they are.
+    middle, level, slope, spread : float
+        Mean of the x and of the losses, change of the loss by x, and Σ (x - middle)².
+    residual : float
+        Standard deviation of the residuals, with points - 2 degrees of freedom.
+    """
+
+    law: str
+    begin: float
+    end: float
+    points: int
+    middle: float
+    level: float
+    slope: float
+    spread: float
+    residual: float
+
+    def at(self, step: float) -> float:
+        """The loss on the line."""
+        return self.level + self.slope * (LAWS[self.law][0](step) - self.middle)
+
+    def change(self, target: float) -> float:
+        """What the loss changes by from the newest step to a later one."""
+        return self.slope * self._ahead(target)
+
+    def error(self, target: float) -> float:
+        """Standard error of the newest loss carried along the line to a later step, for independent residuals.
+
+        The residuals of the newest loss and of the later one count, the slope's own error, and that the newest loss
+        has a part in the slope: σ² (2 + 2 h (x(t) - x̄) / S + h² / S), with h the way in x and S the spread.
+        """
+        ahead, beyond = self._ahead(target), LAWS[self.law][0](self.end) - self.middle
+        return self.residual * math.sqrt(2 + (2 * beyond + ahead) * ahead / self.spread)
+
+    def step_of(self, loss: float) -> float:
+        """The step at which the line reaches a loss below that of the newest step; infinite where it never does."""
+        if self.slope >= 0:
+            return math.inf
+        with np.errstate(over="ignore"):
+            return float(LAWS[self.law][1](self.middle + (loss - self.level) / self.slope))
+
+    def _ahead(self, target: float) -> float:
+        return float(LAWS[self.law][0](target) - LAWS[self.law][0](self.end))
+
+
+def fitted(losses: Losses, law: str, over: int) -> Fit:
+    """A law fitted to the recent losses, for windows of `over` steps.
+
+    Raises
+    ------
+    TooFewLossesError
+        If there are too few.
+    """
+    recent = losses.recent(over)
+    x = LAWS[law][0](recent.steps)
+    middle, level = float(x.mean()), float(recent.values.mean())
+    spread = float(((x - middle) ** 2).sum())
+    slope = float((x - middle) @ (recent.values - level)) / spread
+    left = recent.values - level - slope * (x - middle)
+    residual = math.sqrt(float(left @ left) / (len(x) - 2))
+    return Fit(law, float(recent.steps[0]), float(recent.steps[-1]), len(x), middle, level, slope, spread, residual)
+
+
+def chosen(losses: Losses, over: int) -> tuple[Fit, Vector]:
+    """The law that was nearest on the run's own past, fitted to the recent losses, and its errors there.
+
+    Raises
+    ------
+    TooFewLossesError
+        If there are too few losses.
+    """
+    found = [(fitted(losses, law, over), past_errors(losses, law, over)) for law in LAWS]
+    if len(found[0][1]) < LEAST:
+        return found[0]
+    return min(found, key=lambda pair: float(pair[1] @ pair[1]))
+
+
+def past_errors(losses: Losses, law: str, over: int) -> Vector:
+    """Loss minus forecast at earlier steps at least one window apart, the newest first; each fit saw its past alone."""
+    found: list[float] = []
+    target = len(losses.steps) - 1
+    while target > 0 and len(found) < MOST_ERRORS:
+        step = losses.steps[target]
+        past = losses.until(step - over)
+        try:
+            forecast = past.values[-1:] + fitted(past, law, over).change(step)
+        except TooFewLossesError:
+            break
+        found.append(float(losses.values[target] - forecast[0]))
+        target = len(past.steps) - 1
+    return np.array(found)
+
+
+def student_quantile(probability: float, freedom: int) -> float:
+    """Quantile of Student's distribution above its median, for a whole number of degrees of freedom.
+
+    With t = √ν tan θ the probability of [-t, t] is a finite sum in sin θ and cos θ, which is inverted by bisection.
+    """
+    wanted, low, high = 2 * probability - 1, 0.0, math.pi / 2
+    for _ in range(60):
+        angle = (low + high) / 2
+        low, high = (angle, high) if _within(angle, freedom) < wanted else (low, angle)
+    return math.sqrt(freedom) * math.tan(low)
+
+
+def _within(angle: float, freedom: int) -> float:
+    """Probability of [-√ν tan θ, √ν tan θ] (Abramowitz and Stegun, eq. 26.7.3 for odd ν, 26.7.4 for even ν)."""
+    odd = freedom % 2
+    term = math.cos(angle) if odd else 1.0
+    total = 0.0
+    for power in range(2 + odd, freedom + 1, 2):
+        total += term
+        term *= math.cos(angle) ** 2 * (power - 1) / power
+    return 2 / math.pi * (angle + math.sin(angle) * total) if odd else math.sin(angle) * total
+
+
+@dataclass(frozen=True)
+class CoolDown:
+    """A decay of the learning rate to 0 that was run: its first step, its length, its shape, and its loss in nats."""
+
+    start: int
+    over: int
+    shape: str
+    loss: float
+
+
+@dataclass(frozen=True)
+class Interval:
+    """What lies around a forecast, and what that rests on: so many values of a kind."""
+
+    low: float
+    high: float
+    rests_on: str
+    n: int
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The loss that a decay begun now would end at.
+
+    Attributes
+    ----------
+    decay, over_steps, at_step
+        Shape and length of the decay, and the step at which it begins.
+    momentary, merged : float
+        The newest losses of the run and of its merged snapshots, in nats.
+    drift, correction, loss : float
+        What is added to `merged`, and the sum.
+    cool_downs : int
+        Earlier cool-downs that the correction is the mean of; 0 where they were too few.
+    left_out : dict
+        Other earlier cool-downs that had ended: how many, by reason.
+    interval : Interval
+        Around `loss`, of confidence `CONFIDENCE`.
+    fit, momentary_fit : Fit
+        The laws of the merged and of the momentary losses.
+    """
+
+    decay: str
+    over_steps: int
+    at_step: int
+    momentary: float
+    merged: float
+    drift: float
+    correction: float
+    loss: float
+    cool_downs: int
+    left_out: dict[str, int]
+    interval: Interval
+    fit: Fit
+    momentary_fit: Fit
+
+    @property
+    def steps_at_constant_rate(self) -> tuple[int | None, int | None, int | None]:
+        """Steps of the run at its rate for the same loss, and for the high and the low end of the interval.
+
+        By the line through the momentary losses; None where it takes more steps than the run has had.
+        """
+        loss, high, low = map(self._steps_for, (self.loss, self.interval.high, self.interval.low))
+        return loss, high, low
+
+    def _steps_for(self, loss: float) -> int | None:
+        if loss >= self.momentary_fit.at(self.at_step):
+            return 0
+        found = self.momentary_fit.step_of(loss) - self.at_step
+        return math.ceil(found) if found <= self.at_step else None
+
+
+def drifted(merged: Losses, at: int, over: int) -> tuple[float, Fit, Vector]:
+    """The newest merged loss carried along its drift to the end of a decay; the fit, and its errors in the past.
+
+    Raises
+    ------
+    TooFewLossesError
+        If there are too few losses, or none within the last `over` steps.
+    """
+    fit, errors = chosen(merged, over)
+    if fit.end < at - over:
+        raise TooFewLossesError(f"the newest loss is of step {fit.end:g}, more than {over} steps before step {at}")
+    return float(merged.values[-1]) + fit.change(at + over), fit, errors
+
+
+def learned(merged: Losses, cool_downs: Sequence[CoolDown], decay: str, over: int) -> tuple[Vector, dict[str, int]]:
+    """Real minus forecast of each earlier cool-down like this one, and how many others there are, by reason."""
+    alike = [found for found in cool_downs if (found.shape, found.over) == (decay, over)]
+    errors = []
+    for found in alike:
+        try:
+            errors.append(found.loss - drifted(merged.until(found.start), found.start, over)[0])
+        except TooFewLossesError:
+            continue
+    reasons = {
+        "of another shape or length": len(cool_downs) - len(alike),
+        "with too few losses before them": len(alike) - len(errors),
+    }
+    return np.array(errors), {reason: count for reason, count in reasons.items() if count}
+
+
+def interval_of(loss: float, gaps: Vector, past: Vector, fit: Fit, target: int) -> Interval:
+    """Student's prediction interval around a forecast: from cool-downs, else from the run's past, else from the fit."""
+    probability = (1 + CONFIDENCE) / 2
+    if len(gaps) >= LEAST:
+        rests_on, n = "errors for earlier cool-downs", len(gaps)
+        reach = student_quantile(probability, n - 1) * float(gaps.std(ddof=1)) * math.sqrt(1 + 1 / n)
+    elif len(past) >= LEAST:
+        rests_on, n = "errors on the run's own past", len(past)
+        reach = student_quantile(probability, n) * float(np.sqrt((past**2).mean()))
+    else:
+        rests_on, n = "residuals of the fit", fit.points
+        reach = student_quantile(probability, n - 2) * fit.error(target)
+    return Interval(loss - reach, loss + reach, rests_on, n)
+
+
+def forecast(
+    momentary: Losses, merged: Losses, cool_downs: Sequence[CoolDown], at: int, over: int, decay: str
+) -> Forecast:
+    """Forecast the loss that a decay would end at.
+
+    Parameters
+    ----------
+    momentary, merged : Losses
+        Of the run and of its snapshots merged for this decay, none after `at`.
+    cool_downs : sequence of CoolDown
+        That had ended by then.
+    at, over : int
+        The step at which the decay begins, and its steps.
+    decay : str
+        Its shape.
+
+    Raises
+    ------
+    TooFewLossesError
+        If there are too few losses.
+    """
+    carried, fit, past = drifted(merged, at, over)
+    gaps, left_out = learned(merged, cool_downs, decay, over)
+    if len(gaps) < LEAST and len(gaps):
+        left_out["(fewer than needed)"] = len(gaps)
+    correction = float(gaps.mean()) if len(gaps) >= LEAST else 0.0
+    loss, now = carried + correction, float(merged.values[-1])
+    return Forecast(
+        decay=decay,
+        over_steps=over,
+        at_step=at,
+        momentary=float(momentary.values[-1]),
+        merged=now,
+        drift=carried - now,
+        correction=correction,
+        loss=loss,
+        cool_downs=len(gaps) if len(gaps) >= LEAST else 0,
+        left_out=left_out,
+        interval=interval_of(loss, gaps, past, fit, at + over),
+        fit=fit,
+        momentary_fit=chosen(momentary, over)[0],
+    )
