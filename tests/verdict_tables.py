@@ -64,7 +64,7 @@ def side_trips(gap=0.0, gain=0.1, spread=0.002, early_gap=0.0, joined=0.01, dive
                 add(seed, branch, method, window, "average", 0, split, loss=average)
                 add(seed, branch, method, window, "trip", 0, split, loss=trip)
             if method != "two_point":
-                half = trip - joined + noise(spread, seed, branch, 9)
+                half = trip - joined + noise(spread, seed, branch, 13)
                 add(seed, branch, method, max(windows), "trip_average", 0, split, loss=half)
         for control in ("ema_reversed", "ema_shuffled"):
             add(seed, branch, control, 10, "average", 0, split, loss=1.0 - gain)

@@ -16,8 +16,8 @@ def test_figure_6_shows_the_distances():
     tables = all_tables()
     line = drawn(draw(tables, config())["figure_6"], 0)["two λ trips on different batches"]
     expected = tables["trip_distances"].groupby("trip_step")["trip_to_independent"].mean()
-    assert list(line.get_xdata()) == list(expected.index)
-    assert np.allclose(line.get_ydata(), expected)
+    assert list(line.get_xdata()) == [0, *expected.index]
+    assert np.allclose(line.get_ydata(), [0.0, *expected])
 
 
 def test_figure_6_shows_the_training_losses_at_late_branch_points_and_their_difference_with_its_limits():
