@@ -13,19 +13,28 @@ import yaml
 from omegaconf import DictConfig
 
 from sidetrip.config import Config, ConfigError, active_variants, load_params, resolve, save_config
-from sidetrip.config.known import OWN_NETWORKS, SOURCES
+from sidetrip.config.known import KNOWN_DATASETS, OWN_NETWORKS, SOURCES
 from sidetrip.data.folders import check_root
 from sidetrip.files import FileError
 from sidetrip.runtime.devices import resolve_device
 
 
-def is_model(name: str) -> bool:
-    """Whether there is a network of that name."""
+def check_network(config: Config, device: str) -> None:
+    """Refuse a network of torchvision that there is not, or that known data cannot go through; ours take all data."""
+    name = config.model.name
     if name in OWN_NETWORKS or name == "decoder":
-        return True
+        return
     import torchvision  # which takes seconds
 
-    return name in torchvision.models.list_models(module=torchvision.models)
+    if name not in torchvision.models.list_models(module=torchvision.models):
+        raise ConfigError(f"model.name = {name}: unknown model; use resnet8, resnet20, decoder or a torchvision one")
+    if SOURCES[config.data.source].names:
+        import torch
+
+        from sidetrip.checks.fitness import check_model
+
+        known = KNOWN_DATASETS[config.data.name]
+        check_model(config, known.channels, known.classes, torch.device(device))
 
 
 def check_pictures(config: Config) -> None:
@@ -52,19 +61,17 @@ def is_packed(config: Config) -> bool:
 def resolve_here(params: DictConfig, variant: str) -> Config:
     """Resolve a variant, and check what this machine has to have for it: the model, the pictures, the device."""
     config = resolve(params, variant)
-    if not is_model(config.model.name):
-        raise ConfigError(
-            f"model.name = {config.model.name}: unknown model; use resnet8, resnet20, decoder or a torchvision one"
-        )
     check_pictures(config)
     if config.runtime.executor == "dask":
         from sidetrip.runtime.cluster import check_cluster  # needs a package that is optional
 
         check_cluster(config.runtime)
-    if config.runtime.on_cluster:
-        return config  # its workers tell of their devices
-    if resolve_device(config.runtime.device) == "cpu" and config.model.precision == "tf32":
-        raise ConfigError("model.precision = tf32: this machine has no GPU; use fp32 or bf16")
+    device = "cpu"
+    if not config.runtime.on_cluster:  # whose workers tell of their devices
+        device = resolve_device(config.runtime.device)
+        if device == "cpu" and config.model.precision == "tf32":
+            raise ConfigError("model.precision = tf32: this machine has no GPU; use fp32 or bf16")
+    check_network(config, device)
     return config
 
 

@@ -213,7 +213,7 @@ def _worth(found: Forecast) -> str:
     steps, *ends = found.steps_at_constant_rate
     at_high, at_low = (f"none within {found.at_step} steps" if end is None else f"{end} steps" for end in ends)
     if steps is None:
-        told = f"Yes: at the constant rate, none within {found.at_step} steps, as many as the run has had, brings this loss"
+        told = f"Yes: at the constant rate, the run does not come to this loss within {found.at_step} more steps"
     elif steps > found.over_steps:
         told = f"Yes: at the constant rate, about {steps} steps bring this loss, and the decay takes {found.over_steps}"
     elif steps:
@@ -270,7 +270,8 @@ def run(options: argparse.Namespace) -> None:
     if options.output and os.path.lexists(options.output):
         raise FileError(f"{options.output}: is there, and a sealed forecast is never replaced; name another file")
     momentary, merged, at, source = read_run(options.losses, options.at)
-    sources, cool_downs = [source], []
+    sources = [source]
+    cool_downs: list[CoolDown] = []
     if options.cool_downs:
         cool_downs, of_cool_downs = read_cool_downs(options.cool_downs, at)
         sources.append(of_cool_downs)

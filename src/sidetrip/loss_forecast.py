@@ -4,9 +4,9 @@ The merged loss is that of the run's snapshots, averaged so that they stand for 
 correction is the mean of what earlier cool-downs, alike in shape and length, ended at, minus what the first two gave
 for them from the losses up to their start; it needs `LEAST` of them.
 
-The drift: a law says that losses run along a straight line over the step, or over the step's logarithm. The line is fitted by
-least squares to the losses of the last `WINDOWS` windows, and the newest loss is carried along it: with x the step or
-its logarithm and b the slope, forecast = loss(t) + b (x(t + k) - x(t)).
+The drift: a law says that losses run along a straight line over the step, or over the step's logarithm. The line is
+fitted by least squares to the losses of the last `WINDOWS` windows, and the newest loss is carried along it: with x the
+step or its logarithm and b the slope, forecast = loss(t) + b (x(t + k) - x(t)).
 
 The law is that with the smaller root mean square of errors on the run's own past: at earlier steps, one window apart,
 it forecasts a loss that came later, from what lay before alone. With fewer than `LEAST` of such errors it is the step.

@@ -1,15 +1,18 @@
 """A network that a device cannot take through its passes, or not twice alike, is one line before any step."""
 
 import itertools
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
-from helpers import random_lab, smoke_config
+from helpers import pack, random_lab, random_pictures, smoke_config
 from torch import nn
 
 from sidetrip.checks.operations import check_operations, passes
 from sidetrip.config import ConfigError
 from sidetrip.engine.batch import Batch
+from sidetrip.engine.lab import Lab
 from sidetrip.engine.training import batch_loss
 from sidetrip.experiments.burn_in import measure as burn_in
 from sidetrip.experiments.units import Run
@@ -109,11 +112,33 @@ def test_the_passes_are_loss_gradient_and_hessian_product():
     torch.testing.assert_close(flattened(others[2:]), product)
 
 
+def burn_in_refuses(lab, folder: Path, message: str) -> None:
+    lab.folders = UnitFolders(folder / "result", folder / "progress")
+    with pytest.raises(ConfigError, match=message) as error:
+        burn_in.measure(lab, Run(0))
+    assert "\n" not in str(error.value)
+    assert not (folder / "progress").exists()
+
+
 def test_a_burn_in_refuses_before_its_first_step(tmp_path, monkeypatch):
     lab = random_lab(tmp_path, smoke_config())
     odd = nn.Sequential(nn.Flatten(), Layer(Pooling.apply, 196, 10))
     monkeypatch.setattr(lab, "model", lambda seed=0: odd)
-    lab.folders = UnitFolders(tmp_path / "result", tmp_path / "progress")
-    with pytest.raises(ConfigError, match=r"^model.name = resnet8: cannot be measured on cpu \(adaptive_avg"):
-        burn_in.measure(lab, Run(0))
-    assert not (tmp_path / "progress").exists()
+    burn_in_refuses(lab, tmp_path, r"^model.name = resnet8: cannot be measured on cpu \(adaptive_avg")
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "message"),
+    [
+        ("vgg11_bn", 14, "3 channels, the data have 1; use resnet8"),
+        ("alexnet", 14, "14 × 14 pixels .*; use another model"),
+        ("vit_b_16", 24, "24 × 24 pixels .*; use another model"),
+    ],
+)
+def test_a_burn_in_refuses_a_network_that_is_not_for_its_data(tmp_path, name, size, message):
+    config = smoke_config(**{"data.source": "folder", "model.name": name, "data.size": size})
+    channels = 1 if name == "vgg11_bn" else 3
+    train, validation = (random_pictures(n, seed, size) for seed, n in enumerate((600, 130)))
+    in_colour = [replace(split, pictures=split.pictures.repeat(channels, axis=3)) for split in (train, validation)]
+    pack(tmp_path / "prepare_data", *in_colour)
+    burn_in_refuses(Lab(config, tmp_path, torch.device("cpu")), tmp_path, f"^model.name = {name}: .*{message}")

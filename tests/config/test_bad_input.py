@@ -9,24 +9,24 @@ import runpy
 import shutil
 import subprocess
 import sys
-import urllib.error
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torchvision
 import yaml
 from PIL import Image
 
 from sidetrip.config import ConfigError, check_settings_folder
-from sidetrip.files import seal
 from sidetrip.runtime import devices, executor
 from sidetrip.runtime import stage as on_stage
 from sidetrip.runtime.units import run_task
 
 ROOT = Path(__file__).parents[2]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+HERE = ["-cd", "reports/smoke"]
+DOWNLOADED = {"data.source": "torchvision", "data.name": "cifar10", "data.root": "downloads", "data.size": 8}
 
 
 def listing(folder: Path) -> list[str]:
@@ -61,9 +61,8 @@ class Place:
         monkeypatch.chdir(folder)
         monkeypatch.setattr(executor, "run_on_pool", run_here)
         monkeypatch.setattr(on_stage, "begin", lambda: None)  # signals are the tests' own
-        for name in ("dvc.yaml", "src", "stages"):  # what a stage's results are recorded to follow from
+        for name in ("dvc.yaml", "src", "stages", "datasets"):  # what a stage's results are recorded to follow from
             (folder / name).symlink_to(ROOT / name)
-        (folder / "datasets" / "fashion_mnist_14").mkdir(parents=True)
 
     def change(self, **values) -> None:
         """Change values of the smoke variant (dotted keys) and write params.yaml."""
@@ -94,7 +93,7 @@ class Place:
         if stage != "configure":
             assert self.configure() == (0, [])
         before = listing(self.folder)
-        command = ("--variant", "smoke") if stage == "configure" else ("-cd", "reports/smoke", *overrides)
+        command = ("--variant", "smoke") if stage == "configure" else (*HERE, *overrides)
         status, lines = self.run(stage, *command)
         assert len(lines) == 1
         assert lines[0].startswith("sidetrip: ")
@@ -149,220 +148,112 @@ def test_a_setting_that_the_machine_or_another_setting_does_not_allow(place, mon
 # Pictures
 
 
-def write(path: Path, pixels: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
-
-
 @pytest.fixture
 def pictures(place) -> Path:
-    """A place whose data are pictures/{train,test}/{ant,bee}/, four JPEG pictures of 8 × 8 in each."""
+    """A place whose data are pictures/{train,test}/{ant,bee}/, twelve of 8 × 8 in each, as few as fit its settings."""
     place.change(
         **{
             "data.source": "folder",
             "data.name": "bugs",
             "data.root": "pictures",
             "data.size": 8,
+            "burn_in.batch_size": 2,
+            "single_step.batch_sizes": [2],
+            "evaluation.train_samples": 24,
             "evaluation.validation_samples": 0,
+            "evaluation.recalibration_samples": 24,
         }
     )
     random = np.random.default_rng(0)
-    for split in ("train", "test"):
-        for name in ("ant", "bee"):
-            for i in range(4):
-                pixels = random.integers(0, 256, (8, 8, 3), dtype=np.uint8)
-                write(place.folder / "pictures" / split / name / f"{i}.jpg", pixels)
+    for split, name in product(("train", "test"), ("ant", "bee")):
+        folder = place.folder / "pictures" / split / name
+        folder.mkdir(parents=True)
+        for i in range(12):
+            Image.fromarray(random.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(folder / f"{i}.jpg")
     return place.folder / "pictures"
-
-
-def empty(folder: Path) -> None:
-    for path in folder.iterdir():
-        path.unlink()
 
 
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
 
 
-def replace_by_empty(folder: Path) -> None:
-    shutil.rmtree(folder)
-    folder.mkdir()
+def test_the_pictures_themselves_are_good(place, pictures):
+    assert place.configure() == (0, [])
+    assert place.run("prepare_data", *HERE) == (0, [])
+    assert (place.folder / "runs/smoke/prepare_data/facts.json").is_file()
 
 
-def replace_by_file(folder: Path) -> None:
-    shutil.rmtree(folder)
-    folder.write_text("not a folder", encoding="utf-8")
-
-
-BAD_PICTURES = [
-    ("configure", shutil.rmtree, ["data.root = pictures", "name the folder"]),
-    ("configure", replace_by_file, ["data.root = pictures", "name the folder"]),
-    ("prepare_data", lambda p: (p / "train").rename(p / "training"), ["data.train_split = train", "training"]),
-    ("prepare_data", lambda p: shutil.rmtree(p / "test"), ["data.validation_split = test", "no folder pictures/test"]),
-    ("prepare_data", lambda p: replace_by_file(p / "train"), ["data.train_split = train", "no folder pictures/train"]),
-    ("prepare_data", lambda p: shutil.rmtree(p / "train" / "bee"), ["data.train_split = train", "needs at least 2"]),
-    ("prepare_data", lambda p: replace_by_empty(p / "train"), ["data.train_split = train", "needs at least 2"]),
-    ("prepare_data", lambda p: empty(p / "test" / "bee"), ["data.validation_split = test", "(bee)", "fill or remove"]),
-    (
-        "prepare_data",
-        lambda p: [(p / "train" / f"class_{i}").mkdir() for i in range(7)],
-        ["data.train_split = train", "class_4 and 2 more", "fill or remove"],
-    ),
-    (
-        "prepare_data",
-        lambda p: (p / "test" / "bee").rename(p / "test" / "fly"),
-        ["data.root = pictures", "bee only in train", "fly only in test", "make them equal"],
-    ),
-    (
-        "prepare_data",
-        lambda p: (p / "train" / "ant" / "2.jpg").write_text("no picture", encoding="utf-8"),
-        ["data.train_split = train", "1 of 8", "pictures/train/ant/2.jpg", "mend or remove"],
-    ),
-    (
-        "prepare_data",
-        lambda p: truncate(p / "test" / "bee" / "1.jpg"),
-        ["data.validation_split = test", "1 of 8", "pictures/test/bee/1.jpg", "mend or remove"],
-    ),
-    (
-        "prepare_data",
-        lambda p: [(p / "train" / "bee" / f"x{i}.png").write_bytes(b"") for i in range(7)],
-        ["data.train_split = train", "7 of 15", "and 2 more", "mend or remove"],
-    ),
-    ("prepare_data", lambda p: None, ["evaluation.train_samples = 100", "lower it"]),
-]
-
-
-@pytest.mark.parametrize(("stage", "spoil", "said"), BAD_PICTURES)
-def test_folders_of_pictures(place, pictures, stage, spoil, said):
-    spoil(pictures)
+@pytest.mark.parametrize(
+    ("stage", "folder", "said"),
+    [
+        ("configure", "", ["data.root = pictures", "name the folder"]),
+        ("prepare_data", "train/bee", ["data.train_split = train", "needs at least 2"]),
+    ],
+)
+def test_folders_that_are_missing(place, pictures, stage, folder, said):
+    """What else a listing tells: tests/data/test_folders.py."""
+    shutil.rmtree(pictures / folder)
     place.refuses(said, stage)
 
 
-def test_pictures_of_several_runs_that_cannot_be_read(place, pictures, monkeypatch):
-    """All are counted together, the first named; the next split's are told when these are mended."""
-    monkeypatch.setattr("sidetrip.data.folders.PICTURES_A_SHARD", 3)
-    for i in range(4):
-        truncate(pictures / "train" / "ant" / f"{i}.jpg")
-        truncate(pictures / "train" / "bee" / f"{i}.jpg")
-    truncate(pictures / "test" / "ant" / "1.jpg")
-    place.refuses(["data.train_split = train", "8 of 8", "bee/0.jpg", "and 3 more", "mend or remove"], "prepare_data")
-    listed = (place.folder / "scratch/smoke/prepare_data/unreadable.csv").read_text(encoding="utf-8").splitlines()
-    assert listed[0] == "file,reason"
-    assert [line.partition(",")[0] for line in listed[1:]] == [
-        *(f"pictures/train/{name}/{i}.jpg" for name in ("ant", "bee") for i in range(4)),
-        "pictures/test/ant/1.jpg",
-    ]
+def test_pictures_that_cannot_be_read(place, pictures, monkeypatch):
+    """Those of all parts of both splits are counted together, the first named, and packed once they are mended."""
+    monkeypatch.setattr("sidetrip.data.folders.PICTURES_A_SHARD", 5)
+    damaged = [pictures / f"train/{name}/{i}.jpg" for name in ("ant", "bee") for i in range(4)]
+    damaged.append(pictures / "test/ant/1.jpg")
+    whole = {path: path.read_bytes() for path in damaged}
+    for path in damaged:
+        truncate(path)
+    place.refuses(
+        ["data.root = pictures", "9 of 48", "train/ant/0.jpg", "and 4 more", "mend or remove"], "prepare_data"
+    )
+    table = place.folder / "scratch/smoke/prepare_data/unreadable.csv"
+    assert [line.partition(",")[0] for line in table.read_text(encoding="utf-8").splitlines()] == [
+        "file", *(str(path.relative_to(place.folder)) for path in damaged)
+    ]  # fmt: skip
+    for path, content in whole.items():
+        path.write_bytes(content)
+    assert place.run("prepare_data", *HERE) == (0, [])
+    assert not table.exists()
 
 
 @pytest.mark.parametrize(
     ("key", "value", "remedy"),
     [
-        ("single_step.batch_sizes", [2], "lower one"),
-        ("evaluation.recalibration_samples", 9, "lower it"),
+        ("single_step.batch_sizes", [2, 4], "lower one"),
+        ("evaluation.train_samples", 25, "lower it"),
+        ("evaluation.recalibration_samples", 25, "lower it"),
+        ("evaluation.validation_samples", 25, "set 0"),
     ],
 )
 def test_more_samples_than_a_folder_holds(place, pictures, key, value, remedy):
-    small = {
-        "burn_in.batch_size": 2,
-        "evaluation.train_samples": 8,
-        "evaluation.recalibration_samples": 8,
-        "single_step.batch_sizes": [2],
-    }
-    place.change(**small | {key: value})
+    place.change(**{key: value})
     place.refuses([key, remedy], "prepare_data")
 
 
-@pytest.mark.parametrize(
-    ("model", "size", "reason"),
-    [("alexnet", 8, "8 × 8 pixels"), ("vit_b_16", 24, "24 × 24 pixels")],
-)
-def test_a_model_of_other_shapes(place, pictures, model, size, reason):
-    place.change(**{"model.name": model, "data.size": size})
-    place.refuses([f"model.name = {model}", reason, "use another model"], "prepare_data")
+def test_data_that_are_not_there(place):
+    """What else may be wrong with them: tests/data/test_sources.py."""
+    place.change()
+    (place.folder / "datasets").unlink()
+    for name in ("fashion_mnist_14", "shakespeare"):
+        (place.folder / "datasets" / name).mkdir(parents=True)
+    place.refuses(["train_pictures.png: missing", "restore it"], "prepare_data")
 
 
-def small_sheets(folder: Path, pictures: int, labels: int | None = None, highest: int = 9) -> None:
-    """Embedded sheets of one row."""
-    for split in ("train", "validation"):
-        sheet = folder / "datasets" / "fashion_mnist_14" / split
-        write(Path(f"{sheet}_pictures.png"), np.arange(14 * 14 * pictures).reshape(14, -1).astype(np.uint8))
-        write(Path(f"{sheet}_labels.png"), (np.arange(labels or pictures) % (highest + 1)).astype(np.uint8)[None])
-    seal(sheet.parent, sheet.parent.glob("*.png"))
-
-
-def test_a_model_of_other_channels(place):
-    place.change(**{"model.name": "vgg11_bn"})
-    small_sheets(place.folder, pictures=520)
-    place.refuses(["model.name = vgg11_bn", "3 channels", "use resnet8"], "prepare_data")
+# Networks
 
 
 @pytest.mark.parametrize(
-    ("sheets", "said"),
+    ("values", "said"),
     [
-        (None, ["train_pictures.png", "missing", "restore it"]),
-        ({"pictures": 20, "labels": 30}, ["train_pictures.png", "does not hold 30", "restore it"]),
-        ({"pictures": 24, "highest": 11}, ["4 of 24 labels", "mend or restore"]),
+        ({"model.name": "vgg11_bn"}, ["model.name = vgg11_bn", "3 channels", "use resnet8"]),
+        ({"model.name": "alexnet", **DOWNLOADED}, ["model.name = alexnet", "8 × 8 pixels", "use another model"]),
     ],
 )
-def test_embedded_pictures(place, sheets, said):
-    place.change()
-    if sheets:
-        small_sheets(place.folder, **sheets)
-    place.refuses(said, "prepare_data")
-
-
-def test_embedded_pictures_damaged(place):
-    place.change()
-    small_sheets(place.folder, 520)
-    truncate(place.folder / "datasets/fashion_mnist_14/validation_labels.png")
-    place.refuses(["validation_labels.png", "damaged", "restore it"], "prepare_data")
-
-
-# Downloads
-
-
-@pytest.fixture
-def downloads(place, monkeypatch) -> Path:
-    """A place whose data are CIFAR-10, without a network."""
-
-    def refuse(*args: object, **kwargs: object) -> None:
-        raise urllib.error.URLError("no route to host")
-
-    place.change(
-        **{"data.source": "torchvision", "data.name": "cifar10", "data.root": "scratch/downloads", "data.size": 32}
-    )
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    return place.folder / "scratch" / "downloads"
-
-
-@pytest.mark.parametrize(
-    ("name", "archive"),
-    [
-        ("cifar10", "cifar-10-binary.tar.gz"),
-        ("cifar100", "cifar-100-binary.tar.gz"),
-        ("fashion_mnist", "FashionMNIST/raw/train-images-idx3-ubyte.gz"),
-    ],
-)
-@pytest.mark.parametrize("state", ["missing", "damaged"])
-def test_an_archive_that_is_not_to_be_had(place, downloads, name, archive, state):
-    place.change(**{"data.name": name})
-    if state == "damaged":
-        (downloads / archive).parent.mkdir(parents=True)
-        (downloads / archive).write_bytes(b"half an archive")
-    place.refuses([f"scratch/downloads/{archive}", state, "no route to host", "by hand"], "prepare_data")
-
-
-def test_a_download_that_arrives_corrupted(place, downloads, monkeypatch):
-    utils = torchvision.datasets.utils
-    monkeypatch.setattr(utils, "_get_redirect_url", lambda url, max_hops: url)
-    monkeypatch.setattr(utils, "_urlretrieve", lambda url, path: Path(path).write_bytes(b"something else"))
-    place.refuses(["cifar-10-binary.tar.gz", "damaged", "by hand"], "prepare_data")
-
-
-def test_a_file_where_downloads_should_go(place, downloads):
-    downloads.parent.mkdir()
-    downloads.write_text("not a folder", encoding="utf-8")
-    place.refuses(["data.root = scratch/downloads", "name the folder"])
+def test_a_network_that_does_not_take_known_data(place, values, said):
+    """Other data: burn_in, in tests/checks/test_operations.py."""
+    place.change(**values)
+    place.refuses(said)
 
 
 # Folders and the command line
@@ -373,9 +264,7 @@ def test_another_folder_than_the_root_of_the_repository(place):
 
 
 @pytest.mark.parametrize(("blocked", "stage"), [("reports", "configure"), ("runs", "prepare_data")])
-def test_a_file_where_a_folder_should_be(place, monkeypatch, blocked, stage):
-    place.change()
-    small_sheets(place.folder, 520)
+def test_a_file_where_a_folder_should_be(place, pictures, blocked, stage):
     (place.folder / blocked).write_text("not a folder", encoding="utf-8")
     place.refuses([f"{blocked}/smoke", "cannot be written", "make room"], stage)
 
@@ -420,9 +309,6 @@ def test_settings_edited_by_hand(place, place_of_settings):
     assert status != 0
 
 
-HERE = ["-cd", "reports/smoke"]
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -459,7 +345,7 @@ def test_a_command_line_with_settings(place):
     ("stage", "arguments", "status", "said"),
     [
         ("configure", ("--variant", "smoke"), 1, "sidetrip: burn_in.steps = 0: use at least 1"),
-        ("prepare_data", HERE, 2, "sidetrip: data.train_split = train: 1 of 8 pictures cannot be read"),
+        ("prepare_data", HERE, 2, "sidetrip: data.root = pictures: 1 of 48 pictures cannot be read"),
     ],
 )
 def test_a_process_of_its_own(place, pictures, stage, arguments, status, said):

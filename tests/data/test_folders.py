@@ -1,6 +1,7 @@
 """Folders of pictures: what is found, what is left out, and packing in runs that a stopped stage goes on from."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from sidetrip.config import ConfigError, load_params, resolve, save_config
 from sidetrip.config.paths import as_path, found_path, original_checkout
 from sidetrip.data import folders
-from sidetrip.data.account import LeftOut, account, check_facts, check_readable, names_table
+from sidetrip.data.account import LeftOut, account, check_facts, names_table
 from sidetrip.data.decoding import decode
 from sidetrip.data.folders import SUFFIXES, check_root, find_shards
 from sidetrip.data.packed import (
@@ -274,10 +275,45 @@ def test_a_folder_without_permission_is_named_or_refused(tree, monkeypatch):
             found(tree)
 
 
-def test_one_folder_for_both_splits_is_refused(tree):
-    (tree / "val").symlink_to("train")
-    with pytest.raises(ConfigError, match=r"data.validation_split = val: the same folder .* name another one"):
-        find_shards(data(tree, validation_split="val"))
+def replace_by_file(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.touch()
+
+
+BAD_TREES = [
+    (
+        lambda tree: (tree / "train").rename(tree / "training"),
+        "train_split = train: no folder .* there is test, training",
+    ),
+    (lambda tree: replace_by_file(tree / "test"), "validation_split = test: no folder .* there is train in"),
+    (lambda tree: shutil.rmtree(tree / "train/bee"), r"train_split = train: .* \(ant\); it needs at least 2"),
+    (lambda tree: (tree / "test/bee/0.png").unlink(), r"validation_split = test: 1 of 2 .* \(bee\); fill or remove"),
+    (
+        lambda tree: [(tree / split / f"c{i}").mkdir() for split in ("train", "test") for i in range(7)],
+        r"train_split = train: 7 of 9 .* \(c0, c1, c2, c3, c4 and 2 more\); fill",
+    ),
+    (
+        lambda tree: (tree / "test/bee").rename(tree / "test/fly"),
+        "data.root = .*: bee only in train; fly only in test; make them equal",
+    ),
+    (
+        lambda tree: (shutil.rmtree(tree / "test"), (tree / "test").symlink_to("train")),
+        "data.validation_split = test: the same folder .* name another",
+    ),
+]
+
+
+@pytest.mark.parametrize(("spoil", "message"), BAD_TREES)
+def test_folders_that_do_not_do_are_refused(tree, spoil, message):
+    spoil(tree)
+    with pytest.raises(ConfigError, match=message):
+        found(tree)
+
+
+@pytest.mark.parametrize("source", ["folder", "torchvision"])
+def test_a_file_in_place_of_a_folder_is_refused(tree, source):
+    with pytest.raises(ConfigError, match=r"data.root = .*0.png: a file; name the folder"):
+        check_root(data(tree / "train/ant/0.png", source=source, name="cifar10"))
 
 
 def test_a_shard_tells_every_picture_that_it_cannot_read_or_that_is_odd(tree, tmp_path):
@@ -292,15 +328,6 @@ def test_a_shard_tells_every_picture_that_it_cannot_read_or_that_is_odd(tree, tm
     unreadable = shard.pack(data(tree), tmp_path / "other", lambda pictures: None)["unreadable"]
     assert [(path, reason.partition(":")[0]) for path, reason in unreadable] == [(ant, "empty"), (bee, "damaged")]
     assert not (tmp_path / "other").exists()
-
-
-def test_what_cannot_be_read_is_refused_and_listed(tmp_path):
-    rows = [(f"{i}.png", "empty") for i in range(7)]
-    with pytest.raises(ConfigError, match=r"7 of 9 pictures cannot be read \(0.png: empty, .*and 2 more\); mend"):
-        check_readable(smoke_config(), rows, 9, tmp_path)
-    assert len((tmp_path / "unreadable.csv").read_text(encoding="utf-8").splitlines()) == 8
-    check_readable(smoke_config(), [], 9, tmp_path)
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_name_that_is_no_text_can_be_listed(tmp_path):

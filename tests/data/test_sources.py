@@ -6,20 +6,23 @@ import hashlib
 import pickle
 import tempfile
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
 from helpers import smoke_config
 from PIL import Image
-from torchvision.datasets import CIFAR10, FashionMNIST
+from torchvision.datasets import CIFAR10, CIFAR100, FashionMNIST
 
 from sidetrip.config import ConfigError
 from sidetrip.config.known import SOURCES
 from sidetrip.data import sources
-from sidetrip.data.embedded import CLASSES, fashion_mnist
+from sidetrip.data.embedded import CLASSES, fashion_mnist, shakespeare
 from sidetrip.data.packed import load_pictures
 from sidetrip.data.sources import downloaded, find
-from sidetrip.files import sealing
+from sidetrip.files import seal, sealing
+
+ROOT = Path(__file__).parents[2]
 
 
 def folder_source(root: Path):
@@ -56,6 +59,26 @@ def test_embedded_holds_all_of_fashion_mnist():
         assert pictures.pictures.dtype == np.uint8
         assert np.bincount(pictures.labels).tolist() == [n // 10] * 10
     assert tuple(FashionMNIST.classes) == CLASSES
+
+
+@pytest.mark.parametrize(
+    ("read", "file"),
+    [
+        (lambda: fashion_mnist(smoke_config().data, "train"), "fashion_mnist_14/train_pictures.png"),
+        (shakespeare, "shakespeare/shakespeare.txt.xz"),
+    ],
+)
+def test_embedded_files_that_are_missing_or_damaged_are_refused(tmp_path, monkeypatch, read, file):
+    monkeypatch.chdir(tmp_path)
+    path = Path("datasets") / file
+    with pytest.raises(ConfigError, match=f"{path}: missing; restore it with `git checkout {path.parent}`"):
+        read()
+    path.parent.mkdir(parents=True)
+    path.write_bytes((ROOT / path).read_bytes())
+    seal(path.parent, [path])
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ConfigError, match=f"{path}: damaged; restore"):
+        read()
 
 
 # torchvision
@@ -106,6 +129,22 @@ def test_files_of_torchvision_that_are_not_the_original_are_not_opened(tmp_path,
     path.write_bytes(path.read_bytes() + b".")
     with pytest.raises(ConfigError, match=r"data.root = .*no whole CIFAR10 .*put"):
         downloaded(torchvision(tmp_path, "cifar10", 32), "train")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("cifar10", CIFAR10), ("cifar100", CIFAR100), ("fashion_mnist", FashionMNIST)]
+)
+@pytest.mark.parametrize("served", [None, b"something else"])
+def test_what_cannot_be_downloaded_is_one_line_with_the_address(tmp_path, monkeypatch, name, kind, served):
+    def retrieve(url: str, path: Path) -> None:
+        if served is None:
+            raise URLError("no route to host")
+        Path(path).write_bytes(served)
+
+    monkeypatch.setattr("torchvision.datasets.utils._get_redirect_url", lambda url, max_hops: url)
+    monkeypatch.setattr("torchvision.datasets.utils._urlretrieve", retrieve)
+    with pytest.raises(ConfigError, match=rf"data.root = .*no whole {kind.__name__} .*put .*https?://.* by hand$"):
+        downloaded(torchvision(tmp_path, name, 28), "train")
 
 
 def test_fashion_mnist_has_one_channel(tmp_path):

@@ -17,7 +17,7 @@ from sidetrip.engine.mapped import MappedLoader, Shards, open_loader
 from sidetrip.engine.state import initial_state
 from sidetrip.engine.streams import Augmentation, FixedBatches, PictureStream
 from sidetrip.engine.training import advance
-from sidetrip.experiments.evaluator import evaluator
+from sidetrip.experiments.evaluator import scores
 from sidetrip.files import FileError
 
 CPU = torch.device("cpu")
@@ -165,7 +165,7 @@ def test_training_and_scores_are_the_same_bits(packed, monkeypatch):
         lab = Lab(config, packed.parent, CPU)
         start = initial_state(lab.model(0))
         end = advance(lab.model(), start, lab.stream(0), [0.05] * 5, lab.optimizer)
-        return lab.train.resident, end, list(evaluator(lab)(end))
+        return lab.train.resident, end, list(scores(lab, end))
 
     first = trained()
     monkeypatch.setattr(loading, "MOST_RESIDENT", 0)

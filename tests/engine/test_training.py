@@ -15,8 +15,13 @@ from sidetrip.engine import training
 from sidetrip.engine.optimizers import SGD, AdamW
 from sidetrip.engine.state import initial_state, load_state, saved_steps, state_path
 from sidetrip.engine.training import DivergedError, advance
-from sidetrip.experiments import alignment, divergence, fixed_batch, side_trips, single_step
-from sidetrip.experiments.evaluator import evaluator
+from sidetrip.experiments.alignment import measure as alignment
+from sidetrip.experiments.divergence import measure as divergence
+from sidetrip.experiments.evaluator import scores
+from sidetrip.experiments.fixed_batch import measure as fixed_batch
+from sidetrip.experiments.side_trips import measure as side_trips
+from sidetrip.experiments.single_step import measure as single_step
+from sidetrip.experiments.units import BranchPoint
 from sidetrip.kernels import Schedule
 
 
@@ -43,14 +48,15 @@ def test_replayed_branch_point_is_that_passed_on_the_way(lab, snapshots):
         assert_same_bits(state, passed[point])
 
 
-def test_observers_and_measurements_leave_the_run_and_the_branch_point_alone(lab, branched):
+def test_observers_and_measurements_leave_the_run_and_the_branch_point_alone(lab, branched, monkeypatch):
     start = load_state(state_path(lab.snapshots(0), 15))
-    before, points = copy.deepcopy(start), [lab.branch_point(0, step) for step in (20, 30)]
-    copies = copy.deepcopy(points)
-    advanced(lab, start, 5, [lambda position: list(evaluator(lab)(position.state()))])
+    points = {step: lab.branch_point(0, step) for step in (20, 30)}
+    before = copy.deepcopy([start, *points.values()])
+    monkeypatch.setattr(lab, "branch_point", lambda seed, step: points[step])
+    advanced(lab, start, 5, [lambda position: list(scores(lab, position.state()))])
     for experiment in (single_step, side_trips, alignment, divergence, fixed_batch):
-        experiment.measure(lab, points[0], 0)
-    for state, untouched in zip([start, *points], [before, *copies], strict=True):
+        experiment.measure(lab, BranchPoint(0, 20))
+    for state, untouched in zip([start, *points.values()], before, strict=True):
         assert_same_bits(state, untouched)
     assert_same_bits(advanced(lab, start, 15), load_state(state_path(lab.snapshots(0), 30)))
 
@@ -93,7 +99,7 @@ STEPS_IN_A_WORKER = """
 import sys
 from pathlib import Path
 from helpers import random_lab, smoke_config
-from sidetrip.experiments.evaluator import evaluator
+from sidetrip.experiments.evaluator import scores
 from sidetrip.runtime.units import Worker, become
 from sidetrip.engine.state import initial_state
 from sidetrip.engine.training import advance
@@ -102,7 +108,7 @@ become(Worker(), "fp32")
 lab = random_lab(Path(sys.argv[1]), smoke_config())
 model = lab.model()
 state = advance(model, initial_state(model), lab.stream(0), [0.1, 0.1], lab.optimizer)
-list(evaluator(lab)(state))
+list(scores(lab, state))
 print("torch._dynamo" in sys.modules)
 """
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from sidetrip.files import write_bytes
 from sidetrip.report import style
@@ -45,7 +46,7 @@ def write_index(reports: Path) -> None:
         write_table(points, reports / f"{MAP}.csv")
         style.apply_style()
         style.save_figure(draw_map(points), reports / f"{MAP}.png")
-        lines += ["", *_map_section(points)]
+        lines += ["", *_map_section(points, {name: _trained_on(reports / name) for name in claims})]
     write_bytes(reports / "README.md", ("\n".join(lines) + "\n").encode())
 
 
@@ -122,7 +123,31 @@ def _cell(row: dict[str, Any] | None) -> str:
     return f"{mark} ({row['value']:.3g}{quantity}{part})"
 
 
-def _map_section(points: pd.DataFrame) -> list[str]:
+def _trained_on(report: Path) -> str:
+    """What a variant trains with and on, in a word or two each."""
+    settings = yaml.safe_load((report / "config.yaml").read_text(encoding="utf-8"))
+    optimizer = {"sgd": "SGD", "nesterov": "Nesterov's SGD", "adamw": "AdamW"}[settings["burn_in"]["optimizer"]["name"]]
+    return f"{optimizer}, {'text' if settings['model']['name'] == 'decoder' else 'pictures'}"
+
+
+def _late(points: pd.DataFrame, kinds: Mapping[str, str]) -> list[str]:
+    """What holds late in a run at the widest window, a sentence for each optimizer and kind of data."""
+    late = points[points["late"] & (points["schedule"] == "constant")]
+    widest = late[late["window_steps"] == late.groupby(["variant", "kernel"])["window_steps"].transform("max")]
+    found = []
+    for kind in sorted(set(kinds.values())):
+        here = widest[widest["variant"].map(kinds) == kind]
+        parts = []
+        for method in methods_in_order(here["kernel"]):
+            rows = here[here["kernel"] == method]
+            told = [f"{row.outcome} ({row.gap:+.4f} of {row.gain:.4f})" for row in rows.itertuples()]
+            parts.append(f"{method_words(method).title} {' and '.join(told)}")
+        if parts:
+            found.append(f"- {kind}: {'; '.join(parts)}.")
+    return found
+
+
+def _map_section(points: pd.DataFrame, kinds: Mapping[str, str]) -> list[str]:
     return [
         "## Where averaging replaces decay",
         "",
@@ -136,7 +161,11 @@ def _map_section(points: pd.DataFrame) -> list[str]:
         "the momentary loss (of the run itself, without averaging) falls over the window. On a quadratic loss a "
         "two-point average keeps at most a quarter of that fall (dashed), SWA some 5 %.*",
         "",
-        "Counted over the variants with a constant rate:",
+        "Late in a run at a constant rate, at each method's widest window, average − trip of a gain of so many nats:",
+        "",
+        *_late(points, kinds),
+        "",
+        "Counted over the variants with a constant rate, early branch points too:",
         "",
         *(f"- {sentence}" for sentence in _sentences(points)),
         "",

@@ -39,7 +39,7 @@ def test_figure_8_begins_at_the_early_point_and_shades_the_last_third():
     (line,) = [line for line in axes.get_lines() if "mean" in line.get_label()]
     expected = tables["to_independent_end"].groupby("step")["distance"].mean()
     assert np.allclose(line.get_ydata(), expected)
-    assert [patch.get_xy()[0] for patch in axes.patches] == [30]
+    assert [patch.get_xy()[0] for patch in axes.patches] == [30]  # type: ignore[attr-defined]
     assert axes.get_xlim() == (10, 40)
     assert len(axes.get_lines()) == 1 + len(SEEDS)
     assert "figure_8" not in draw({**tables, "to_independent_end": expected.reset_index().iloc[:0]}, config())

@@ -123,12 +123,12 @@ def measure(lab: Lab, run: Run) -> dict[str, pd.DataFrame]:
     Raises
     ------
     ConfigError
-        If the device cannot take the network's passes, or the loss stops being finite.
+        If the data or the device cannot go through the network, or the loss stops being finite.
     """
     every, steps = lab.config.burn_in.snapshot_every, lab.config.burn_in.steps
     journal = Journal(lab.folders.progress, sorted({*range(0, steps, every), steps}))
-    model = lab.model(run.seed)
     check_network(lab)
+    model = lab.model(run.seed)
     start = journal.latest() or initial_state(model, lab.optimizer.slots)
     lab.progress(training(lab.config, start.step).passes)
     rates = lab.rates[start.step :].tolist()
