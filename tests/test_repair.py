@@ -51,7 +51,7 @@ def test_wherever_a_kill_cuts_the_lock_dvc_reads_it_again(checkout, length):
     cut = WHOLE[:length]
     Path("dvc.lock").write_bytes(cut)
     repair.main()
-    assert Path("dvc.lock").read_bytes() in (cut, WHOLE)
+    assert Path("dvc.lock").read_bytes() in ({cut, WHOLE} if cut.endswith(b"\n") else {WHOLE})
     Lockfile(Repo("."), "dvc.lock").load()
 
 

@@ -63,7 +63,12 @@ def _committed() -> bytes:
 
 
 def _is_lock(content: bytes) -> bool:
-    """Whether DVC takes it for a dvc.lock. One with fewer stages than before is whole: who removed them meant it."""
+    """Whether it is a dvc.lock: DVC takes it, and it has its last line break, or numbers in the end may be cut off.
+
+    One with fewer stages than before is whole: who removed them meant it.
+    """
+    if not content.endswith(b"\n"):
+        return False
     try:
         COMPILED_LOCKFILE_SCHEMA(yaml.load(content, LOADER))
     except (yaml.YAMLError, ValueError, Invalid):

@@ -15,6 +15,7 @@ from torture import STAGES
 
 from sidetrip.config import load_params, resolve
 from sidetrip.experiments.registry import plans
+from sidetrip.experiments.units import BranchPoint
 from sidetrip.planning import storage
 
 CLUSTER = {"SIDETRIP_EXECUTOR": "dask", "SIDETRIP_DASK_SCHEDULER_FILE": "scheduler.json"}
@@ -45,25 +46,24 @@ def kill_in_the_middle(stage: psutil.Popen, units: Path, victim: psutil.Process)
         process.kill()
 
 
-def one_of_each_kind() -> list[str]:
+def one_of_each_kind() -> dict[str, set[type]]:
     """The last stage of each kind of unit, in the pipeline's order: how a unit travels depends on its kind alone."""
-    config, last = smoke_config(), {}
-    for plan in plans():
-        last[frozenset(map(type, plan.units(config)))] = plan.name
-    return sorted(last.values(), key=STAGES.index)
+    kinds = {plan.name: frozenset(map(type, plan.units(smoke_config()))) for plan in plans()}
+    last = {kind: name for name, kind in kinds.items()}
+    return {name: set(kinds[name]) for name in sorted(last.values(), key=STAGES.index)}
 
 
 def test_a_cluster_that_loses_a_worker_gives_the_same_bytes(done, copy):
-    """A stage of each kind of unit on two workers, until one is killed during `alignment`, of branch points."""
+    """A stage of each kind of unit on two workers, until one is killed in that of branch points."""
     with workers(copy, 2) as (first, _):
         configured = dvc(copy, "repro", "--force", "--single-item", "configure@smoke", **CLUSTER)
         assert configured.returncode == 0, configured.stderr
         stages = one_of_each_kind()
-        assert "alignment" in stages
-        for name in stages:
+        assert {BranchPoint} in stages.values()
+        for name, kind in stages.items():
             shutil.rmtree(copy / "runs" / "smoke" / name)
             stage = start(copy, name, **CLUSTER)
-            if name == "alignment":
+            if kind == {BranchPoint}:
                 kill_in_the_middle(stage, copy / "scratch" / "smoke" / name, psutil.Process(first.pid))
             status, stderr = end(stage)
             assert status == 0, stderr
