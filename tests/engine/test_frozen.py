@@ -11,6 +11,7 @@ from sidetrip.engine.state import initial_state, load_state, save_state, trained
 from sidetrip.experiments.alignment import measure as alignment
 from sidetrip.experiments.divergence import measure as divergence
 from sidetrip.experiments.fixed_batch import measure as fixed_batch
+from sidetrip.experiments.fixed_batch.plan import FixedBatch
 from sidetrip.experiments.running_averages import measure as running_averages
 from sidetrip.experiments.running_averages.plan import Stretch
 from sidetrip.experiments.side_trips import measure as side_trips
@@ -76,7 +77,8 @@ def test_a_state_comes_back_from_its_file(partly_frozen, tmp_path):
 
 @pytest.mark.parametrize("experiment", [single_step, fixed_batch, side_trips, divergence, alignment])
 def test_every_experiment_measures_such_a_network(partly_frozen, experiment):
-    for table in experiment.measure(partly_frozen, BranchPoint(3, 20)).values():
+    unit = FixedBatch(3, 20, 3, 30, 0) if experiment is fixed_batch else BranchPoint(3, 20)
+    for table in experiment.measure(partly_frozen, unit).values():
         assert not table.isna().to_numpy().any()
 
 

@@ -25,6 +25,7 @@ from sidetrip.experiments.alignment import measure as alignment
 from sidetrip.experiments.divergence import measure as divergence
 from sidetrip.experiments.fixed_batch import measure as fixed_batch
 from sidetrip.experiments.fixed_batch.measure import FixedStream
+from sidetrip.experiments.fixed_batch.plan import FixedBatch
 from sidetrip.experiments.side_trips import measure as side_trips
 from sidetrip.experiments.single_step import measure as single_step
 from sidetrip.experiments.units import BranchPoint
@@ -152,10 +153,10 @@ def random_network_lab(tmp_path_factory):
 
 @pytest.mark.parametrize("experiment", [single_step, fixed_batch, side_trips, divergence, alignment])
 def test_an_experiment_measures_the_same_again(random_network_lab, experiment):
-    lab = random_network_lab
-    first = experiment.measure(lab, BranchPoint(0, 20))
+    lab, unit = random_network_lab, FixedBatch(0, 20, 0, 30, 0) if experiment is fixed_batch else BranchPoint(0, 20)
+    first = experiment.measure(lab, unit)
     torch.rand(5)
-    for name, table in experiment.measure(lab, BranchPoint(0, 20)).items():
+    for name, table in experiment.measure(lab, unit).items():
         pd.testing.assert_frame_equal(table, first[name], check_exact=True)
 
 
@@ -170,7 +171,7 @@ def test_a_step_starts_at_the_loss_that_its_curvature_was_taken_at(random_networ
     lab = random_network_lab
     tables = single_step.measure(lab, BranchPoint(0, 30))
     keys = ["batch_size", "own_batch", "direction", "batchnorm"]
-    swept = tables["single_step"].query("batch == 'own' and step_size == 0 and range == 'wide'").set_index(keys)
+    swept = tables["single_step"].query("batch == 'own' and step_size == 0 and range in ('wide', 'near_parabola')").set_index(keys)
     expanded = tables["curvature"].set_index(keys)
     assert len(expanded) > 2
     found = swept["loss"].reindex(expanded.index)

@@ -19,6 +19,7 @@ from sidetrip.experiments.alignment import measure as alignment
 from sidetrip.experiments.divergence import measure as divergence
 from sidetrip.experiments.evaluator import scores
 from sidetrip.experiments.fixed_batch import measure as fixed_batch
+from sidetrip.experiments.fixed_batch.plan import FixedBatch
 from sidetrip.experiments.side_trips import measure as side_trips
 from sidetrip.experiments.single_step import measure as single_step
 from sidetrip.experiments.units import BranchPoint
@@ -55,7 +56,8 @@ def test_observers_and_measurements_leave_the_run_and_the_branch_point_alone(lab
     monkeypatch.setattr(lab, "branch_point", lambda seed, step: points[step])
     advanced(lab, start, 5, [lambda position: list(scores(lab, position.state()))])
     for experiment in (single_step, side_trips, alignment, divergence, fixed_batch):
-        experiment.measure(lab, BranchPoint(0, 20))
+        unit = FixedBatch(0, 20, 0, 30, 0) if experiment is fixed_batch else BranchPoint(0, 20)
+        experiment.measure(lab, unit)
     for state, untouched in zip([start, *points.values()], before, strict=True):
         assert_same_bits(state, untouched)
     assert_same_bits(advanced(lab, start, 15), load_state(state_path(lab.snapshots(0), 30)))
