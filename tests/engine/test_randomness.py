@@ -171,7 +171,8 @@ def test_a_step_starts_at_the_loss_that_its_curvature_was_taken_at(random_networ
     lab = random_network_lab
     tables = single_step.measure(lab, BranchPoint(0, 30))
     keys = ["batch_size", "own_batch", "direction", "batchnorm"]
-    swept = tables["single_step"].query("batch == 'own' and step_size == 0 and range in ('wide', 'near_parabola')").set_index(keys)
+    starts = "batch == 'own' and step_size == 0 and range in ('wide', 'near_parabola')"
+    swept = tables["single_step"].query(starts).set_index(keys)
     expanded = tables["curvature"].set_index(keys)
     assert len(expanded) > 2
     found = swept["loss"].reindex(expanded.index)
