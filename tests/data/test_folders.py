@@ -297,7 +297,7 @@ BAD_TREES = [
         "data.root = .*: bee only in train; fly only in test; make them equal",
     ),
     (
-        lambda tree: (shutil.rmtree(tree / "test"), (tree / "test").symlink_to("train")),
+        lambda tree: (shutil.rmtree(tree / "test"), (tree / "test").symlink_to("train")),  # type: ignore[func-returns-value]
         "data.validation_split = test: the same folder .* name another",
     ),
 ]

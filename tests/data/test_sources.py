@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import pickle
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
 
@@ -167,8 +168,7 @@ def test_every_source_has_a_case_of_its_own(source, tmp_path, monkeypatch):
     taken = []
     monkeypatch.setattr(sources, "find_shards", lambda data: taken.append("folder"))
     monkeypatch.setattr(sources, "find_text", lambda data: taken.append("text"))
-    data = smoke_config().data
-    data.source = source
+    data = replace(smoke_config().data, source=source)
     with contextlib.suppress(ConfigError):
         find(data)
     assert taken == ([] if source in ("embedded", "torchvision") else [source])

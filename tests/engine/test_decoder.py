@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -124,7 +125,7 @@ def test_the_device_takes_it_and_so_does_the_check_of_settings(precision):
     check_operations(network(), samples(), precision, "decoder")
     config = text_config(**{"model.precision": precision})
     check_model(config, 0, VOCABULARY, torch.device("cpu"))
-    config.model.heads = 3
+    config = replace(config, model=replace(config.model, heads=3))
     with pytest.raises(ConfigError, match=r"model.name = decoder: .*multiple of heads 3.*; use another"):
         check_model(config, 0, VOCABULARY, torch.device("cpu"))
 

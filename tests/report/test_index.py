@@ -7,10 +7,12 @@ import pandas as pd
 from report_tables import all_tables
 from verdict_tables import config, side_trips
 
+from sidetrip.config import save_config
 from sidetrip.experiments.claims import measure, statements
 from sidetrip.files import write_json
 from sidetrip.report.index import write_index
 from sidetrip.tables import write_table
+from sidetrip.verdicts.records import OUTCOMES
 from sidetrip.verdicts.wording import OURS
 
 
@@ -20,6 +22,7 @@ def reports(folder, *variants, **changes):
         settings = replace(config(), variant=variant)
         tables = all_tables(settings, **changes)
         write_json(folder / variant / "claims.json", measure(tables, settings))
+        save_config(settings, folder / variant / "config.yaml")
         write_table(tables["equivalence_map"], folder / variant / "tables" / "equivalence_map.csv")
     write_index(folder)
     return (folder / "README.md").read_text(encoding="utf-8")
@@ -38,8 +41,12 @@ def test_the_map_covers_all_variants(tmp_path):
     assert "](equivalence_map.png)" in text
     assert (tmp_path / "equivalence_map.png").stat().st_size > 0
     assert set(pd.read_csv(tmp_path / "equivalence_map.csv")["variant"]) == {"first", "second"}
-    narrow, wide = (f"windows {where} 10 % of the branch step: equal {n}" for where, n in (("up to", 2), ("above", 4)))
-    assert f"- SWA: {narrow}; {wide}." in text
+    points = pd.read_csv(tmp_path / "equivalence_map.csv").query("kernel == 'swa'")
+    narrow = points["window_over_branch"] <= 0.1
+    for where, rows in (("up to", points[narrow]), ("above", points[~narrow])):
+        counts = rows["outcome"].value_counts()
+        told = ", ".join(f"{outcome} {counts[outcome]}" for outcome in OUTCOMES if outcome in counts)
+        assert f"windows {where} 10 % of the branch step: {told}" in text
 
 
 def test_statements_of_the_analytic_model_are_counted_and_shown_once(tmp_path):

@@ -26,7 +26,7 @@ from sidetrip.report.render import render
 from sidetrip.verdicts.wording import OURS
 
 OPTIONAL = list(vars(config().experiments))
-FACTS = SimpleNamespace(train_samples=600, validation_samples=200)
+FACTS = SimpleNamespace(train_samples=600, validation_samples=200, kind="pictures")
 SOFTWARE = [({"torch": "1", "arithmetic": "portable"}, ["burn_in"])]
 
 
