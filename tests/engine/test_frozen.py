@@ -11,7 +11,6 @@ from sidetrip.engine.state import initial_state, load_state, save_state, trained
 from sidetrip.experiments.alignment import measure as alignment
 from sidetrip.experiments.divergence import measure as divergence
 from sidetrip.experiments.fixed_batch import measure as fixed_batch
-from sidetrip.experiments.fixed_batch.plan import FixedBatch
 from sidetrip.experiments.running_averages import measure as running_averages
 from sidetrip.experiments.running_averages.plan import Stretch
 from sidetrip.experiments.side_trips import measure as side_trips

@@ -19,7 +19,6 @@ from sidetrip.experiments.alignment import measure as alignment
 from sidetrip.experiments.divergence import measure as divergence
 from sidetrip.experiments.evaluator import scores
 from sidetrip.experiments.fixed_batch import measure as fixed_batch
-from sidetrip.experiments.fixed_batch.plan import FixedBatch
 from sidetrip.experiments.side_trips import measure as side_trips
 from sidetrip.experiments.single_step import measure as single_step
 from sidetrip.kernels import Schedule
