@@ -48,7 +48,7 @@ def kill_in_the_middle(stage: psutil.Popen, units: Path, victim: psutil.Process)
 def one_of_each_kind() -> list[str]:
     """The last stage of each kind of unit, in the pipeline's order: how a unit travels depends on its kind alone."""
     config, last = smoke_config(), {}
-    for plan in plans():
+    for plan in [plan for plan in plans() if plan.name != "curvature"]:  # alignment has units of the same kind
         last[frozenset(map(type, plan.units(config)))] = plan.name
     return sorted(last.values(), key=STAGES.index)
 
