@@ -6,6 +6,8 @@ from copy import deepcopy
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +28,8 @@ from sidetrip.data.text import save_tokens, tokens_path
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import TrainState
 from sidetrip.engine.training import advance
-from sidetrip.experiments.units import Run
+from sidetrip.experiments.fixed_batch.plan import FixedBatch
+from sidetrip.experiments.units import BranchPoint, Run
 from sidetrip.files import UnitFolders, sealing
 from sidetrip.runtime.experiment import measure_in
 
@@ -118,6 +121,12 @@ def _states(lab: Lab, stage: str, seed: int) -> Path:
     with sealing(lab.runs / stage) as result:
         measure_in(lab, stage, Run(seed), UnitFolders(result, lab.runs / f"{stage}.progress"))
     return lab.runs / stage / f"seed_{seed}"
+
+
+def unit_at(experiment: ModuleType, seed: int) -> Any:
+    """The unit of an experiment at step 20 of a run of the smoke variant."""
+    is_pair = experiment.__name__.startswith("sidetrip.experiments.fixed_batch")
+    return FixedBatch(seed, 20, seed, 30, 0) if is_pair else BranchPoint(seed, 20)
 
 
 def assert_same_bits(a: TrainState, b: TrainState) -> None:

@@ -42,7 +42,7 @@ def test_a_plan_for_pictures_of_unknown_number_says_what_to_do(capsys, tmp_path,
     monkeypatch.chdir(tmp_path)
     assert said(capsys, lambda: planning.main(["own"])) == (
         2,
-        "sidetrip: data.name = mine: how many pictures it has is not known yet; run `dvc repro prepare_data@own`\n",
+        "sidetrip: data.name = mine: how many samples it has is not known yet; run `dvc repro prepare_data@own`\n",
     )
 
 

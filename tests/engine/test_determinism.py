@@ -90,13 +90,13 @@ def test_a_stage_computes_with_the_arithmetic_of_its_settings_and_says_so(reposi
 
 
 def roots_of_tensors(path: Path) -> list[int]:
-    """Lines of a source that take a root which is neither Python's nor NumPy's."""
-    found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    """Lines of a source with tensors that take a root which is neither Python's nor NumPy's."""
+    found, source = [], path.read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(source)) if "torch" in source else ():
         if isinstance(node, ast.Attribute) and "sqrt" in node.attr and node.attr not in ("rsqrt", "one_minus_sqrt"):
             found += [] if ast.unparse(node.value) in ("math", "np") else [node.lineno]
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and ast.unparse(node.right) == "0.5":
-            found.append(node.lineno)
+            found += [] if isinstance(node.left, ast.Constant) else [node.lineno]
     return found
 
 

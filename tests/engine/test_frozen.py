@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers import advanced, assert_same_bits, branched_off, burnt_in, random_lab, smoke_config
+from helpers import advanced, assert_same_bits, branched_off, burnt_in, random_lab, smoke_config, unit_at
 from torch import nn
 
 from sidetrip.engine.state import initial_state, load_state, save_state, trained
@@ -76,7 +76,7 @@ def test_a_state_comes_back_from_its_file(partly_frozen, tmp_path):
 
 @pytest.mark.parametrize("experiment", [single_step, fixed_batch, side_trips, divergence, alignment])
 def test_every_experiment_measures_such_a_network(partly_frozen, experiment):
-    for table in experiment.measure(partly_frozen, BranchPoint(3, 20)).values():
+    for table in experiment.measure(partly_frozen, unit_at(experiment, 3)).values():
         assert not table.isna().to_numpy().any()
 
 

@@ -121,7 +121,7 @@ def test_a_flipped_bit_is_found_when_the_picture_is_read(other):
     damage(path, path.stat().st_size - 14 * 14)  # the last picture's first pixel
     loader = MappedLoader(Shards(other, "train", 53), GREY, "cpu")
     loader.batch(np.arange(29))
-    message = r"^.*shard_00002\.safetensors: damaged, picture 9 is not what was packed; remove .*/train and run `dvc"
+    message = r"^.*shard_00002\.safetensors: damaged, picture 9 is not what was packed; remove .*/train, so that it"
     with pytest.raises(FileError, match=message):
         loader.batch(np.arange(30))
 

@@ -12,6 +12,7 @@ from sidetrip.engine.state import load_state, state_path
 from sidetrip.engine.streams import FixedBatches, KeptBatches
 from sidetrip.engine.text import TextLoader, TextStream
 from sidetrip.experiments import evaluator
+from sidetrip.experiments.fixed_batch.plan import FixedBatch
 from sidetrip.experiments.forecast.plan import Along, CoolDown
 from sidetrip.experiments.registry import shown
 from sidetrip.experiments.units import BranchPoint
@@ -101,7 +102,11 @@ def test_the_run_learns(lab):
 
 @pytest.mark.parametrize("room", [each for each in shown() if each.plan.network], ids=lambda each: each.name)
 def test_every_experiment_measures_a_text(lab, room):
-    units = [BranchPoint(0, 20)] if room.name != "forecast" else [CoolDown(0, 15), Along(0, 15)]
+    special: dict[str, list[object]] = {
+        "forecast": [CoolDown(0, 15), Along(0, 15)],
+        "fixed_batch": [FixedBatch(0, 20, 0, 30, 0)],
+    }
+    units = special.get(room.name, [BranchPoint(0, 20)])
     tables = [table for unit in units for table in room.part("measure").measure(lab, unit).values()]
     for table in tables:
         assert len(table)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from helpers import advanced, assert_same_bits, burnt_in, random_lab, smoke_config, text_config, text_lab
+from helpers import advanced, assert_same_bits, burnt_in, random_lab, smoke_config, text_config, text_lab, unit_at
 from torch import nn
 
 from sidetrip.config import ConfigError
@@ -21,7 +21,6 @@ from sidetrip.experiments.evaluator import scores
 from sidetrip.experiments.fixed_batch import measure as fixed_batch
 from sidetrip.experiments.side_trips import measure as side_trips
 from sidetrip.experiments.single_step import measure as single_step
-from sidetrip.experiments.units import BranchPoint
 from sidetrip.kernels import Schedule
 
 
@@ -55,7 +54,7 @@ def test_observers_and_measurements_leave_the_run_and_the_branch_point_alone(lab
     monkeypatch.setattr(lab, "branch_point", lambda seed, step: points[step])
     advanced(lab, start, 5, [lambda position: list(scores(lab, position.state()))])
     for experiment in (single_step, side_trips, alignment, divergence, fixed_batch):
-        experiment.measure(lab, BranchPoint(0, 20))
+        experiment.measure(lab, unit_at(experiment, 0))
     for state, untouched in zip([start, *points.values()], before, strict=True):
         assert_same_bits(state, untouched)
     assert_same_bits(advanced(lab, start, 15), load_state(state_path(lab.snapshots(0), 30)))

@@ -7,13 +7,13 @@ from sidetrip.experiments.units import branch_points, late_branch_points, points
 
 def test_the_first_seeds_alone_have_early_branch_points():
     config = smoke_config(**{"seeds": [7, 3, 5], "branch.early": [10], "branch.early_seeds": 2})
-    assert [points_of(config, seed) for seed in config.seeds] == [[10, 20, 30], [10, 20, 30], [20, 30]]
+    assert [tuple(points_of(config, seed)) for seed in config.seeds] == [(10, 20, 30), (10, 20, 30), (20, 30)]
     points = [(point.seed, point.step) for point in branch_points(config)]
     late = [(point.seed, point.step) for point in late_branch_points(config)]
     assert sorted(set(points) - set(late)) == [(3, 10), (7, 10)]
     assert len(points) == len(set(points)) == 8
     more = smoke_config(**{"seeds": [7], "branch.early_seeds": 2})
-    assert points_of(more, 7) == [10, 20, 30]
+    assert tuple(points_of(more, 7)) == (10, 20, 30)
 
 
 def test_a_replay_goes_on_from_the_nearest_state_before():

@@ -17,6 +17,7 @@ DOI 10.48550/arXiv.1901.10159.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -44,7 +45,7 @@ def noise_vector(model: nn.Module, first: Batch, second: Batch) -> Tensor:
 
     Its mean is 0 and its covariance that of the gradient of one batch: the mean gradient need not be known.
     """
-    return (batch_gradient(model, first) - batch_gradient(model, second)) / 2.0**0.5
+    return (batch_gradient(model, first) - batch_gradient(model, second)) / math.sqrt(2.0)
 
 
 def hessian_product(model: nn.Module, batches: Sequence[Batch], vector: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pandas as pd
@@ -89,7 +90,8 @@ def _predicts(tables: Tables, config: Config) -> Found:
     if isinstance(row, NotMeasured):
         return row
     means = found.groupby(KEYS)[["measured", "predicted"]].mean()
-    off, zero = (means["predicted"] - means["measured"]).pow(2).mean() ** 0.5, means["measured"].pow(2).mean() ** 0.5
+    off = math.sqrt((means["predicted"] - means["measured"]).pow(2).mean())
+    zero = math.sqrt(means["measured"].pow(2).mean())
     shown = f"of the means over seeds, root mean square {off:.2g}, that of predicting 0 {zero:.2g}"
     return replace(row, detail=joined(shown, row.detail))
 

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sidetrip.config import Config
+from sidetrip.experiments.divergence.verdict import to_the_end
 from sidetrip.report import style
 from sidetrip.verdicts.statistics import POINT, late
 
@@ -76,4 +77,4 @@ def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure
     """The figures of this experiment, by name; Fig. 6 of late branch points alone."""
     distances, losses = (late(tables[name], config.branch.points) for name in ("trip_distances", "trip_losses"))
     found = {"figure_6": figure_6(distances, losses)}
-    return found | ({"figure_8": figure_8(along)} if len(along := tables["to_independent_end"]) else {})
+    return found | ({"figure_8": figure_8(along)} if len(along := to_the_end(tables)) else {})

@@ -94,11 +94,16 @@ def _saturates(along: Table, config: Config) -> Found:
     return failed(row, f"{lost} independent trips diverged") if lost else row
 
 
+def to_the_end(tables: Tables) -> Table:
+    """Distances to the ends of independent trips; no rows where the variant has no early branch point."""
+    return tables.get("to_independent_end", pd.DataFrame(columns=[*POINT, "step", "distance"]))
+
+
 def judge(tables: Tables, config: Config) -> Judged:
     """Judge the rows midpoint_tracks_half_rate, midpoint_distance and distance_saturates."""
     window = of_window(tables, config, "two_point")
     return {
         "midpoint_tracks_half_rate": replace(_tracks(tables["trip_losses"], config), regime=window),
         "midpoint_distance": replace(_distance(tables["trip_distances"], config), regime=window),
-        "distance_saturates": replace(_saturates(tables["to_independent_end"], config), regime=of_run(tables, config)),
+        "distance_saturates": replace(_saturates(to_the_end(tables), config), regime=of_run(tables, config)),
     }
