@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -34,8 +35,11 @@ MOVED = {f"burn_in.{key}": f"burn_in.optimizer.{key}" for key in ("momentum", "w
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 
 
-def one_line(error: ValidationError) -> str:
-    """The first thing wrong; a key that is too much before those that are missing, for it may be one of them."""
+def one_line(error: ValidationError, changes: Mapping[str, Any] | None = None, variant: str = "") -> str:
+    """The first thing wrong; a key that is too much before those that are missing, for it may be one of them.
+
+    Of a key that is too much, `changes` of the variant say whether it stands there or in base.
+    """
     found = error.errors(include_url=False)
     wrong = [fault for fault in found if fault["type"] != "missing"]
     if not wrong:
@@ -46,7 +50,9 @@ def one_line(error: ValidationError) -> str:
         return f"settings: {shown(first['msg'])}; use text that is UTF-8"
     key, value = _key(first["loc"]), first["input"]
     if first["type"] == "unexpected_keyword_argument":
-        return _unknown(first["loc"])
+        if changes is None or first["loc"][0] == "runtime":  # which stands beside base and variants
+            return _unknown(first["loc"], "")
+        return _unknown(first["loc"], f"variants.{variant}." if _has(changes, first["loc"]) else "base.")
     remedy = REMEDIES.get(first["type"], first["msg"]).format(**first.get("ctx", {}))
     if isinstance(value, str) and first["type"] in ("int_type", "float_type"):
         value = repr(value)
@@ -55,7 +61,16 @@ def one_line(error: ValidationError) -> str:
     return f"{key} = {shown(value)}: {'; '.join(filter(None, [remedy, said]))}"
 
 
-def _unknown(loc: tuple[int | str, ...]) -> str:
+def _has(changes: Any, loc: tuple[int | str, ...]) -> bool:
+    """Whether there is something at a place of nested settings."""
+    for name in loc:
+        if not isinstance(changes, Mapping) or name not in changes:
+            return False
+        changes = changes[name]
+    return True
+
+
+def _unknown(loc: tuple[int | str, ...], stands_in: str) -> str:
     """An unknown key, and those that are known beside it."""
     if place := MOVED.get(_key(loc)):
         return f"{_key(loc)}: is {place} now; set that"
@@ -63,7 +78,7 @@ def _unknown(loc: tuple[int | str, ...]) -> str:
     allowed = [key for key in section.__pydantic_fields__ if key not in ("variant", "runtime")]
     hint = "decimals have a point, not a comma; " if str(loc[-1]).isdecimal() else ""
     place = _key(loc[:-1]) or "a variant"
-    return f"{_key(loc)}: unknown key; {hint}allowed in {place} are {', '.join(allowed)}"
+    return f"{stands_in}{_key(loc)}: unknown key; {hint}allowed in {place} are {', '.join(allowed)}"
 
 
 def _field(loc: tuple[int | str, ...]) -> Any:

@@ -64,11 +64,12 @@ def resolve(params: DictConfig, variant: str) -> Config:
     if variant not in known:
         raise ConfigError(f"variants.{shown(variant)}: not in params.yaml; there are {shown(', '.join(known))}")
     merged = _merged({}, values.get("base") or {}, "base")
-    merged = _merged(merged, {} if known[variant] is None else known[variant], f"variants.{variant}")
+    changes = {} if known[variant] is None else known[variant]
+    merged = _merged(merged, changes, f"variants.{variant}")
     for key in ("variant", "runtime"):  # the name under which the values stand; what no variant may depend on
         if key in merged:
             raise ConfigError(f"{key}: unknown key in a variant; take it out")
-    return _checked({**merged, "variant": variant, "runtime": _runtime(values)})
+    return _checked({**merged, "variant": variant, "runtime": _runtime(values)}, changes)
 
 
 def _merged(values: Mapping[str, Any], changes: Any, where: str) -> dict[str, Any]:
@@ -82,12 +83,13 @@ def _merged(values: Mapping[str, Any], changes: Any, where: str) -> dict[str, An
     return found
 
 
-def _checked(values: Mapping[str, Any]) -> Config:
+def _checked(values: Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> Config:
+    """Values as a configuration; `changes` are those of its variant, where it is made from params.yaml."""
     try:
         # By way of JSON, where a list is what it is in YAML: strict types of Python tell lists from tuples.
         config = CONFIG.validate_json(json.dumps(values, default=str))
     except ValidationError as error:
-        raise ConfigError(one_line(error)) from error
+        raise ConfigError(one_line(error, changes, str(values["variant"]))) from error
     check(config)
     return config
 
