@@ -45,7 +45,7 @@ SHORT: dict[str, dict[str, Any]] = {
         "every": 200,
     },
     "alignment": {"steps": 50},
-    "forecast": {"windows": [100], "begins": [200, 300], "intervals": [1, 2]},
+    "forecast": {"windows": [100], "begins": [200, 300], "every": 100, "intervals": [1, 2]},
 }
 
 

@@ -9,12 +9,11 @@ from verdict_tables import (
     alignment,
     batch_losses,
     config,
-    cool_downs,
     curvature_nodes,
     distances,
     divergence,
     fixed_batch,
-    merged_snapshots,
+    forecast_tables,
     running_averages,
     side_trips,
     single_step,
@@ -40,7 +39,7 @@ def all_tables(settings: Config | None = None, **changes: pd.DataFrame) -> dict[
         "alignment": alignment(),
         "curvature": {"curvature_nodes": curvature_nodes()},
         "quadratic": quadratic(),
-        "forecast": {"cool_downs": cool_downs(), "merged_snapshots": merged_snapshots()},
+        "forecast": forecast_tables(),
     }
     there = [tables for name, tables in of_experiments.items() if name not in settings.left_out]
     tables = dict(ChainMap(*there)) | changes

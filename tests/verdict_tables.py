@@ -12,6 +12,7 @@ from sidetrip.experiments.divergence.plan import DISTANCES as TRIP_DISTANCES
 from sidetrip.experiments.divergence.plan import LOSSES as TRIP_LOSSES
 from sidetrip.experiments.divergence.plan import TO_END
 from sidetrip.experiments.fixed_batch.plan import COLUMNS as FIXED_BATCH
+from sidetrip.experiments.forecast.forward import forecasts_at
 from sidetrip.experiments.forecast.plan import ALONG, COOL_DOWNS
 from sidetrip.experiments.methods import METHODS
 from sidetrip.experiments.running_averages.plan import COLUMNS as RUNNING_AVERAGES
@@ -194,26 +195,44 @@ def batch_losses() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["seed", "step", "rate", "batch_loss"])
 
 
-def cool_downs(gap=0.01, gain=0.1, spread=0.001, seeds=SEEDS, begins=(5, 15, 25)) -> pd.DataFrame:
-    """A run at loss 1, merged models better by `gain`, cool-downs better by `gap` again; accuracy is 1 - loss / 2."""
+BEGINS, SNAPSHOTS = (20, 25, 30, 35), range(5, 41, 5)
+
+
+def run_loss(step: int) -> float:
+    """Loss of a run at its rate, which falls with the logarithm of the step; 1 at step 20."""
+    return 1.0 - 0.05 * float(np.log(step / 20))
+
+
+def cool_downs(gap=0.01, gain=0.1, spread=0.001, seeds=SEEDS, begins=BEGINS) -> pd.DataFrame:
+    """A falling run, merged models better by `gain`, cool-downs better by `gap` again; accuracy is 1 - loss / 2."""
     rows = []
     for seed, begin in product(seeds, begins):
-        losses = {("none", 0, "momentary"): 1.0}
+        now = run_loss(begin + 5)
+        losses = {("none", 0, "momentary"): now}
         for number, decay in enumerate(DECAYS):
-            losses |= {(decay, spacing, "merged"): 1.0 - gain for spacing in (1, 5, 15)}
-            losses[decay, 0, "cool-down"] = 1.0 - gain - gap - noise(spread, seed, begin, number, 9)
+            losses |= {(decay, spacing, "merged"): now - gain for spacing in (1, 5)}
+            losses[decay, 0, "cool-down"] = now - gain - gap - noise(spread, seed, begin, number, 9)
         for (decay, spacing, model), loss in losses.items():
-            rows.append((seed, begin, decay, 15, spacing, model, loss, 1 - loss / 2))
+            rows.append((seed, begin, decay, 5, spacing, model, loss, 1 - loss / 2))
     return pd.DataFrame(rows, columns=COOL_DOWNS)
 
 
-def merged_snapshots(gain=0.1) -> pd.DataFrame:
-    """Along the first seed's run: loss 1, merged models better by `gain`."""
+def merged_snapshots(gain=0.1, seeds=SEEDS) -> pd.DataFrame:
+    """Along the runs: the losses of `cool_downs` at every snapshot."""
     rows = []
-    for step in (15, 30):
-        rows.append((0, step, "none", 0, "momentary", 1.0, 0.5))
-        rows += [(0, step, decay, 15, "merged", 1.0 - gain, 0.55) for decay in DECAYS]
+    for seed, step in product(seeds, SNAPSHOTS):
+        losses = {("none", 0, "momentary"): run_loss(step)}
+        losses |= {(decay, 5, "merged"): run_loss(step) - gain for decay in DECAYS}
+        rows += [(seed, step, *key, loss, 1 - loss / 2) for key, loss in losses.items()]
     return pd.DataFrame(rows, columns=ALONG)
+
+
+def forecast_tables(**changes) -> dict[str, pd.DataFrame]:
+    """What the stage of the forecasts leaves, its sealed forecasts made from these very tables."""
+    tables = {"merged_snapshots": merged_snapshots(), "cool_downs": cool_downs(**changes)}
+    seeds, begins = (tables["cool_downs"][key].unique() for key in ("seed", "branch"))
+    made = [forecasts_at(config(), seed, begin, tables) for seed, begin in product(seeds, begins)]
+    return {**tables, "sealed_forecasts": pd.concat(made, ignore_index=True)}
 
 
 def verdicts(found) -> dict[str, str]:

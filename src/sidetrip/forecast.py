@@ -27,7 +27,7 @@ import numpy as np
 from sidetrip.console import command, printable
 from sidetrip.files import FileError, write_json
 from sidetrip.kernels import DECAYS, LONGEST_WINDOW
-from sidetrip.loss_forecast import CONFIDENCE, LEAST, CoolDown, Forecast, Losses, TooFewLossesError, forecast
+from sidetrip.loss_forecast import ALLOWANCE, CONFIDENCE, LEAST, CoolDown, Forecast, Losses, TooFewLossesError, forecast
 
 RUN, COOL_DOWNS = ("step", "momentary", "merged"), ("start", "over", "shape", "loss")  # columns
 LARGEST_STEP = 2**53  # up to which every whole number is a float64
@@ -228,7 +228,7 @@ def _basis(found: Forecast) -> str:
     left_out = "".join(f"; {count} earlier cool-downs {reason} not used" for reason, count in found.left_out.items())
     return (
         f"It rests on: drift, {fit.points} merged losses of steps {fit.begin:g} to {fit.end:g}, linear in the "
-        f"{fit.law}; interval, {interval.n} {interval.rests_on}{left_out}."
+        f"logarithm of the step; interval, {interval.n} {interval.rests_on}{left_out}."
     )
 
 
@@ -236,7 +236,8 @@ def _limits(found: Forecast) -> str:
     gap = (
         "whether cool-downs still end as far from it as the earlier ones"
         if found.cool_downs
-        else f"how far a cool-down ends from merged snapshots, which the interval leaves out (run {LEAST} to learn it)"
+        else f"how far a cool-down ends from merged snapshots (run {LEAST} to learn it); the interval allows for "
+        f"{ALLOWANCE:g} of what merging gains"
     )
     return f"It cannot know: {gap}; whether losses go on as they did; what new data, rates or batch sizes do."
 

@@ -4,12 +4,10 @@ The merged loss is that of the run's snapshots, averaged so that they stand for 
 correction is the mean of what earlier cool-downs, alike in shape and length, ended at, minus what the first two gave
 for them from the losses up to their start; it needs `LEAST` of them.
 
-The drift: a law says that losses run along a straight line over the step, or over the step's logarithm. The line is
-fitted by least squares to the losses of the last `WINDOWS` windows, and the newest loss is carried along it: with x the
-step or its logarithm and b the slope, forecast = loss(t) + b (x(t + k) - x(t)).
-
-The law is that with the smaller root mean square of errors on the run's own past: at earlier steps, one window apart,
-it forecasts a loss that came later, from what lay before alone. With fewer than `LEAST` of such errors it is the step.
+The drift: merged losses run along a straight line over the logarithm of the step, which a power of the step is close to
+over a few windows. The line is fitted by least squares to the losses of the last `WINDOWS` windows, and the newest loss
+is carried along it: with b the slope, forecast = loss(t) + b log((t + k) / t). How far such forecasts were off on the
+run's own past, at earlier steps one window apart, each from what lay before alone, tells how far off this one may be.
 
 References
 ----------
@@ -19,25 +17,20 @@ Abramowitz, Stegun 1964, Handbook of Mathematical Functions, eq. 26.7.3 and 26.7
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
 
-LAWS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
-    "step": (lambda step: step, lambda x: x),
-    "log step": (np.log, np.exp),
-}
-"""Laws by name: what the losses are linear in, as a function of the step, and its inverse."""
 CONFIDENCE = 0.9  # of intervals
-WINDOWS = 4  # the fit looks back over so many windows
-LEAST_WINDOWS = 2
+WINDOWS = 8  # the fit looks back over so many windows
+LEAST_WINDOWS = 1
 LEAST_POINTS = 4  # of a fit; its residuals then have 2 degrees of freedom
-LEAST = 3  # errors that a mean, a choice or an interval can rest on
+LEAST = 3  # errors that a mean or an interval can rest on
+ALLOWANCE = 0.25  # of what merging gains: so far may a cool-down end from merged snapshots, where none was run
 MOST_ERRORS = 20  # of the run's past; older ones say little about now
 
 
@@ -83,27 +76,24 @@ class Losses:
             )
         return found
 
-    def _where(self, chosen: NDArray[np.bool_]) -> Losses:
-        return Losses(self.steps[chosen], self.values[chosen])
+    def _where(self, wanted: NDArray[np.bool_]) -> Losses:
+        return Losses(self.steps[wanted], self.values[wanted])
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A law fitted to losses.
+    """A straight line over the logarithm of the step, fitted to losses.
 
     Attributes
     ----------
-    law : str
-        Its name.
     begin, end, points
         First and last step of the losses, and how many they are.
     middle, level, slope, spread : float
-        Mean of the x and of the losses, change of the loss by x, and Σ (x - middle)².
+        Mean of x = log step and of the losses, change of the loss by x, and Σ (x - middle)².
     residual : float
         Standard deviation of the residuals, with points - 2 degrees of freedom.
     """
 
-    law: str
     begin: float
     end: float
     points: int
@@ -115,7 +105,7 @@ class Fit:
 
     def at(self, step: float) -> float:
         """The loss on the line."""
-        return self.level + self.slope * (LAWS[self.law][0](step) - self.middle)
+        return self.level + self.slope * (float(np.log(step)) - self.middle)
 
     def change(self, target: float) -> float:
         """What the loss changes by from the newest step to a later one."""
@@ -127,7 +117,7 @@ class Fit:
         The residuals of the newest loss and of the later one count, the slope's own error, and that the newest loss
         has a part in the slope: σ² (2 + 2 h (x(t) - x̄) / S + h² / S), with h the way in x and S the spread.
         """
-        ahead, beyond = self._ahead(target), LAWS[self.law][0](self.end) - self.middle
+        ahead, beyond = self._ahead(target), float(np.log(self.end)) - self.middle
         return self.residual * math.sqrt(2 + (2 * beyond + ahead) * ahead / self.spread)
 
     def step_of(self, loss: float) -> float:
@@ -135,14 +125,14 @@ class Fit:
         if self.slope >= 0:
             return math.inf
         with np.errstate(over="ignore"):
-            return float(LAWS[self.law][1](self.middle + (loss - self.level) / self.slope))
+            return float(np.exp(self.middle + (loss - self.level) / self.slope))
 
     def _ahead(self, target: float) -> float:
-        return float(LAWS[self.law][0](target) - LAWS[self.law][0](self.end))
+        return float(np.log(target) - np.log(self.end))
 
 
-def fitted(losses: Losses, law: str, over: int) -> Fit:
-    """A law fitted to the recent losses, for windows of `over` steps.
+def fitted(losses: Losses, over: int) -> Fit:
+    """The line through the recent losses, for windows of `over` steps.
 
     Raises
     ------
@@ -150,30 +140,16 @@ def fitted(losses: Losses, law: str, over: int) -> Fit:
         If there are too few.
     """
     recent = losses.recent(over)
-    x = LAWS[law][0](recent.steps)
+    x = np.log(recent.steps)
     middle, level = float(x.mean()), float(recent.values.mean())
     spread = float(((x - middle) ** 2).sum())
     slope = float((x - middle) @ (recent.values - level)) / spread
     left = recent.values - level - slope * (x - middle)
     residual = math.sqrt(float(left @ left) / (len(x) - 2))
-    return Fit(law, float(recent.steps[0]), float(recent.steps[-1]), len(x), middle, level, slope, spread, residual)
+    return Fit(float(recent.steps[0]), float(recent.steps[-1]), len(x), middle, level, slope, spread, residual)
 
 
-def chosen(losses: Losses, over: int) -> tuple[Fit, Vector]:
-    """The law that was nearest on the run's own past, fitted to the recent losses, and its errors there.
-
-    Raises
-    ------
-    TooFewLossesError
-        If there are too few losses.
-    """
-    found = [(fitted(losses, law, over), past_errors(losses, law, over)) for law in LAWS]
-    if len(found[0][1]) < LEAST:
-        return found[0]
-    return min(found, key=lambda pair: float(pair[1] @ pair[1]))
-
-
-def past_errors(losses: Losses, law: str, over: int) -> Vector:
+def past_errors(losses: Losses, over: int) -> Vector:
     """Loss minus forecast at earlier steps at least one window apart, the newest first; each fit saw its past alone."""
     found: list[float] = []
     target = len(losses.steps) - 1
@@ -181,7 +157,7 @@ def past_errors(losses: Losses, law: str, over: int) -> Vector:
         step = losses.steps[target]
         past = losses.until(step - over)
         try:
-            forecast = past.values[-1:] + fitted(past, law, over).change(step)
+            forecast = past.values[-1:] + fitted(past, over).change(step)
         except TooFewLossesError:
             break
         found.append(float(losses.values[target] - forecast[0]))
@@ -251,7 +227,9 @@ class Forecast:
     interval : Interval
         Around `loss`, of confidence `CONFIDENCE`.
     fit, momentary_fit : Fit
-        The laws of the merged and of the momentary losses.
+        The lines of the merged and of the momentary losses.
+    gain : float
+        What merging gains now, by the two lines; 0 if it gains nothing.
     """
 
     decay: str
@@ -267,6 +245,7 @@ class Forecast:
     interval: Interval
     fit: Fit
     momentary_fit: Fit
+    gain: float
 
     @property
     def steps_at_constant_rate(self) -> tuple[int | None, int | None, int | None]:
@@ -292,10 +271,10 @@ def drifted(merged: Losses, at: int, over: int) -> tuple[float, Fit, Vector]:
     TooFewLossesError
         If there are too few losses, or none within the last `over` steps.
     """
-    fit, errors = chosen(merged, over)
+    fit = fitted(merged, over)
     if fit.end < at - over:
         raise TooFewLossesError(f"the newest loss is of step {fit.end:g}, more than {over} steps before step {at}")
-    return float(merged.values[-1]) + fit.change(at + over), fit, errors
+    return float(merged.values[-1]) + fit.change(at + over), fit, past_errors(merged, over)
 
 
 def learned(merged: Losses, cool_downs: Sequence[CoolDown], decay: str, over: int) -> tuple[Vector, dict[str, int]]:
@@ -314,18 +293,23 @@ def learned(merged: Losses, cool_downs: Sequence[CoolDown], decay: str, over: in
     return np.array(errors), {reason: count for reason, count in reasons.items() if count}
 
 
-def interval_of(loss: float, gaps: Vector, past: Vector, fit: Fit, target: int) -> Interval:
-    """Student's prediction interval around a forecast: from cool-downs, else from the run's past, else from the fit."""
+def interval_of(loss: float, gaps: Vector, past: Vector, fit: Fit, target: int, gain: float) -> Interval:
+    """Student's prediction interval around a forecast: from cool-downs, else from the run's past, else from the fit.
+
+    Without cool-downs it is widened by `ALLOWANCE` × gain, in quadrature: the two parts are independent.
+    """
     probability = (1 + CONFIDENCE) / 2
     if len(gaps) >= LEAST:
-        rests_on, n = "errors for earlier cool-downs", len(gaps)
+        n = len(gaps)
         reach = student_quantile(probability, n - 1) * float(gaps.std(ddof=1)) * math.sqrt(1 + 1 / n)
-    elif len(past) >= LEAST:
+        return Interval(loss - reach, loss + reach, "errors for earlier cool-downs", n)
+    if len(past) >= LEAST:
         rests_on, n = "errors on the run's own past", len(past)
         reach = student_quantile(probability, n) * float(np.sqrt((past**2).mean()))
     else:
         rests_on, n = "residuals of the fit", fit.points
         reach = student_quantile(probability, n - 2) * fit.error(target)
+    reach = math.hypot(reach, ALLOWANCE * gain)
     return Interval(loss - reach, loss + reach, rests_on, n)
 
 
@@ -356,6 +340,8 @@ def forecast(
         left_out["(fewer than needed)"] = len(gaps)
     correction = float(gaps.mean()) if len(gaps) >= LEAST else 0.0
     loss, now = carried + correction, float(merged.values[-1])
+    momentary_fit = fitted(momentary, over)
+    gain = max(0.0, momentary_fit.at(at) - fit.at(at))
     return Forecast(
         decay=decay,
         over_steps=over,
@@ -367,7 +353,8 @@ def forecast(
         loss=loss,
         cool_downs=len(gaps) if len(gaps) >= LEAST else 0,
         left_out=left_out,
-        interval=interval_of(loss, gaps, past, fit, at + over),
+        interval=interval_of(loss, gaps, past, fit, at + over, gain),
         fit=fit,
-        momentary_fit=chosen(momentary, over)[0],
+        momentary_fit=momentary_fit,
+        gain=gain,
     )

@@ -16,10 +16,10 @@ from benchmarks.table import Row, markdown
 from benchmarks.timing import interleaved, ratio
 from sidetrip.engine.training import Position, advance
 from sidetrip.experiments import evaluator
-from sidetrip.experiments.forecast.plan import Along, CoolDown, units
 from sidetrip.experiments.plan import Plan
 from sidetrip.experiments.side_trips.measure import measure as side_trips
 from sidetrip.experiments.side_trips.plan import cases, controls
+from sidetrip.experiments.units import BranchPoint, Run
 from sidetrip.experiments.work import Work
 from sidetrip.measure.averaging import RunningAverage
 
@@ -98,17 +98,13 @@ def test_no_second_of_a_profile_counts_twice(work):
 
 
 def test_a_profile_weighs_kinds_of_units_by_their_own_work():
-    """Merges along a run and its cool-downs, and cool-downs as long as their windows."""
-    config = smoke_config()
-
     def cost(config, unit):
-        return Work(scored=2 if isinstance(unit, Along) else 1 + unit.begin)
+        return Work(scored=2 if isinstance(unit, Run) else unit.step)
 
-    ((along, once), (down, times)) = first_of_each_kind(Plan("forecast", units, cost), config)
-    assert (along, once) == (Along(config.seeds[0], config.forecast.windows[0]), 1.0)
-    begins = config.forecast.begins
-    assert down == CoolDown(config.seeds[0], begins[0])
-    assert times == pytest.approx(len(config.seeds) * sum(1 + begin for begin in begins) / (1 + begins[0]))
+    units = [Run(0), BranchPoint(0, 20), BranchPoint(0, 30), BranchPoint(1, 20)]
+    ((run, once), (point, times)) = first_of_each_kind(Plan("forecast", lambda config: units, cost), smoke_config())
+    assert (run, once) == (Run(0), 1.0)
+    assert (point, times) == (BranchPoint(0, 20), pytest.approx((20 + 30 + 20) / 20))
 
 
 def test_rounds_are_interleaved_and_ratios_paired():

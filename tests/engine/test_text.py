@@ -13,9 +13,9 @@ from sidetrip.engine.streams import FixedBatches, KeptBatches
 from sidetrip.engine.text import TextLoader, TextStream
 from sidetrip.experiments import evaluator
 from sidetrip.experiments.fixed_batch.plan import FixedBatch
-from sidetrip.experiments.forecast.plan import Along, CoolDown
 from sidetrip.experiments.registry import shown
-from sidetrip.experiments.units import BranchPoint
+from sidetrip.experiments.units import BranchPoint, Run
+from sidetrip.files import UnitFolders
 
 CONTEXT = 7
 
@@ -101,9 +101,11 @@ def test_the_run_learns(lab):
 
 
 @pytest.mark.parametrize("room", [each for each in shown() if each.plan.network], ids=lambda each: each.name)
-def test_every_experiment_measures_a_text(lab, room):
+def test_every_experiment_measures_a_text(lab, room, monkeypatch, tmp_path):
+    monkeypatch.setattr("sidetrip.experiments.forecast.measure._curvature", lambda lab: {})  # which is of SGD alone
+    monkeypatch.setattr(lab, "folders", UnitFolders(tmp_path / "result", tmp_path / "progress"), raising=False)
     special: dict[str, list[object]] = {
-        "forecast": [CoolDown(0, 15), Along(0, 15)],
+        "forecast": [Run(0)],
         "fixed_batch": [FixedBatch(0, 20, 0, 30, 0)],
     }
     units = special.get(room.name, [BranchPoint(0, 20)])

@@ -31,6 +31,8 @@ PAIRS = (
     ("quadratic.small_rate", "less than", "quadratic.large_rate"),
     ("quadratic.every", "at most", "quadratic.steps"),
     ("forecast.windows", "a multiple of", "burn_in.snapshot_every"),
+    ("forecast.every", "a multiple of", "burn_in.snapshot_every"),
+    ("forecast.begins", "a multiple of", "forecast.every"),
 )
 
 
@@ -135,12 +137,14 @@ def _check_windows(config: Config) -> None:
 
 def _check_forecast(config: Config) -> None:
     settings, steps = config.forecast, config.burn_in.steps
-    widest, last = settings.windows[-1], settings.begins[-1]
+    widest, narrowest, first, last = settings.windows[-1], settings.windows[0], settings.begins[0], settings.begins[-1]
     remedy = (
         f"longer than the {steps - last} steps between the last cool-down's beginning ({last}) and the end of "
         f"the run ({steps}); shorten it, begin earlier or raise burn_in.steps"
     )
-    require(widest <= steps - last, "forecast.windows", widest, remedy)
+    require(narrowest <= steps - last, "forecast.windows", narrowest, remedy)
+    remedy = f"longer than the {steps - first} steps that the run ({steps}) has after the first cool-down's beginning"
+    require(widest <= steps - first, "forecast.windows", widest, f"{remedy} ({first}); shorten it")
     for intervals in settings.intervals:
         remedy = f"does not divide the widest of forecast.windows ({widest}); use a divisor of it"
         require(widest % intervals == 0, "forecast.intervals", intervals, remedy)

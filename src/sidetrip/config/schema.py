@@ -266,11 +266,12 @@ class Alignment:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Forecast:
-    """What a decay of the rate would give: merged snapshots against real cool-downs."""
+    """What a decay of the rate would give: forecasts and estimates against real cool-downs."""
 
     windows: Windows  # steps of the decays, multiples of burn_in.snapshot_every
     # steps at which real cool-downs begin; the later ones are forecast with what the earlier ones taught
     begins: BranchSteps = Field(min_length=2, description="a forecast learns from earlier cool-downs")
+    every: Steps  # between looks at the run and its merged snapshots, a multiple of burn_in.snapshot_every
     # of the widest window, between snapshots: how sparse they may be
     intervals: Annotated[tuple[Annotated[int, Field(ge=1, le=10_000)], ...], *Ascending] = Field(min_length=1)
 
@@ -306,7 +307,6 @@ class Claims:
     cosine_run_accuracy: Share  # a share of the pictures
     identity_error: Share  # absolute, of weights of order 1
     # Of the project's own rows.
-    forecast_confidence: Probability  # of the interval of a forecast
     forecast_coverage: Probability  # share of the cool-downs that lie within theirs
 
 

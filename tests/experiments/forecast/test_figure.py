@@ -1,5 +1,6 @@
-"""The forecast: the run, merged snapshots, the band where there is one, and the real cool-downs."""
+"""The figures of forecasts: the run, what was forecast, what came true, and by how much each kind was off."""
 
+import numpy as np
 import pytest
 from report_tables import all_tables
 from verdict_tables import config
@@ -8,26 +9,40 @@ from sidetrip.experiments.forecast import figure as figures
 
 
 @pytest.fixture
-def axes():
-    return figures.draw(all_tables(), config())["forecast"].axes[0]
+def tables():
+    return all_tables()
 
 
 def line(axes, label):
     return next(found for found in axes.get_lines() if found.get_label() == label)
 
 
-def test_lines_are_those_of_the_table(axes):
-    table = all_tables()["forecast_line"].query("metric == 'loss' and decay == 'linear'")
-    run, merged = line(axes, "the run as it is (momentary)"), line(axes, "snapshots merged for a linear decay")
-    assert list(run.get_xdata()) == list(merged.get_xdata()) == list(table["step"])
-    assert list(merged.get_ydata()) == list(table["merged"])
-    known = table.dropna(subset=["forecast"])
-    assert list(line(axes, "forecast, linear decay").get_xdata()) == list(known["step"])
-    assert list(line(axes, "forecast, linear decay").get_ydata()) == list(known["forecast"])
+def test_forecasts_and_cool_downs_stand_where_the_decay_ends(tables):
+    axes = figures.draw(tables, config())["forecast"].axes[0]
+    given = tables["forecasts"].query("given and metric == 'loss' and decay == 'linear' and seed == 0")
+    real = line(axes, "real cool-down")
+    assert list(real.get_xdata()) == [25, 30, 35, 40]
+    assert list(real.get_ydata()) == list(given["cool_down"])
+    (bars,) = axes.containers
+    assert list(bars.lines[0].get_ydata()) == list(given["forecast"])
+    ends = np.array([segment[:, 1] for segment in bars.lines[2][0].get_segments()])
+    assert ends == pytest.approx(given[["low", "high"]].to_numpy())
 
 
-def test_cool_downs_of_the_seed_stand_where_they_end(axes):
-    downs = all_tables()["cool_downs"].query("model == 'cool-down' and decay == 'cosine' and seed == 0")
-    dots = line(axes, "real cool-down, cosine")
-    assert list(dots.get_xdata()) == [20, 30, 40]
-    assert list(dots.get_ydata()) == list(downs["loss"])
+def test_every_kind_is_measured_on_the_same_decays(tables):
+    errors = figures.errors_by_seed(tables["forecasts"])
+    assert {"momentary", "merged", "none", "learned"} <= set(errors)
+    late = tables["forecasts"].query("metric == 'loss' and branch == 35 and seed == 2")
+    plain = late.query("correction == 'none'")
+    expected = ((plain["forecast"] - plain["cool_down"]) ** 2).mean() ** 0.5
+    assert errors.loc[2, "none"] == pytest.approx(expected)
+
+
+def test_estimates_in_hindsight_are_those_of_the_table(tables):
+    axes = figures.draw(tables, config())["hindsight"].axes[0]
+    table = tables["hindsight_line"].query("metric == 'loss' and decay == 'linear'")
+    known = table.dropna(subset=["estimate"])
+    assert list(line(axes, "the run as it is (momentary)").get_xdata()) == list(table["step"])
+    assert list(line(axes, "estimate, linear decay").get_ydata()) == list(known["estimate"])
+    downs = tables["cool_downs"].query("model == 'cool-down' and decay == 'cosine' and seed == 0")
+    assert list(line(axes, "real cool-down, cosine").get_ydata()) == list(downs["loss"])

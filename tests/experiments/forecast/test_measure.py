@@ -1,5 +1,6 @@
-"""Merged snapshots and cool-downs against the same written out one model at a time."""
+"""Looks, seals and cool-downs against the same written out one model at a time."""
 
+import hashlib
 from dataclasses import replace
 
 import pandas as pd
@@ -12,54 +13,110 @@ from sidetrip.engine.state import with_weights
 from sidetrip.engine.training import DivergedError
 from sidetrip.experiments import evaluator
 from sidetrip.experiments.forecast import measure as forecast
-from sidetrip.experiments.forecast.plan import Along, CoolDown, merged_at, spacings, sparse_averages, units
+from sidetrip.experiments.forecast.plan import looks, merged_at, spacings, sparse_averages
+from sidetrip.experiments.units import Run
+from sidetrip.files import UnitFolders, read_bytes
 from sidetrip.kernels import DECAYS, Kernel
+from sidetrip.loss_forecast import WINDOWS
+
+BEGINS = (20, 25, 30, 35)
+
+
+@pytest.fixture(scope="module")
+def here(lab, snapshots, tmp_path_factory):
+    """The lab, its curvature left out, and a place of its own for what is under way."""
+    config = replace(lab.config, experiments=replace(lab.config.experiments, curvature=False))
+    found = Lab(config, lab.runs, lab.device)
+    found.folders = place(tmp_path_factory)
+    return found
+
+
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unit")
+    return UnitFolders(folder / "result", folder / "progress")
+
+
+@pytest.fixture(scope="module")
+def tables(here):
+    return forecast.measure(here, Run(0))
+
+
+@pytest.fixture(scope="module")
+def downs(tables):
+    table = tables["cool_downs"].query("branch == 25")
+    return table.set_index(["decay", "spacing_steps", "model"])["loss"]
 
 
 def loss_of(lab, weights) -> float:
-    return dict(evaluator.scores(lab, with_weights(lab.snapshot(0, 15), weights)))["validation"].loss
-
-
-@pytest.fixture(scope="module")
-def downs(lab, snapshots):
-    return forecast.measure(lab, CoolDown(0, 15))["cool_downs"].set_index(["decay", "spacing_steps", "model"])["loss"]
-
-
-@pytest.fixture(scope="module")
-def along(lab, snapshots):
-    return forecast.measure(lab, Along(0, 15))["merged_snapshots"].set_index(["step", "decay", "model"])["loss"]
+    found = dict(evaluator.scores(lab, with_weights(lab.snapshot(0, 15), weights)))["validation"].loss
+    return pytest.approx(found, rel=1e-8)  # the digits of a table
 
 
 @pytest.mark.parametrize("decay", DECAYS)
-def test_a_cool_down_is_the_trip_with_the_decay(lab, downs, decay):
-    rates = lab.rates[15:30] * DECAYS[decay](15).multipliers
-    trip = advanced(lab, lab.snapshot(0, 15), 15, rates=rates)
-    assert downs[decay, 0, "cool-down"] == loss_of(lab, trip.weights)
+def test_a_cool_down_is_the_trip_with_the_decay(here, downs, decay):
+    rates = here.rates[25:30] * DECAYS[decay](5).multipliers
+    trip = advanced(here, here.snapshot(0, 25), 5, rates=rates)
+    assert downs[decay, 0, "cool-down"] == loss_of(here, trip.weights)
 
 
-def test_merged_iterates_at_every_step_are_the_average_of_the_decay(lab, downs):
-    iterates = [advanced(lab, lab.snapshot(0, 15), n).weights for n in range(16)]
+def test_merged_iterates_at_every_step_are_the_average_of_the_decay(here, downs):
+    iterates = [advanced(here, here.snapshot(0, 25), n).weights for n in range(6)]
     swa = {name: torch.stack([each[name] for each in iterates[1:]]).double().mean(0).float() for name in iterates[0]}
-    assert downs["linear", 1, "merged"] == pytest.approx(loss_of(lab, swa), rel=1e-5)
-    assert downs["none", 0, "momentary"] == loss_of(lab, iterates[15])
+    assert downs["linear", 1, "merged"] == pytest.approx(loss_of(here, swa).expected, rel=1e-5)
+    assert downs["none", 0, "momentary"] == loss_of(here, iterates[5])
 
 
-def test_with_snapshots_at_both_ends_alone_a_linear_decay_is_their_mean(lab, downs, along):
-    """One interval has the mean multiplier; of the 15 of a linear decay that is 8/15."""
-    old, new = (lab.snapshot(0, step).weights for step in (15, 30))
-    mean = loss_of(lab, {name: (7 / 15) * old[name] + (8 / 15) * new[name] for name in old})
-    assert downs["linear", 15, "merged"] == pytest.approx(mean, rel=1e-5)
-    assert along[30, "linear", "merged"] == pytest.approx(mean, rel=1e-5)
-    assert along[30, "none", "momentary"] == loss_of(lab, new)
+def test_with_snapshots_at_both_ends_alone_a_linear_decay_is_their_mean(here, tables, downs):
+    """One interval has the mean multiplier; of the 5 of a linear decay that is 3/5."""
+    old, new = (here.snapshot(0, step).weights for step in (25, 30))
+    mean = loss_of(here, {name: 0.4 * old[name] + 0.6 * new[name] for name in old})
+    along = tables["merged_snapshots"].query("step == 30").set_index(["decay", "model"])["loss"]
+    assert downs["linear", 5, "merged"] == mean
+    assert along["linear", "merged"] == mean
+    assert along["none", "momentary"] == loss_of(here, new)
 
 
-def test_along_the_run_there_is_every_snapshot_of_the_second_half(lab, along):
-    assert set(along.index.get_level_values("step")) == {30}
-    merged = merged_at(smoke_config(**{"burn_in.snapshot_every": 5}), lab.rates, 15)
-    assert [end for end, decay, _ in merged if decay == "linear"] == [20, 25, 30, 35, 40]
+def test_what_is_sealed_is_what_the_seal_is_of(here, tables):
+    assert list(tables["seals"]["branch"]) == list(BEGINS)
+    for _, branch, digest in tables["seals"].itertuples(index=False):
+        content = read_bytes(here.folders.progress / f"forecasts_{branch}" / f"forecasts_{branch}.csv")
+        own = tables["sealed_forecasts"].query("branch == @branch")
+        assert hashlib.sha256(content).hexdigest() == digest
+        assert own.to_csv(index=False, float_format="%.9g", lineterminator="\n").encode() == content
 
 
-def test_a_cool_down_that_diverges_is_a_row_without_a_score(lab, snapshots, monkeypatch):
+def test_a_forecast_is_sealed_before_its_cool_down_runs(here, tables, tmp_path_factory, monkeypatch):
+    """A kill as the cool-downs of step 30 begin finds its forecasts on disk; they stay when the unit goes on."""
+    unit = Lab(here.config, here.runs, here.device)
+    unit.folders = place(tmp_path_factory)
+    measured = forecast._CoolDowns.measure
+
+    def killed(self):
+        if self._begin == 30:
+            raise KeyboardInterrupt
+        return measured(self)
+
+    monkeypatch.setattr(forecast._CoolDowns, "measure", killed)
+    with pytest.raises(KeyboardInterrupt):
+        forecast.measure(unit, Run(0))
+    kept = sorted(path.name for path in unit.folders.progress.iterdir())
+    assert {"forecasts_30", "cool_downs_25"} <= set(kept)
+    assert "cool_downs_30" not in kept
+    monkeypatch.setattr(forecast._CoolDowns, "measure", measured)
+    monkeypatch.setattr(
+        forecast, "forecasts_at", lambda *given: pytest.fail("sealed again") if given[2] <= 30 else real(*given)
+    )
+    again = forecast.measure(unit, Run(0))
+    for name, table in again.items():
+        pd.testing.assert_frame_equal(table, tables[name])
+
+
+real = forecast.forecasts_at
+
+
+def test_a_cool_down_that_diverges_is_a_row_without_a_score(here, tmp_path_factory, monkeypatch):
+    unit = Lab(here.config, here.runs, here.device)
+    unit.folders = place(tmp_path_factory)
     advance = forecast.advance
 
     def diverging(model, state, stream, rates, *rest):
@@ -68,25 +125,26 @@ def test_a_cool_down_that_diverges_is_a_row_without_a_score(lab, snapshots, monk
         return advance(model, state, stream, rates, *rest)
 
     monkeypatch.setattr(forecast, "advance", diverging)
-    table = forecast.measure(lab, CoolDown(0, 15))["cool_downs"]
-    assert table.groupby("model")["loss"].count().to_dict() == {"cool-down": 0, "merged": 9, "momentary": 1}
+    table = forecast.measure(unit, Run(0))["cool_downs"].query("branch == 25")
+    assert table.groupby("model")["loss"].count().to_dict() == {"cool-down": 0, "merged": 6, "momentary": 1}
 
 
-def test_every_snapshot_is_scored_once_as_it_is_and_once_for_every_decay(lab, snapshots):
-    here = Lab(replace(lab.config, forecast=replace(lab.config.forecast, windows=(15, 30))), lab.runs, lab.device)
-    along = [unit for unit in units(here.config) if isinstance(unit, Along)]
-    table = pd.concat(forecast.measure(here, unit)["merged_snapshots"] for unit in along)
-    expected = [("none", 0), *((decay, window) for decay in DECAYS for window in (15, 30))]
-    found = table[["step", "decay", "window_steps"]].itertuples(index=False, name=None)
-    assert sorted(found) == sorted((30, *each) for each in expected)  # the one snapshot of the second half
+def test_the_run_is_looked_at_as_far_back_as_a_drift_goes():
+    settings = smoke_config(**{"forecast.windows": [5, 10]})
+    assert looks(settings) == {5: [5]} | {step: [5, 10] for step in range(10, 41, 5)}
+    narrow = {"burn_in.snapshot_every": 1, "forecast.every": 1, "forecast.windows": [2], "forecast.intervals": [1]}
+    late = smoke_config(**narrow, **{"forecast.begins": [30, 35]})
+    assert list(looks(late)) == list(range(30 - 2 * WINDOWS, 41))
 
 
 def test_only_the_widest_window_is_tried_at_other_spacings():
-    settings = smoke_config(**{"burn_in.snapshot_every": 5, "forecast.windows": [5, 15]})
+    settings = smoke_config(**{"forecast.windows": [5, 15], "forecast.intervals": [3, 15]})
     assert spacings(settings, 5) == [5]
-    assert spacings(settings, 15) == [1, 5, 15]
+    assert spacings(settings, 15) == [1, 5]
 
 
-def test_an_average_of_all_iterates_is_the_kernel_of_its_decay(lab):
-    (linear, *_) = [each for each in sparse_averages(lab.config, lab.rates, 15, 15) if each.spacing == 1]
-    assert linear.kernel.weights == pytest.approx(Kernel.swa(15).weights)
+def test_an_average_of_all_iterates_is_the_kernel_of_its_decay(here):
+    (linear, *_) = [each for each in sparse_averages(here.config, here.rates, 15, 5) if each.spacing == 1]
+    assert linear.kernel.weights == pytest.approx(Kernel.swa(5).weights)
+    ((decay, merged), *_) = merged_at(here.config, here.rates, 15, 30)
+    assert (decay, merged.used) == ("linear", (15, 20, 25, 30))

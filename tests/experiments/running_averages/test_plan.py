@@ -21,7 +21,7 @@ def test_windows_begin_every_so_often_and_end_within_the_run(every):
 @given(st.integers(1, 39), st.integers(1, 40), st.integers(0, 100))
 def test_no_step_is_taken_twice_and_no_pass_is_longer_than_it_needs_to_be(snapshots, every, steps):
     changes = {"burn_in.snapshot_every": snapshots, "side_trips.every": every, "burn_in.steps": 40 + steps}
-    changes |= {"forecast.windows": [snapshots], "forecast.begins": [0, 1], "forecast.intervals": [1]}
+    changes |= {"experiments.forecast": False}
     config = smoke_config(**changes)
     taken: list[int] = []
     for stretch in stretches(config):

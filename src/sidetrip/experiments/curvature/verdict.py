@@ -8,8 +8,9 @@ from dataclasses import replace
 import pandas as pd
 
 from sidetrip.config import Config
+from sidetrip.experiments.curvature.model import applies, spectra
 from sidetrip.experiments.methods import METHODS
-from sidetrip.measure.second_order import Spectrum, predict
+from sidetrip.measure.second_order import predict
 from sidetrip.verdicts.records import Found, Judged, NotMeasured, Table, Tables, joined
 from sidetrip.verdicts.regime import of_run
 from sidetrip.verdicts.scores import by_point
@@ -30,16 +31,6 @@ STATEMENTS = (
 )
 KEYS = ["kernel", "window_steps"]
 MODEL = "the model is of SGD with momentum, whose update is linear in the gradient"
-
-
-def spectra(nodes: Table) -> dict[int, Spectrum]:
-    """Of each seed: the nodes of all starts and branch points, as one."""
-    found = {}
-    for seed, here in nodes.groupby("seed"):
-        starts = here[["branch", "start"]].drop_duplicates().shape[0]
-        power = here["power"].to_numpy(float) / starts
-        found[int(str(seed))] = Spectrum(here["curvature"].to_numpy(float), power)
-    return found
 
 
 def predictions(tables: Tables, config: Config) -> Table:
@@ -71,11 +62,6 @@ def predictions(tables: Tables, config: Config) -> Table:
 def derived(tables: Tables, config: Config) -> dict[str, Table]:
     """Tables that a report keeps."""
     return {"second_order": predictions(tables, config)} if applies(config) else {}
-
-
-def applies(config: Config) -> bool:
-    """Whether the analytic model is of the optimizer and the schedule of a variant."""
-    return config.burn_in.optimizer.name == "sgd" and config.burn_in.schedule == "constant"
 
 
 def _predicts(tables: Tables, config: Config) -> Found:

@@ -1,8 +1,9 @@
-"""What would decaying the rate now give? Merged snapshots, and the real cool-downs that judge them.
+"""Forecast what a decay that begins now would give, seal that, then run the decay for real.
 
-The average of snapshots that stands for a decay (`sidetrip.snapshots`) is scored along the main trajectory. At a few
-steps the decays are run for real, on the batches of the main trajectory, momentum carried over; beside them stand the
-averages of iterates of the same window, as sparse as snapshots may be.
+Along a main trajectory the run and its merged snapshots (`sidetrip.snapshots`) are scored. Where a cool-down begins,
+its forecasts are written and hashed first. Then the decays are run, on the next batches of the main trajectory, which
+it has not seen by then, momentum carried over; beside them stand the averages of iterates of the same window, as sparse
+as snapshots may be, which tell what such a decay would have given had it begun a window ago.
 
 References
 ----------
@@ -12,9 +13,11 @@ rate", Table 1 and Lemma 2. DOI 10.48550/arXiv.2301.02312.
 
 from __future__ import annotations
 
-import itertools
+import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 
 import pandas as pd
 
@@ -22,6 +25,7 @@ from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import Tensors, TrainState, with_weights
 from sidetrip.engine.training import DivergedError, Observer, Position, advance
 from sidetrip.experiments import evaluator
+from sidetrip.experiments.forecast.forward import forecasts_at
 from sidetrip.experiments.forecast.plan import (
     ALONG,
     COOL_DOWN,
@@ -30,35 +34,101 @@ from sidetrip.experiments.forecast.plan import (
     MOMENTARY,
     NO_DECAY,
     SCORED_ON,
-    Along,
-    CoolDown,
+    SEALS,
+    cool_down_work,
+    look_work,
+    looks,
     merged_at,
-    scores_momentary,
     sparse_averages,
+    windows_from,
 )
-from sidetrip.experiments.work import each_step
+from sidetrip.experiments.units import Run
+from sidetrip.experiments.work import Work, each_step
+from sidetrip.files import is_whole, read_bytes, sealing
 from sidetrip.kernels import DECAYS, Schedule
 from sidetrip.measure.averaging import AverageBank, RunningAverage, accumulator
+from sidetrip.tables import read_table, write_table
 
 LOST = (math.nan, math.nan)  # the scores of a run that diverged
+NODES = "curvature_nodes"
 
 
-def measure(lab: Lab, unit: Along | CoolDown) -> dict[str, pd.DataFrame]:
-    """Score merged snapshots along a main trajectory, or the decays that begin at one of its steps.
+def measure(lab: Lab, unit: Run) -> dict[str, pd.DataFrame]:
+    """Follow one main trajectory: score looks, and at each step where decays begin seal their forecasts, then run them.
+
+    Each part is kept as it is finished, so a unit that is killed goes on from there, and what is sealed stays.
 
     Returns
     -------
     merged_snapshots : DataFrame
-        Along a run: seed, step (of the newest snapshot), decay, window_steps, model (momentary, merged), loss,
-        accuracy.
+        seed, step (of the newest snapshot), decay, window_steps, model (momentary, merged), loss, accuracy.
+    sealed_forecasts : DataFrame
+        Of `forecasts_at`.
+    seals : DataFrame
+        seed, branch, sha256: of its sealed forecasts, as a CSV file of their own.
     cool_downs : DataFrame
-        Of a cool-down: seed, branch (the step at which it begins), decay, window_steps, spacing_steps (between the
-        iterates of a merged model; else 0), model (momentary, merged, cool-down), loss, accuracy; validation split,
-        empty where a cool-down diverged. All of the step at which the window ends.
+        seed, branch (the step at which it begins), decay, window_steps, spacing_steps (between the iterates of a merged
+        model; else 0), model (momentary, merged, cool-down), loss, accuracy, all of the step at which the window ends;
+        empty where a cool-down diverged.
+
+    All scores are on the validation split.
     """
-    if isinstance(unit, Along):
-        return {"merged_snapshots": _along(lab, unit)}
-    return {"cool_downs": _CoolDowns(lab, unit).measure()}
+    seed, begins, kept = unit.seed, lab.config.forecast.begins, _Kept(lab)
+    curvature = _curvature(lab)
+    scored: list[pd.DataFrame] = []
+    sealed: list[pd.DataFrame] = []
+    ran: list[pd.DataFrame] = []
+    seals = []
+    for last, begin in zip((-1, *begins), (*begins, lab.config.burn_in.steps), strict=True):
+        here = {step: windows for step, windows in looks(lab.config).items() if last < step <= begin}
+        work = sum((look_work(lab.config, windows) for windows in here.values()), Work())
+        scored.append(kept(f"looks_{begin}", work, partial(_scored, lab, seed, here)))
+        if begin not in begins:
+            continue
+        known = {"merged_snapshots": pd.concat(scored), "cool_downs": _joined(ran, COOL_DOWNS), **curvature}
+        sealed.append(kept(f"forecasts_{begin}", Work(), partial(forecasts_at, lab.config, seed, begin, known)))
+        seals.append((seed, begin, kept.digest(f"forecasts_{begin}")))
+        work = cool_down_work(lab.config, begin)
+        ran.append(kept(f"cool_downs_{begin}", work, _CoolDowns(lab, seed, begin).measure))
+    return {
+        "merged_snapshots": pd.concat(scored),
+        "sealed_forecasts": pd.concat(sealed),
+        "seals": pd.DataFrame(seals, columns=SEALS),
+        "cool_downs": pd.concat(ran),
+    }
+
+
+def _joined(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    return pd.concat(parts) if parts else pd.DataFrame(columns=list(columns), dtype=float)
+
+
+def _curvature(lab: Lab) -> dict[str, pd.DataFrame]:
+    """The measured curvature, where the variant has it."""
+    return {} if "curvature" in lab.config.left_out else {NODES: read_table(lab.runs / "curvature" / f"{NODES}.csv")}
+
+
+class _Kept:
+    """Tables of a unit on disk, sealed one by one; those that a killed attempt has finished are not made again."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+
+    def __call__(self, name: str, work: Work, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """The table of a name, as it is read back from disk."""
+        if is_whole(self._file(name).parent):
+            self._lab.progress(work.passes)
+        else:
+            table = make()
+            with sealing(self._file(name).parent) as folder:
+                write_table(table, folder / self._file(name).name)
+        return read_table(self._file(name))
+
+    def digest(self, name: str) -> str:
+        """SHA-256 of its file."""
+        return hashlib.sha256(read_bytes(self._file(name))).hexdigest()
+
+    def _file(self, name: str) -> Path:
+        return self._lab.folders.progress / name / f"{name}.csv"
 
 
 def _score(lab: Lab, state: TrainState) -> tuple[float, float]:
@@ -67,16 +137,16 @@ def _score(lab: Lab, state: TrainState) -> tuple[float, float]:
     return found.loss, found.accuracy
 
 
-def _along(lab: Lab, unit: Along) -> pd.DataFrame:
-    seed, rows = unit.seed, []
-    for end, merges in itertools.groupby(merged_at(lab.config, lab.rates, unit.window), lambda merge: merge[0]):
-        newest = lab.snapshot(seed, end)
-        if scores_momentary(lab.config, unit):
-            rows.append((seed, end, NO_DECAY, 0, MOMENTARY, *_score(lab, newest)))
-        for _, decay, average in merges:
-            coefficients = dict(zip(average.steps, average.coefficients.tolist(), strict=True))
-            weights = _merged(lab, seed, {step: coefficients[step] for step in average.used})
-            rows.append((seed, end, decay, unit.window, MERGED, *_score(lab, with_weights(newest, weights))))
+def _scored(lab: Lab, seed: int, looks_here: Mapping[int, Iterable[int]]) -> pd.DataFrame:
+    rows = []
+    for step, windows in looks_here.items():
+        newest = lab.snapshot(seed, step)
+        rows.append((seed, step, NO_DECAY, 0, MOMENTARY, *_score(lab, newest)))
+        for window in windows:
+            for decay, average in merged_at(lab.config, lab.rates, window, step):
+                coefficients = dict(zip(average.steps, average.coefficients.tolist(), strict=True))
+                weights = _merged(lab, seed, {used: coefficients[used] for used in average.used})
+                rows.append((seed, step, decay, window, MERGED, *_score(lab, with_weights(newest, weights))))
     return pd.DataFrame(rows, columns=ALONG)
 
 
@@ -94,26 +164,30 @@ def _merged(lab: Lab, seed: int, coefficients: Mapping[int, float]) -> Tensors:
 class _CoolDowns:
     """All that begins at one step of a main trajectory."""
 
-    def __init__(self, lab: Lab, unit: CoolDown) -> None:
-        self._lab, self._unit = lab, unit
-        (self._start,) = lab.replay(unit.seed, [unit.begin], [each_step(lab)])
+    def __init__(self, lab: Lab, seed: int, begin: int) -> None:
+        self._lab, self._seed, self._begin = lab, seed, begin
+        self._windows = windows_from(lab.config, begin)
+        self._start: TrainState
         self._rows: list[tuple[object, ...]] = []
 
     def measure(self) -> pd.DataFrame:
         """Follow the main trajectory through the widest window, then run every decay."""
+        (self._start,) = self._lab.replay(self._seed, [self._begin], [each_step(self._lab)])
         self._follow()
-        for window in self._lab.config.forecast.windows:
+        for window in self._windows:
             for decay, schedule in DECAYS.items():
                 self._add(decay, window, 0, COOL_DOWN, self._cooled_down(schedule(window)))
         return pd.DataFrame(self._rows, columns=COOL_DOWNS)
 
     def _add(self, decay: str, window: int, spacing: int, model: str, scores: tuple[float, float]) -> None:
-        self._rows.append((self._unit.seed, self._unit.begin, decay, window, spacing, model, *scores))
+        self._rows.append((self._seed, self._begin, decay, window, spacing, model, *scores))
 
     def _follow(self) -> None:
-        lab, start, windows = self._lab, self._start, self._lab.config.forecast.windows
+        lab, start = self._lab, self._start
         averages = [
-            average for window in windows for average in sparse_averages(lab.config, lab.rates, start.step, window)
+            average
+            for window in self._windows
+            for average in sparse_averages(lab.config, lab.rates, self._begin, window)
         ]
         names = {id(average.kernel): average for average in averages}
 
@@ -123,11 +197,11 @@ class _CoolDowns:
             self._add(sparse.decay, running.kernel.steps, sparse.spacing, MERGED, scores)
 
         def momentary(position: Position) -> None:
-            if (window := position.step - start.step) in windows:
+            if (window := position.step - self._begin) in self._windows:
                 self._add(NO_DECAY, window, 0, MOMENTARY, _score(lab, with_weights(start, position.weights)))
 
-        bank = AverageBank([RunningAverage(average.kernel, start.step) for average in averages], finished)
-        self._advance(Schedule.constant(windows[-1]), [bank, momentary])
+        bank = AverageBank([RunningAverage(average.kernel, self._begin) for average in averages], finished)
+        self._advance(Schedule.constant(self._windows[-1]), [bank, momentary])
 
     def _cooled_down(self, schedule: Schedule) -> tuple[float, float]:
         try:
@@ -136,7 +210,7 @@ class _CoolDowns:
             return LOST
 
     def _advance(self, schedule: Schedule, observers: list[Observer]) -> TrainState:
-        lab, begin = self._lab, self._unit.begin
+        lab, begin = self._lab, self._begin
         rates = lab.rates[begin : begin + schedule.steps] * schedule.multipliers
-        stream = lab.stream(self._unit.seed)
+        stream = lab.stream(self._seed)
         return advance(lab.model(), self._start, stream, rates.tolist(), lab.optimizer, [*observers, each_step(lab)])

@@ -1,4 +1,4 @@
-"""Plan of the forecasts: which decays are forecast, and which cool-downs are run to judge that."""
+"""Plan of the forecasts: at which steps a decay is forecast, from what, and which cool-downs are run to judge that."""
 
 from __future__ import annotations
 
@@ -8,32 +8,24 @@ import numpy as np
 
 from sidetrip.config import Config
 from sidetrip.experiments.plan import Plan
-from sidetrip.experiments.units import replay_steps
+from sidetrip.experiments.units import Run, replay_steps, runs
 from sidetrip.experiments.work import Work, scoring, training
 from sidetrip.kernels import DECAYS, Kernel
+from sidetrip.loss_forecast import WINDOWS
 from sidetrip.snapshots import SnapshotAverage, nearest_average
 
 MOMENTARY, MERGED, COOL_DOWN = "momentary", "merged", "cool-down"  # models
 NO_DECAY = "none"  # the decay of a momentary model
+NO_CORRECTION, LEARNED, PREDICTED = "none", "learned", "predicted"  # corrections
 SCORED_ON = ("validation",)
 ALONG = ["seed", "step", "decay", "window_steps", "model", "loss", "accuracy"]
 COOL_DOWNS = ["seed", "branch", "decay", "window_steps", "spacing_steps", "model", "loss", "accuracy"]
-
-
-@dataclass(frozen=True)
-class Along:
-    """The averages of a main trajectory's snapshots that stand for decays over one window, wherever they end."""
-
-    seed: int
-    window: int
-
-
-@dataclass(frozen=True)
-class CoolDown:
-    """The real decays that begin at a step of a main trajectory."""
-
-    seed: int
-    begin: int
+CELL = ["decay", "window_steps", "metric"]  # what a forecast is of
+SEALED = [
+    *("seed", "branch", *CELL, "correction", "momentary", "merged", "drift", "added"),
+    *("forecast", "low", "high", "cool_downs", "steps_at_constant_rate"),
+]
+SEALS = ["seed", "branch", "sha256"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,18 +47,6 @@ class SparseAverage:
     kernel: Kernel
 
 
-def units(config: Config) -> list[Along | CoolDown]:
-    """The first main trajectory, along which snapshots are merged over each window, and the cool-downs of all."""
-    along = [Along(config.seeds[0], window) for window in config.forecast.windows]
-    downs = [CoolDown(seed, begin) for seed in config.seeds for begin in config.forecast.begins]
-    return [*along, *downs]
-
-
-def scores_momentary(config: Config, unit: Along) -> bool:
-    """Whether a unit scores the run itself too: that of the narrowest window does, which ends at the most snapshots."""
-    return unit.window == config.forecast.windows[0]
-
-
 def spacings(config: Config, window: int) -> list[int]:
     """Steps between the iterates of the averages over a window: those of the snapshots; more for the widest window."""
     widest = window == config.forecast.windows[-1]
@@ -86,44 +66,67 @@ def sparse_averages(config: Config, rates: np.ndarray, begin: int, window: int) 
     begin, window : int
         Step of the branch point, steps of the decay.
     """
-    found = []
-    for decay, schedule in DECAYS.items():
-        for spacing in spacings(config, window):
-            steps = range(begin, begin + window + 1, spacing)
-            weights = np.zeros(window + 1)
-            weights[::spacing] = nearest_average(steps, schedule(window), rates).coefficients
-            found.append(SparseAverage(decay, spacing, Kernel(weights)))
-    return found
-
-
-def merged_at(config: Config, rates: np.ndarray, window: int) -> list[tuple[int, str, SnapshotAverage]]:
-    """The averages of the run's own snapshots that stand for a decay that ends at each snapshot of its second half."""
-    snapshots = _snapshots(config)
     return [
-        (end, decay, nearest_average(snapshots, schedule(window), rates, end))
-        for end in _ends(config, window)
-        for decay, schedule in DECAYS.items()
+        SparseAverage(decay, spacing, sparse_kernel(decay, rates, begin, window, spacing))
+        for decay in DECAYS
+        for spacing in spacings(config, window)
     ]
 
 
-def _snapshots(config: Config) -> range:
-    return range(0, config.burn_in.steps + 1, config.burn_in.snapshot_every)
+def sparse_kernel(decay: str, rates: np.ndarray, begin: int, window: int, spacing: int) -> Kernel:
+    """The kernel of evenly spaced iterates that is nearest to a decay."""
+    weights = np.zeros(window + 1)
+    steps = range(begin, begin + window + 1, spacing)
+    weights[::spacing] = nearest_average(steps, DECAYS[decay](window), rates).coefficients
+    return Kernel(weights)
 
 
-def _ends(config: Config, window: int) -> list[int]:
-    """Snapshots of the second half of the run that lie a window behind its start."""
-    return [end for end in _snapshots(config) if end >= max(config.burn_in.steps / 2, window)]
+def merged_at(config: Config, rates: np.ndarray, window: int, end: int) -> list[tuple[str, SnapshotAverage]]:
+    """The averages of the run's own snapshots that stand for the decays over a window that end at a step."""
+    snapshots = range(0, config.burn_in.steps + 1, config.burn_in.snapshot_every)
+    return [(decay, nearest_average(snapshots, schedule(window), rates, end)) for decay, schedule in DECAYS.items()]
 
 
-def work(config: Config, unit: Along | CoolDown) -> Work:
-    """Training steps of a unit, and the models that it scores."""
-    windows, shapes = config.forecast.windows, len(DECAYS)
-    if isinstance(unit, Along):
-        models = len(_ends(config, unit.window)) * (shapes + scores_momentary(config, unit))
-        return scoring(config, models, SCORED_ON)
+def looks(config: Config) -> dict[int, list[int]]:
+    """Steps at which a run is scored, ascending, each with the windows over which its snapshots are merged there.
+
+    A drift is fitted to the last `WINDOWS` windows, so the looks go that far back from the first cool-down.
+    """
+    settings = config.forecast
+    found: dict[int, list[int]] = {}
+    for window in settings.windows:
+        first = max(window, settings.begins[0] - WINDOWS * window)
+        for step in range(-(-first // settings.every) * settings.every, config.burn_in.steps + 1, settings.every):
+            found.setdefault(step, []).append(window)
+    return dict(sorted(found.items()))
+
+
+def windows_from(config: Config, begin: int) -> list[int]:
+    """Windows of the decays that begin at a step: those that end within the run."""
+    return [window for window in config.forecast.windows if begin + window <= config.burn_in.steps]
+
+
+def look_work(config: Config, windows: list[int]) -> Work:
+    """Work of one look: the run as it is, and all merged snapshots."""
+    return scoring(config, 1 + len(DECAYS) * len(windows), SCORED_ON)
+
+
+def cool_down_work(config: Config, begin: int) -> Work:
+    """Work of all that begins at a step: the way there, the run followed through the widest window, the decays."""
+    windows, shapes = windows_from(config, begin), len(DECAYS)
     models = sum(1 + shapes * (1 + len(spacings(config, window))) for window in windows)
-    steps = replay_steps(config, [unit.begin]) + windows[-1] + shapes * sum(windows)
+    steps = replay_steps(config, [begin]) + windows[-1] + shapes * sum(windows)
     return training(config, steps) + scoring(config, models, SCORED_ON)
 
 
-PLAN = Plan("forecast", units, work)
+def work(config: Config, unit: Run) -> Work:
+    """Training steps of a unit, and the models that it scores."""
+    total = Work()
+    for windows in looks(config).values():
+        total += look_work(config, windows)
+    for begin in config.forecast.begins:
+        total += cool_down_work(config, begin)
+    return total
+
+
+PLAN = Plan("forecast", runs, work)

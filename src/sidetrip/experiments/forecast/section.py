@@ -8,21 +8,53 @@ from typing import Any
 import pandas as pd
 
 from sidetrip.config import Config
-from sidetrip.experiments.forecast.verdict import errors
+from sidetrip.experiments.forecast.hindsight import errors
+from sidetrip.experiments.forecast.plan import LEARNED
 from sidetrip.verdicts.wording import decay_title
 
 
 def facts(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Any]:
     """What the section shows."""
-    return {"forecast": forecast_facts(tables)}
+    return {"forecast": _forecast(tables, config), "hindsight": _hindsight(tables)}
 
 
-def forecast_facts(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
-    """How far off forecasts and their rivals were, by decay, window and spacing; and the forecasts of the last step."""
-    found = errors(tables["forecasts"]).query("metric == 'loss'").dropna(subset=["cool_down"])
+def _forecast(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Any]:
+    """Forecasts by cell, cells whose intervals hold too seldom, and what decays buy."""
+    cells = tables["forecast_cells"].assign(title=lambda table: table["decay"].map(decay_title))
+    asked = config.claims.forecast_coverage
+    given = tables["forecasts"].query("given and metric == 'loss'").dropna(subset=["cool_down"])
+    return {
+        "rows": cells.to_dict("records"),
+        "too_few": cells[cells["covered_high"] < asked].to_dict("records"),
+        "low": cells[(cells["covered"] < asked * cells["n"]) & (cells["covered_high"] >= asked)].to_dict("records"),
+        "made": len(given),
+        "learned": int((given["correction"] == LEARNED).sum()),
+        "bought": [_bought(int(str(window)), here, config) for window, here in given.groupby("window_steps")],
+    }
+
+
+def _bought(window: int, given: pd.DataFrame, config: Config) -> dict[str, Any]:
+    """How many decays over a window were worth their steps: the run at its rate took more for the same loss."""
+    left = config.burn_in.steps - given["branch"]
+    reached = given["steps_bought"].dropna()
+    told = given["steps_at_constant_rate"]
+    return {
+        "window": window,
+        "n": len(given),
+        "within": int((reached <= window).sum()),
+        "later": int((reached > window).sum()),
+        "never": int(given["steps_bought"].isna().sum()),
+        "left": (int(left.min()), int(left.max())),
+        "forecast_more": int((told.isna() | (told > window)).sum()),
+    }
+
+
+def _hindsight(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    """How far off estimates and their rivals were, by decay, window and spacing; and the estimates of the last step."""
+    found = errors(tables["hindsight"]).query("metric == 'loss'").dropna(subset=["cool_down"])
     rows = []
     for key, here in found.groupby(["window_steps", "decay", "spacing_steps"]):
-        off = here[["off_momentary", "off_merged", "off_forecast"]]
+        off = here[["off_momentary", "off_merged", "off_estimate"]]
         rows.append(
             {
                 **dict(zip(("window", "decay", "spacing"), key, strict=True)),
@@ -33,7 +65,7 @@ def forecast_facts(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
                 "covered": int(here["covered"].sum()),
             }
         )
-    line = tables["forecast_line"]
+    line = tables["hindsight_line"]
     last = line[line["step"] == line["step"].max()].assign(title=lambda table: table["decay"].map(decay_title))
     by_metric = {metric: last[last["metric"] == metric].to_dict("records") for metric in ("loss", "accuracy")}
     return {

@@ -1,0 +1,146 @@
+"""Forecasts of a decay that begins now, from what a run knows at that step: its losses so far, and no more.
+
+The decay begins at step t and takes k steps, on batches that the run has not seen at t. Its forecast is the merged
+loss at t, carried along its drift to t + k (`sidetrip.loss_forecast`), plus a correction, of three kinds: none; learned
+from the run's own cool-downs that had ended by t; or predicted by the analytic model, with the curvature and the
+gradient noise that were measured by t: (average - trip) ÷ gain times what merging gains at t.
+
+An accuracy is forecast as its complement, the share of wrong answers, which falls as a loss does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from sidetrip.config import Config
+from sidetrip.experiments.curvature.model import applies, spectra
+from sidetrip.experiments.forecast.plan import (
+    COOL_DOWN,
+    LEARNED,
+    MERGED,
+    MOMENTARY,
+    NO_CORRECTION,
+    PREDICTED,
+    SEALED,
+    sparse_kernel,
+    windows_from,
+)
+from sidetrip.kernels import DECAYS
+from sidetrip.loss_forecast import CoolDown, Forecast, Losses, TooFewLossesError, forecast
+from sidetrip.measure.second_order import predict
+
+METRICS = ("loss", "accuracy")
+
+
+def falling(metric: str, values: np.ndarray) -> np.ndarray:
+    """Losses as they are, accuracies as shares of wrong answers; its own inverse."""
+    return values if metric == "loss" else 1.0 - values
+
+
+def forecasts_at(config: Config, seed: int, begin: int, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Forecasts of all decays that begin at a step of a run.
+
+    Nothing after that step is looked at: of the looks later ones, of the cool-downs those that end later, of the
+    curvature what was measured on later iterates.
+
+    Parameters
+    ----------
+    config : Config
+        The resolved configuration.
+    seed, begin : int
+        The run, and the step.
+    tables : mapping of str to DataFrame
+        merged_snapshots, cool_downs and, where it was measured, curvature_nodes.
+
+    Returns
+    -------
+    DataFrame
+        seed, branch, decay, window_steps, metric, correction (none, learned, predicted); momentary, merged, drift,
+        added (the correction), forecast, low, high; cool_downs (that it learned from), steps_at_constant_rate (for the
+        same loss; empty: more than the run has had). Drift and correction of accuracies too are in their own direction.
+        No row where there are too few looks.
+    """
+    known = _known(config, seed, begin, tables)
+    rows: list[tuple[object, ...]] = []
+    for window in windows_from(config, begin):
+        for decay in DECAYS:
+            for metric in METRICS:
+                try:
+                    made = list(_forecasts(config, known, begin, (decay, window, metric)))
+                except TooFewLossesError:
+                    continue
+                rows += [(seed, begin, decay, window, metric, name, *_cells(metric, found)) for name, found in made]
+    return pd.DataFrame(rows, columns=SEALED)
+
+
+def _known(config: Config, seed: int, begin: int, tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """What is known of a run at a step."""
+    looks, downs = tables["merged_snapshots"], tables["cool_downs"]
+    known = {
+        "looks": looks[(looks["seed"] == seed) & (looks["step"] <= begin)],
+        "cool_downs": downs[
+            (downs["seed"] == seed) & (downs["branch"] + downs["window_steps"] <= begin) & (downs["model"] == COOL_DOWN)
+        ],
+    }
+    if applies(config) and (nodes := tables.get("curvature_nodes")) is not None:
+        measured_by = nodes["branch"] + max(config.side_trips.windows)  # steps of the average that it is measured at
+        known["nodes"] = nodes[(nodes["seed"] == seed) & (measured_by <= begin)]
+    return known
+
+
+def _forecasts(
+    config: Config, known: Mapping[str, pd.DataFrame], begin: int, cell: tuple[str, int, str]
+) -> Iterator[tuple[str, Forecast]]:
+    """Forecasts of one score of one decay, by their correction."""
+    decay, window, metric = cell
+    looks, downs = known["looks"], known["cool_downs"]
+    momentary = _losses(looks[looks["model"] == MOMENTARY], metric)
+    of_decay = (looks["model"] == MERGED) & (looks["decay"] == decay) & (looks["window_steps"] == window)
+    merged = _losses(looks[of_decay], metric)
+    plain = forecast(momentary, merged, [], begin, window, decay)
+    yield NO_CORRECTION, plain
+    ended = downs.query("decay == @decay and window_steps == @window").dropna(subset=[metric])
+    values = falling(metric, ended[metric].to_numpy(float)).tolist()
+    earlier = [CoolDown(start, window, decay, value) for start, value in zip(ended["branch"], values, strict=True)]
+    if (learned := forecast(momentary, merged, earlier, begin, window, decay)).cool_downs:
+        yield LEARNED, learned
+    if metric == "loss" and len(known.get("nodes", ())):
+        yield PREDICTED, corrected(plain, _predicted(config, known["nodes"], plain))
+
+
+def _losses(rows: pd.DataFrame, metric: str) -> Losses:
+    return Losses(rows["step"].to_numpy(float), falling(metric, rows[metric].to_numpy(float)))
+
+
+def _predicted(config: Config, nodes: pd.DataFrame, plain: Forecast) -> float:
+    """Cool-down minus merged, by the analytic model."""
+    (spectrum,) = spectra(nodes).values()
+    schedule, rate = DECAYS[plain.decay](plain.over_steps), config.burn_in.rate
+    constant = np.full(plain.over_steps, rate)
+    kernel = sparse_kernel(plain.decay, constant, 0, plain.over_steps, config.burn_in.snapshot_every)
+    excess = predict(kernel, schedule, spectrum, rate, config.burn_in.optimizer.momentum)
+    return -excess.difference * plain.gain
+
+
+def corrected(plain: Forecast, correction: float) -> Forecast:
+    """A forecast without a correction, and one added to it."""
+    interval = replace(plain.interval, low=plain.interval.low + correction, high=plain.interval.high + correction)
+    return replace(plain, correction=correction, loss=plain.loss + correction, interval=interval)
+
+
+def _cells(metric: str, found: Forecast) -> tuple[object, ...]:
+    """Of a forecast, the columns from momentary on."""
+    ends = (found.interval.low, found.interval.high)
+    levels = falling(metric, np.array([found.momentary, found.merged, found.loss, *ends]))
+    momentary, merged, value, low, high = levels.tolist()
+    parts = [found.drift, found.correction] if metric == "loss" else [0.0 - found.drift, 0.0 - found.correction]
+    steps = found.steps_at_constant_rate[0]
+    return (
+        *(momentary, merged, *parts, value, min(low, high), max(low, high)),
+        *(found.cool_downs, math.nan if steps is None else steps),
+    )

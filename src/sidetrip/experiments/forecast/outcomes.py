@@ -1,0 +1,121 @@
+"""What became of the sealed forecasts: the real cool-downs, the rivals, and what a decay buys."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+
+from sidetrip.config import Config
+from sidetrip.experiments.forecast.plan import CELL, COOL_DOWN, LEARNED, MOMENTARY, NO_CORRECTION, windows_from
+from sidetrip.kernels import DECAYS, Schedule
+from sidetrip.loss_forecast import LEAST
+from sidetrip.measure.multi_power_law import fit, losses, schedules_of
+from sidetrip.verdicts.records import Table, Tables
+
+KEYS = ["seed", "branch", *CELL]
+RIVALS = ("momentary", "merged", "drifted", "power_law")
+FITTED_TO = 4  # decimals of a fitted loss; a fit by iteration has no more that are the same everywhere
+
+
+def outcomes(tables: Tables, config: Config) -> Table:
+    """Every forecast beside what the real cool-down reached, and beside its rivals.
+
+    Returns
+    -------
+    DataFrame
+        The columns of the sealed forecasts; given (whether it is the one that `sidetrip.forecast` gives: learned where
+        that could be, else without a correction); cool_down; drifted (merged now and its drift alone); power_law (the
+        multi-power law, of losses, where at least three cool-downs of the run had ended); covered (empty where the
+        cool-down diverged); steps_bought (after which the run at its rate was first scored at the cool-down's score or
+        better; empty: not by its end).
+    """
+    found = tables["sealed_forecasts"]
+    kinds = found.groupby(KEYS)["correction"].transform(lambda here: LEARNED if LEARNED in set(here) else NO_CORRECTION)
+    found = found.assign(given=found["correction"] == kinds)
+    ends = _of_model(tables["cool_downs"], COOL_DOWN)
+    real = ends.melt(KEYS[:4], ["loss", "accuracy"], var_name="metric", value_name="cool_down")
+    found = found.merge(real, on=KEYS, how="left")
+    plain = found[found["correction"] == NO_CORRECTION].set_index(KEYS)["forecast"].rename("drifted")
+    found = found.join(plain, on=KEYS)
+    law = pd.DataFrame(_power_laws(tables, config), columns=[*KEYS, "power_law"])
+    found = found.merge(law.astype({"power_law": float}), on=KEYS, how="left")
+    covered = found["cool_down"].between(found["low"], found["high"]).astype(float)
+    found["covered"] = covered.where(found["cool_down"].notna())
+    found["steps_bought"] = [_steps_bought(tables["merged_snapshots"], row) for row in found.itertuples()]
+    return found
+
+
+def _of_model(table: Table, model: str) -> Table:
+    return table[table["model"] == model]
+
+
+def _power_laws(tables: Tables, config: Config) -> Iterator[tuple[object, ...]]:
+    """The law's losses, fitted at each step where decays begin to what the run had shown by then."""
+    looks = _of_model(tables["merged_snapshots"], MOMENTARY)
+    downs = _of_model(tables["cool_downs"], COOL_DOWN).dropna(subset=["loss"])
+    own = _relative_rates(config)
+    begins = tables["sealed_forecasts"][["seed", "branch"]].drop_duplicates()
+    for seed, begin in begins.itertuples(index=False, name=None):
+        seen = looks[(looks["seed"] == seed) & (looks["step"] <= begin)]
+        ended = downs[(downs["seed"] == seed) & (downs["branch"] + downs["window_steps"] <= begin)]
+        if len(ended) < LEAST:
+            continue
+        ways = [own[:step] for step in seen["step"]]
+        ways += [_decayed(own, *key) for key in ended[["branch", "decay", "window_steps"]].itertuples(index=False)]
+        law = fit(schedules_of(ways), np.r_[seen["loss"].to_numpy(), ended["loss"].to_numpy()])
+        wanted = [(decay, window) for window in windows_from(config, begin) for decay in DECAYS]
+        ends = losses(law, schedules_of([_decayed(own, begin, *each) for each in wanted]))
+        for each, loss in zip(wanted, ends, strict=True):
+            yield seed, begin, *each, "loss", round(float(loss), FITTED_TO)
+
+
+def _relative_rates(config: Config) -> np.ndarray:
+    """Rates of all steps of a run, relative to `burn_in.rate`."""
+    settings = config.burn_in
+    multipliers: np.ndarray = getattr(Schedule, settings.schedule)(settings.steps).multipliers
+    return multipliers * np.minimum(1.0, np.arange(1, settings.steps + 1) / max(1, settings.warm_up))
+
+
+def _decayed(own: np.ndarray, begin: int, decay: str, window: int) -> np.ndarray:
+    return np.r_[own[:begin], own[begin : begin + window] * DECAYS[decay](window).multipliers]
+
+
+def _steps_bought(looks: Table, row: object) -> float:
+    seed, branch, metric, goal = (getattr(row, name) for name in ("seed", "branch", "metric", "cool_down"))
+    after = looks[(looks["seed"] == seed) & (looks["step"] > branch) & (looks["model"] == MOMENTARY)]
+    reached = after[metric] <= goal if metric == "loss" else after[metric] >= goal
+    return float(after.loc[reached, "step"].min() - branch) if reached.any() else math.nan
+
+
+def cells(found: Table, confidence: float) -> Table:
+    """How good forecasts of the loss are, by decay, window and correction.
+
+    Parameters
+    ----------
+    found : DataFrame
+        Of `outcomes`.
+    confidence : float
+        Of the interval of a share.
+
+    Returns
+    -------
+    DataFrame
+        decay, window_steps, correction; n (cool-downs), covered (how many lie in their interval), covered_low,
+        covered_high (of the share, Clopper and Pearson's interval); bias and error of the forecast (mean of forecast −
+        cool-down, root of the mean square), and error_ of each rival, empty where it was not there for all.
+    """
+    known = found.query("metric == 'loss'").dropna(subset=["cool_down"])
+    rows = []
+    for (decay, window, correction), here in known.groupby(["decay", "window_steps", "correction"], sort=False):
+        covered = int(here["covered"].sum())
+        share = binomtest(covered, len(here)).proportion_ci(confidence)
+        off = here[["forecast", *RIVALS]].sub(here["cool_down"], axis=0)
+        error = (off**2).mean(skipna=False) ** 0.5
+        row = (decay, window, correction, len(here), covered, share.low, share.high, off["forecast"].mean(), *error)
+        rows.append(row)
+    columns = ["decay", "window_steps", "correction", "n", "covered", "covered_low", "covered_high", "bias", "error"]
+    return pd.DataFrame(rows, columns=[*columns, *(f"error_{name}" for name in RIVALS)])

@@ -1,0 +1,94 @@
+"""The multi-power law: the loss of a run along any schedule of its rate, from runs along other schedules.
+
+With η_i the rate of step i, S the sum of all rates so far and S_k that of the steps from k on,
+
+    L = L0 + A S^-α - B Σ_k (η_{k-1} - η_k) (1 - (1 + C η_k^-γ S_k)^-β).
+
+The sum is over the steps at which the rate falls. Here η is relative to the rate at which the run trains.
+
+References
+----------
+Luo, Wen, Hu, Sun, Liu, Sun, Lyu, Chen, "A Multi-Power Law for Loss Curve Prediction Across Learning Rate Schedules",
+ICLR 2025. DOI 10.48550/arXiv.2503.12811.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+Vector = NDArray[np.float64]
+# Of L0, log A, α, log B, log C, β, γ. Rates are relative and losses of order 1, so what is reduced lies within them.
+LOWEST = np.array([0.0, -12.0, 0.01, -12.0, -14.0, 0.01, 0.0])
+HIGHEST = np.array([20.0, 12.0, 3.0, 5.0, 5.0, 3.0, 1.0])
+OUTLIER = 1e-3  # relative error of a loss from which it counts linearly, as in the paper
+EVALUATIONS = 200  # of one fit, at most
+
+
+class Schedules(NamedTuple):
+    """What the law takes of some schedules: a row each.
+
+    Attributes
+    ----------
+    total : ndarray, shape (schedules,)
+        Sum of the rates.
+    falls, rates, sums : ndarray, shape (schedules, most falls)
+        Of each step at which the rate falls, but not to 0: by how much, to which rate, and S_k. Falls of 0 fill up.
+    """
+
+    total: Vector
+    falls: Vector
+    rates: Vector
+    sums: Vector
+
+
+def schedules_of(ways: Sequence[Vector]) -> Schedules:
+    """Reduce the rates of the steps 1..n of each schedule, relative to that at which the run trains."""
+    rows = []
+    for rates in ways:
+        falls, sums = np.maximum(0.0, -np.diff(rates)), np.cumsum(rates[::-1])[::-1]
+        at = np.flatnonzero((falls > 0.0) & (rates[1:] > 0.0))  # at a rate of 0 nothing is reduced
+        rows.append((falls[at], rates[at + 1], sums[at + 1]))
+    most = max(len(falls) for falls, *_ in rows)
+    falls, rates, sums = (
+        np.array([np.pad(row[part], (0, most - len(row[part])), constant_values=fill) for row in rows])
+        for part, fill in enumerate((0.0, 1.0, 1.0))
+    )
+    return Schedules(np.array([rates.sum() for rates in ways]), falls, rates, sums)
+
+
+def losses(numbers: Vector, schedules: Schedules) -> Vector:
+    """The law's loss at the end of each schedule, with its seven numbers in the order of `LOWEST`."""
+    level, log_a, alpha, log_b, log_c, beta, gamma = numbers
+    reduced = 1.0 - (1.0 + np.exp(log_c) * schedules.rates**-gamma * schedules.sums) ** -beta
+    gained = np.exp(log_b) * (schedules.falls * reduced).sum(axis=1)
+    return np.asarray(level + np.exp(log_a) * schedules.total**-alpha - gained)
+
+
+def fit(schedules: Schedules, seen: Vector) -> Vector:
+    """The numbers of the law that is nearest to some losses, by Huber's loss of their relative errors.
+
+    Parameters
+    ----------
+    schedules : Schedules
+        Of the whole way to each loss.
+    seen : ndarray, shape (schedules,)
+        In nats, above 0.
+    """
+    lowest = float(seen.min())
+    fits = [
+        least_squares(
+            lambda numbers: losses(numbers, schedules) / seen - 1.0,
+            np.array([share * lowest, np.log(lowest), 0.3, -1.0, np.log(0.03), 0.5, 0.5]),
+            bounds=(LOWEST, HIGHEST),
+            loss="huber",
+            f_scale=OUTLIER,
+            max_nfev=EVALUATIONS,
+        )
+        for share in (0.3, 0.8)
+    ]
+    return np.asarray(min(fits, key=lambda found: float(found.cost)).x)
