@@ -19,12 +19,19 @@ from helpers import branched_off, burnt_in, random_lab, smoke_config
 from hypothesis import settings
 
 from sidetrip.engine.lab import Lab
+from sidetrip.measure import multi_power_law
 
 # A shared machine can stall any example, and no test here is about time.
 settings.register_profile("sidetrip", deadline=None, derandomize=False, max_examples=50)
 settings.load_profile("sidetrip")
 
 torch.set_num_threads(1)  # small work, on a machine that runs other tests: threads would wait for each other
+
+
+@pytest.fixture(autouse=True)
+def coarse_power_laws(monkeypatch):
+    """A law that is fitted badly is fitted as well as pages and verdicts need; its own test asks for more."""
+    monkeypatch.setattr(multi_power_law, "EVALUATIONS", 5)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidetrip.kernels import Schedule
+from sidetrip.measure import multi_power_law
 from sidetrip.measure.multi_power_law import fit, losses, schedules_of
 
 NUMBERS = np.array([0.6, 0.5, 0.4, -1.0, -4.0, 0.6, 0.4])
@@ -33,8 +34,9 @@ def test_it_is_the_sum_that_is_printed(seed, steps):
     assert found[1] == pytest.approx(slow_loss(NUMBERS, rates), rel=1e-12)
 
 
-def test_a_fit_tells_what_a_further_decay_gives():
+def test_a_fit_tells_what_a_further_decay_gives(monkeypatch):
     """From losses of a run and of decays that began earlier, without noise."""
+    monkeypatch.setattr(multi_power_law, "EVALUATIONS", 200)
     ways = [np.ones(n) for n in range(100, 1001, 50)]
     ways += [np.r_[np.ones(n), Schedule.linear(k).multipliers] for n in (400, 600, 800) for k in (100, 200)]
     seen = schedules_of(ways)

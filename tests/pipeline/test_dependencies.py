@@ -22,6 +22,7 @@ RERUNS = {
     "checks/*": "",
     "kernels.py": f"{TRAINED} quadratic {PAGES}",
     "snapshots.py": "forecast",
+    "loss_forecast.py": f"forecast {PAGES}",
     "tables.py": f"burn_in {MEASURED} quadratic {PAGES}",
     "config/*": "configure",
     "data/*": "prepare_data",
@@ -32,7 +33,8 @@ RERUNS = {
     "measure/averaging.py": "running_averages side_trips forecast curvature quadratic",
     "measure/quadratic.py": "quadratic",
     "measure/curvature.py": "curvature",
-    "measure/second_order.py": f"curvature {PAGES}",
+    "measure/second_order.py": f"curvature forecast {PAGES}",
+    "measure/multi_power_law.py": PAGES,
     "verdicts/*": PAGES,
     "report/*": "report",
     "report/style.py": PAGES,
@@ -51,6 +53,11 @@ RERUNS = {
     "experiments/single_step/plan.py": "single_step figures",
     "experiments/side_trips/plan.py": "side_trips running_averages",
     "experiments/side_trips/measure.py": "side_trips running_averages",
+    "experiments/curvature/model.py": f"forecast {PAGES}",
+    "experiments/forecast/columns.py": f"forecast {PAGES}",
+    "experiments/forecast/forward.py": "forecast",
+    "experiments/forecast/hindsight.py": PAGES,
+    "experiments/forecast/outcomes.py": PAGES,
     "experiments/*/verdict.py": PAGES,
     "experiments/*/figure.py": "figures",
     "experiments/*/section.*": "report",
@@ -60,7 +67,7 @@ RERUNS = {
 # From below to above: each floor uses what stands before it. Other modules are commands, which no floor uses.
 FLOORS = [
     {"kernels"},
-    {"snapshots"},
+    {"snapshots", "loss_forecast"},
     {"files", "tables"},
     {"config"},
     {"data"},
@@ -111,11 +118,11 @@ def follows(stage: str, module: PurePath) -> bool:
     if name in ("experiments/plan.py", "experiments/work.py"):
         return False
     if stage in PAGES:
-        folders = ("kernels.py", "snapshots.py", "tables.py", "verdicts", "report", "experiments")
-        return module.parts[0] in folders or name == "measure/second_order.py"
+        folders = ("kernels.py", "snapshots.py", "loss_forecast.py", "tables.py", "verdicts", "report", "experiments")
+        return module.parts[0] in folders or name in ("measure/second_order.py", "measure/multi_power_law.py")
     if name in ("data/packed.py", "data/text.py"):
         return stage != "quadratic"  # which has no data
-    folders = ("kernels.py", "snapshots.py", "tables.py", "engine", "measure", "experiments")
+    folders = ("kernels.py", "snapshots.py", "loss_forecast.py", "tables.py", "engine", "measure", "experiments")
     return module.parts[0] in folders and name != "experiments/registry.py"
 
 

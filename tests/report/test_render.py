@@ -12,7 +12,7 @@ import pytest
 from dvc.utils.hydra import apply_overrides
 from matplotlib.figure import Figure
 from report_tables import all_tables
-from verdict_tables import config, cool_downs, side_trips
+from verdict_tables import config, forecast_tables, side_trips
 
 from sidetrip.experiments import claims, methods
 from sidetrip.experiments.figures import figures
@@ -169,16 +169,21 @@ def test_words_are_defined_before_they_are_used():
 
 
 def test_forecasts_stand_beside_their_rivals():
-    text = page(all_tables(cool_downs=cool_downs(gap=0.01, gain=0.1, spread=0.0)))
-    section = text.split("## What would decaying the rate now give?")[1]
-    (every, fifth, ends) = table_rows(section, "cosine | 15 steps")[:3]
-    assert every == ["cosine", "15 steps", "1", "0.1100 (+0.1100)", "0.0100 (+0.0100)", "0.0000 (+0.0000)", "10 of 10"]
-    assert (fifth[2], ends[2]) == ("5", "15")
-    assert len(table_rows(section.split("**Now**")[1], "linear")) == 1
+    text = page(all_tables(**forecast_tables(gap=0.01, gain=0.1, spread=0.0)))
+    section = text.split("## If the rate begins to decay now")[1]
+    plain, learned = table_rows(section, "cosine | 5 steps")[:2]
+    assert plain[:4] == ["cosine", "5 steps", "none", "0.0100 (+0.0100)"]
+    assert learned[:4] == ["cosine", "5 steps", "learned", "0.0000 (+0.0000)"]
+    assert learned[-1].startswith("5 of 5, ")
+    past = section.split("### Had the decay begun a window ago")[1]
+    every, ends = table_rows(past, "cosine | 5 steps")[:2]
+    assert every == ["cosine", "5 steps", "1", "0.1100 (+0.1100)", "0.0100 (+0.0100)", "0.0000 (+0.0000)", "15 of 15"]
+    assert ends[2] == "5"
+    assert len(table_rows(past.split("**Now**")[1], "linear")) == 1
 
 
 def test_statements_of_this_project_are_not_counted_among_those_of_the_paper():
     text = page()
     assert f" of {sum(s.source != OURS and not s.analytic for s in claims.statements())} | " in text
     assert "forecast_covers" not in text.split("## What one step does")[0]
-    assert "| statement | criterion |" in text.split("## What would decaying the rate now give?")[1]
+    assert "| statement | criterion |" in text.split("## If the rate begins to decay now")[1]

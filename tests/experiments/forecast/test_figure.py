@@ -23,9 +23,9 @@ def test_forecasts_and_cool_downs_stand_where_the_decay_ends(tables):
     real = line(axes, "real cool-down")
     assert list(real.get_xdata()) == [25, 30, 35, 40]
     assert list(real.get_ydata()) == list(given["cool_down"])
-    (bars,) = axes.containers
-    assert list(bars.lines[0].get_ydata()) == list(given["forecast"])
-    ends = np.array([segment[:, 1] for segment in bars.lines[2][0].get_segments()])
+    (points, _, (bars,)) = axes.containers[0]
+    assert list(points.get_ydata()) == list(given["forecast"])
+    ends = np.array([segment[:, 1] for segment in bars.get_segments()])
     assert ends == pytest.approx(given[["low", "high"]].to_numpy())
 
 

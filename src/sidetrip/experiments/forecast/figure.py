@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sidetrip.config import Config
-from sidetrip.experiments.forecast.plan import COOL_DOWN, LEARNED, MOMENTARY, NO_CORRECTION, PREDICTED
+from sidetrip.experiments.forecast.columns import COOL_DOWN, LEARNED, MOMENTARY, NO_CORRECTION, PREDICTED
 from sidetrip.kernels import DECAYS
 from sidetrip.report import style
 from sidetrip.verdicts.wording import decay_title

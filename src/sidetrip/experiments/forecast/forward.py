@@ -19,7 +19,7 @@ import pandas as pd
 
 from sidetrip.config import Config
 from sidetrip.experiments.curvature.model import applies, spectra
-from sidetrip.experiments.forecast.plan import (
+from sidetrip.experiments.forecast.columns import (
     COOL_DOWN,
     LEARNED,
     MERGED,
@@ -27,9 +27,8 @@ from sidetrip.experiments.forecast.plan import (
     NO_CORRECTION,
     PREDICTED,
     SEALED,
-    sparse_kernel,
-    windows_from,
 )
+from sidetrip.experiments.forecast.plan import sparse_kernel, windows_from
 from sidetrip.kernels import DECAYS
 from sidetrip.loss_forecast import CoolDown, Forecast, Losses, TooFewLossesError, forecast
 from sidetrip.measure.second_order import predict

@@ -25,8 +25,7 @@ from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import Tensors, TrainState, with_weights
 from sidetrip.engine.training import DivergedError, Observer, Position, advance
 from sidetrip.experiments import evaluator
-from sidetrip.experiments.forecast.forward import forecasts_at
-from sidetrip.experiments.forecast.plan import (
+from sidetrip.experiments.forecast.columns import (
     ALONG,
     COOL_DOWN,
     COOL_DOWNS,
@@ -35,6 +34,9 @@ from sidetrip.experiments.forecast.plan import (
     NO_DECAY,
     SCORED_ON,
     SEALS,
+)
+from sidetrip.experiments.forecast.forward import forecasts_at
+from sidetrip.experiments.forecast.plan import (
     cool_down_work,
     look_work,
     looks,

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from sidetrip.config import Config
-from sidetrip.experiments.forecast.plan import CELL, COOL_DOWN, LEARNED, MOMENTARY, NO_CORRECTION, windows_from
+from sidetrip.experiments.forecast.columns import CELL, COOL_DOWN, LEARNED, MOMENTARY, NO_CORRECTION
 from sidetrip.kernels import DECAYS, Schedule
 from sidetrip.loss_forecast import LEAST
 from sidetrip.measure.multi_power_law import fit, losses, schedules_of
@@ -58,8 +58,8 @@ def _power_laws(tables: Tables, config: Config) -> Iterator[tuple[object, ...]]:
     looks = _of_model(tables["merged_snapshots"], MOMENTARY)
     downs = _of_model(tables["cool_downs"], COOL_DOWN).dropna(subset=["loss"])
     own = _relative_rates(config)
-    begins = tables["sealed_forecasts"][["seed", "branch"]].drop_duplicates()
-    for seed, begin in begins.itertuples(index=False, name=None):
+    sealed = tables["sealed_forecasts"]
+    for seed, begin in sealed[["seed", "branch"]].drop_duplicates().itertuples(index=False, name=None):
         seen = looks[(looks["seed"] == seed) & (looks["step"] <= begin)]
         ended = downs[(downs["seed"] == seed) & (downs["branch"] + downs["window_steps"] <= begin)]
         if len(ended) < LEAST:
@@ -67,7 +67,8 @@ def _power_laws(tables: Tables, config: Config) -> Iterator[tuple[object, ...]]:
         ways = [own[:step] for step in seen["step"]]
         ways += [_decayed(own, *key) for key in ended[["branch", "decay", "window_steps"]].itertuples(index=False)]
         law = fit(schedules_of(ways), np.r_[seen["loss"].to_numpy(), ended["loss"].to_numpy()])
-        wanted = [(decay, window) for window in windows_from(config, begin) for decay in DECAYS]
+        here = sealed[(sealed["seed"] == seed) & (sealed["branch"] == begin)]
+        wanted = list(here[["decay", "window_steps"]].drop_duplicates().itertuples(index=False, name=None))
         ends = losses(law, schedules_of([_decayed(own, begin, *each) for each in wanted]))
         for each, loss in zip(wanted, ends, strict=True):
             yield seed, begin, *each, "loss", round(float(loss), FITTED_TO)

@@ -7,25 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from sidetrip.config import Config
+from sidetrip.experiments.forecast.columns import SCORED_ON
 from sidetrip.experiments.plan import Plan
 from sidetrip.experiments.units import Run, replay_steps, runs
 from sidetrip.experiments.work import Work, scoring, training
 from sidetrip.kernels import DECAYS, Kernel
 from sidetrip.loss_forecast import WINDOWS
 from sidetrip.snapshots import SnapshotAverage, nearest_average
-
-MOMENTARY, MERGED, COOL_DOWN = "momentary", "merged", "cool-down"  # models
-NO_DECAY = "none"  # the decay of a momentary model
-NO_CORRECTION, LEARNED, PREDICTED = "none", "learned", "predicted"  # corrections
-SCORED_ON = ("validation",)
-ALONG = ["seed", "step", "decay", "window_steps", "model", "loss", "accuracy"]
-COOL_DOWNS = ["seed", "branch", "decay", "window_steps", "spacing_steps", "model", "loss", "accuracy"]
-CELL = ["decay", "window_steps", "metric"]  # what a forecast is of
-SEALED = [
-    *("seed", "branch", *CELL, "correction", "momentary", "merged", "drift", "added"),
-    *("forecast", "low", "high", "cool_downs", "steps_at_constant_rate"),
-]
-SEALS = ["seed", "branch", "sha256"]
 
 
 @dataclass(frozen=True, eq=False)

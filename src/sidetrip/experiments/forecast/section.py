@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from sidetrip.config import Config
+from sidetrip.experiments.forecast.columns import LEARNED
 from sidetrip.experiments.forecast.hindsight import errors
-from sidetrip.experiments.forecast.plan import LEARNED
 from sidetrip.verdicts.wording import decay_title
 
 
