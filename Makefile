@@ -1,8 +1,9 @@
-# `make repro` regenerates every result, `make test` runs the tests; each sets itself up first. `make check` finds damaged files.
+# `make repro` regenerates every result, `make quick` makes a first one in minutes, `make test` runs the tests; each sets
+# itself up first. `make check` finds damaged files.
 # `make verify` compares short runs with committed digests: does this machine compute the committed bytes? `make bench` measures
 # speed into reports/bench.md, `make profile` prints where the time goes. VARIANT chooses the variant. `make gpu` shows what a
 # machine with a GPU does, in ten minutes, into reports/gpu.md; it goes on where it was.
-.PHONY: repro test check verify torture bench profile gpu setup clean-venv
+.PHONY: repro quick test check verify torture bench profile gpu setup clean-venv
 VARIANT ?= fashion_mnist
 PYTHON ?= python3
 VENV := .venv
@@ -17,6 +18,9 @@ repro: setup
 	python stages/configure.py
 	python -m sidetrip.runtime.arithmetic portable dvc repro
 	@python -m sidetrip.summary
+
+quick: setup
+	@python -m sidetrip.quick
 
 # Three processes for two cores: tests wait for processes that they have started. Types are checked beside them.
 test: setup

@@ -1,0 +1,88 @@
+"""`make quick`: the default's settings, few enough for minutes, built beside the committed reports and not among them."""
+
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from smoke import clone, digests, environment
+
+from sidetrip.config import load_params, resolve
+from sidetrip.experiments.work import TRAINING
+from sidetrip.files import read_json
+from sidetrip.planning import makespan, units
+from sidetrip.quick import lines, verdict
+
+SPEED = 4400  # training samples a second of one core, as reports/bench.md has it
+SECONDS = 120  # of two cores, which leaves a minute for what stages take to start
+LEFT_OUT = ["single_step", "fixed_batch", "divergence", "alignment", "curvature", "forecast"]
+ROW = {
+    "statement": "an average gains",
+    "criterion": "gain > 0",
+    "value": 0.04321,
+    "n": 2,
+    "unit": "seeds",
+    "quantity": "nats",
+    "part": "SWA",
+    "verdict": "reproduced",
+}
+
+
+def git_status(folder: Path) -> str:
+    return subprocess.check_output(["git", "status", "--porcelain"], cwd=folder, text=True, encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def params():
+    return load_params(Path("params.yaml"))
+
+
+def test_two_cores_take_minutes(params):
+    found = units(resolve(params, "quick")).values()
+    assert sum(makespan([work.passes / TRAINING for work in each], 2) for each in found) <= SECONDS * SPEED
+
+
+def test_it_has_the_settings_of_the_default_and_less_of_them(params):
+    quick, default = (asdict(resolve(params, name)) for name in ("quick", "fashion_mnist"))
+    fewer = ("variant", "seeds", "experiments", "branch")
+    assert {key: quick[key] for key in quick.keys() - fewer} == {key: default[key] for key in default.keys() - fewer}
+    assert {*quick["seeds"]} < {*default["seeds"]}
+    assert {*quick["branch"]["points"]} < {*default["branch"]["points"]}
+
+
+@pytest.mark.parametrize(("n", "found"), [(1, "one seed, no test"), (2, "reproduced")])
+def test_one_seed_is_no_test(n, found):
+    assert verdict({**ROW, "n": n}) == f"- an average gains: {found} (0.0432 nats, SWA; gain > 0)"
+
+
+def test_what_was_not_measured_is_no_line(params):
+    config = resolve(params, "quick")
+    head, *rows, last = lines(config, [ROW, {**ROW, "verdict": "not measured"}], Path("page.md"))
+    assert head.startswith("2 seeds")
+    assert rows == [verdict(ROW)]
+    assert last.startswith("page.md")
+
+
+def test_make_quick_builds_it_beside_the_repository(tmp_path):
+    """With the smoke variant in its place, of which it takes the averages alone."""
+    experiments = f"    experiments: {{{', '.join(f'{name}: false' for name in LEFT_OUT)}}}\n    model: {{width: 2}}"
+    smoke = "    experiments: {quadratic: true}\n    model: {width: 2}"
+    folder = clone(tmp_path, ("\n  quick:\n", "\n  former:\n"), ("\n  smoke:\n", "\n  quick:\n"), (smoke, experiments),
+                   ("active: [smoke]\n", "active: [former]\n"))  # fmt: skip
+    (folder / ".venv").mkdir()
+    (folder / ".venv" / "installed").touch()
+    before = digests(folder, "params.yaml"), git_status(folder)
+    made = subprocess.run(
+        ["make", "quick"], cwd=folder, env=environment(), capture_output=True, text=True, check=False, encoding="utf-8"
+    )
+    assert made.returncode == 0, made.stderr[-2000:]
+    assert (digests(folder, "params.yaml"), git_status(folder)) == before
+    report = folder / "quick" / "reports" / "quick"
+    measured = [row for row in read_json(report / "claims.json") if row["verdict"] != "not measured"]
+    said = made.stdout.splitlines()
+    assert len(measured) >= 3
+    assert [line for line in said if line.startswith("- ")] == [verdict(row) for row in measured]
+    assert said[-2].startswith("quick/reports/quick/README.md: ")
+    assert (report / "README.md").is_file()
+    assert len(list((report / "figures").glob("figure_*.png"))) >= 2
+    assert said[-1].startswith("`make repro` adds former, 2 seeds (single_step, side_trips")
