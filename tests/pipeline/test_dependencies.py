@@ -14,7 +14,7 @@ TEMPLATES = [path.relative_to(LIBRARY) for path in sorted(LIBRARY.rglob("*.j2"))
 SCORED = "running_averages side_trips forecast single_step divergence"
 MEASURED = f"{SCORED} fixed_batch alignment curvature"
 TRAINED = f"burn_in branch {MEASURED}"
-PAGES = "figures report"
+PAGES = "verdicts figures report"
 ROOM = "ROOM"  # the stage of the module's own folder
 # Module, or modules of a folder: the stages that its edit reruns. Of rows that match, the last one counts.
 RERUNS = {
@@ -35,13 +35,13 @@ RERUNS = {
     "measure/second_order.py": f"curvature {PAGES}",
     "verdicts/*": PAGES,
     "report/*": "report",
-    "report/style.py": PAGES,
+    "report/style.py": "figures report",
     "experiments/*": "",  # plan and work: what is told of progress
     "experiments/units.py": f"burn_in branch {SCORED} alignment curvature figures",
     "experiments/evaluator.py": SCORED,
     "experiments/methods.py": f"running_averages side_trips {PAGES}",
     "experiments/registry.py": PAGES,  # the order on pages
-    "experiments/claims.py": PAGES,
+    "experiments/claims.py": "verdicts report",
     "experiments/figures.py": "figures",
     "experiments/series.py": "figures",
     "experiments/sections.py": "report",
@@ -51,7 +51,11 @@ RERUNS = {
     "experiments/single_step/plan.py": "single_step figures",
     "experiments/side_trips/plan.py": "side_trips running_averages",
     "experiments/side_trips/measure.py": "side_trips running_averages",
-    "experiments/*/verdict.py": PAGES,
+    "experiments/*/verdict.py": "verdicts report",
+    "experiments/single_step/verdict.py": PAGES,  # what figures show of verdicts
+    "experiments/divergence/verdict.py": PAGES,
+    "experiments/curvature/verdict.py": PAGES,
+    "experiments/quadratic/verdict.py": PAGES,
     "experiments/*/figure.py": "figures",
     "experiments/*/section.*": "report",
     "runtime/*": "",

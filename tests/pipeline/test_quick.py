@@ -1,4 +1,4 @@
-"""`make quick`: the default's settings, few enough for minutes, built beside the committed reports and not among them."""
+"""`make quick`: the settings of the default, so few that it takes minutes, built beside the committed reports."""
 
 import subprocess
 from dataclasses import asdict
