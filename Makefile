@@ -6,6 +6,8 @@
 .PHONY: repro quick test check verify torture bench profile gpu setup clean-venv
 VARIANT ?= fashion_mnist
 PYTHON ?= python3
+# Another index that pip looks into beside its own, such as PyTorch's for CPU builds.
+PIP_INDEX ?=
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Queued DVC experiments run in a copy of the tree: they must import the copy's library, not this one's.
@@ -51,7 +53,7 @@ setup: $(VENV)/installed
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sidetrip needs Python 3.11 or newer; use make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(VENV)/bin/python -m pip install --quiet $(if $(PIP_INDEX),--extra-index-url $(PIP_INDEX)) --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 clean-venv:
