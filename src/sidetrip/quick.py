@@ -41,19 +41,20 @@ def place(params: DictConfig, folder: Path) -> None:
 
 
 def verdict(row: Mapping[str, Any]) -> str:
-    """A row of claims.json as a line."""
+    """A row of claims.json as a line; one seed knows no interval, and tests nothing."""
     found = "one seed, no test" if row["unit"] == SEEDS and row["n"] < 2 else row["verdict"]
-    quantity = f" {row['quantity']}" if row["quantity"] else ""
+    value = " ".join(filter(None, (f"{row['value']:.3g}", row["quantity"])))
+    interval = "" if row["low"] is None or row["high"] is None else f" ({row['low']:.3g} to {row['high']:.3g})"
     part = f", {row['part']}" if row["part"] else ""
-    return f"- {row['statement']}: {found} ({row['value']:.3g}{quantity}{part}; {row['criterion']})"
+    return f"- {row['id']}: {found}, {value}{interval}{part}: {row['statement']}"
 
 
 def lines(config: Config, claims: Sequence[Mapping[str, Any]], report: Path) -> Iterator[str]:
     """What was found, and where it is shown."""
     number = len(config.seeds)
-    yield f"{number} seed{'s' if number > 1 else ''}, fewer than a verdict is to rest on:"
+    yield f"{number} seed{'s' if number > 1 else ''}, fewer than a verdict is to rest on: intervals are wide."
     yield from (verdict(row) for row in claims if row["verdict"] != NOT_MEASURED)
-    yield f"{report}: these with figures and intervals."
+    yield f"{report}: these with criteria and figures."
 
 
 def rest(configs: Sequence[Config]) -> str:

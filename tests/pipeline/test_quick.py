@@ -17,9 +17,11 @@ SPEED = 4400  # training samples a second of one core, as reports/bench.md has i
 SECONDS = 120  # of two cores, which leaves a minute for what stages take to start
 LEFT_OUT = ["single_step", "fixed_batch", "divergence", "alignment", "curvature", "forecast"]
 ROW = {
+    "id": "gains",
     "statement": "an average gains",
-    "criterion": "gain > 0",
     "value": 0.04321,
+    "low": -0.02,
+    "high": 0.1,
     "n": 2,
     "unit": "seeds",
     "quantity": "nats",
@@ -50,9 +52,13 @@ def test_it_has_the_settings_of_the_default_and_less_of_them(params):
     assert {*quick["branch"]["points"]} < {*default["branch"]["points"]}
 
 
-@pytest.mark.parametrize(("n", "found"), [(1, "one seed, no test"), (2, "reproduced")])
-def test_one_seed_is_no_test(n, found):
-    assert verdict({**ROW, "n": n}) == f"- an average gains: {found} (0.0432 nats, SWA; gain > 0)"
+def test_two_seeds_have_a_verdict_with_its_interval():
+    assert verdict(ROW) == "- gains: reproduced, 0.0432 nats (-0.02 to 0.1), SWA: an average gains"
+
+
+def test_one_seed_has_no_interval_and_is_no_test():
+    row = {**ROW, "n": 1, "low": None, "high": None, "part": ""}
+    assert verdict(row) == "- gains: one seed, no test, 0.0432 nats: an average gains"
 
 
 def test_what_was_not_measured_is_no_line(params):
