@@ -1,10 +1,13 @@
-# `make repro` regenerates every result, `make test` runs the tests; each sets itself up first. `make check` finds damaged files.
+# `make repro` regenerates every result, `make quick` makes a first one in minutes, `make test` runs the tests; each sets
+# itself up first. `make check` finds damaged files.
 # `make verify` compares short runs with committed digests: does this machine compute the committed bytes? `make bench` measures
 # speed into reports/bench.md, `make profile` prints where the time goes. VARIANT chooses the variant. `make gpu` shows what a
 # machine with a GPU does, in ten minutes, into reports/gpu.md; it goes on where it was.
-.PHONY: repro test check verify torture bench profile gpu setup clean-venv
+.PHONY: repro quick test check verify torture bench profile gpu setup clean-venv
 VARIANT ?= fashion_mnist
 PYTHON ?= python3
+# Another index that pip looks into beside its own, such as PyTorch's for CPU builds.
+PIP_INDEX ?=
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Queued DVC experiments run in a copy of the tree: they must import the copy's library, not this one's.
@@ -17,6 +20,9 @@ repro: setup
 	python stages/configure.py
 	python -m sidetrip.runtime.arithmetic portable dvc repro
 	@python -m sidetrip.summary
+
+quick: setup
+	@python -m sidetrip.quick
 
 # Three processes for two cores: tests wait for processes that they have started. Types are checked beside them.
 test: setup
@@ -47,7 +53,7 @@ setup: $(VENV)/installed
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sidetrip needs Python 3.11 or newer; use make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(VENV)/bin/python -m pip install --quiet $(if $(PIP_INDEX),--extra-index-url $(PIP_INDEX)) --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 clean-venv:

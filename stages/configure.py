@@ -14,7 +14,6 @@ from omegaconf import DictConfig
 
 from sidetrip.config import Config, ConfigError, active_variants, load_params, resolve, save_config
 from sidetrip.config.known import KNOWN_DATASETS, OWN_NETWORKS, SOURCES
-from sidetrip.data.folders import check_root
 from sidetrip.files import FileError
 from sidetrip.runtime.devices import resolve_device
 
@@ -39,9 +38,12 @@ def check_network(config: Config, device: str) -> None:
 
 def check_pictures(config: Config) -> None:
     """Refuse a `data.root` that does not do, unless nothing is to be read from there."""
+    if not SOURCES[config.data.source].root:
+        return
+    from sidetrip.data.folders import check_root  # with pandas, which takes a while
+
     try:
-        if SOURCES[config.data.source].root:
-            check_root(config.data)
+        check_root(config.data)
     except ConfigError:
         if not is_packed(config):
             raise

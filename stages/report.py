@@ -1,4 +1,4 @@
-"""Write reports/<variant>/README.md, and the index reports/README.md over every variant that has a report."""
+"""Write reports/<variant>/README.md with the digests of what lies beside it, and reports/README.md over all."""
 
 import sidetrip.runtime.starting  # noqa: F401, a Ctrl-C is one line from here on
 
@@ -9,11 +9,11 @@ from sidetrip.config import Config
 from sidetrip.data.packed import read_facts
 from sidetrip.experiments.claims import statements
 from sidetrip.experiments.sections import sections
-from sidetrip.files import read_json, write_bytes
+from sidetrip.files import files_in, read_json, seal, write_bytes
 from sidetrip.report.index import write_index
 from sidetrip.report.render import render
 from sidetrip.runtime.provenance import PROVENANCE, inputs
-from sidetrip.runtime.stage import stage
+from sidetrip.runtime.stage import output_folder, stage
 from sidetrip.tables import read_table
 
 
@@ -31,11 +31,15 @@ def software_of(config: Config) -> list[tuple[dict[str, str], list[str]]]:
 def main(config: Config) -> None:
     reports = Path("reports")
     target = reports / config.variant
-    tables = {path.stem: read_table(path) for path in sorted((target / "tables").glob("*.csv"))}
-    facts = read_facts(Path("runs") / config.variant / "prepare_data")
-    claims, found = read_json(target / "claims.json"), sections(tables, config)
+    judged = output_folder(config, "verdicts")
+    tables = {path.stem: read_table(path) for path in sorted((judged / "tables").glob("*.csv"))}
+    facts = read_facts(output_folder(config, "prepare_data"))
+    claims, found = read_json(judged / "claims.json"), sections(tables, config)
     page = render(config, facts, claims, statements(), found, software_of(config))
     write_bytes(target / "README.md", page.encode())
+    # What a reader may check: `sha256sum --check SHA256SUMS`.
+    made = [path for folder in ("tables", "figures", "plots") for path in files_in(target / folder)]
+    seal(target, [*made, target / "claims.json", target / "metrics.json"])
     # Not outs of DVC: they cover variants that are committed but not active, whatever params.yaml lists.
     write_index(reports)
 

@@ -178,8 +178,9 @@ def remedy(path: Path) -> str:
     match path.parts:
         case "runs", variant, stage, *_:
             return f"{MAKE_ANEW}{stage}@{variant}`, which makes it anew"
-        case "reports", variant, *_:
-            return f"{MAKE_ANEW}figures@{variant}`, which makes it anew, or `git checkout reports/{variant}`"
+        case "reports", variant, part, *_:
+            stage = {"figures": "figures", "plots": "figures", SUMS: "report"}.get(part, "verdicts")
+            return f"{MAKE_ANEW}{stage}@{variant}`, which makes it anew, or `git checkout reports/{variant}`"
     return f"remove {path.parent}, so that it is made anew"
 
 

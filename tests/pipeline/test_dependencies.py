@@ -14,7 +14,7 @@ TEMPLATES = [path.relative_to(LIBRARY) for path in sorted(LIBRARY.rglob("*.j2"))
 SCORED = "running_averages side_trips forecast single_step divergence"
 MEASURED = f"{SCORED} fixed_batch alignment curvature"
 TRAINED = f"burn_in branch {MEASURED}"
-PAGES = "figures report"
+PAGES = "verdicts figures report"
 ROOM = "ROOM"  # the stage of the module's own folder
 # Module, or modules of a folder: the stages that its edit reruns. Of rows that match, the last one counts.
 RERUNS = {
@@ -22,7 +22,7 @@ RERUNS = {
     "checks/*": "",
     "kernels.py": f"{TRAINED} quadratic {PAGES}",
     "snapshots.py": "forecast",
-    "loss_forecast.py": f"forecast {PAGES}",
+    "loss_forecast.py": "forecast verdicts report",
     "tables.py": f"burn_in {MEASURED} quadratic {PAGES}",
     "config/*": "configure",
     "data/*": "prepare_data",
@@ -34,16 +34,16 @@ RERUNS = {
     "measure/quadratic.py": "quadratic",
     "measure/curvature.py": "curvature",
     "measure/second_order.py": f"curvature forecast {PAGES}",
-    "measure/multi_power_law.py": PAGES,
+    "measure/multi_power_law.py": "verdicts report",
     "verdicts/*": PAGES,
     "report/*": "report",
-    "report/style.py": PAGES,
+    "report/style.py": "figures report",
     "experiments/*": "",  # plan and work: what is told of progress
     "experiments/units.py": f"burn_in branch {SCORED} alignment curvature figures",
     "experiments/evaluator.py": SCORED,
     "experiments/methods.py": f"running_averages side_trips {PAGES}",
     "experiments/registry.py": PAGES,  # the order on pages
-    "experiments/claims.py": PAGES,
+    "experiments/claims.py": "verdicts report",
     "experiments/figures.py": "figures",
     "experiments/series.py": "figures",
     "experiments/sections.py": "report",
@@ -56,9 +56,13 @@ RERUNS = {
     "experiments/curvature/model.py": f"forecast {PAGES}",
     "experiments/forecast/columns.py": f"forecast {PAGES}",
     "experiments/forecast/forward.py": "forecast",
-    "experiments/forecast/hindsight.py": PAGES,
-    "experiments/forecast/outcomes.py": PAGES,
-    "experiments/*/verdict.py": PAGES,
+    "experiments/forecast/hindsight.py": "verdicts report",
+    "experiments/forecast/outcomes.py": "verdicts report",
+    "experiments/*/verdict.py": "verdicts report",
+    "experiments/single_step/verdict.py": PAGES,  # what figures show of verdicts
+    "experiments/divergence/verdict.py": PAGES,
+    "experiments/curvature/verdict.py": PAGES,
+    "experiments/quadratic/verdict.py": PAGES,
     "experiments/*/figure.py": "figures",
     "experiments/*/section.*": "report",
     "runtime/*": "",

@@ -1,9 +1,11 @@
 """The smoke variant through real `dvc repro`: complete, idle the second time, rerun where it is edited."""
 
 import json
+import subprocess
+import sys
 
 import pytest
-from smoke import RESULTS, clone, digests, dvc
+from smoke import RESULTS, clone, digests, dvc, environment
 
 from sidetrip.experiments.claims import statements
 
@@ -38,7 +40,7 @@ def test_one_edit_reruns_just_what_it_touches(copy):
     result = dvc(copy, "repro")
     assert result.returncode == 0, result.stderr
     ran = [line.split("'")[1].split("@")[0] for line in result.stdout.splitlines() if line.startswith("Running stage")]
-    assert ran == ["configure", "figures", "report"]
+    assert ran == ["configure", "verdicts", "report"]
 
 
 def test_an_experiment_that_is_left_out_is_gone_and_comes_back_as_it_was(copy):
@@ -48,7 +50,7 @@ def test_an_experiment_that_is_left_out_is_gone_and_comes_back_as_it_was(copy):
     result = dvc(copy, "repro")
     assert result.returncode == 0, result.stderr
     ran = [line.split("'")[1].split("@")[0] for line in result.stdout.splitlines() if line.startswith("Running stage")]
-    assert ran == ["configure", "single_step", "figures", "report"]
+    assert ran == ["configure", "single_step", "verdicts", "figures", "report"]
     assert not list((copy / "runs" / "smoke" / "single_step").glob("*.csv"))
     assert not list(report.rglob("figure_2*")) + list((report / "tables").glob("single_step*"))
     rows = {row["id"]: row for row in json.loads((report / "claims.json").read_text(encoding="utf-8"))}
@@ -57,6 +59,17 @@ def test_an_experiment_that_is_left_out_is_gone_and_comes_back_as_it_was(copy):
     again = dvc(copy, "repro")
     assert again.returncode == 0, again.stderr
     assert digests(copy, "reports") == before
+
+
+def test_a_stage_that_is_left_out_loads_neither_torch_nor_pandas(copy):
+    left_out = ["stages/alignment.py", "-cd", "reports/smoke", "experiments.alignment=false"]
+    command = [sys.executable, "-X", "importtime", *left_out]
+    result = subprocess.run(
+        command, cwd=copy, env=environment(), capture_output=True, text=True, check=True, encoding="utf-8"
+    )
+    loaded = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines() if line.startswith("import time:")}
+    assert "sidetrip.runtime.experiment" in loaded
+    assert not loaded & {"torch", "pandas", "scipy", "matplotlib"}
 
 
 def test_a_setting_that_is_refused_removes_nothing(copy):

@@ -11,14 +11,14 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
 from typing import Any
 
-from sidetrip.config import Config, Runtime
+from sidetrip.config import Config, ConfigError, Runtime
 from sidetrip.engine.determinism import one_thread_each
 from sidetrip.files import FileError
-from sidetrip.runtime.devices import gpu_count, resolve_device
+from sidetrip.runtime.devices import gpu_count, on_cores, resolve_device
 from sidetrip.runtime.progress import Teller, watching
 from sidetrip.runtime.stopping import shield_children
 from sidetrip.runtime.terminal import speak_heedlessly
-from sidetrip.runtime.units import Task, Worker, run_task, start_worker
+from sidetrip.runtime.units import Task, Worker, follow_parent, run_task, start_worker
 
 SEMAPHORES = 64  # more than a pool makes; each takes a page of memory
 LOADED = ["sidetrip.runtime.loaded"]
@@ -86,6 +86,40 @@ def run_on_pool(tasks: Sequence[Task], config: Config, bar: Any) -> None:
                 raise WorkerKilledError(ending(None)) from error
 
 
+def on_all_cores(function: Callable[[Any], None], items: Sequence[Any], config: Config, loaded: list[str]) -> None:
+    """Call a function of each item, on as many processes of this machine as the configuration allows.
+
+    Parameters
+    ----------
+    function : callable
+        Importable by name in a fresh process. It needs no torch.
+    items : sequence
+        What to call it of.
+    config : Config
+        The number of processes.
+    loaded : list of str
+        Modules that the processes have loaded when they start.
+
+    Raises
+    ------
+    ConfigError
+        If a process was killed.
+    FileError
+        As `check_semaphores`.
+    """
+    one_thread_each()
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(loaded)
+    check_semaphores(context)
+    shield_children()
+    number = len(worker_devices(on_cores(config).runtime, len(items)))
+    with ProcessPoolExecutor(number, context, _start_alone) as executor:
+        try:
+            submit_all(executor, [(function, item) for item in items], lambda index: None)
+        except (BrokenProcessPool, EOFError, ConnectionError) as error:
+            raise ConfigError(f"runtime.workers = {number}: a process was killed; use fewer, or run again") from error
+
+
 def check_semaphores(context: BaseContext) -> None:
     """Refuse a machine on which processes can share no semaphores.
 
@@ -106,6 +140,11 @@ def check_semaphores(context: BaseContext) -> None:
 def _start(progress: Any, precision: str, devices: Any) -> None:
     speak_heedlessly()
     start_worker(Worker(devices.get(), progress=Teller(progress)), precision)
+
+
+def _start_alone() -> None:
+    speak_heedlessly()
+    follow_parent()
 
 
 def _first_killed(workers: Sequence[Any]) -> str:

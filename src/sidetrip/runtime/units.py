@@ -76,11 +76,16 @@ def become(role: Worker, precision: str) -> None:
 
 def start_worker(role: Worker, precision: str) -> None:
     """Make this process a worker that ends with the process that started it, and not before."""
+    follow_parent()
+    become(role, precision)
+
+
+def follow_parent() -> None:
+    """Let this process end with the process that started it, and not before."""
     # An interrupt goes to all processes of a terminal; the one that started this decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    become(role, precision)
 
 
 def _end_with_parent() -> None:
