@@ -44,7 +44,7 @@ RECIPE = (
     "sidetrip.measure.batchnorm.recalibrate(model, batches) or torch.optim.swa_utils.update_bn(loader, model)"
 )
 ADVICE = "bfloat16 was kept, which rounds the average off again: --dtype float32 keeps twice as much of it"
-FORECAST = "What would a decay from here on give, and is it worth it? python -m sidetrip.forecast, see docs/merge.md"
+FORECAST = "What would a decay from here on give, and is it worth it? python -m sidetrip.forecast, see docs/forecast.md"
 SHOWN_NAMES = 3  # of a list
 
 Vector = NDArray[np.float64]
