@@ -21,7 +21,7 @@ RERUNS = {
     "*.py": "",  # commands, files, planning: they change no result
     "checks/*": "",
     "kernels.py": f"{TRAINED} quadratic {PAGES}",
-    "snapshots.py": "forecast",
+    "snapshots.py": "forecast verdicts report",
     "loss_forecast.py": "forecast verdicts report",
     "tables.py": f"burn_in {MEASURED} quadratic {PAGES}",
     "config/*": "configure",
@@ -55,6 +55,7 @@ RERUNS = {
     "experiments/side_trips/measure.py": "side_trips running_averages",
     "experiments/curvature/model.py": f"forecast {PAGES}",
     "experiments/forecast/columns.py": f"forecast {PAGES}",
+    "experiments/forecast/sparse.py": "forecast verdicts report",
     "experiments/forecast/forward.py": "forecast",
     "experiments/forecast/hindsight.py": "verdicts report",
     "experiments/forecast/outcomes.py": "verdicts report",

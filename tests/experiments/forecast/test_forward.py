@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from verdict_tables import config, cool_downs, curvature_nodes, forecast_tables, merged_snapshots, run_loss
 
 from sidetrip.experiments.forecast.forward import forecasts_at
-from sidetrip.experiments.forecast.plan import sparse_kernel
+from sidetrip.experiments.forecast.sparse import sparse_kernel
 from sidetrip.forecast import main
 from sidetrip.kernels import DECAYS
 from sidetrip.measure.second_order import Spectrum, predict

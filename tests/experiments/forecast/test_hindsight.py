@@ -5,9 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import t as student
-from verdict_tables import BEGINS, SEEDS, config, cool_downs, merged_snapshots
+from verdict_tables import BEGINS, SEEDS, config, cool_downs, curvature_nodes, merged_snapshots
 
-from sidetrip.experiments.forecast.hindsight import LEAST, errors, hindsight, hindsight_line, prediction_interval
+from sidetrip.experiments.curvature.model import spectra
+from sidetrip.experiments.forecast.hindsight import (
+    LEAST,
+    errors,
+    hindsight,
+    hindsight_line,
+    prediction_interval,
+    staircases,
+)
+from sidetrip.kernels import Kernel, Schedule
+from sidetrip.measure.second_order import predict
 
 
 def test_an_estimate_is_the_merged_score_less_what_earlier_cool_downs_gained():
@@ -57,3 +67,16 @@ def test_the_interval_of_the_next_value_is_student_s(values, confidence):
     expected = np.mean(values) + scale * np.array(student.interval(confidence, len(values) - 1))
     assert (found.low, found.high) == pytest.approx(tuple(expected))
     assert not prediction_interval(np.array([1.0, 2.0]), 0.9).bounded
+
+
+def test_sparse_averages_part_from_decays_as_measured_and_as_predicted():
+    tables = {"cool_downs": cool_downs(gap=0.01, gain=0.1, spread=0.0), "curvature_nodes": curvature_nodes()}
+    table = staircases(tables, config()).set_index(["decay", "spacing_steps"])
+    assert table["measured"].to_numpy() == pytest.approx(0.1)
+    burn_in = config().burn_in
+    for spacing, weights in ((1, Kernel.swa(5).weights), (5, [0.4, 0.0, 0.0, 0.0, 0.0, 0.6])):
+        predicted = [
+            predict(Kernel(weights), Schedule.linear(5), spectrum, burn_in.rate, burn_in.optimizer.momentum).difference
+            for spectrum in spectra(tables["curvature_nodes"]).values()
+        ]
+        assert table.loc[("linear", spacing), "predicted"] == pytest.approx(np.mean(predicted))

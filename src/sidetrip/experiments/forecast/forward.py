@@ -28,7 +28,8 @@ from sidetrip.experiments.forecast.columns import (
     PREDICTED,
     SEALED,
 )
-from sidetrip.experiments.forecast.plan import sparse_kernel, windows_from
+from sidetrip.experiments.forecast.plan import windows_from
+from sidetrip.experiments.forecast.sparse import sparse_kernel
 from sidetrip.kernels import DECAYS
 from sidetrip.loss_forecast import CoolDown, Forecast, Losses, TooFewLossesError, forecast
 from sidetrip.measure.second_order import predict

@@ -11,11 +11,16 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
 from sidetrip.config import Config
+from sidetrip.experiments.curvature.model import spectra
+from sidetrip.experiments.forecast.sparse import sparse_kernel
+from sidetrip.kernels import DECAYS
 from sidetrip.loss_forecast import CONFIDENCE
+from sidetrip.measure.second_order import predict
 from sidetrip.verdicts.records import Interval, Table, Tables, Values
 from sidetrip.verdicts.scores import METRICS
 
@@ -112,6 +117,31 @@ def errors(found: Table) -> Table:
     off = {f"off_{name}": found[name] - found["cool_down"] for name in ("momentary", "merged", "estimate")}
     covered = found["cool_down"].between(found["low"], found["high"]).astype(float)
     return found.assign(**off, covered=covered.where(found["cool_down"].notna()))
+
+
+def staircases(tables: Tables, config: Config) -> Table:
+    """Where averages of sparse iterates and cool-downs part, measured and as the analytic model predicts it.
+
+    Returns
+    -------
+    DataFrame
+        decay, window_steps, spacing_steps; measured ((merged − cool-down) ÷ (momentary − merged), validation loss, each
+        the mean of all seeds and steps), predicted (mean over seeds, by the curvature at all late branch points).
+    """
+    table = compared_with_cool_downs(tables["cool_downs"]).query("metric == 'loss'").dropna(subset=["cool_down"])
+    gaps = table.assign(gap=table["merged"] - table["cool_down"], gain=table["momentary"] - table["merged"])
+    means = gaps.groupby(SCORE[:3])[["gap", "gain"]].mean()
+    rate, momentum = config.burn_in.rate, config.burn_in.optimizer.momentum
+    found = []
+    for decay, window, spacing, gap, gain in means.reset_index().itertuples(index=False, name=None):
+        kernel = sparse_kernel(decay, np.full(window, rate), 0, window, spacing)
+        excess = [
+            predict(kernel, DECAYS[decay](window), spectrum, rate, momentum)
+            for spectrum in spectra(tables["curvature_nodes"]).values()
+        ]
+        predicted = float(np.mean([each.difference for each in excess]))
+        found.append((decay, window, spacing, gap / gain, predicted))
+    return pd.DataFrame(found, columns=[*SCORE[:3], "measured", "predicted"])
 
 
 def of_snapshots(found: Table, config: Config) -> Table:

@@ -8,6 +8,7 @@ import numpy as np
 
 from sidetrip.config import Config
 from sidetrip.experiments.forecast.columns import SCORED_ON
+from sidetrip.experiments.forecast.sparse import sparse_kernel
 from sidetrip.experiments.plan import Plan
 from sidetrip.experiments.units import Run, replay_steps, runs
 from sidetrip.experiments.work import Work, scoring, training
@@ -59,14 +60,6 @@ def sparse_averages(config: Config, rates: np.ndarray, begin: int, window: int) 
         for decay in DECAYS
         for spacing in spacings(config, window)
     ]
-
-
-def sparse_kernel(decay: str, rates: np.ndarray, begin: int, window: int, spacing: int) -> Kernel:
-    """The kernel of evenly spaced iterates that is nearest to a decay."""
-    weights = np.zeros(window + 1)
-    steps = range(begin, begin + window + 1, spacing)
-    weights[::spacing] = nearest_average(steps, DECAYS[decay](window), rates).coefficients
-    return Kernel(weights)
 
 
 def merged_at(config: Config, rates: np.ndarray, window: int, end: int) -> list[tuple[str, SnapshotAverage]]:

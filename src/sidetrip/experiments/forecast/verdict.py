@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from sidetrip.config import Config
-from sidetrip.experiments.forecast.hindsight import hindsight, hindsight_line, of_snapshots
+from sidetrip.experiments.curvature.model import applies
+from sidetrip.experiments.forecast.hindsight import hindsight, hindsight_line, of_snapshots, staircases
 from sidetrip.experiments.forecast.outcomes import cells, outcomes
 from sidetrip.loss_forecast import CONFIDENCE, LEAST
 from sidetrip.verdicts.records import Found, Judged, Measured, Table, Tables, joined
@@ -63,11 +64,13 @@ WHY_NOT = {
 def derived(tables: Tables, config: Config) -> dict[str, Table]:
     """Tables that a report keeps."""
     found = outcomes(tables, config)
+    modelled = applies(config) and "curvature_nodes" in tables
     return {
         "forecasts": found,
         "forecast_cells": cells(found, config.claims.confidence),
         "hindsight": hindsight(tables["cool_downs"]),
         "hindsight_line": hindsight_line(tables, config),
+        **({"staircases": staircases(tables, config)} if modelled else {}),
     }
 
 
