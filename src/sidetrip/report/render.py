@@ -19,6 +19,7 @@ from sidetrip.verdicts.wording import OURS, method_words
 
 PACKAGE = Path(__file__).parents[1]
 EQUIVALENCE = "average_is_schedule_"
+OPTIMIZERS = {"sgd": "SGD", "nesterov": "Nesterov's SGD", "adamw": "AdamW"}
 
 Claims = Sequence[dict[str, Any]]
 
@@ -118,8 +119,7 @@ def optimizer_words(settings: BurnIn) -> str:
         constants = f"β {optimizer.betas[0]:g}, {optimizer.betas[1]:g}, decoupled weight decay"
     else:
         constants = f"momentum {optimizer.momentum:g}, weight decay"
-    names = {"sgd": "SGD", "nesterov": "Nesterov's SGD", "adamw": "AdamW"}
-    parts = [f"{names[optimizer.name]}, {constants} {optimizer.weight_decay:g}"]
+    parts = [f"{OPTIMIZERS[optimizer.name]}, {constants} {optimizer.weight_decay:g}"]
     parts += [f"gradients clipped at {settings.clip:g}"] if settings.clip else []
     parts += [f"{settings.warm_up} steps of warm-up"] if settings.warm_up else []
     return ", ".join(parts)
