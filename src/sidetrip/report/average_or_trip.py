@@ -14,15 +14,13 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from sidetrip.report import style
-from sidetrip.report.render import OPTIMIZERS
+from sidetrip.report.render import DATA, NETWORKS, OPTIMIZERS
 from sidetrip.verdicts.records import DIFFERS, EQUAL, NOT_KNOWN, WITHIN
 from sidetrip.verdicts.wording import method_words, methods_in_order
 
 KEYS = ["variant", "kernel", "window_steps"]
 KEPT = ["variant", "schedule", "kernel", "window_steps", "n", "gap", "gain", "ratio", "ratio_low", "ratio_high"]
 KEPT += ["outcome"]
-DATA = {"fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "shakespeare": "Shakespeare"}
-NETWORKS = {"resnet8": "ResNet-8", "resnet20": "ResNet-20", "decoder": "transformer"}
 SHARE = 0.25  # of the gain, within which the paper's statement is taken to hold; the outcomes say "a quarter"
 REACH = 0.9  # of the axis, either side; what lies beyond is drawn at the edge
 HOLDS = style.HELD_OUT  # a colour that is neither the average's nor the trip's

@@ -19,6 +19,9 @@ from sidetrip.verdicts.wording import OURS, method_words
 
 PACKAGE = Path(__file__).parents[1]
 EQUIVALENCE = "average_is_schedule_"
+# How pages name what they know; all else by its name in the settings.
+DATA = {"fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "shakespeare": "Shakespeare"}
+NETWORKS = {"resnet8": "ResNet-8", "resnet20": "ResNet-20", "decoder": "transformer"}
 OPTIMIZERS = {"sgd": "SGD", "nesterov": "Nesterov's SGD", "adamw": "AdamW"}
 
 Claims = Sequence[dict[str, Any]]
@@ -79,7 +82,7 @@ def render(
         claims=claims,
         rows=rows,
         rows_of=lambda ids: [rows[name] for name in ids],
-        summary=summary(of_the_paper(claims)),
+        counts=counts(claims),
         paper=of_the_paper(claims),
         ours=OURS,
         sections={name: section.template for name, section in sections.items()},
@@ -87,6 +90,8 @@ def render(
         regimes={
             method_words(name.removeprefix(EQUIVALENCE)).title: row["regime"] for name, row in equivalences.items()
         },
+        network=NETWORKS.get(config.model.name, config.model.name),
+        data_title=DATA.get(config.data.name, config.data.name),
         data_words=data_words(config, data),
         optimizer=optimizer_words(config.burn_in),
         origin=origin(config.data.source, config.data.name),
