@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -135,18 +136,12 @@ def of_the_paper(claims: Claims) -> Claims:
     return [row for row in claims if row["source"] != OURS and not row["analytic"]]
 
 
-def summary(claims: Claims) -> dict[str, list[str]]:
-    """Names of the statements, by verdict."""
-    order = (REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_MEASURED)
-    return {verdict: [row["id"] for row in claims if row["verdict"] == verdict] for verdict in order}
-
-
 def counts(claims: Claims) -> str:
     """How many of the paper's statements were reproduced, not reproduced, undecided, not measured; a sentence."""
-    found = summary(of_the_paper(claims))
-    parts = [f"{len(ids)} {verdict}" for verdict, ids in found.items()]
-    decided = sum(len(ids) for verdict, ids in found.items() if verdict in (REPRODUCED, NOT_REPRODUCED))
-    return f"{decided} of {sum(map(len, found.values()))} statements decided: {', '.join(parts)}."
+    found = Counter(row["verdict"] for row in of_the_paper(claims))
+    parts = [f"{found[name]} {name}" for name in (REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_MEASURED)]
+    decided = found[REPRODUCED] + found[NOT_REPRODUCED]
+    return f"{decided} of {found.total()} statements decided: {', '.join(parts)}."
 
 
 def meaning(claims: Claims, known: Mapping[str, Statement], ids: Sequence[str]) -> str:
