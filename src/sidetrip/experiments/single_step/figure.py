@@ -48,7 +48,8 @@ def reach(rows: pd.DataFrame) -> float:
     """The largest step size at which the own batch's mean loss is no more above its start than its lowest is below."""
     own = curves(rows[rows["range"].isin(["wide", "zoom"])], "own")["mean"]
     start = own.loc[0.0]
-    return float(own.index[own <= start + max(start - own.min(), LEAST_RISE * start)].max())
+    highest = start + max(start - own.min(), LEAST_RISE * start)
+    return float(max(own.index[own <= highest].max(), own.index[1]))  # an axis needs a length
 
 
 def _draw(axes: Axes, rows: pd.DataFrame, widest: float, relative: bool = False) -> dict[str, pd.DataFrame]:
