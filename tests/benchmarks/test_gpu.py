@@ -33,7 +33,9 @@ def marks(name: str, folder: Path) -> int:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
 def test_without_a_gpu_it_is_one_line():
-    done = subprocess.run([sys.executable, "-m", "benchmarks.gpu"], capture_output=True, text=True, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.gpu"], capture_output=True, text=True, encoding="utf-8"
+    )
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr == (
