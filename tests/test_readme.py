@@ -1,13 +1,19 @@
-"""The numbers of README's findings are those of the committed tables."""
+"""The numbers of README's findings, and of the picture beside them, are those of the committed tables."""
 
+import json
 import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from sidetrip.report.average_or_trip import percent
+from sidetrip.verdicts.records import EQUAL, NOT_KNOWN, WITHIN
+
 README = Path("README.md").read_text(encoding="utf-8")
+REPORTS = Path("reports")
 VARIANTS = ("fashion_mnist", "fashion_mnist_adamw", "shakespeare")
+METHODS = ("swa", "two_point", "ema")
 ROWS = {
     "gain of SWA": ("swa", "gain"),
     "SWA − its trip, whose rate falls linearly to 0": ("swa", "gap"),
@@ -16,12 +22,38 @@ ROWS = {
 }
 
 
-def cell(variant: str, kernel: str, column: str) -> str:
-    """What the table has to say: from the late branch points together, at the widest window."""
-    points = pd.read_csv(Path("reports", variant, "tables", "equivalence_map.csv"))
+def measured(variant: str, kernel: str) -> pd.Series:
+    """What the variant's table has of its late branch points together, at the widest window."""
+    points = pd.read_csv(REPORTS / variant / "tables" / "equivalence_map.csv")
     rows = points[points["late"] & (points["kernel"] == kernel)]
-    row = rows.loc[rows["window_steps"].idxmax()]
+    return rows.loc[rows["window_steps"].idxmax()]
+
+
+def predicted(variant: str, kernel: str) -> float | None:
+    """What the analytic model says there, mean over seeds."""
+    path = REPORTS / variant / "tables" / "second_order.csv"
+    if not path.is_file():
+        return None
+    table = pd.read_csv(path)
+    rows = table[(table["kernel"] == kernel) & (table["window_steps"] == measured(variant, kernel)["window_steps"])]
+    return float(rows["predicted"].mean())
+
+
+def cell(variant: str, kernel: str, column: str) -> str:
+    """What the table of findings has to say."""
+    row = measured(variant, kernel)
     return f"{row['gain']:.4f}" if column == "gain" else f"{row['gap']:+.4f}: {row['outcome']}"
+
+
+def shares(kernel: str) -> list[str]:
+    """(average − trip) ÷ gain in README's words."""
+    return [percent(measured(variant, kernel)["ratio"]) for variant in VARIANTS]
+
+
+def sizes(kernel: str) -> str:
+    """The same without signs, as a list of three."""
+    first, second, third = (share[1:] for share in shares(kernel))
+    return f"{first}, {second} and {third}"
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -29,6 +61,47 @@ def test_findings_are_those_of_the_tables(name):
     (line,) = [line for line in README.splitlines() if line.startswith(f"| {name} |")]
     found = [text.strip() for text in line.strip("|").split("|")][1:]
     assert found == [cell(variant, *ROWS[name]) for variant in VARIANTS]
+
+
+def test_averaging_helps_by_what_is_told():
+    gains = [measured(variant, kernel)["gain"] for variant in VARIANTS for kernel in METHODS]
+    assert f"by {min(gains):.3f} to {max(gains):.3f} nats" in README
+
+
+def test_swa_ends_where_its_trip_ends():
+    sgd, adamw, text = shares("swa")
+    assert f"{sgd} (SGD, pictures), {adamw} (AdamW, pictures) and {text} (AdamW, text) of the gain" in README
+    assert all(measured(variant, "swa")["outcome"] in (EQUAL, WITHIN) for variant in VARIANTS)
+
+
+def test_the_ema_ends_better_in_all_three():
+    assert f"in all three: by {sizes('ema')} of the gain" in README
+    assert all(measured(variant, "ema")["ratio_high"] < 0 for variant in VARIANTS)
+
+
+def test_of_the_two_point_average_it_is_not_known():
+    assert f"worse than the trip at half the rate, by {sizes('two_point')}" in README
+    assert all(measured(variant, "two_point")["outcome"] == NOT_KNOWN for variant in VARIANTS)
+    assert all(share.startswith("+") for share in shares("two_point"))
+
+
+def test_what_the_model_gives_stands_beside_what_was_measured():
+    for kernel, name in (("ema", "the EMA"), ("swa", "SWA")):
+        model, found = predicted("fashion_mnist", kernel), measured("fashion_mnist", kernel)["ratio"]
+        assert f"{percent(model)} for {name} (measured: {percent(found)})" in README
+
+
+def test_the_picture_shows_the_tables_of_all_reports_of_today():
+    shown = pd.read_csv(REPORTS / "average_or_trip.csv").set_index(["variant", "kernel"])
+    claims = {path.parent.name: json.loads(path.read_bytes()) for path in REPORTS.glob("*/claims.json")}
+    today = [name for name, rows in claims.items() if all("analytic" in row for row in rows)]
+    assert set(shown.index) == {(variant, kernel) for variant in today for kernel in METHODS}
+    for (variant, kernel), row in shown.iterrows():
+        table = measured(variant, kernel)
+        names = [name for name in shown.columns if name != "predicted"]
+        assert row[names].astype(str).to_dict() == table[names].astype(str).to_dict()
+        model = predicted(variant, kernel)
+        assert pd.isna(row["predicted"]) if model is None else row["predicted"] == pytest.approx(model, rel=1e-6)
 
 
 def test_every_link_leads_somewhere():

@@ -10,9 +10,9 @@ from verdict_tables import config, side_trips
 from sidetrip.config import save_config
 from sidetrip.experiments.claims import measure, statements
 from sidetrip.files import write_json
-from sidetrip.report.index import write_index
+from sidetrip.report.index import FORECAST, write_index
 from sidetrip.tables import write_table
-from sidetrip.verdicts.records import OUTCOMES
+from sidetrip.verdicts.records import OUTCOMES, UNDECIDED
 from sidetrip.verdicts.wording import OURS
 
 
@@ -49,6 +49,31 @@ def test_the_map_covers_all_variants(tmp_path):
         assert f"windows {where} 10 % of the branch step: {told}" in text
 
 
+def test_what_was_found_stands_first_with_its_picture_and_table(tmp_path):
+    text = reports(tmp_path, "first", "second")
+    order = ["The SWA average ends where its trip", "](average_or_trip.png)", "## Statements", "## Where averaging"]
+    assert sorted(order, key=text.index) == order
+    assert "shown in 2 of 2 variants" in text
+    assert (tmp_path / "average_or_trip.png").stat().st_size > 0
+    assert set(pd.read_csv(tmp_path / "average_or_trip.csv")["variant"]) == {"first", "second"}
+
+
+def test_a_forecast_is_shown_where_there_is_one(tmp_path):
+    assert FORECAST not in reports(tmp_path, "first")
+    (tmp_path / FORECAST).parent.mkdir(parents=True)
+    (tmp_path / FORECAST).touch()
+    write_index(tmp_path)
+    assert f"]({FORECAST})" in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
+def test_what_is_undecided_is_listed_with_the_seeds_that_would_decide_it(tmp_path):
+    text = reports(tmp_path, "first", side_trips=side_trips(gap=0.0, spread=0.05))
+    row = next(r for r in json.loads((tmp_path / "first" / "claims.json").read_bytes()) if r["verdict"] == UNDECIDED)
+    needed = row["seeds_needed"] or "more than 100"
+    _, unsure = text.split("## What is not known")
+    assert f"- {row['statement']}: first ({needed} {row['unit']})" in unsure
+
+
 def test_statements_of_the_analytic_model_are_counted_and_shown_once(tmp_path):
     text = reports(tmp_path, "first", "second")
     variants, analytic = text.split("## The analytic model")
@@ -79,5 +104,11 @@ def test_a_report_of_an_earlier_version_is_linked_and_stands_in_no_table(tmp_pat
 def test_the_same_reports_give_the_same_bytes(tmp_path):
     reports(tmp_path / "a", "first")
     reports(tmp_path / "b", "first")
-    for name in ("README.md", "equivalence_map.png", "equivalence_map.csv"):
+    for name in (
+        "README.md",
+        "average_or_trip.png",
+        "average_or_trip.csv",
+        "equivalence_map.png",
+        "equivalence_map.csv",
+    ):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()

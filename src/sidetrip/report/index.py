@@ -1,4 +1,4 @@
-"""reports/README.md: every variant that has a report, verdicts side by side, and the map over all of them."""
+"""reports/README.md: what was found, the verdicts of all variants side by side, the map, and what is not known."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import yaml
 
 from sidetrip.files import write_bytes
 from sidetrip.report import style
+from sidetrip.report.average_or_trip import draw as draw_late
+from sidetrip.report.average_or_trip import findings, late_in_the_run, runs_in_order
 from sidetrip.report.equivalence_map import draw_map
 from sidetrip.report.render import counts
 from sidetrip.tables import write_table
@@ -19,7 +21,9 @@ from sidetrip.verdicts.records import DIFFERS, NOT_MEASURED, NOT_REPRODUCED, OUT
 from sidetrip.verdicts.wording import method_words, methods_in_order
 
 MARKS = {REPRODUCED: "yes", NOT_REPRODUCED: "**no**", UNDECIDED: "undecided", NOT_MEASURED: "–"}
+FIRST = "average_or_trip"
 MAP = "equivalence_map"
+FORECAST = "shakespeare/figures/forecast.png"  # of the variant that is nearest to how language models are trained
 NARROW = 0.1  # window ÷ branch step up to which a point is taken to be in the paper's regime
 
 REGIME = {
@@ -41,13 +45,46 @@ def write_index(reports: Path) -> None:
     claims = {name: rows for name, rows in claims.items() if name not in earlier}
     tables = [pd.read_csv(path) for name in claims if (path := reports / name / "tables" / f"{MAP}.csv").is_file()]
     points = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
-    lines = ["# Results", "", *_verdicts(claims), *_earlier(earlier), *_analytic(claims)]
+    style.apply_style()
+    found = _first_screen(reports, points, list(claims)) if len(points) else []
+    lines = ["# Results", "", *found, *_verdicts(claims), *_earlier(earlier), *_analytic(claims)]
     if len(points):
         write_table(points, reports / f"{MAP}.csv")
-        style.apply_style()
         style.save_figure(draw_map(points), reports / f"{MAP}.png")
-        lines += ["", *_map_section(points, {name: _trained_on(reports / name) for name in claims})]
+        lines += ["", *_map_section(points)]
+    lines += ["", *_not_known(claims)]
     write_bytes(reports / "README.md", ("\n".join(lines) + "\n").encode())
+
+
+def _first_screen(reports: Path, points: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """What was found late in a run, in sentences and as a picture with its table."""
+    paths = {name: reports / name / "tables" / "second_order.csv" for name in names}
+    rows = late_in_the_run(points, {name: pd.read_csv(path) for name, path in paths.items() if path.is_file()})
+    if rows.empty:
+        return []
+    runs = runs_in_order({name: _settings(reports / name) for name in names})
+    write_table(rows, reports / f"{FIRST}.csv")
+    style.save_figure(draw_late(rows, runs), reports / f"{FIRST}.png")
+    forecast = ["", f"![Forecasts of a decay, and what the decay gave]({FORECAST})"]
+    return [
+        "An average of the weights of a run costs almost nothing. A *trip* leaves the run at the same point and lowers "
+        "the learning rate by the schedule that belongs to the average. The paper says that both end alike. Late in "
+        "runs at a constant rate, in validation loss, at the widest window of each method, shown if the two differ by "
+        "less than a quarter of what averaging gains:",
+        "",
+        *(f"- {sentence}" for sentence in findings(rows)),
+        "",
+        f"![Late in a run: does the average end better, or the trip?]({FIRST}.png)",
+        "",
+        "*(average − trip) ÷ gain, where the gain is how much better the average is than the run's own weights. Bars: "
+        "confidence intervals over seeds. Two one-sided tests judge whether the statement holds; the bar may reach a "
+        "little beyond the band where they pass. "
+        f"The numbers: [{FIRST}.csv]({FIRST}.csv).*",
+        *(forecast if (reports / FORECAST).is_file() else []),
+        "",
+        "## Statements of the paper, by variant",
+        "",
+    ]
 
 
 def _verdicts(claims: Mapping[str, Rows]) -> list[str]:
@@ -123,31 +160,30 @@ def _cell(row: dict[str, Any] | None) -> str:
     return f"{mark} ({row['value']:.3g}{quantity}{part})"
 
 
-def _trained_on(report: Path) -> str:
-    """What a variant trains with and on, in a word or two each."""
-    settings = yaml.safe_load((report / "config.yaml").read_text(encoding="utf-8"))
-    optimizer = {"sgd": "SGD", "nesterov": "Nesterov's SGD", "adamw": "AdamW"}[settings["burn_in"]["optimizer"]["name"]]
-    return f"{optimizer}, {'text' if settings['model']['name'] == 'decoder' else 'pictures'}"
+def _settings(report: Path) -> dict[str, Any]:
+    return yaml.safe_load((report / "config.yaml").read_text(encoding="utf-8"))
 
 
-def _late(points: pd.DataFrame, kinds: Mapping[str, str]) -> list[str]:
-    """What holds late in a run at the widest window, a sentence for each optimizer and kind of data."""
-    late = points[points["late"] & (points["schedule"] == "constant")]
-    widest = late[late["window_steps"] == late.groupby(["variant", "kernel"])["window_steps"].transform("max")]
-    found = []
-    for kind in sorted(set(kinds.values())):
-        here = widest[widest["variant"].map(kinds) == kind]
-        parts = []
-        for method in methods_in_order(here["kernel"]):
-            rows = here[here["kernel"] == method]
-            told = [f"{row.outcome} ({row.gap:+.4f} of {row.gain:.4f})" for row in rows.itertuples()]
-            parts.append(f"{method_words(method).title} {' and '.join(told)}")
-        if parts:
-            found.append(f"- {kind}: {'; '.join(parts)}.")
-    return found
+def _not_known(claims: Mapping[str, Rows]) -> list[str]:
+    """Statements that are undecided in some variant, with the seeds that would decide them."""
+    unsure: dict[str, list[str]] = {}
+    for name, rows in claims.items():
+        for row in rows:
+            if row["verdict"] == UNDECIDED:
+                needed = row["seeds_needed"] or "more than 100"
+                unsure.setdefault(row["statement"], []).append(f"{name} ({needed} {row['unit']})")
+    if not unsure:
+        return []
+    return [
+        "## What is not known",
+        "",
+        "Undecided where named; in brackets, how many seeds would decide it at the present mean and spread:",
+        "",
+        *(f"- {statement}: {', '.join(where)}." for statement, where in unsure.items()),
+    ]
 
 
-def _map_section(points: pd.DataFrame, kinds: Mapping[str, str]) -> list[str]:
+def _map_section(points: pd.DataFrame) -> list[str]:
     return [
         "## Where averaging replaces decay",
         "",
@@ -160,10 +196,6 @@ def _map_section(points: pd.DataFrame, kinds: Mapping[str, str]) -> list[str]:
         "worse than the trip; blue: better; white: the gain is not clear of 0. Below: average − trip against how much "
         "the momentary loss (of the run itself, without averaging) falls over the window. On a quadratic loss a "
         "two-point average keeps at most a quarter of that fall (dashed), SWA some 5 %.*",
-        "",
-        "Late in a run at a constant rate, at each method's widest window, average − trip of a gain of so many nats:",
-        "",
-        *_late(points, kinds),
         "",
         "Counted over the variants with a constant rate, early branch points too:",
         "",

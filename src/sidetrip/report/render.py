@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,10 @@ from sidetrip.verdicts.wording import OURS, method_words
 
 PACKAGE = Path(__file__).parents[1]
 EQUIVALENCE = "average_is_schedule_"
+# How pages name what they know; all else by its name in the settings.
+DATA = {"fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "shakespeare": "Shakespeare"}
+NETWORKS = {"resnet8": "ResNet-8", "resnet20": "ResNet-20", "decoder": "transformer"}
+OPTIMIZERS = {"sgd": "SGD", "nesterov": "Nesterov's SGD", "adamw": "AdamW"}
 
 Claims = Sequence[dict[str, Any]]
 
@@ -78,7 +83,7 @@ def render(
         claims=claims,
         rows=rows,
         rows_of=lambda ids: [rows[name] for name in ids],
-        summary=summary(of_the_paper(claims)),
+        counts=counts(claims),
         paper=of_the_paper(claims),
         ours=OURS,
         sections={name: section.template for name, section in sections.items()},
@@ -86,6 +91,8 @@ def render(
         regimes={
             method_words(name.removeprefix(EQUIVALENCE)).title: row["regime"] for name, row in equivalences.items()
         },
+        network=NETWORKS.get(config.model.name, config.model.name),
+        data_title=DATA.get(config.data.name, config.data.name),
         data_words=data_words(config, data),
         optimizer=optimizer_words(config.burn_in),
         origin=origin(config.data.source, config.data.name),
@@ -118,8 +125,7 @@ def optimizer_words(settings: BurnIn) -> str:
         constants = f"β {optimizer.betas[0]:g}, {optimizer.betas[1]:g}, decoupled weight decay"
     else:
         constants = f"momentum {optimizer.momentum:g}, weight decay"
-    names = {"sgd": "SGD", "nesterov": "Nesterov's SGD", "adamw": "AdamW"}
-    parts = [f"{names[optimizer.name]}, {constants} {optimizer.weight_decay:g}"]
+    parts = [f"{OPTIMIZERS[optimizer.name]}, {constants} {optimizer.weight_decay:g}"]
     parts += [f"gradients clipped at {settings.clip:g}"] if settings.clip else []
     parts += [f"{settings.warm_up} steps of warm-up"] if settings.warm_up else []
     return ", ".join(parts)
@@ -130,18 +136,12 @@ def of_the_paper(claims: Claims) -> Claims:
     return [row for row in claims if row["source"] != OURS and not row["analytic"]]
 
 
-def summary(claims: Claims) -> dict[str, list[str]]:
-    """Names of the statements, by verdict."""
-    order = (REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_MEASURED)
-    return {verdict: [row["id"] for row in claims if row["verdict"] == verdict] for verdict in order}
-
-
 def counts(claims: Claims) -> str:
     """How many of the paper's statements were reproduced, not reproduced, undecided, not measured; a sentence."""
-    found = summary(of_the_paper(claims))
-    parts = [f"{len(ids)} {verdict}" for verdict, ids in found.items()]
-    decided = sum(len(ids) for verdict, ids in found.items() if verdict in (REPRODUCED, NOT_REPRODUCED))
-    return f"{decided} of {sum(map(len, found.values()))} statements decided: {', '.join(parts)}."
+    found = Counter(row["verdict"] for row in of_the_paper(claims))
+    parts = [f"{found[name]} {name}" for name in (REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_MEASURED)]
+    decided = found[REPRODUCED] + found[NOT_REPRODUCED]
+    return f"{decided} of {found.total()} statements decided: {', '.join(parts)}."
 
 
 def meaning(claims: Claims, known: Mapping[str, Statement], ids: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from verdict_tables import config
 from sidetrip.experiments.methods import METHODS, Method
 from sidetrip.experiments.side_trips import figure as side_trips
 from sidetrip.kernels import Kernel
+from sidetrip.verdicts.statistics import student_interval
 
 
 def labelled(axes):
@@ -20,7 +21,7 @@ def labelled(axes):
 
 
 def test_the_momentary_line_is_mean_and_spread_of_looks_close_together():
-    looks = pd.DataFrame({"step": [10, 12, 12, 25], "loss": [1.0, 3.0, 3.0, 2.0]})
+    looks = pd.DataFrame({"seed": 0, "step": [10, 12, 12, 25], "loss": [1.0, 3.0, 3.0, 2.0]})
     found = side_trips.momentary_line(looks, "loss", every=10)
     assert list(found["step"]) == [11.0, 25.0]
     assert list(found["mean"]) == [2.0, 2.0]
@@ -41,6 +42,33 @@ def test_averages_and_trips_stand_where_their_windows_end():
     assert len(lines["side trip, early branch point"]) == 1
 
 
+def test_late_in_the_run_means_over_seeds_stand_with_the_interval_of_their_difference():
+    tables, settings = all_tables(), config()
+    axes = side_trips.draw(tables, settings)["figure_5"].axes[1]
+    rows = tables["side_trips"].query("branch == 30 and split == 'validation' and kernel == 'two_point'")
+    seeds = 100 * rows.groupby(["window_steps", "seed", "model"])["accuracy"].mean().unstack()  # noqa: PD010
+    means = seeds.groupby("window_steps").mean()
+    lines = labelled(axes)
+    assert "side trip, early branch point" not in lines
+    for model, label in (("average", "average"), ("trip", "side trip")):
+        assert np.allclose(lines[label][-1].get_ydata(), means[model])
+    gap = (seeds["average"] - seeds["trip"]).loc[means.index[0]]
+    reach = student_interval(gap.to_numpy(), settings.claims.confidence).high - gap.mean()
+    low, high = axes.collections[-1].get_segments()[0][:, 1]
+    assert [low, high] == pytest.approx([means["trip"].iloc[0] - reach, means["trip"].iloc[0] + reach])
+
+
+def test_one_seed_has_no_interval():
+    scores = pd.DataFrame({"window_steps": 10, "seed": 0, "model": ["average", "trip"], "loss": [1.0, 2.0]})
+    assert not np.isfinite(side_trips.ends(scores, "loss", 0.95)["reach"]).any()
+
+
+def test_the_run_is_shown_from_the_early_branch_point_or_else_its_second_half():
+    settings = config(**{"branch.early": []})
+    (axes,) = side_trips.draw(all_tables(), settings)["figure_1"].axes
+    assert min(labelled(axes)["momentary"][0].get_xdata()) >= settings.branch.points[0] // 2
+
+
 def test_nothing_is_drawn_outside_the_frame():
     for axes in side_trips.draw(all_tables(), config())["figure_14"].axes:
         (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
@@ -58,7 +86,7 @@ def test_a_method_that_is_added_gets_a_panel(monkeypatch):
         tables[name] = pd.concat([tables[name], swa.assign(kernel="late_swa")])
     monkeypatch.setattr(side_trips, "METHODS", (*METHODS, added))
     drawn = side_trips.draw(tables, config())
-    assert drawn["figure_5"].axes[-1].get_title() == "Late swa, up to 10 steps"
+    assert drawn["figure_5"].axes[-1].get_title() == "Late swa"
     assert len(drawn["figure_14"].axes) == 4 * (len(METHODS) + 1)
     assert "Late swa, 10 steps" in [line.get_label() for line in drawn["rate_factors"].axes[0].get_lines()]
 

@@ -87,7 +87,21 @@ def test_figure_13_shows_medians_and_quartiles():
     assert [label.get_text() for label in axes.get_xticklabels()] == ["8", "16", "32"]
 
 
-def test_a_loss_that_doubles_before_the_first_wide_step_is_drawn_over_small_steps():
+def test_a_loss_that_rises_far_before_the_first_wide_step_is_drawn_over_small_steps():
     steps = [("wide", 0.0, 1.0), ("wide", 0.5, 9.0), ("zoom", 0.0, 1.0), ("zoom", 0.1, 0.5), ("zoom", 0.2, 3.0)]
     table = pd.DataFrame(steps, columns=["range", "step_size", "loss"])
     assert single_step.reach(table.assign(seed=0, own_batch=0, index=0, batch="own")) == 0.1
+
+
+def test_a_text_has_no_panel_of_frozen_batchnorm():
+    text = config(**{"data.name": "shakespeare", "model.name": "decoder", "model.width": 4})
+    for settings, panels in ((config(), 3), (text, 2)):
+        axes = single_step.draw(all_tables(), settings)["figure_2_variations"].axes
+        assert len(axes) == panels
+        assert any("BatchNorm" in each.get_title() for each in axes) is (settings is not text)
+
+
+def test_no_mark_or_curve_of_a_loss_lies_below_its_axis():
+    drawn = single_step.draw(all_tables(), config())
+    for axes in (drawn["figure_2"].axes[0], *drawn["figure_12"].axes):
+        assert axes.get_ylim()[0] <= min(min(line.get_ydata()) for line in axes.get_lines()[:2])

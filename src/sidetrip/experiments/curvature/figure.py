@@ -27,20 +27,20 @@ def second_order(table: pd.DataFrame, confidence: float) -> Figure:
     ]
     figure, axes = plt.subplots(figsize=(7.4, 1.2 + 0.42 * len(groups)))
     for place, (_, _, here) in enumerate(groups):
-        for column, colour, shift, label in (
-            ("measured", style.MOMENTARY, -0.13, "measured, with its interval over seeds"),
-            ("predicted", style.TRIP, 0.13, "predicted from the measured curvature"),
+        for column, colour, marker, shift, label in (
+            ("measured", style.MOMENTARY, "o", -0.13, "measured, with its interval over seeds"),
+            ("predicted", style.OWN, "D", 0.13, "predicted from the measured curvature"),
         ):
             found = student_interval(here[column].to_numpy(float), confidence)
             ends = np.array([[found.value - found.low], [found.high - found.value]])
             reach = ends if found.bounded else None
-            look: dict[str, Any] = {"fmt": "o", "ms": 6, "color": colour, "capsize": 3, "lw": 1.4}
+            look: dict[str, Any] = {"fmt": marker, "ms": 6, "color": colour, "capsize": 3, "lw": 1.4}
             axes.errorbar(found.value, place + shift, xerr=reach, label=label if place == 0 else None, **look)
     axes.axvline(0.0, color="black", lw=0.8)
     names = [f"{method_words(kernel).title}, {window} steps" for kernel, window, _ in groups]
     axes.set_yticks(range(len(groups)), names)
-    axes.invert_yaxis()
-    axes.set(xlabel="(average − trip) ÷ gain, validation loss; left of 0 the average is better")
+    axes.set(ylim=(len(groups) - 0.5, -0.5))
+    axes.set(xlabel="← average ends better        (average − trip) ÷ gain, validation loss        trip ends better →")
     style.legend_below(figure, axes, columns=2)
     return figure
 

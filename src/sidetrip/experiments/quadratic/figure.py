@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from sidetrip.config import Config
 from sidetrip.experiments.quadratic.verdict import covariance_ratios
@@ -103,6 +103,10 @@ def lemma_1(table: pd.DataFrame) -> Figure:
     exact = np.sqrt(table[table["model"] == "identity"].groupby("rate")["exact"].first())
     axes.plot(exact.index, exact, color="black", lw=1.2, label="√(λ/(2 − λ)) · √E‖c‖², A = I")
     axes.set(xscale="log", yscale="log", xlabel="learning rate λ", ylabel="stationary radius")
+    for axis, marks in ((axes.xaxis, exact.index), (axes.yaxis, exact)):
+        axis.set_major_locator(FixedLocator(list(marks)))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
     axes.legend()
     return figure
 

@@ -16,6 +16,7 @@ from sidetrip.experiments.methods import METHODS, Method
 from sidetrip.experiments.single_step.verdict import curvature_at_rate
 from sidetrip.measure.second_order import trip_factors
 from sidetrip.report import style
+from sidetrip.verdicts.statistics import student_interval
 from sidetrip.verdicts.wording import method_words
 
 SCORES = {"accuracy": ("accuracy (%)", 100.0), "loss": ("loss (nats)", 1.0)}
@@ -27,7 +28,7 @@ def momentary_line(looks: pd.DataFrame, metric: str, every: int) -> pd.DataFrame
     Parameters
     ----------
     looks : DataFrame
-        step and the scores, one row for each look at the momentary model; steps may come twice.
+        seed, step and the scores, one row for each look at the momentary model; a step of a seed may come twice.
     metric : str
         Column of the score.
     every : int
@@ -38,61 +39,97 @@ def momentary_line(looks: pd.DataFrame, metric: str, every: int) -> pd.DataFrame
     DataFrame
         step, mean, low, high (mean ∓ standard deviation of the looks).
     """
-    rows = looks.drop_duplicates("step")
+    rows = looks.drop_duplicates(["seed", "step"])
     found = rows.groupby(rows["step"] // every).agg(step=("step", "mean"), mean=(metric, "mean"), std=(metric, "std"))
     spread = found["std"].fillna(0.0)
     found = found.assign(low=found["mean"] - spread, high=found["mean"] + spread)
     return found[["step", "mean", "low", "high"]].reset_index(drop=True)
 
 
+def ends(scores: pd.DataFrame, metric: str, confidence: float) -> pd.DataFrame:
+    """Scores of average and trip from one branch point, means over seeds, and the interval of their difference.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        Rows of the table side_trips, of one method, split and branch point.
+    metric : str
+        Column of the score.
+    confidence : float
+        Of the interval.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by window_steps: average, trip, reach (half the interval of average − trip over seeds, which are
+        paired; not finite with one seed).
+    """
+    seeds = scores.groupby(["window_steps", "seed", "model"])[metric].mean().unstack()  # noqa: PD010
+    found = seeds.groupby("window_steps")[["average", "trip"]].mean()
+    gaps = (seeds["average"] - seeds["trip"]).groupby("window_steps")
+    intervals = gaps.apply(lambda gap: student_interval(gap.dropna().to_numpy(float), confidence))
+    return found.assign(reach=[(interval.high - interval.low) / 2 for interval in intervals])
+
+
 class Panel:
-    """One averaging method over the run of one seed, in one score of one split."""
+    """One averaging method in one score of one split: over the run of the first seed, or late in the runs of all."""
 
     def __init__(
-        self, axes: Axes, tables: Mapping[str, pd.DataFrame], config: Config, method: Method, split: str, metric: str
+        self,
+        axes: Axes,
+        tables: Mapping[str, pd.DataFrame],
+        config: Config,
+        method: Method,
+        score: tuple[str, str],
+        late: bool,
     ) -> None:
-        self._axes, self._config, self._method, self._metric = axes, config, method, metric
-        self._scale = SCORES[metric][1]
-        self._seed = config.seeds[0]
+        split, self._metric = score
+        self._axes, self._config, self._method = axes, config, method
+        self._scale = SCORES[self._metric][1]
+        points, settings = config.branch.points, config.side_trips
         # The first, steep part of the run would flatten all that follows.
-        self._first = min(config.branch.steps)
-        here = "seed == @self._seed and split == @split"
-        running = tables["running_averages"].query(here)
-        self._average = running[(running["kernel"] == method.name) & (running["step"] >= self._first)]
-        self._scores = tables["side_trips"].query(here)
-        self._looks = self._momentary(running)
+        self._first = points[0] if late else min([*config.branch.early, points[0] // 2])
+        self._stretch = method.widest(settings).steps if late else settings.every
+        seeds = config.seeds if late else config.seeds[:1]  # averages along the run are of the first seed alone
+        running, scores = (
+            table[(table["split"] == split) & table["seed"].isin(seeds)]
+            for table in (tables["running_averages"], tables["side_trips"])
+        )
+        self._running = running[running["step"] >= self._first].iloc[: 0 if late else None]
+        self._scores = scores[scores["branch"] >= self._first]
 
-    def _momentary(self, running: pd.DataFrame) -> pd.DataFrame:
+    def _looks(self) -> pd.DataFrame:
         """All looks at the momentary model, those after the branch points included."""
         every = self._config.side_trips.look_every
         after = self._scores[self._scores["model"] == "momentary"]
         after = after.assign(step=after["branch"] + after["window_steps"] - every * after["look"])
-        looks = pd.concat([running[running["kernel"] == "none"], after])
+        looks = pd.concat([self._running[self._running["kernel"] == "none"], after])
         return looks[looks["step"] >= self._first]
 
     def draw(self) -> None:
         """Draw the momentary line, the running average, and average and trip from every branch point."""
-        axes, settings = self._axes, self._config.side_trips
-        line = self._scale * momentary_line(self._looks, self._metric, settings.every).set_index("step")
+        axes = self._axes
+        line = self._scale * momentary_line(self._looks(), self._metric, self._stretch).set_index("step")
         axes.fill_between(line.index, line["low"], line["high"], color=style.MOMENTARY, alpha=0.22, lw=0)
         axes.plot(line.index, line["mean"], color=style.MOMENTARY, lw=1.8, label="momentary")
-        average = self._average.set_index("step")[self._metric].sort_index()
-        look: dict[str, Any] = {"color": style.AVERAGE, "lw": 1.4, "ls": (0, (5, 1.5, 1, 1.5))}
-        axes.plot(average.index, self._scale * average, label="average along the run", **look)
+        average = self._running[self._running["kernel"] == self._method.name].set_index("step")[self._metric]
+        if len(average):
+            look: dict[str, Any] = {"color": style.AVERAGE, "lw": 1.4, "ls": (0, (5, 1.5, 1, 1.5))}
+            axes.plot(average.index, self._scale * average, label="average along the run", **look)
         for branch, rows in self._scores[self._scores["kernel"] == self._method.name].groupby("branch"):
             self._draw_point(int(str(branch)), rows)
-        widest = self._method.widest(settings).steps
-        axes.set(xlabel="step", title=f"{method_words(self._method.name).title}, up to {widest} steps")
+        axes.set(xlabel="step", title=method_words(self._method.name).title)
 
     def _draw_point(self, branch: int, rows: pd.DataFrame) -> None:
-        means = rows.groupby(["model", "window_steps"])[self._metric].mean() * self._scale
-        trip, average = means["trip"], means["average"]
+        found = self._scale * ends(rows, self._metric, self._config.claims.confidence)
+        x, reach = branch + found.index, found["reach"].where(np.isfinite(found["reach"]))
         late = branch in self._config.branch.points
         suffix, alpha = ("", 1.0) if late else (", early branch point", 0.45)
         look: dict[str, Any] = {"color": style.TRIP, "ls": ":", "lw": 1.2, "ms": 5, "alpha": alpha}
-        self._axes.plot(branch + trip.index, trip, marker="o", label=f"side trip{suffix}", **look)
+        self._axes.plot(x, found["trip"], marker="o", label=f"side trip{suffix}", **look)
+        self._axes.errorbar(x, found["trip"], reach, fmt="none", ecolor=style.TRIP, elinewidth=1.4, alpha=alpha)
         look = {"ls": "", "mfc": "none", "mec": style.AVERAGE, "mew": 1.4, "ms": 9, "alpha": alpha}
-        self._axes.plot(branch + average.index, average, marker="o", label=f"average{suffix}", **look)
+        self._axes.plot(x, found["average"], marker="o", label=f"average{suffix}", **look)
         self._axes.axvline(branch, color="black", lw=0.7, ls=":", alpha=0.6 * alpha)
 
 
@@ -103,11 +140,12 @@ def _panels(
     config: Config,
     rows: list[tuple[str, str]],
     methods: list[Method],
+    late: bool = False,
 ) -> Figure:
     """Fill a grid: one row for each (split, metric), one column for each method."""
     for i, (split, metric) in enumerate(rows):
         for axes, method in zip(panels[i], methods, strict=True):
-            Panel(axes, tables, config, method, split, metric).draw()
+            Panel(axes, tables, config, method, (split, metric), late).draw()
             axes.set(title=axes.get_title() if i == 0 else "", xlabel="step" if i == len(rows) - 1 else "")
         panels[i][0].set(ylabel=f"{style.SPLIT_TITLES[split]} {SCORES[metric][0]}")
     style.legend_below(figure, panels[0][0], columns=3)
@@ -125,9 +163,9 @@ def figure_1(tables: Mapping[str, pd.DataFrame], config: Config) -> Figure:
 
 
 def figure_5(tables: Mapping[str, pd.DataFrame], config: Config) -> Figure:
-    """The same for every averaging method."""
+    """The same for every averaging method, late in the run."""
     figure, panels = plt.subplots(1, len(METHODS), figsize=(style.grid(len(METHODS)), 4.0), sharey=True, squeeze=False)
-    return _panels(figure, panels, tables, config, [("validation", "accuracy")], list(METHODS))
+    return _panels(figure, panels, tables, config, [("validation", "accuracy")], list(METHODS), late=True)
 
 
 def figure_10(tables: Mapping[str, pd.DataFrame], config: Config) -> Figure:
@@ -138,12 +176,12 @@ def figure_10(tables: Mapping[str, pd.DataFrame], config: Config) -> Figure:
 
 
 def figure_14(tables: Mapping[str, pd.DataFrame], config: Config) -> Figure:
-    """Accuracy and loss, validation and training: one row each, one column for each averaging method."""
+    """Late in the run accuracy and loss, validation and training: a row each, a column for each averaging method."""
     rows = [(split, metric) for split in ("validation", "train") for metric in ("accuracy", "loss")]
     figure, panels = plt.subplots(
         len(rows), len(METHODS), figsize=(style.grid(len(METHODS)), 10.4), sharex=True, sharey="row", squeeze=False
     )
-    return _panels(figure, panels, tables, config, rows, list(METHODS))
+    return _panels(figure, panels, tables, config, rows, list(METHODS), late=True)
 
 
 def rate_factors(settings: SideTrips, measured: pd.Series) -> Figure:
@@ -163,13 +201,14 @@ def rate_factors(settings: SideTrips, measured: pd.Series) -> Figure:
         label, colour = f"{method_words(method.name).title}, {kernel.steps} steps", style.method_colour(method.name)
         axes.plot(x, kernel.rate_factor(x), color=colour, lw=1.8, label=label)
         trip = trip_factors(kernel.schedule(), x).variance
-        axes.plot(x, trip, color=colour, lw=1.2, ls=(0, (3, 2)), label="its trip" if method is METHODS[0] else None)
+        axes.plot(x, trip, color=colour, lw=1.2, ls=(0, (3, 2)))
+    axes.plot([], [], color=style.MOMENTARY, lw=1.2, ls=(0, (3, 2)), label="broken lines: their trips")
     found = measured[measured > 0]
     if len(found):
         axes.axvspan(float(found.quantile(0.1)), float(found.quantile(0.9)), color="black", alpha=0.08, lw=0)
         label = f"measured along gradients of batches: {found.median():#.2g}"
-        axes.axvline(found.median(), color="black", lw=1.2, ls="--", label=label)
-    axes.set(xscale="log", ylim=(0, 1.05), ylabel="noise variance ÷ that of one iterate")
+        axes.axvline(found.median(), color="black", lw=1.2, label=label)
+    axes.set(xscale="log", ylim=(0, 1.05), ylabel="noise ÷ that of one iterate")
     axes.set(xlabel="λκ/(1 − μ): learning rate × curvature, the factor 1/(1 − μ) of momentum included")
     style.legend_below(figure, axes, columns=2)
     return figure

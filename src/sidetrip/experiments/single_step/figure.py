@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from sidetrip.config import Config
 from sidetrip.experiments.single_step.plan import VARIED
@@ -24,7 +24,9 @@ VARIATIONS = {
 }
 OWN = ["seed", "own_batch"]
 TITLES = {"own": "batch of the step", "held_out": "held-out batches"}
-RISE = 2.0  # times its start, up to which the own batch's loss is drawn
+WITHOUT = {("gradient", "batch"): "plain gradient", ("momentum", "batch"): "momentum direction"}  # BatchNorm
+LEAST_RISE = 0.02  # of its start, up to which the own batch's loss is drawn even if its largest drop is less
+HIGHEST = 2.2  # times its start, up to which variations are drawn
 COLOURS = {"own": style.OWN, "held_out": style.HELD_OUT}
 
 
@@ -43,9 +45,11 @@ def curves(rows: pd.DataFrame, kind: str, relative: bool = False) -> pd.DataFram
 
 
 def reach(rows: pd.DataFrame) -> float:
-    """The largest step size of either range at which the own batch's mean loss is at most twice its start."""
+    """The largest step size at which the own batch's mean loss is no more above its start than its lowest is below."""
     own = curves(rows[rows["range"].isin(["wide", "zoom"])], "own")["mean"]
-    return float(own.index[own <= RISE * own.loc[0.0]].max())
+    start = own.loc[0.0]
+    highest = start + max(start - own.min(), LEAST_RISE * start)
+    return float(max(own.index[own <= highest].max(), own.index[1]))  # an axis needs a length
 
 
 def _draw(axes: Axes, rows: pd.DataFrame, widest: float, relative: bool = False) -> dict[str, pd.DataFrame]:
@@ -62,7 +66,13 @@ def _draw(axes: Axes, rows: pd.DataFrame, widest: float, relative: bool = False)
         axes.fill_between(curve.index, curve["min"], curve["max"], color=colour, alpha=0.12, lw=0)
         found[kind] = curve
     axes.set(xlabel="step size λ", xlim=(0, widest))
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     return found
+
+
+def _lowest(found: Mapping[str, pd.DataFrame]) -> float:
+    """Where an axis of losses begins: a little below all curves."""
+    return 0.97 * min(float(curve["min"].min()) for curve in found.values())
 
 
 def _draw_parabola(axes: Axes, expansion: pd.DataFrame, widest: float) -> None:
@@ -81,7 +91,7 @@ def figure_2(single_step: pd.DataFrame, curvature: pd.DataFrame, branch: int, ba
     found = _draw(wide, rows, widest)
     _draw_parabola(wide, expansion, widest)
     wide.set(ylabel="loss (nats)", title=f"branch point {branch}, batch size {batch_size}")
-    wide.set(ylim=(0, 1.03 * found["held_out"]["max"].max()))
+    wide.set(ylim=(_lowest(found), 1.03 * found["held_out"]["max"].max()))
     change = _draw(near, rows, zoom, relative=True)
     _show_dip(near, change["held_out"]["mean"])
     style.legend_below(figure, wide)
@@ -123,12 +133,18 @@ def relative_curves(rows: pd.DataFrame, expansions: pd.DataFrame) -> pd.DataFram
     return pd.concat(found).groupby(["seed", "batch", "times"])["relative_loss"].mean().reset_index()
 
 
-def figure_2_variations(single_step: pd.DataFrame, curvature: pd.DataFrame, branch: int, batch_size: int) -> Figure:
-    """Draw the paper's setting, frozen BatchNorm statistics, and the momentum direction, on the first own batches."""
+def figure_2_variations(
+    single_step: pd.DataFrame,
+    curvature: pd.DataFrame,
+    branch: int,
+    batch_size: int,
+    titles: Mapping[tuple[str, str], str],
+) -> Figure:
+    """Draw panels of direction and BatchNorm statistics with these titles, on the first own batches."""
     here = "branch == @branch and batch_size == @batch_size and own_batch == 0"
     rows, expansions = single_step.query(here), curvature.query(here)
-    figure, panels = plt.subplots(1, 3, figsize=(style.WIDE, 3.8), sharey=True)
-    for axes, ((direction, batchnorm), title) in zip(panels, VARIATIONS.items(), strict=True):
+    figure, panels = plt.subplots(1, len(titles), figsize=(style.WIDE, 3.8), sharey=True)
+    for axes, ((direction, batchnorm), title) in zip(panels, titles.items(), strict=True):
         chosen, expansion = (
             table[(table["direction"] == direction) & (table["batchnorm"] == batchnorm)] for table in (rows, expansions)
         )
@@ -138,7 +154,8 @@ def figure_2_variations(single_step: pd.DataFrame, curvature: pd.DataFrame, bran
         axes.axhline(1.0, color="black", lw=0.8, ls=":")
         axes.set(xlabel="step size ÷ that at which the\nown batch's parabola is lowest", xlim=(0, VARIED[-1]))
         axes.set_title(title)
-    panels[0].set(ylabel="loss ÷ loss before the step", ylim=(0, 2.2))
+    low, high = panels[0].get_ylim()
+    panels[0].set(ylabel="loss ÷ loss before the step", ylim=(low, min(high, HIGHEST)))
     style.legend_below(figure, panels[0])
     return figure
 
@@ -150,12 +167,14 @@ def figure_12(single_step: pd.DataFrame) -> Figure:
     shape: dict[str, Any] = {"figsize": (style.WIDE, 0.9 + 1.9 * len(branches)), "squeeze": False, "sharey": "row"}
     figure, panels = plt.subplots(len(branches), len(sizes), **shape)
     for i, branch in enumerate(branches):
-        highest = []
+        lowest, highest = [], []
         for axes, size in zip(panels[i], sizes, strict=True):
             rows = table.query("branch == @branch and batch_size == @size")
-            highest.append(_draw(axes, rows, reach(rows))["held_out"]["mean"].max())
+            found = _draw(axes, rows, reach(rows))
+            lowest.append(_lowest(found))
+            highest.append(found["held_out"]["mean"].max())
             axes.set(xlabel="step size λ" if i == len(branches) - 1 else "", title=f"batch {size}" if i == 0 else "")
-        panels[i][0].set(ylim=(0, 1.1 * max(highest)), ylabel=f"step {branch}\nloss (nats)")
+        panels[i][0].set(ylim=(min(lowest), 1.1 * max(highest)), ylabel=f"step {branch}\nloss (nats)")
     style.legend_below(figure, panels[0][0])
     return figure
 
@@ -176,14 +195,14 @@ def figure_13(best: pd.DataFrame) -> Figure:
             drop = drop[drop[0.5] > 0]
             x = drop.index * 1.04 ** (i - (len(branches) - 1) / 2)  # side by side, or the bars hide each other
             bars = (drop[0.5] - drop[0.25], drop[0.75] - drop[0.5])
-            smallest = min([smallest, *drop[0.5]])
+            smallest = min([smallest, *drop[0.5], *drop[0.25][drop[0.25] > 0]])
             look: dict[str, Any] = {"fmt": "o-", "color": colour, "ms": 5, "lw": 1.4, "capsize": 3}
             axes.errorbar(x, drop[0.5], bars, label=f"{TITLES[kind]}, step {branch}", **look)
     axes.set(xscale="log", yscale="log", xlabel="batch size", ylabel="largest relative drop in one step")
     axes.xaxis.set_major_locator(FixedLocator(sizes))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticklabels(map(str, sizes))
-    axes.set(ylim=(smallest / 5, None))  # a quartile may be 0
+    axes.set(ylim=(smallest / 1.5, None))  # the bar of a quartile of 0 goes to the edge
     low, high = axes.get_ylim()
     marks = [m for m in (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if low <= m <= high]
     if marks:  # drops of less than a thousandth keep the plain scale
@@ -198,9 +217,10 @@ def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure
     """The figures of this experiment, by name."""
     sweep, curvature = tables["single_step"], tables["curvature"]
     branch, size = config.branch.points[-1], config.burn_in.batch_size
+    titles = WITHOUT if config.data.is_text else VARIATIONS
     return {
         "figure_2": figure_2(sweep, curvature, branch, size, config.single_step.zoom),
-        "figure_2_variations": figure_2_variations(sweep, curvature, branch, size),
+        "figure_2_variations": figure_2_variations(sweep, curvature, branch, size, titles),
         "figure_12": figure_12(sweep),
         "figure_13": figure_13(tables["best_steps"]),
     }

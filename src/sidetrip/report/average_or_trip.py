@@ -1,0 +1,184 @@
+"""Which ends better late in a run, the average of the weights or the side trip: all variants on one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter
+
+from sidetrip.report import style
+from sidetrip.report.render import DATA, NETWORKS, OPTIMIZERS
+from sidetrip.verdicts.records import DIFFERS, EQUAL, NOT_KNOWN, WITHIN
+from sidetrip.verdicts.wording import method_words, methods_in_order
+
+KEYS = ["variant", "kernel", "window_steps"]
+KEPT = ["variant", "schedule", "kernel", "window_steps", "n", "gap", "gain", "ratio", "ratio_low", "ratio_high"]
+KEPT += ["outcome"]
+SHARE = 0.25  # of the gain, within which the paper's statement is taken to hold; the outcomes say "a quarter"
+REACH = 0.9  # of the axis, either side; what lies beyond is drawn at the edge
+HOLDS = style.HELD_OUT  # a colour that is neither the average's nor the trip's
+LOOKS = {  # outcome: (marker, face, edge)
+    EQUAL: ("o", HOLDS, HOLDS),
+    WITHIN: ("o", HOLDS, HOLDS),
+    NOT_KNOWN: ("o", "white", style.MOMENTARY),
+    DIFFERS: ("X", "black", "black"),
+}
+PREDICTED: dict[str, Any] = {"marker": "D", "s": 42, "facecolor": "none", "edgecolor": style.OWN, "lw": 1.5}
+
+
+def percent(share: float) -> str:
+    """A share of the gain, with its sign."""
+    digits = 0 if abs(share) >= 0.0995 or not share else 1
+    return f"{100 * share:+.{digits}f} %".replace("-", "−") if round(share, 3) else "0"
+
+
+def late_in_the_run(points: pd.DataFrame, second_order: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """What is drawn: of every variant and method the widest window, late branch points together.
+
+    Parameters
+    ----------
+    points : DataFrame
+        Of `verdicts.equivalence_map.map_points`, of all variants.
+    second_order : mapping of str to DataFrame
+        The tables of that name of the variants that have one: what the analytic model predicts, by seed.
+
+    Returns
+    -------
+    DataFrame
+        variant, schedule, kernel, window_steps, n, gap, gain, ratio with its interval, and outcome, as in `points`;
+        predicted: the ratio that the model predicts, mean over seeds, empty where it does not apply.
+    """
+    late = points[points["late"]]
+    widest = late.groupby(["variant", "kernel"])["window_steps"].transform("max")
+    found = late.loc[late["window_steps"] == widest, KEPT].reset_index(drop=True)
+    if not second_order:
+        return found.assign(predicted=np.nan)
+    tables = pd.concat([table.assign(variant=name) for name, table in second_order.items()])
+    return found.join(tables.groupby(KEYS)["predicted"].mean(), on=KEYS)
+
+
+def runs_in_order(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """What each variant trains, in two lines, from its config.yaml: constant rates, SGD and pictures come first."""
+    order = sorted(settings, key=lambda name: (*_kind(settings[name]), name))
+    return {name: _run(settings[name]) for name in order}
+
+
+def _kind(settings: Mapping[str, Any]) -> tuple[bool, bool, bool]:
+    burn_in = settings["burn_in"]
+    text = settings["model"]["name"] == "decoder"
+    return burn_in["schedule"] != "constant", burn_in["optimizer"]["name"] == "adamw", text
+
+
+def _run(settings: Mapping[str, Any]) -> str:
+    burn_in, data, network = settings["burn_in"], settings["data"]["name"], settings["model"]["name"]
+    optimizer = OPTIMIZERS[burn_in["optimizer"]["name"]]
+    schedule = "" if burn_in["schedule"] == "constant" else f", {burn_in['schedule']}"
+    first = f"{DATA.get(data, data)}, {NETWORKS.get(network, network)}"
+    return f"{first}\n{optimizer}, λ = {burn_in['rate']:g}{schedule}"
+
+
+def findings(rows: pd.DataFrame) -> list[str]:
+    """What holds at a constant rate, for each method, and what the analytic model predicts."""
+    rows = rows[rows["schedule"] == "constant"]
+    methods = methods_in_order(rows["kernel"])
+    found = [_finding(method, rows[rows["kernel"] == method]) for method in methods]
+    for name, here in rows.dropna(subset=["predicted"]).groupby("variant"):
+        of = here.set_index("kernel").loc[methods_in_order(here["kernel"])]
+        parts = [
+            f"{method_words(str(method)).title} {percent(row.predicted)} (measured {percent(row.ratio)})"
+            for method, row in of.iterrows()
+        ]
+        found.append(f"From the curvature that was measured in {name}, the quadratic model gives {', '.join(parts)}.")
+    return found
+
+
+def _finding(method: str, rows: pd.DataFrame) -> str:
+    """In how many variants a method keeps what the paper says, the range of the ratio, and which is clearly better."""
+    words, n = method_words(method), len(rows)
+    holds, differs = rows["outcome"].isin([EQUAL, WITHIN]).sum(), (rows["outcome"] == DIFFERS).sum()
+    judged = [f"shown in {holds} of {n} variants"]
+    judged += [f"refuted in {differs}"] if differs else []
+    judged += [f"not known in {n - holds - differs}"] if n - holds - differs else []
+    low, high = percent(rows["ratio"].min()), percent(rows["ratio"].max())
+    span = low if low == high else f"{low} to {high}"
+    better = {"average": (rows["ratio_high"] < 0).sum(), "trip": (rows["ratio_low"] > 0).sum()}
+    clear = [f"the {name} is better in {count}" for name, count in better.items() if count]
+    told = f"by intervals clear of 0, {' and '.join(clear)}" if clear else "no interval is clear of 0"
+    ends = f"{words.phrase[0].upper()}{words.phrase[1:]} ends where its trip ({words.schedule}) ends"
+    return f"{ends}: {', '.join(judged)}. Average − trip is {span} of the gain; {told}."
+
+
+def draw(rows: pd.DataFrame, runs: Mapping[str, str]) -> Figure:
+    """Draw (average − trip) ÷ gain: a panel for each method, a row for each run.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Of `late_in_the_run`.
+    runs : mapping of str to str
+        By variant, what it trains, in two lines; in the order in which they are shown from the top.
+    """
+    methods = methods_in_order(rows["kernel"])
+    names = [name for name in runs if name in set(rows["variant"])]
+    size = (style.grid(len(methods)), 2.5 + 0.5 * len(names))
+    figure, panels = plt.subplots(1, len(methods), figsize=size, sharex=True, sharey=True, squeeze=False)
+    for axes, method in zip(panels[0], methods, strict=True):
+        _panel(axes, rows[rows["kernel"] == method], names)
+        words = method_words(method)
+        axes.set_title(f"{words.title}\n", fontweight="bold")
+        look: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center"}
+        axes.annotate(f"trip: {words.schedule}", (0.5, 1), (0, 5), fontsize="small", **look)
+    panels[0][0].set_yticks(range(len(names)), [runs[name] for name in names])
+    panels[0][0].set(ylim=(len(names) - 0.5, -0.5), xlim=(-REACH, REACH))
+    title = "Late in a run: does the average of the weights end better, or the trip with a falling rate?"
+    figure.suptitle(f"{title}\nvalidation loss, average − trip, in per cent of what averaging gains", fontsize="medium")
+    _legend(figure, bool(rows["predicted"].notna().any()))
+    return figure
+
+
+def _panel(axes: Axes, rows: pd.DataFrame, names: list[str]) -> None:
+    """Marks of one method, one for each run, with intervals and predictions."""
+    axes.axvspan(-SHARE, SHARE, color=HOLDS, alpha=0.12, lw=0)
+    axes.axvline(0.0, color="black", lw=0.8)
+    for row in rows.to_dict("records"):
+        place, (marker, face, edge) = names.index(row["variant"]), LOOKS[row["outcome"]]
+        # An interval without ends goes over the whole axis.
+        low, high = (np.nan_to_num(row[end], nan=far) for end, far in (("ratio_low", -9.0), ("ratio_high", 9.0)))
+        axes.plot([low, high], [place, place], "|-", color=edge, lw=2, ms=9, mew=2, zorder=2)
+        at = float(np.clip(row["ratio"], -REACH, REACH))
+        axes.plot(at, place, marker, mfc=face, mec=edge, mew=1.6, ms=8, zorder=3, clip_on=False)
+        axes.scatter(np.clip(row["predicted"], -REACH, REACH), place, zorder=4, **PREDICTED)
+    axes.xaxis.set_major_locator(FixedLocator([-2 * SHARE, 0, 2 * SHARE]))
+    axes.xaxis.set_minor_locator(FixedLocator([-SHARE, SHARE]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(share)))
+    axes.tick_params(axis="x", labelsize="small")
+    look: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top"}
+    look["fontsize"] = "small"
+    axes.annotate("← average\n    ends better", (0, 0), (0, -20), color=style.AVERAGE, ha="left", **look)
+    axes.annotate("trip →    \nends better", (1, 0), (0, -20), color=style.TRIP, ha="right", **look)
+
+
+def _legend(figure: Figure, predicted: bool) -> None:
+    """What the marks, the bars and the band are."""
+
+    def mark(outcome: str) -> plt.Line2D:
+        marker, face, edge = LOOKS[outcome]
+        return plt.Line2D([], [], color=edge, lw=2, marker=marker, mfc=face, mec=edge, mew=1.6, ms=8)
+
+    entries: dict[str, Any] = {
+        "shown to be in the band: the paper's statement holds": mark(EQUAL),
+        "band: less than ¼ of the gain": Patch(color=HOLDS, alpha=0.12, lw=0),
+        "not known with so few seeds": mark(NOT_KNOWN),
+        "shown to be outside": mark(DIFFERS),
+    }
+    if predicted:
+        diamond = plt.Line2D([], [], ls="", marker="D", mfc="none", mec=style.OWN, mew=1.5, ms=6)
+        entries["predicted from the measured curvature"] = diamond
+    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=2, fontsize="small")

@@ -1,0 +1,96 @@
+"""Averages against trips late in a run: what is chosen, drawn and said."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sidetrip.report import average_or_trip
+from sidetrip.verdicts.equivalence_map import COLUMNS
+from sidetrip.verdicts.records import DIFFERS, EQUAL, NOT_KNOWN, WITHIN
+
+ROW = {"schedule": "constant", "n": 5, "late": True, "window_steps": 100, "gap": 0.002, "gain": 0.05, "kernel": "swa"}
+RUNS = {"first": "First,\nSGD", "second": "Second,\nAdamW"}
+
+
+def points(*rows) -> pd.DataFrame:
+    """Points of the map: alike but for what is given."""
+    alike = {"variant": "first", "ratio": 0.04, "ratio_low": -0.1, "ratio_high": 0.2, "outcome": EQUAL}
+    return pd.DataFrame([{**ROW, **alike, **row} for row in rows], columns=COLUMNS)
+
+
+def late(*rows, **second_order) -> pd.DataFrame:
+    return average_or_trip.late_in_the_run(points(*rows), second_order)
+
+
+def marks(axes):
+    """Place, height and face of every measured mark."""
+    lines = [line for line in axes.get_lines() if line.get_marker() in ("o", "X")]
+    return [(line.get_xdata()[0], line.get_ydata()[0], line.get_markerfacecolor()) for line in lines]
+
+
+def test_the_widest_window_late_in_the_run_is_taken():
+    found = late({}, {"window_steps": 20, "ratio": 0.5}, {"late": False, "window_steps": 900, "ratio": 9})
+    assert list(found["ratio"]) == [0.04]
+
+
+def test_predictions_are_means_over_seeds_of_the_same_kernel_and_window():
+    table = pd.DataFrame(
+        [(0, "swa", 100, -0.1), (1, "swa", 100, -0.3), (0, "swa", 20, 7.0), (0, "ema", 100, 8.0)],
+        columns=["seed", "kernel", "window_steps", "predicted"],
+    )
+    found = late({}, {"variant": "second"}, first=table)
+    assert found["predicted"].to_numpy() == pytest.approx([-0.2, np.nan], nan_ok=True)
+
+
+def test_rows_stand_from_the_top_in_the_order_of_the_runs_left_where_the_average_is_better():
+    figure = average_or_trip.draw(late({"variant": "second", "ratio": -0.3}, {}), RUNS)
+    axes = figure.axes[0]
+    assert [(x, y) for x, y, _ in marks(axes)] == [(-0.3, 1), (0.04, 0)]
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(RUNS.values())
+    bottom, top = axes.get_ylim()
+    assert bottom > top
+    texts = {text.get_text().split()[1]: text.xy[0] for text in axes.texts if "ends" in text.get_text()}
+    assert texts["average"] < axes.transAxes.inverted().transform(axes.transData.transform((0, 0)))[0]
+
+
+def test_only_what_is_shown_to_hold_is_filled_with_its_colour():
+    for outcome, held in ((EQUAL, True), (WITHIN, True), (NOT_KNOWN, False), (DIFFERS, False)):
+        ((_, _, face),) = marks(average_or_trip.draw(late({"outcome": outcome}), RUNS).axes[0])
+        assert (face == average_or_trip.HOLDS) is held
+
+
+def test_an_interval_without_ends_goes_over_the_whole_axis():
+    axes = average_or_trip.draw(late({"ratio_low": np.nan, "ratio_high": np.nan}), RUNS).axes[0]
+    (bar,) = [line for line in axes.get_lines() if line.get_marker() == "|"]
+    low, high = axes.get_xlim()
+    assert bar.get_xdata()[0] < low < high < bar.get_xdata()[1]
+
+
+def test_sentences_count_outcomes_and_intervals_clear_of_0_at_a_constant_rate():
+    better = {"ratio": -0.14, "ratio_low": -0.2, "ratio_high": -0.1, "outcome": WITHIN, "variant": "second"}
+    (text,) = average_or_trip.findings(late({}, better, {"variant": "third", "schedule": "cosine", "ratio": -9}))
+    assert "shown in 2 of 2 variants. Average − trip is −14 % to +4.0 % of the gain" in text
+    assert text.endswith("by intervals clear of 0, the average is better in 1.")
+    (text,) = average_or_trip.findings(late({"outcome": NOT_KNOWN}, {**better, "outcome": DIFFERS}))
+    assert "shown in 0 of 2 variants, refuted in 1, not known in 1." in text
+
+
+def test_constant_rates_then_sgd_then_pictures_come_first():
+    def settings(schedule, optimizer, model):
+        burn_in = {"schedule": schedule, "optimizer": {"name": optimizer}, "rate": 0.1}
+        return {"burn_in": burn_in, "data": {"name": "cifar10"}, "model": {"name": model}}
+
+    given = {
+        "a": settings("cosine", "sgd", "resnet8"),
+        "b": settings("constant", "adamw", "decoder"),
+        "c": settings("constant", "adamw", "resnet8"),
+        "d": settings("constant", "sgd", "resnet8"),
+    }
+    found = average_or_trip.runs_in_order(given)
+    assert list(found) == ["d", "c", "b", "a"]
+    assert found["d"] == "CIFAR-10, ResNet-8\nSGD, λ = 0.1"
+
+
+@pytest.mark.parametrize(("share", "text"), [(0.0, "0"), (-0.0038, "−0.4 %"), (0.25, "+25 %"), (-0.0001, "0")])
+def test_shares_are_told_with_sign_and_two_digits(share, text):
+    assert average_or_trip.percent(share) == text
