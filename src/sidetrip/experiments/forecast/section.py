@@ -67,13 +67,11 @@ def _hindsight(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
         )
     line = tables["hindsight_line"]
     last = line[line["step"] == line["step"].max()].assign(title=lambda table: table["decay"].map(decay_title))
-    parted = tables.get("staircases")
+    parted = tables.get("staircases", pd.DataFrame(columns=["decay"]))
     by_metric = {metric: last[last["metric"] == metric].to_dict("records") for metric in ("loss", "accuracy")}
     return {
         "rows": rows,
         "last": list(zip(by_metric["loss"], by_metric["accuracy"], strict=True)),
         "step": int(line["step"].max()),
-        "staircases": []
-        if parted is None
-        else parted.assign(title=parted["decay"].map(decay_title)).to_dict("records"),
+        "staircases": parted.assign(title=parted["decay"].map(decay_title)).to_dict("records"),
     }
