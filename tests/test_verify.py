@@ -11,7 +11,7 @@ from sidetrip.experiments.registry import plans
 def test_the_committed_digests_are_of_every_experiment_and_page():
     committed = json.loads(verify.COMMITTED.read_text(encoding="utf-8"))
     kinds = {name.partition(":")[0] for name in committed["digests"]}
-    assert {plan.name for plan in plans()} | {"verdicts", "figures"} <= kinds
+    assert {plan.name for plan in plans()} | {"decoder", "verdicts", "figures"} <= kinds
     assert committed["software"]["arithmetic"] == "portable"
 
 

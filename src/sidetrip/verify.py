@@ -88,6 +88,35 @@ def pack(lab: Lab) -> Digests:
         yield "their moments", digest((folder / "facts.json").read_bytes())
 
 
+def of_text(folder: Path) -> Digests:
+    """The text packed, and some AdamW steps of the decoder on it: settings of shakespeare, cut short."""
+    import torch
+
+    from sidetrip.config import load_params, resolve
+    from sidetrip.data.packed import SPLITS, write_facts
+    from sidetrip.data.sources import find
+    from sidetrip.data.text import facts_of_text, tokens_path
+    from sidetrip.engine.lab import Lab
+    from sidetrip.experiments.burn_in.measure import measure
+    from sidetrip.experiments.units import Run
+    from sidetrip.files import UnitFolders, files_in, sealing
+
+    config = resolve(load_params(Path("params.yaml")), "shakespeare")
+    config = replace(config, burn_in=replace(config.burn_in, steps=20, warm_up=5, snapshot_every=20))
+    lab = Lab(config, folder, torch.device("cpu"))
+    with sealing(folder / "prepare_data") as packed:
+        for part in find(config.data)[0]:
+            part.pack(config.data, packed, lambda characters: None)
+        write_facts(facts_of_text(packed), packed)
+        for split in SPLITS:
+            yield f"text packed, {split}", digest(tokens_path(packed, split).read_bytes())
+    with sealing(folder / "burn_in") as result:
+        lab.folders = UnitFolders(result, folder / "progress")
+        measure(lab, Run(config.seeds[0]))
+        for path in files_in(result):
+            yield f"decoder: {path.relative_to(result).as_posix()}", digest(path.read_bytes())
+
+
 def of_experiments(lab: Lab, tables: dict[str, pd.DataFrame]) -> Digests:
     """Every experiment of the smoke variant: its tables, and the states that it leaves."""
     import pandas as pd
@@ -143,6 +172,7 @@ def all_digests(folder: Path) -> Digests:
     become(Worker(), "fp32")
     for network in NETWORKS:
         yield from of_network(*network)
+    yield from of_text(folder / "text")
     config = resolve(load_params(Path("params.yaml")), "smoke")
     lab = Lab(replace(config, seeds=config.seeds[:3]), folder, torch.device("cpu"))
     tables: dict[str, pd.DataFrame] = {}
