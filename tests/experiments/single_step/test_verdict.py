@@ -123,6 +123,8 @@ def test_a_floor_is_below_the_decayed_run_of_its_seed():
     lower = single_step()["decayed_run"].assign(loss=[0.3, *[0.9] * 4])
     usual, found = (judged(tables=tables)["single_step_floor"] for tables in ({}, {"decayed_run": lower}))
     assert found.interval.value - usual.interval.value == pytest.approx((0.4 / 0.3 - 0.4 / 0.9) / 5)
+    one = judged(tables={"decayed_run": lower.assign(loss=[np.nan, *[0.9] * 4])})["single_step_floor"]
+    assert (one.verdict, one.detail) == ("not reproduced", "the decayed run of 1 of 5 seeds diverged")
     lost = lower.assign(loss=np.nan)
     assert isinstance(judged(tables={"decayed_run": lost})["single_step_floor"], NotMeasured)
 

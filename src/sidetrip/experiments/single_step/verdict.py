@@ -13,7 +13,7 @@ from sidetrip.config import Config
 from sidetrip.verdicts.records import POINT, Found, Judged, NotMeasured, Table, Tables, joined
 from sidetrip.verdicts.regime import beside, of_run
 from sidetrip.verdicts.statements import Statement
-from sidetrip.verdicts.statistics import all_of, judge_mean, judge_seeds, late
+from sidetrip.verdicts.statistics import all_of, failed, judge_mean, judge_seeds, late
 from sidetrip.verdicts.wording import OURS
 
 SETTING = ["direction", "batchnorm"]
@@ -131,8 +131,10 @@ def _floor(best: Table, decayed_run: Table, config: Config) -> Found:
     """Own-batch loss after the best step ÷ loss of the decayed run on such batches."""
     reference = decayed_run.set_index("seed")["loss"].rename("reference")
     own = best[best["batch"] == "own"].set_index(BATCH)["lowest"].to_frame().join(reference, on="seed")
-    reason = "the decayed run has no loss"
-    return judge_seeds(own["lowest"] / own["reference"], config.claims, reason, below=config.claims.single_step_floor)
+    ratio, limit = own["lowest"] / own["reference"], config.claims.single_step_floor
+    lost = decayed_run.loc[decayed_run["loss"].isna(), "seed"]
+    row = judge_seeds(ratio.dropna(), config.claims, "every decayed run diverged", below=limit)
+    return failed(row, f"the decayed run of {len(lost)} of {len(decayed_run)} seeds diverged") if len(lost) else row
 
 
 def _shares(best: Table, config: Config) -> dict[str, Found]:
