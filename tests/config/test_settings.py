@@ -243,13 +243,6 @@ def test_what_does_not_go_together(changes, key, remedy):
     assert remedy in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["sgd", "nesterov", "adamw"])
-def test_an_optimizer_changes_by_its_own_keys_alone(name):
-    burn_in = smoke_config(**{"burn_in.optimizer.name": name, "burn_in.warm_up": 9, "burn_in.clip": 1}).burn_in
-    optimizer = dataclasses.replace(SMOKE.burn_in.optimizer, name=name)
-    assert burn_in == dataclasses.replace(SMOKE.burn_in, optimizer=optimizer, warm_up=9, clip=1)
-
-
 # Base and variant
 
 
