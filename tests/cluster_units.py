@@ -22,8 +22,16 @@ def where(unit: int, folders: UnitFolders) -> dict[str, pd.DataFrame]:
 
 
 def loaded(unit: int, folders: UnitFolders) -> dict[str, pd.DataFrame]:
-    """Which of the slow packages are there before a unit asks for them."""
-    return {"loaded": pd.DataFrame({name: [name in sys.modules] for name in ("pandas", "torch", "torch._dynamo")})}
+    """Which of the slow packages are there before a unit asks for them, and torch's compiler after steps and scores."""
+    found = {name: [name in sys.modules] for name in ("pandas", "torch")}
+    from helpers import advanced, random_lab, smoke_config
+
+    from sidetrip.engine.state import initial_state
+    from sidetrip.experiments.evaluator import scores
+
+    lab = random_lab(folders.result.parent / "lab", smoke_config())
+    list(scores(lab, advanced(lab, initial_state(lab.model()), 2)))
+    return {"loaded": pd.DataFrame(found | {"compiler": ["torch._dynamo" in sys.modules]})}
 
 
 def where_after_a_loss(unit: int, folders: UnitFolders) -> dict[str, pd.DataFrame]:

@@ -14,16 +14,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from sidetrip.config import Config, resolve
-from sidetrip.data.packed import (
-    SPLITS,
-    Facts,
-    Pictures,
-    gather_facts,
-    save_shard,
-    shard_path,
-    shard_paths,
-    write_facts,
-)
+from sidetrip.data.packed import SPLITS, Facts, Pictures, gather_facts, save_shard, shard_path, shard_paths, write_facts
 from sidetrip.data.text import save_tokens, tokens_path
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import TrainState

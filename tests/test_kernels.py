@@ -25,20 +25,10 @@ def test_schedule_is_tail_sums(kernel):
     np.testing.assert_allclose(kernel.schedule().multipliers, slow, atol=1e-12)
 
 
-@given(kernels())
-def test_kernel_to_schedule_and_back(kernel):
-    np.testing.assert_allclose(kernel.schedule().kernel().weights, kernel.weights, atol=1e-12)
-
-
 @given(st.lists(values, min_size=1, max_size=25))
 def test_schedule_to_kernel_and_back(multipliers):
     schedule = Schedule(multipliers)
     np.testing.assert_allclose(schedule.kernel().schedule().multipliers, schedule.multipliers, atol=1e-12)
-
-
-@given(windows)
-def test_linear_decay_is_swa(k):
-    np.testing.assert_allclose(Schedule.linear(k).kernel().weights, Kernel.swa(k).weights, atol=1e-12)
 
 
 @given(kernels(), st.integers(0, 25))
@@ -82,33 +72,6 @@ def test_rate_factor_is_written_out_eq_19(kernel, x):
     w = kernel.weights
     slow = sum(w[i] * w[j] * (1 - x) ** abs(i - j) for i in range(len(w)) for j in range(len(w)))
     assert float(kernel.rate_factor(x)) == pytest.approx(slow, rel=1e-9, abs=1e-9 * np.square(w).sum() * len(w))
-
-
-@given(st.integers(1, 30), st.floats(0.01, 1.9))
-def test_rate_factor_of_two_points_is_eq_20(k, x):
-    assert float(Kernel.two_point(k).rate_factor(x)) == pytest.approx((1 + (1 - x) ** k) / 2, abs=1e-12)
-
-
-@given(kernel=kernels(), seed=st.integers(0, 2**31))
-def test_stationary_covariance_of_any_stable_omega(kernel, seed):
-    """Against the sum written out; omega is not symmetric."""
-    random = np.random.default_rng(seed)
-    omega = np.diag(random.uniform(0.3, 1.5, 3)) + 0.2 * random.normal(size=(3, 3))
-    gamma = np.eye(3) - 0.5 * omega
-    if np.abs(np.linalg.eigvals(gamma)).max() > 0.95:
-        return
-    sigma, power = np.zeros((3, 3)), np.eye(3)
-    for _ in range(2000):
-        sigma, power = sigma + 0.25 * power @ power.T, gamma @ power
-    powers = [np.linalg.matrix_power(gamma, d) for d in range(kernel.steps + 1)]
-    w = kernel.weights
-    slow = sum(
-        w[i] * w[j] * (powers[i - j] @ sigma if i >= j else sigma @ powers[j - i].T)
-        for i in range(len(w))
-        for j in range(len(w))
-    )
-    found = stationary_covariance(omega, 0.5, kernel)
-    np.testing.assert_allclose(found, slow, atol=1e-9 * (1 + np.abs(w).sum() ** 2) * np.abs(sigma).max())
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidetrip.number_formats import SIZES, decoded, encoded
@@ -45,6 +45,7 @@ def test_every_code_is_read_as_torch_reads_it(name):
 
 
 @pytest.mark.parametrize("name", SIZES)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_single_precision_is_rounded_as_torch_rounds_it(name, seed):
     values = random_values(seed)

@@ -18,26 +18,15 @@ def with_layer(layer: nn.Module) -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 4, 3, 2), layer, nn.Flatten(), nn.Linear(144, 10))
 
 
-class Detached(nn.Module):
-    """Logits that no parameter has a part in."""
+class Odd(nn.Module):
+    """What is made of a layer and a picture."""
 
-    def __init__(self) -> None:
+    def __init__(self, layer, made) -> None:
         super().__init__()
-        self.layer = nn.Linear(10, 10)
+        self.layer, self.made = layer, made
 
     def forward(self, x):
-        return self.layer(x.mean(dim=(1, 2, 3)).expand(10, -1).T).detach()
-
-
-class Two(nn.Module):
-    """More than logits."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(1, 10)
-
-    def forward(self, x):
-        return self.layer(x.mean(dim=(2, 3))), x
+        return self.made(self.layer, x)
 
 
 @pytest.mark.parametrize(
@@ -54,11 +43,14 @@ class Two(nn.Module):
             "Output size is too small); use another model or another data.size",
         ),
         (
-            Detached,
+            lambda: Odd(nn.Linear(1, 10), lambda layer, x: layer(x.mean(dim=(2, 3))).detach()),
             "cannot be trained on cpu (element 0 of tensors does not require grad and does not have a grad_fn); "
             "use another model, or another runtime.device",
         ),
-        (Two, "gives more than the logits of 10 classes; use another model"),
+        (
+            lambda: Odd(nn.Linear(1, 10), lambda layer, x: (layer(x.mean(dim=(2, 3))), x)),
+            "gives more than the logits of 10 classes; use another model",
+        ),
         (
             lambda: with_layer(nn.Sequential(*[nn.BatchNorm2d(4)] * 2)),
             "cannot be scored (BatchNorm layer '1.0' is used twice by the model, so that no statistics are those of "
@@ -76,16 +68,12 @@ def test_what_is_refused(monkeypatch, model, message):
 def test_what_is_taken(monkeypatch):
     """Also attention, whose fast kernels have no second derivative."""
 
-    class Attention(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer = nn.MultiheadAttention(4, 2, batch_first=True)
+    def attend(layer, x):
+        x = x.flatten(2).mT
+        return layer(x, x, x, need_weights=False)[0]
 
-        def forward(self, x):
-            x = x.flatten(2).mT
-            return self.layer(x, x, x, need_weights=False)[0]
-
-    monkeypatch.setattr(fitness, "network", lambda *settings: with_layer(Attention()))
+    attention = with_layer(Odd(nn.MultiheadAttention(4, 2, batch_first=True), attend))
+    monkeypatch.setattr(fitness, "network", lambda *settings: attention)
     check_model(smoke_config(), 1, 10, CPU)
 
 

@@ -6,7 +6,6 @@ The stage scripts run in this process, in a folder of their own. Single settings
 import copy
 import os
 import runpy
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -107,28 +106,32 @@ def place(tmp_path, monkeypatch, capsys) -> Place:
     return Place(tmp_path, monkeypatch, capsys)
 
 
-def test_the_place_itself_is_good(place):
-    place.change()
-    assert place.configure() == (0, [])
-    assert (place.folder / "reports/smoke/config.yaml").is_file()
-    assert place.run("configure") == (0, [])
-
-
 def test_all_active_variants_are_checked_where_none_is_named(place):
-    place.params["active"] = []
     place.change()
-    assert place.run("configure") == (1, ["sidetrip: active = []: list some of smoke"])
+    assert place.configure() == place.run("configure") == (0, [])
+    assert (place.folder / "reports/smoke/config.yaml").is_file()
+    place.params["variants"]["../x"] = {}
+    for active, arguments, said in (
+        ([], [], "active = []: list some of ../x, smoke"),
+        (["smoke"], ["--variant", "../x"], "variant = ../x: use lower-case letters, digits and _"),
+    ):
+        place.params["active"] = active
+        place.change()
+        before = listing(place.folder)
+        assert place.run("configure", *arguments) == (1, [f"sidetrip: {said}"])
+        assert listing(place.folder) == before
 
 
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"model.name": "resnet9"}, ["model.name = resnet9", "use resnet8"]),
-        ({"burn_in.steps": 0}, ["burn_in.steps = 0", "use at least 1"]),
         ({"data.source": "folder", "data.size": 8, "data.stored": 6}, ["data.stored = 6", "raise it"]),
+        ({"data.source": "folder", "data.name": "bugs", "data.root": "x"}, ["data.root = x", "name the folder"]),
         ({"runtime.device": "cuda:99"}, ["runtime.device = cuda:99", "use auto or cpu"]),
         ({"runtime.device": "cpu", "model.precision": "tf32"}, ["model.precision = tf32", "use fp32 or bf16"]),
         ({"model.precision": "tf32"}, ["model.precision = tf32", "use fp32 or bf16"]),
+        ({"model.name": "squeezenet1_1"}, ["model.name = squeezenet1_1", "3 channels", "use resnet8"]),
+        ({"model.name": "squeezenet1_1", **DOWNLOADED}, ["model.name = squeezenet1_1", "8 × 8 pixels", "use another"]),
         (
             {"runtime.dask_address": "host:8786", "runtime.dask_scheduler_file": "scheduler.json"},
             ["runtime.dask_scheduler_file = scheduler.json", "set one of the two"],
@@ -139,7 +142,8 @@ def test_all_active_variants_are_checked_where_none_is_named(place):
         ),
     ],
 )
-def test_a_setting_that_the_machine_or_another_setting_does_not_allow(place, monkeypatch, values, said):
+def test_a_setting_that_the_machine_the_data_or_another_setting_do_not_allow(place, monkeypatch, values, said):
+    """Networks on data that are not known yet: burn_in, in tests/checks/test_operations.py."""
     monkeypatch.setattr(devices, "gpu_count", lambda: 0)
     place.change(**values)
     place.refuses(said)
@@ -177,25 +181,6 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
 
 
-def test_the_pictures_themselves_are_good(place, pictures):
-    assert place.configure() == (0, [])
-    assert place.run("prepare_data", *HERE) == (0, [])
-    assert (place.folder / "runs/smoke/prepare_data/facts.json").is_file()
-
-
-@pytest.mark.parametrize(
-    ("stage", "folder", "said"),
-    [
-        ("configure", "", ["data.root = pictures", "name the folder"]),
-        ("prepare_data", "train/bee", ["data.train_split = train", "needs at least 2"]),
-    ],
-)
-def test_folders_that_are_missing(place, pictures, stage, folder, said):
-    """What else a listing tells: tests/data/test_folders.py."""
-    shutil.rmtree(pictures / folder)
-    place.refuses(said, stage)
-
-
 def test_pictures_that_cannot_be_read(place, pictures, monkeypatch):
     """Those of all parts of both splits are counted together, the first named, and packed once they are mended."""
     monkeypatch.setattr("sidetrip.data.folders.PICTURES_A_SHARD", 5)
@@ -217,18 +202,17 @@ def test_pictures_that_cannot_be_read(place, pictures, monkeypatch):
     assert not table.exists()
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "remedy"),
-    [
+def test_more_samples_than_a_folder_holds(place, pictures):
+    smoke = copy.deepcopy(place.params["variants"]["smoke"])
+    for key, value, remedy in (
         ("single_step.batch_sizes", [2, 4], "lower one"),
         ("evaluation.train_samples", 25, "lower it"),
         ("evaluation.recalibration_samples", 25, "lower it"),
         ("evaluation.validation_samples", 25, "set 0"),
-    ],
-)
-def test_more_samples_than_a_folder_holds(place, pictures, key, value, remedy):
-    place.change(**{key: value})
-    place.refuses([key, remedy], "prepare_data")
+    ):
+        place.params["variants"]["smoke"] = copy.deepcopy(smoke)
+        place.change(**{key: value})
+        place.refuses([key, remedy], "prepare_data")
 
 
 def test_data_that_are_not_there(place):
@@ -238,22 +222,6 @@ def test_data_that_are_not_there(place):
     for name in ("fashion_mnist_14", "shakespeare"):
         (place.folder / "datasets" / name).mkdir(parents=True)
     place.refuses(["train_pictures.png: missing", "restore it"], "prepare_data")
-
-
-# Networks
-
-
-@pytest.mark.parametrize(
-    ("values", "said"),
-    [
-        ({"model.name": "vgg11_bn"}, ["model.name = vgg11_bn", "3 channels", "use resnet8"]),
-        ({"model.name": "alexnet", **DOWNLOADED}, ["model.name = alexnet", "8 × 8 pixels", "use another model"]),
-    ],
-)
-def test_a_network_that_does_not_take_known_data(place, values, said):
-    """Other data: burn_in, in tests/checks/test_operations.py."""
-    place.change(**values)
-    place.refuses(said)
 
 
 # Folders and the command line
@@ -269,23 +237,9 @@ def test_a_file_where_a_folder_should_be(place, pictures, blocked, stage):
     place.refuses([f"{blocked}/smoke", "cannot be written", "make room"], stage)
 
 
-def test_a_variant_whose_name_leads_elsewhere(place):
-    place.params["variants"]["../x"] = {}
-    place.change()
-    before = listing(place.folder)
-    status, lines = place.run("configure", "--variant", "../x")
-    assert (status, [line.partition(":")[2] for line in lines]) == (
-        1,
-        [" variant = ../x: use lower-case letters, digits and _"],
-    )
-    assert listing(place.folder) == before
-
-
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("burn_in.steps=0", ["burn_in.steps = 0", "use at least 1"]),
-        ("burn_in.rate=nan", ["burn_in.rate = nan", "use a finite number"]),
         ("burn_in.rate=fast", ["burn_in.rate = 'fast'", "use a number"]),
         ("+burn_in.stps=3", ["burn_in.stps: unknown key"]),
         ("variant=../x", ["variant = ../x", "use lower-case"]),
@@ -297,69 +251,41 @@ def test_overrides_of_a_stage_are_checked_too(place, override, said):
     place.refuses(said, "prepare_data", override)
 
 
-@pytest.mark.parametrize("place_of_settings", [("-cd", "reports/smoke"), ("--config-dir=reports/smoke",)])
-def test_settings_edited_by_hand(place, place_of_settings):
-    place.change()
-    assert place.configure() == (0, [])
-    path = place.folder / "reports/smoke/config.yaml"
-    path.write_text(path.read_text(encoding="utf-8").replace("rate: 0.05", "rate: 0.06"), encoding="utf-8")
-    status, lines = place.run("prepare_data", *place_of_settings)
-    assert len(lines) == 1
-    assert "reports/smoke/config.yaml: damaged or edited by hand; edit params.yaml" in lines[0]
-    assert status != 0
+COMMAND_LINES = [
+    ([], "no settings; name the folder"),
+    (["seeds=[1]"], "no settings; name the folder"),
+    (["--help"], "no settings; name the folder"),
+    (["-cd"], "expected one argument; use -cd"),
+    (["-cd", "reports/\x1b[2J"], r"reports/\x1b[2J/config.yaml: missing; make it"),
+    (["--config-dir=reports/none"], "reports/none/config.yaml: missing; make it"),
+    ([*HERE, "--multirun", "seeds=[1],[2]"], "--multirun; use -cd"),
+    ([*HERE, "-m"], "-m; use -cd"),
+    ([*HERE, "--config-name", "other"], "--config-name; use -cd"),
+    ([*HERE, "--experimental-rerun", "x.pickle"], "--experimental-rerun; use -cd"),
+    ([*HERE, "hydra.mode=MULTIRUN"], "no setting of a stage; use -cd"),
+    ([*HERE, "+hydra.searchpath=[x]"], "no setting of a stage; use -cd"),
+]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ([], "no settings; name the folder"),
-        (["seeds=[1]"], "no settings; name the folder"),
-        (["--help"], "no settings; name the folder"),
-        (["-cd"], "expected one argument; use -cd"),
-        (["-cd", "reports/\x1b[2J"], r"reports/\x1b[2J/config.yaml: missing; make it"),
-        (["--config-dir=reports/none"], "reports/none/config.yaml: missing; make it"),
-        ([*HERE, "--multirun", "seeds=[1],[2]"], "--multirun; use -cd"),
-        ([*HERE, "-m"], "-m; use -cd"),
-        ([*HERE, "--config-name", "other"], "--config-name; use -cd"),
-        ([*HERE, "--experimental-rerun", "x.pickle"], "--experimental-rerun; use -cd"),
-        ([*HERE, "hydra.mode=MULTIRUN"], "no setting of a stage; use -cd"),
-        ([*HERE, "+hydra.searchpath=[x]"], "no setting of a stage; use -cd"),
-    ],
-)
-def test_a_command_line_that_names_no_settings_or_asks_for_more(place, arguments, said):
-    place.change()
-    assert place.configure() == (0, [])
-    with pytest.raises(ConfigError) as error:
-        check_settings_folder(arguments)
-    assert said in str(error.value)
-
-
-def test_a_command_line_with_settings(place):
+def test_a_command_line_that_names_no_settings_or_asks_for_more(place):
     place.change()
     assert place.configure() == (0, [])
     for arguments in ([*HERE, "seeds=[1]"], ["seeds=[1]", *HERE, "~x"], [*HERE, "--help"], ["--cfg", "job", *HERE]):
         check_settings_folder(arguments)
+    for arguments, said in COMMAND_LINES:
+        with pytest.raises(ConfigError) as error:
+            check_settings_folder(arguments)
+        assert said in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("stage", "arguments", "status", "said"),
-    [
-        ("configure", ("--variant", "smoke"), 1, "sidetrip: burn_in.steps = 0: use at least 1"),
-        ("prepare_data", HERE, 2, "sidetrip: data.root = pictures: 1 of 48 pictures cannot be read"),
-    ],
-)
-def test_a_process_of_its_own(place, pictures, stage, arguments, status, said):
+def test_a_process_of_its_own(place, pictures):
     assert place.configure() == (0, [])
-    place.change(**{"burn_in.steps": 0})
     truncate(pictures / "train" / "ant" / "0.jpg")
     before = listing(place.folder)
-    result = subprocess.run(
-        [sys.executable, str(ROOT / "stages" / f"{stage}.py"), *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
-        capture_output=True,
-        check=False,
-        encoding="utf-8",
-    )
-    assert result.returncode == status
-    assert [line.startswith(said) for line in without_progress(result.stderr)] == [True]
+    command = [sys.executable, str(ROOT / "stages" / "prepare_data.py"), *HERE]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    result = subprocess.run(command, env=environment, capture_output=True, check=False, encoding="utf-8")
+    assert result.returncode == 2
+    (line,) = without_progress(result.stderr)
+    assert line.startswith("sidetrip: data.root = pictures: 1 of 48 pictures cannot be read")
     assert listing(place.folder) == before

@@ -117,9 +117,7 @@ def test_dvc_reads_and_writes_params_yaml_unchanged(params):
 def test_the_difference_of_an_experiment_is_the_experiment(params):
     cosine = load_params(params).base.claims.fixed_gradient_cosine
     apply_overrides(params, ["base.claims.fixed_gradient_cosine=0.125"])
-    assert changed(params) == [
-        (f"    fixed_gradient_cosine: {cosine}", "    fixed_gradient_cosine: 0.125"),
-    ]
+    assert changed(params) == [(f"    fixed_gradient_cosine: {cosine}", "    fixed_gradient_cosine: 0.125")]
 
 
 def test_a_number_as_dvc_writes_it_is_a_number(params):

@@ -86,28 +86,26 @@ def jpeg(*segments: tuple[int, bytes]) -> bytes:
     return content[:2] + b"".join(notes) + content[2:]
 
 
-@pytest.mark.parametrize(
-    "note",
-    [
-        b"Exif\0\0" + exif(TURNED),
-        b"Exif\0\0" + exif(TURNED, (0x011A, 10, 1, struct.pack("<L", 38)), further=struct.pack("<ll", -1, 0)),
-        b"Exif\0\0" + exif(TURNED, (0x011A, 2, 4, b"abc\0")),
-        b"Exif\0\0" + exif((0x010F, 77, 5000, struct.pack("<L", 99_999)), TURNED),
-        b"http://ns.adobe.com/xap/1.0/\0" + XMP,
-    ],
-    ids=["plain", "beside -1/0", "beside text", "after an unknown type", "in XMP alone"],
-)
-def test_a_picture_is_turned_whatever_else_its_metadata_say(shown, note):
-    assert differ(shown(jpeg((0xE1, note))), RIGHT) < 8
+NOTES = {
+    "plain": (exif(TURNED), RIGHT),
+    "beside -1/0": (exif(TURNED, (0x011A, 10, 1, struct.pack("<L", 38)), further=struct.pack("<ll", -1, 0)), RIGHT),
+    "beside text": (exif(TURNED, (0x011A, 2, 4, b"abc\0")), RIGHT),
+    "after an unknown type": (exif((0x010F, 77, 5000, struct.pack("<L", 99_999)), TURNED), RIGHT),
+    "garbage": (b"\xff" * 60, UPRIGHT),
+    "cut off": (exif(TURNED)[:12], UPRIGHT),
+    "9": (exif((0x0112, 3, 1, struct.pack("<HH", 9, 0))), UPRIGHT),
+    "text": (exif((0x0112, 2, 2, b"6\0\0\0")), UPRIGHT),
+}
 
 
-@pytest.mark.parametrize(
-    "block",
-    [b"\xff" * 60, exif(TURNED)[:12], exif((0x0112, 3, 1, struct.pack("<HH", 9, 0))), exif((0x0112, 2, 2, b"6\0\0\0"))],
-    ids=["garbage", "cut off", "9", "text"],
-)
-def test_an_orientation_that_says_nothing_turns_nothing(shown, block):
-    assert differ(shown(jpeg((0xE1, b"Exif\0\0" + block))), UPRIGHT) < 8
+@pytest.mark.parametrize("note", NOTES)
+def test_a_picture_is_turned_whatever_else_its_metadata_say_and_not_by_what_says_nothing(shown, note):
+    block, expected = NOTES[note]
+    assert differ(shown(jpeg((0xE1, b"Exif\0\0" + block))), expected) < 8
+
+
+def test_a_picture_is_turned_by_xmp_alone(shown):
+    assert differ(shown(jpeg((0xE1, b"http://ns.adobe.com/xap/1.0/\0" + XMP))), RIGHT) < 8
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -167,6 +165,18 @@ def grey(dtype: type, white: float) -> bytes:
     return encoded("TIFF", (GREY / 255 * white).astype(dtype))
 
 
+def negative(pixels: np.ndarray) -> bytes:
+    content = bytearray(encoded("TIFF", pixels))
+    content[content.index(struct.pack("<HHLH", 262, 3, 1, 1)) + 8] = 0  # white is zero
+    return bytes(content)
+
+
+def several(format: str, **options) -> bytes:
+    """A file of several pictures, of which the first is taken."""
+    return encoded(format, save_all=True, append_images=[Image.fromarray(255 - UPRIGHT)], **options)
+
+
+WIDE = GREY.astype(np.uint16) * 257
 KINDS = {
     "CMYK": other("JPEG", "CMYK"),
     "grey JPEG": other("JPEG", "L"),
@@ -174,8 +184,8 @@ KINDS = {
     "one bit": other("TIFF", "1"),
     "BMP palette": other("BMP", "P"),
     "GIF": other("GIF", "RGB"),
-    "16-bit PNG": encoded("PNG", GREY.astype(np.uint16) * 257),
-    "16-bit PGM": b"P5 8 8 65535\n" + (GREY.astype(">u2") * 257).tobytes(),
+    "16-bit PNG": encoded("PNG", WIDE),
+    "16-bit PGM": b"P5 8 8 65535\n" + WIDE.astype(">u2").tobytes(),
     "text PPM": b"P3 8 8 255\n" + b" ".join(b"%d" % level for level in UPRIGHT.ravel()),
     "fractions": grey(np.float32, 1.0),
     "floats": grey(np.float32, 255.0),
@@ -183,6 +193,11 @@ KINDS = {
     "32 bits of 16": grey(np.int32, 65535),
     "16-bit TIFF": grey(np.uint16, 65535),
     "not a number": encoded("TIFF", np.where(GREY, 1.0, np.nan).astype(np.float32)),
+    "negative of 8 bits": negative(255 - GREY),
+    "negative of 16 bits": negative(65535 - WIDE),
+    **{f"several {format}": several(format) for format in ("GIF", "PNG", "TIFF")},
+    "several WEBP": several("WEBP", lossless=True),
+    "several MPO": several("MPO", quality=95),
 }
 
 
@@ -217,13 +232,6 @@ def test_a_bitmap_whose_fourth_byte_is_unused(shown):
     assert np.argwhere(shown(bytes(content)).any(axis=2)).tolist() == [[0, SIDE - 1]]
 
 
-@pytest.mark.parametrize("pixels", [GREY, GREY.astype(np.uint16) * 257], ids=["8 bits", "16 bits"])
-def test_a_negative_is_shown_positive(shown, pixels):
-    content = bytearray(encoded("TIFF", pixels))
-    content[content.index(struct.pack("<HHLH", 262, 3, 1, 1)) + 8] = 0  # white is zero
-    assert differ(shown(bytes(content)), 255 - UPRIGHT) == 0
-
-
 @pytest.mark.parametrize(
     ("pixels", "clear"),
     [(GREY, 255), (UPRIGHT, (255, 255, 255)), (GREY.astype(np.uint16) * 257, 65535)],
@@ -240,13 +248,6 @@ def test_transparent_parts_are_black(shown, format, mode):
     picture = Image.fromarray(pixels)
     picture = picture.quantize(4) if mode == "P" else picture.convert(mode)
     assert np.array_equal(shown(encoded(format, picture)), UPRIGHT // 255 * 200)
-
-
-@pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])
-def test_of_several_pictures_the_first_is_taken(shown, format):
-    options = {"WEBP": {"lossless": True}, "MPO": {"quality": 95}}.get(format, {})
-    further = [Image.fromarray(255 - UPRIGHT)]
-    assert differ(shown(encoded(format, save_all=True, append_images=further, **options)), UPRIGHT) < 8
 
 
 # What is not read

@@ -10,7 +10,6 @@ from torch import nn
 
 from sidetrip.engine.convolution import PointwiseConvolution, use_safe_convolutions
 from sidetrip.engine.models import build_model
-from sidetrip.measure.folding import FoldedNetwork
 
 # Memory that a kernel writes past its workspace is caught by malloc's own checks.
 CAPPED = {
@@ -99,11 +98,3 @@ def test_no_network_that_is_built_has_a_strided_pointwise_convolution_of_torch()
         model = build_model(name, width=2, stem="cifar", channels=3, classes=10, seed=0)
         for layer in model.modules():
             assert type(layer) is not nn.Conv2d or layer.kernel_size != (1, 1) or layer.stride == (1, 1), name
-
-
-def test_such_a_network_is_still_folded():
-    model = build_model("resnet8", width=2, stem="cifar", channels=1, classes=10, seed=0)
-    network = FoldedNetwork(model).refresh()
-    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
-    x = torch.randn(4, 1, 14, 14)
-    torch.testing.assert_close(network(x), model.eval()(x), rtol=1e-4, atol=1e-5)

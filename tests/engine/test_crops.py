@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.transforms import RandomResizedCrop
@@ -12,7 +12,6 @@ from torchvision.transforms import functional as transform
 
 from sidetrip.engine.crops import ATTEMPTS, boxes_of, crop, draw_boxes
 from sidetrip.engine.determinism import make_deterministic
-from sidetrip.engine.randomness import generator
 
 
 @st.composite
@@ -97,8 +96,10 @@ class Fed:
         return torch.tensor(low + int(self._uniform[attempt, 1 + self._placed] * (high - low)))
 
 
+@settings(max_examples=25)
 @given(st.integers(4, 300), st.sampled_from([0.01, 0.08, 0.25, 0.9, 1.0]), st.integers(0, 2**32))
 def test_boxes_are_torchvision_s_of_the_same_uniform_numbers(side, smallest, seed):
+    """So they lie in the picture, with the area and the ratio asked for."""
     uniform = np.random.default_rng(seed).random((20, ATTEMPTS, 4))
     picture, theirs = torch.empty(3, side, side), []
     for numbers in uniform:
@@ -106,6 +107,7 @@ def test_boxes_are_torchvision_s_of_the_same_uniform_numbers(side, smallest, see
             patch.setattr(torchvision.transforms.transforms, "torch", Fed(numbers))
             theirs.append(RandomResizedCrop.get_params(picture, [smallest, 1.0], [3 / 4, 4 / 3]))
     assert boxes_of(uniform, side, smallest).tolist() == list(map(list, theirs))
+    assert draw_boxes(np.random.default_rng(seed), 20, side, smallest).tolist() == list(map(list, theirs))
 
 
 def test_where_no_attempt_fits_the_whole_picture_is_taken():
@@ -113,32 +115,3 @@ def test_where_no_attempt_fits_the_whole_picture_is_taken():
     assert boxes_of(too_wide, 32, 0.9).tolist() == [[0, 0, 32, 32]]
     too_wide[0, 7] = 0.5
     assert boxes_of(too_wide, 32, 0.9).tolist() != [[0, 0, 32, 32]]
-
-
-@given(st.integers(8, 256), st.floats(0.05, 1.0), st.integers(0, 2**32))
-def test_boxes_lie_in_the_picture_with_the_area_and_ratio_asked_for(side, smallest, seed):
-    top, left, height, width = draw_boxes(np.random.default_rng(seed), 50, side, smallest).T
-    assert min(top.min(), left.min()) >= 0
-    assert ((top + height <= side) & (left + width <= side)).all()
-    # Half a pixel of rounding each way.
-    assert ((height + 0.5) * (width + 0.5) >= smallest * side**2).all()
-    assert ((width + 0.5) / (height - 0.5) >= 3 / 4).all()
-    assert ((width - 0.5) / (height + 0.5) <= 4 / 3).all()
-
-
-def test_area_and_ratio_have_the_distributions_asked_for():
-    """Of boxes that fit whatever their ratio: the share of the area is uniform, the ratio is in its logarithm."""
-    _, _, height, width = boxes_of(np.random.default_rng(0).random((50_000, ATTEMPTS, 4)), 1000, 0.1).T
-    share, ratio = height * width / 1000**2, np.log(width / height) / np.log(4 / 3)
-    small = share < 0.45
-    for values, ends in ((share[small], (0.1, 0.45)), (ratio[small], (-1, 1))):
-        assert np.histogram(values, 5, ends)[0] / len(values) == pytest.approx([0.2] * 5, abs=0.01)
-
-
-def test_boxes_depend_on_seed_stream_and_step_alone():
-    def boxes(*key):
-        return draw_boxes(generator(*key), 8, 32, 0.25).tolist()
-
-    assert boxes(0, "train", 3) == boxes(0, "train", 3)
-    keys = [(0, "train", 3), (1, "train", 3), (0, "other", 3), (0, "train", 4)]
-    assert len({str(boxes(*key)) for key in keys}) == len(keys)

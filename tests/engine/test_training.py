@@ -1,9 +1,6 @@
 """Branching is exact: every way to reach a step ends in the same bits."""
 
 import copy
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -92,34 +89,6 @@ def test_a_cool_down_is_torch_s_own_loop(lab, tmp_path, kind, optimizer):
     end = advance(model, start, stream, (0.05 * Schedule.linear(over).multipliers).tolist(), constants)
     for name, weight in reference.named_parameters():
         assert torch.equal(weight, end.weights[name])
-
-
-STEPS_IN_A_WORKER = """
-import sys
-from pathlib import Path
-from helpers import random_lab, smoke_config
-from sidetrip.experiments.evaluator import scores
-from sidetrip.runtime.units import Worker, become
-from sidetrip.engine.state import initial_state
-from sidetrip.engine.training import advance
-
-become(Worker(), "fp32")
-lab = random_lab(Path(sys.argv[1]), smoke_config())
-model = lab.model()
-state = advance(model, initial_state(model), lab.stream(0), [0.1, 0.1], lab.optimizer)
-list(scores(lab, state))
-print("torch._dynamo" in sys.modules)
-"""
-
-
-def test_a_worker_does_without_torch_s_compiler(tmp_path):
-    """To import it takes longer than a small unit."""
-    command = [sys.executable, "-c", STEPS_IN_A_WORKER, str(tmp_path)]
-    paths = {**os.environ, "PYTHONPATH": "src:tests"}
-    assert (
-        subprocess.run(command, env=paths, capture_output=True, text=True, check=True, encoding="utf-8").stdout
-        == "False\n"
-    )
 
 
 @pytest.mark.parametrize("bad", [4, 9])

@@ -1,49 +1,12 @@
-"""Running averages against torch's own, and by hand."""
+"""Running averages by hand; against torch's own: tests/benchmarks/test_benchmark.py."""
 
 import pytest
 import torch
-from helpers import advanced
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from sidetrip.engine.state import TrainState, load_state, restore, state_path, with_weights
+from sidetrip.engine.state import TrainState
 from sidetrip.engine.training import Position
 from sidetrip.kernels import Kernel
 from sidetrip.measure.averaging import RunningAverage
-
-
-def test_swa_equals_averaged_model(lab, snapshots):
-    start, k = load_state(state_path(snapshots, 15)), 9
-    ours, theirs, live = RunningAverage(Kernel.swa(k), 15), None, lab.model()
-
-    def feed(position):
-        nonlocal theirs
-        restore(with_weights(start, position.weights), live)
-        if position.step == 16:
-            theirs = AveragedModel(live)
-        if position.step >= 16:
-            theirs.update_parameters(live)
-
-    advanced(lab, start, k, [ours, feed])
-    average = ours.weights()
-    for name, weight in theirs.module.named_parameters():
-        torch.testing.assert_close(average[name], weight, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("newest", [0.3, 1e-5])
-def test_ema_equals_averaged_model_fed_the_branch_point_first(lab, snapshots, newest):
-    start, k = load_state(state_path(snapshots, 15)), 12
-    ours, live = RunningAverage(Kernel.ema(k, newest=newest), 15), lab.model()
-    restore(start, live)
-    theirs = AveragedModel(live, multi_avg_fn=get_ema_multi_avg_fn(1 - newest))
-
-    def feed(position):
-        restore(with_weights(start, position.weights), live)
-        theirs.update_parameters(live)
-
-    advanced(lab, start, k, [ours, feed])
-    average = ours.weights()
-    for name, weight in theirs.module.named_parameters():
-        torch.testing.assert_close(average[name], weight, rtol=1e-5, atol=1e-6)
 
 
 def test_average_of_half_precision_weights_still_moves():

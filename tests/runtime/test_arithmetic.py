@@ -13,12 +13,7 @@ from sidetrip.runtime import arithmetic
 def test_a_command_gets_the_environment():
     command = [sys.executable, "-m", "sidetrip.runtime.arithmetic", PORTABLE, "printenv", "MKL_CBWR"]
     result = subprocess.run(
-        command,
-        env={**os.environ, "PYTHONPATH": "src"},
-        capture_output=True,
-        text=True,
-        check=True,
-        encoding="utf-8",
+        command, env={**os.environ, "PYTHONPATH": "src"}, capture_output=True, text=True, check=True, encoding="utf-8"
     )
     assert result.stdout.strip() == KERNELS["MKL_CBWR"]
 

@@ -27,7 +27,6 @@ from sidetrip.runtime.scratch import open_scratch
 
 ROOT = Path(__file__).parents[2]
 CONFIG = resolve(load_params(ROOT / "params.yaml"), "smoke")
-UNITS = [0, 1, 2, 3]
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +60,11 @@ def pooled(root):
     return found
 
 
-def results(function, **runtime) -> dict[str, bytes]:
+def results(function, units=(0, 1, 2, 3), **runtime) -> dict[str, bytes]:
     """Contents of the results that units leave, by place."""
     config = replace(CONFIG, runtime=Runtime(**{**vars(CONFIG.runtime), "workers": 2, **runtime}))
     with open_scratch(config, "quadratic") as scratch:
-        run_units(function, UNITS, [1] * len(UNITS), config, "test", scratch, "unit")
+        run_units(function, units, [1] * len(units), config, "test", scratch, "unit")
         found = {str(path.relative_to(scratch.folder)): path.read_bytes() for path in files_in(scratch.folder)}
         scratch.remove()
     return found
@@ -90,32 +89,36 @@ def a_cluster(*workers: tuple[Path, tuple[str, ...]]):
         kill_with_children(reversed(processes))
 
 
-def test_workers_of_this_machine_give_the_results_of_the_process_pool_and_end(repository, pooled):
-    assert results(cluster_units.where, executor="dask", workers=2) == pooled
+def test_workers_of_this_machine_give_the_results_of_the_process_pool_though_one_is_killed_and_end(repository, pooled):
+    assert results(cluster_units.where_after_a_loss, executor="dask") == pooled
     there = [int(path.name) for path in Path("processes").iterdir()]
-    assert len(there) == 2
+    assert there
     assert os.getpid() not in there
     assert not any(psutil.pid_exists(process) for process in there)
-
-
-def test_the_unit_of_a_killed_worker_goes_to_another(repository, pooled):
-    assert results(cluster_units.where_after_a_loss, executor="dask") == pooled
 
 
 def test_a_unit_that_kills_every_worker_is_given_up(repository):
     message = r"^runtime.executor = dask: 2 workers in a row were lost in the same unit, perhaps for memory"
     with dask.config.set({"distributed.scheduler.allowed-failures": 1}), pytest.raises(ConfigError, match=message):
-        results(cluster_units.deadly, executor="dask")
+        results(cluster_units.deadly, [0], executor="dask")
 
 
-def test_what_a_unit_refuses_is_the_error_of_the_stage(repository):
-    with pytest.raises(ConfigError, match=r"^unit \d = bad: use another$"):
-        results(cluster_units.refused, executor="dask")
-
-
-def test_workers_of_a_cluster_give_the_results_of_the_process_pool(repository, pooled):
-    with a_cluster((repository, ()), (repository, ())) as address:
+def test_workers_of_a_cluster(repository, pooled):
+    """The results of the process pool; a unit's refusal is the stage's; a GPU is asked of who has one; one ending."""
+    plain, with_gpu = (repository, ()), (repository, ("--nthreads", "1", "--resources", "GPU=1"))
+    with a_cluster(plain, with_gpu) as address:
         assert results(cluster_units.where, executor="dask", dask_address=address) == pooled
+        with pytest.raises(ConfigError, match=r"^unit \d = bad: use another$"):
+            results(cluster_units.refused, executor="dask", dask_address=address)
+        if not torch.cuda.is_available():
+            message = r"^worker tcp://\S+: runtime.device = cuda: this machine has 0 CUDA device"
+            with pytest.raises(ConfigError, match=message):
+                results(cluster_units.where, executor="dask", dask_address=address, device="cuda")
+        stage = a_stage("scheduler_killer", dask_address=address)
+        _, stderr = stage.communicate()
+    assert stage.returncode == 2
+    assert "the scheduler is gone" in stderr.splitlines()[-1]
+    assert "Traceback" not in stderr
 
 
 def a_stage(unit: str, **runtime: str) -> psutil.Popen:
@@ -142,15 +145,6 @@ def test_what_a_stage_without_workers_waits_for_and_a_scheduler_that_ends_are_a_
     ]
 
 
-def test_a_scheduler_that_ends_while_units_run_is_one_line(repository):
-    with a_cluster((repository, ())) as address:
-        stage = a_stage("scheduler_killer", dask_address=address)
-        _, stderr = stage.communicate()
-    assert stage.returncode == 2
-    assert "the scheduler is gone" in stderr.splitlines()[-1]
-    assert "Traceback" not in stderr
-
-
 def test_a_scheduler_that_wants_certificates_is_one_line(repository):
     with pytest.raises(ConfigError, match=r"^runtime.dask_address = tls://here:1: certificates are missing; name them"):
         results(cluster_units.where, executor="dask", dask_address="tls://here:1")
@@ -166,27 +160,18 @@ def test_workers_of_this_machine_end_with_a_killed_stage(repository):
     assert not alive
 
 
-def test_a_worker_elsewhere_is_refused(repository, tmp_path):
-    message = rf"^worker tcp://\S+: runs in {tmp_path}, which has no scratch/\S+; start workers in the root"
-    with a_cluster((tmp_path, ())) as address, pytest.raises(ConfigError, match=message):
+@pytest.mark.parametrize(
+    ("found_first", "message"),
+    [
+        ("nothing", "runs in {}, which has no scratch/\\S+; start workers in the root"),
+        ("sidetrip.py", "cannot import sidetrip; start it in the environment that the stage runs in"),
+    ],
+)
+def test_a_worker_elsewhere_or_of_another_environment_is_refused(repository, tmp_path, found_first, message):
+    (tmp_path / found_first).touch()
+    expected = rf"^worker tcp://\S+: {message.format(tmp_path)}"
+    with a_cluster((tmp_path, ())) as address, pytest.raises(ConfigError, match=expected):
         results(cluster_units.where, executor="dask", dask_address=address)
-
-
-def test_a_worker_of_another_environment_is_one_line(repository, tmp_path):
-    (tmp_path / "sidetrip.py").touch()  # found first there, and no package
-    message = r"^worker tcp://\S+: cannot import sidetrip; start it in the environment that the stage runs in"
-    with a_cluster((tmp_path, ())) as address, pytest.raises(ConfigError, match=message):
-        results(cluster_units.where, executor="dask", dask_address=address)
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="the worker would have a GPU")
-def test_a_unit_for_a_gpu_goes_to_a_worker_that_says_it_has_one(repository):
-    plain, with_gpu = (repository, ()), (repository, ("--nthreads", "1", "--resources", "GPU=1"))
-    with (
-        a_cluster(plain, with_gpu) as address,
-        pytest.raises(ConfigError, match=r"^worker tcp://\S+: runtime.device = cuda: this machine has 0 CUDA device"),
-    ):
-        results(cluster_units.where, executor="dask", dask_address=address, device="cuda")
 
 
 def test_no_scheduler_is_one_line(repository, monkeypatch):
@@ -244,10 +229,6 @@ def worker(repository, monkeypatch):
     return found, terms
 
 
-def test_a_worker_that_suits_is_taken(worker):
-    cluster._check(worker[1])
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -259,11 +240,9 @@ def test_a_worker_that_suits_is_taken(worker):
     ],
 )
 def test_a_worker_that_differs_is_refused(worker, changes, message):
+    cluster._check(worker[1])
     with pytest.raises(ConfigError, match=message):
         cluster._check(replace(worker[1], **changes))
-
-
-def test_a_worker_of_several_threads_is_refused(worker):
     worker[0].state.nthreads = 2
     with pytest.raises(ConfigError, match="start workers with --nthreads 1"):
         cluster._check(worker[1])
