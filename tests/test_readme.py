@@ -96,7 +96,8 @@ def test_the_picture_shows_the_tables_of_all_reports_of_today():
     claims = {path.parent.name: json.loads(path.read_bytes()) for path in REPORTS.glob("*/claims.json")}
     today = [name for name, rows in claims.items() if all("analytic" in row for row in rows)]
     assert set(shown.index) == {(variant, kernel) for variant in today for kernel in METHODS}
-    for (variant, kernel), row in shown.iterrows():
+    for variant, kernel in shown.index:
+        row = shown.loc[(variant, kernel)]
         table = measured(variant, kernel)
         names = [name for name in shown.columns if name != "predicted"]
         assert row[names].astype(str).to_dict() == table[names].astype(str).to_dict()

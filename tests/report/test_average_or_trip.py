@@ -49,7 +49,11 @@ def test_rows_stand_from_the_top_in_the_order_of_the_runs_left_where_the_average
     assert [label.get_text() for label in axes.get_yticklabels()] == list(RUNS.values())
     bottom, top = axes.get_ylim()
     assert bottom > top
-    texts = {text.get_text().split()[1]: text.xy[0] for text in axes.texts if "ends" in text.get_text()}
+    texts = {
+        text.get_text().split()[1]: text.xy[0]  # type: ignore[attr-defined]
+        for text in axes.texts
+        if "ends" in text.get_text()
+    }
     assert texts["average"] < axes.transAxes.inverted().transform(axes.transData.transform((0, 0)))[0]
 
 

@@ -1,5 +1,7 @@
 """Fig. 1, 5, 10, 14: momentary line, averages and trips as the tables have them."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -54,7 +56,8 @@ def test_late_in_the_run_means_over_seeds_stand_with_the_interval_of_their_diffe
         assert np.allclose(lines[label][-1].get_ydata(), means[model])
     gap = (seeds["average"] - seeds["trip"]).loc[means.index[0]]
     reach = student_interval(gap.to_numpy(), settings.claims.confidence).high - gap.mean()
-    low, high = axes.collections[-1].get_segments()[0][:, 1]
+    bars: Any = axes.collections[-1]
+    low, high = bars.get_segments()[0][:, 1]
     assert [low, high] == pytest.approx([means["trip"].iloc[0] - reach, means["trip"].iloc[0] + reach])
 
 
