@@ -40,7 +40,7 @@ def second_order(table: pd.DataFrame, confidence: float) -> Figure:
     names = [f"{method_words(kernel).title}, {window} steps" for kernel, window, _ in groups]
     axes.set_yticks(range(len(groups)), names)
     axes.set(ylim=(len(groups) - 0.5, -0.5))
-    axes.set(xlabel="← average ends better        (average − trip) ÷ gain, validation loss        trip ends better →")
+    axes.set(xlabel="(average − trip) ÷ gain, validation loss\n← average ends better                trip ends better →")
     style.legend_below(figure, axes, columns=2)
     return figure
 

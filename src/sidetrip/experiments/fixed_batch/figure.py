@@ -17,6 +17,7 @@ from sidetrip.report import style
 
 BATCHES = {"own": "the fixed batch", "held_out": "a held-out batch"}
 ALONG = "α: 0 at the run of θ$_t$, 1 at θ$_{t+Δ}$"
+NEAR_ZERO = 0.7  # of the largest loss: from so low on an axis begins at 0
 
 
 def _process(axes: Axes) -> None:
@@ -53,8 +54,11 @@ def figure_3(table: pd.DataFrame, seed: int) -> Figure:
     for i, (branch, later) in enumerate(neighbours):
         for j, (batch, title) in enumerate(BATCHES.items()):
             axes = figure.add_subplot(grid[i, 1 + j])
-            _lines(axes, rows[(rows["branch"] == branch) & (rows["batch"] == batch)], colours)
-            axes.set(title=f"{title},\nt = {branch}, t + Δ = {later}", ylim=(0, None))
+            here = rows[(rows["branch"] == branch) & (rows["batch"] == batch)]
+            _lines(axes, here, colours)
+            axes.set(title=f"{title},\nt = {branch}, t + Δ = {later}")
+            if here["loss"].min() < NEAR_ZERO * here["loss"].max():  # else 0 is so far that all lines would be one
+                axes.set(ylim=(0, None))
             axes.set(ylabel="" if j else "loss (nats)", xlabel=ALONG if i == len(neighbours) - 1 else "")
             panels.append(axes)
     scale = plt.cm.ScalarMappable(plt.Normalize(-0.5, len(colours) - 0.5), ListedColormap(colours))
