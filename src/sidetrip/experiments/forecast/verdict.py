@@ -18,41 +18,42 @@ from sidetrip.verdicts.wording import OURS
 
 RIVALS = {
     "momentary": "the loss of the run as it is",
-    "merged": "the loss of the merged snapshots as it is",
-    "drifted": "the merged loss and its drift, without what earlier cool-downs taught",
-    "power_law": "the multi-power law, fitted to the same losses",
+    "merged": "the loss of the merged snapshots now",
+    "drifted": "the merged loss with its drift, without what earlier cool-downs taught",
+    "power_law": "the multi-power law fitted to the same losses",
 }
 PAST = {"momentary": RIVALS["momentary"], "merged": "the merged model without a correction"}
 
 
-def _covers(name: str, subject: str) -> Statement:
+def _covers(name: str, subject: str, plural: str) -> Statement:
     return Statement(
         name,
         OURS,
         f"the interval of {subject} holds the loss that the real cool-down reaches",
         f"share of cool-downs whose loss lies within their {100 * CONFIDENCE:g} % interval > {{forecast_coverage:g}}",
-        f"The interval of {subject} holds the loss that the decay reaches, as often as it should.",
-        f"The interval of {subject} holds the loss that the decay reaches less often than the criterion asks for.",
+        f"{plural} have intervals that hold what the decay reaches as often as the criterion asks for.",
+        f"{plural} have intervals that hold what the decay reaches less often than the criterion asks for.",
     )
 
 
-def _beats(name: str, subject: str, rival: str) -> Statement:
+def _beats(name: str, subject: str, plural: str, rival: str) -> Statement:
     return Statement(
         name,
         OURS,
         f"{subject} is nearer to the loss of the real cool-down than {rival}",
         "mean of |rival − cool-down| − |this − cool-down| > 0 nats",
-        f"To what a decay gives, {subject} is nearer than {rival}.",
-        f"To what a decay gives, {subject} is no nearer than {rival}.",
+        f"{plural} are nearer to what a decay gives than {rival}.",
+        f"{plural} are no nearer to what a decay gives than {rival}.",
     )
 
 
-FORECAST, ESTIMATE = "a forecast of a decay that begins now", "an estimate in hindsight"
+FORECAST = ("a forecast of a decay that begins now", "Forecasts")
+ESTIMATE = ("an estimate in hindsight", "Estimates in hindsight")
 STATEMENTS = (
-    _covers("forecast_covers", FORECAST),
-    *(_beats(f"forecast_beats_{name}", FORECAST, rival) for name, rival in RIVALS.items()),
-    _covers("hindsight_covers", ESTIMATE),
-    *(_beats(f"hindsight_beats_{name}", ESTIMATE, rival) for name, rival in PAST.items()),
+    _covers("forecast_covers", *FORECAST),
+    *(_beats(f"forecast_beats_{name}", *FORECAST, rival) for name, rival in RIVALS.items()),
+    _covers("hindsight_covers", *ESTIMATE),
+    *(_beats(f"hindsight_beats_{name}", *ESTIMATE, rival) for name, rival in PAST.items()),
 )
 DIVERGED = "a cool-down diverged"
 WHY_NOT = {
