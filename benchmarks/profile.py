@@ -33,6 +33,7 @@ from sidetrip.measure import batchnorm, evaluation
 from sidetrip.measure.averaging import RunningAverage
 from sidetrip.measure.folding import FoldedNetwork
 from sidetrip.runtime.experiment import measure_in
+from sidetrip.tables import write_table
 
 PARTS: dict[str, list[Callable[..., object]]] = {
     "data": [PictureStream.batch],
@@ -57,7 +58,9 @@ def first_of_each_kind(plan: Plan, config: Config) -> list[tuple[Any, float]]:
 def measured(plan: Plan, unit: Any, work: BenchmarkInput) -> None:
     """Run a unit of an experiment, and leave what it writes where the next ones look for it."""
     with sealing(work.folder / plan.name) as result:
-        measure_in(work.lab, plan.name, unit, UnitFolders(result, work.folder / f"{plan.name}.progress"))
+        folders = UnitFolders(result, work.folder / f"{plan.name}.progress")
+        for name, table in measure_in(work.lab, plan.name, unit, folders).items():
+            write_table(table, result / f"{name}.csv")
 
 
 def seconds_by_part(run: Callable[[], object]) -> dict[str, float]:

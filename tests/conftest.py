@@ -25,13 +25,10 @@ from sidetrip.measure import multi_power_law
 settings.register_profile("sidetrip", deadline=None, derandomize=False, max_examples=50)
 settings.load_profile("sidetrip")
 
+# A law that is fitted badly is fitted well enough for pages and verdicts; its own test asks for more.
+multi_power_law.EVALUATIONS = 5
+
 torch.set_num_threads(1)  # small work, on a machine that runs other tests: threads would wait for each other
-
-
-@pytest.fixture(autouse=True)
-def coarse_power_laws(monkeypatch):
-    """A law that is fitted badly is fitted as well as pages and verdicts need; its own test asks for more."""
-    monkeypatch.setattr(multi_power_law, "EVALUATIONS", 5)
 
 
 @pytest.fixture(scope="session")

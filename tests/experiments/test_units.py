@@ -17,6 +17,6 @@ def test_the_first_seeds_alone_have_early_branch_points():
 
 
 def test_a_replay_goes_on_from_the_nearest_state_before():
-    config = smoke_config()  # snapshots every 15 steps, and at the end, step 40
+    config = smoke_config(**{"burn_in.snapshot_every": 15, "experiments.forecast": False})  # and at the end, step 40
     assert replay_steps(config, [3, 5, 15, 22, 24, 40, 18]) == 3 + 2 + 0 + 7 + 2 + 0 + 3
     assert replay_steps(config, []) == 0

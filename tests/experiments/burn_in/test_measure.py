@@ -136,4 +136,4 @@ def test_only_snapshots_are_kept(lab, tmp_path, monkeypatch):
     save_every(monkeypatch, 0.0)
     assert attempt(lab, tmp_path, 22) is None
     steps = [int(path.name.removeprefix("at_")) for path in sorted((tmp_path / "progress").glob("at_*"))]
-    assert steps == [0, 15, 22]
+    assert steps == [0, 5, 10, 15, 20, 22]
