@@ -30,8 +30,9 @@ TITLES = {
 
 def _future(axes: Axes, momentary: pd.DataFrame, given: pd.DataFrame, window: int) -> None:
     """One run, its forecasts over a window from where each was made to where the decay ends, and what came true."""
-    axes.plot(momentary["step"], momentary["loss"], color=style.MOMENTARY, lw=1.4, label="the run at its rate")
     here = given[given["window_steps"] == window]
+    near = momentary[momentary["step"] >= here["branch"].min() - window] if len(here) else momentary
+    axes.plot(near["step"], near["loss"], color=style.MOMENTARY, lw=1.4, label="the run at its rate")
     ends = here["branch"] + window
     reach = np.abs([here["forecast"] - here["low"], here["high"] - here["forecast"]])
     look: dict[str, Any] = {"color": style.AVERAGE, "fmt": "o", "ms": 6, "mfc": "white", "capsize": 3, "lw": 1.3}
@@ -72,8 +73,8 @@ def _bars(axes: Axes, errors: pd.DataFrame) -> None:
         axes.plot(errors[name], np.full(len(errors), place), ls="", marker="o", ms=3.5, color=colour)
         axes.annotate(f" {errors[name].mean():.3f}", (errors[name].max(), place), va="center", fontsize=9)
     axes.set_yticks(range(len(names)), [TITLES[name] for name in names])
-    axes.set(title="how far from the real cool-down", xlabel="error of the loss (nats)")
-    axes.set_xlim(0, 1.15 * float(errors.to_numpy().max()))
+    axes.set(title="errors, all seeds", xlabel="error of the loss (nats)")
+    axes.set_xlim(0, 1.3 * float(errors.to_numpy().max()))
     axes.invert_yaxis()
 
 
