@@ -185,7 +185,7 @@ def test_an_interrupt_while_torch_is_loaded_is_one_line(copy):
     ("stage_name", "file", "by_a_worker"),
     [
         ("burn_in", "runs/smoke/prepare_data/train/shard_00000.safetensors", True),
-        ("branch", "runs/smoke/burn_in/seed_1/step_000015.safetensors", True),
+        ("branch", "runs/smoke/burn_in/seed_1/step_000020.safetensors", True),
         ("fixed_batch", "runs/smoke/branch/seed_1/step_000020.safetensors", True),
         ("side_trips", "runs/smoke/prepare_data/facts.json", True),
         ("verdicts", "runs/smoke/quadratic/lemma_1.csv", False),
@@ -198,7 +198,7 @@ def test_a_damaged_input_is_named(copy, here, stage_name, file, by_a_worker):
     path = copy / file
     content = bytearray(path.read_bytes())
     # In a list of digests, that of a file which the stage reads: a flip elsewhere in it is harmless.
-    content[content.index(b"seed_0/step_000015") - 9 if path.name == SUMS else len(content) // 2] ^= 1
+    content[content.index(b"seed_0/step_000020") - 9 if path.name == SUMS else len(content) // 2] ^= 1
     path.write_bytes(content)
     before = digests(copy, *RESULTS)
     status, stderr = end(start(copy, stage_name)) if by_a_worker else here(copy, stage_name)

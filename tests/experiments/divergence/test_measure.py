@@ -49,7 +49,7 @@ def test_every_look_against_trips_written_out(lab, branched):
 @pytest.mark.parametrize("step", [10, 15])
 def test_the_independent_trip_goes_from_the_early_point_to_the_end_of_the_run(lab, snapshots, step):
     along = divergence.measure(lab, ToTheEnd(0, step))["to_independent_end"]
-    assert along["step"].tolist() == sorted({step, 15, 30, 40})
+    assert along["step"].tolist() == [at for at in range(0, 41, 5) if at >= step]
     (start,) = lab.replay(0, [step])
     end = independent(lab, start, lab.config.burn_in.steps - step)
     for row in along.itertuples():
