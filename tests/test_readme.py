@@ -96,6 +96,17 @@ def test_what_the_model_gives_stands_beside_what_was_measured():
             assert f"{percent(model)} for {title} on {name} (measured: {percent(found)})" in README
 
 
+def test_where_the_model_is_shown_to_help():
+    verdicts = {
+        variant: {row["id"]: row["verdict"] for row in json.loads((REPORTS / variant / "claims.json").read_bytes())}
+        for variant in ("cifar10_small", "fashion_mnist")
+    }
+    assert "On CIFAR-10 it is shown to be nearer than predicting no difference" in README
+    assert "on Fashion-MNIST that is undecided" in README
+    assert verdicts["cifar10_small"]["second_order_predicts"] == "reproduced"
+    assert verdicts["fashion_mnist"]["second_order_predicts"] == "undecided"
+
+
 def test_forecasts_miss_by_what_is_told():
     errors = errors_by_seed(pd.read_csv(REPORTS / "shakespeare" / "tables" / "forecasts.csv")).mean()
     told = (
