@@ -73,19 +73,24 @@ def of_network(name: str, side: int, batch: int, channels: int, steps: int) -> D
 
 
 def pack(lab: Lab) -> Digests:
-    """Pack the embedded pictures."""
+    """Pack the embedded pictures or text."""
     from sidetrip.data.packed import SPLITS, gather_facts, shard_paths, write_facts
     from sidetrip.data.sources import find
+    from sidetrip.data.text import facts_of_text, tokens_path
     from sidetrip.files import sealing
 
+    data = lab.config.data
     with sealing(lab.runs / "prepare_data") as folder:
-        for part in find(lab.config.data)[0]:
-            part.pack(lab.config.data, folder, lambda pictures: None)
-        shards = {split: shard_paths(folder, split) for split in SPLITS}
-        write_facts(gather_facts(shards), folder)
-        for split, paths in shards.items():
-            yield f"pictures packed, {split}", digest(*(path.read_bytes() for path in paths))
-        yield "their moments", digest((folder / "facts.json").read_bytes())
+        for part in find(data)[0]:
+            part.pack(data, folder, lambda done: None)
+        paths = {
+            split: [tokens_path(folder, split)] if data.is_text else shard_paths(folder, split) for split in SPLITS
+        }
+        write_facts(facts_of_text(folder) if data.is_text else gather_facts(paths), folder)
+        for split, files in paths.items():
+            yield f"{'text' if data.is_text else 'pictures'} packed, {split}", digest(*(f.read_bytes() for f in files))
+        if not data.is_text:
+            yield "their moments", digest((folder / "facts.json").read_bytes())
 
 
 def of_text(folder: Path) -> Digests:
@@ -93,26 +98,17 @@ def of_text(folder: Path) -> Digests:
     import torch
 
     from sidetrip.config import load_params, resolve
-    from sidetrip.data.packed import SPLITS, write_facts
-    from sidetrip.data.sources import find
-    from sidetrip.data.text import facts_of_text, tokens_path
     from sidetrip.engine.lab import Lab
-    from sidetrip.experiments.burn_in.measure import measure
     from sidetrip.experiments.units import Run
     from sidetrip.files import UnitFolders, files_in, sealing
+    from sidetrip.runtime.experiment import measure_in
 
     config = resolve(load_params(Path("params.yaml")), "shakespeare")
     config = replace(config, burn_in=replace(config.burn_in, steps=20, warm_up=5, snapshot_every=20))
     lab = Lab(config, folder, torch.device("cpu"))
-    with sealing(folder / "prepare_data") as packed:
-        for part in find(config.data)[0]:
-            part.pack(config.data, packed, lambda characters: None)
-        write_facts(facts_of_text(packed), packed)
-        for split in SPLITS:
-            yield f"text packed, {split}", digest(tokens_path(packed, split).read_bytes())
+    yield from pack(lab)
     with sealing(folder / "burn_in") as result:
-        lab.folders = UnitFolders(result, folder / "progress")
-        measure(lab, Run(config.seeds[0]))
+        measure_in(lab, "burn_in", Run(config.seeds[0]), UnitFolders(result, folder / "progress"))
         for path in files_in(result):
             yield f"decoder: {path.relative_to(result).as_posix()}", digest(path.read_bytes())
 

@@ -3,11 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import smoke_config
 from scipy.stats import binomtest
 from verdict_tables import SEEDS, batch_losses, config, forecast_tables, run_loss
 
+from sidetrip.engine.lab import Lab
 from sidetrip.experiments.forecast import verdict as judge_of
-from sidetrip.experiments.forecast.outcomes import cells, outcomes
+from sidetrip.experiments.forecast.outcomes import _relative_rates, cells, outcomes
 
 
 def judged(tables):
@@ -33,6 +35,13 @@ def test_a_decay_buys_the_steps_that_the_run_takes_to_its_loss():
     assert {begin: list(values) for begin, values in found.items() if begin < 30} == {20: [10.0], 25: [15.0]}
     assert np.isnan(found[30]).all()
     assert np.isnan(found[35]).all()
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_the_law_is_given_the_rates_of_the_run(lab, schedule):
+    settings = smoke_config(**{"burn_in.schedule": schedule, "burn_in.warm_up": 5})
+    rates = Lab(settings, lab.runs, lab.device).rates
+    assert settings.burn_in.rate * _relative_rates(settings) == pytest.approx(rates, rel=1e-12)
 
 
 def test_cells_count_what_lies_within_and_give_the_errors():

@@ -17,15 +17,15 @@ from scipy.special import stdtrit
 
 from sidetrip.config import Config
 from sidetrip.experiments.curvature.model import spectra
+from sidetrip.experiments.forecast.columns import COOL_DOWN, MERGED, MOMENTARY
 from sidetrip.experiments.forecast.sparse import sparse_kernel
 from sidetrip.kernels import DECAYS
-from sidetrip.loss_forecast import CONFIDENCE
+from sidetrip.loss_forecast import CONFIDENCE, LEAST
 from sidetrip.measure.second_order import predict
 from sidetrip.verdicts.records import Interval, Table, Tables, Values
 from sidetrip.verdicts.scores import METRICS
 
 SCORE = ["decay", "window_steps", "spacing_steps", "metric"]  # what an estimate is of
-LEAST = 3  # earlier cool-downs that an estimate needs
 
 
 def prediction_interval(values: Values, confidence: float) -> Interval:
@@ -44,8 +44,8 @@ def compared_with_cool_downs(cool_downs: Table) -> Table:
     )
     keys = ["seed", "branch", "window_steps", "metric"]
     by_model = {model: rows.drop(columns="model") for model, rows in long.groupby("model")}
-    found = by_model["merged"].rename(columns={"value": "merged"})
-    for model, column, on in (("momentary", "momentary", keys), ("cool-down", "cool_down", [*keys, "decay"])):
+    found = by_model[MERGED].rename(columns={"value": "merged"})
+    for model, column, on in ((MOMENTARY, "momentary", keys), (COOL_DOWN, "cool_down", [*keys, "decay"])):
         found = found.merge(by_model[model].rename(columns={"value": column})[[*on, column]], on=on, how="left")
     return found[["seed", "branch", *SCORE, "momentary", "merged", "cool_down"]]
 
@@ -77,8 +77,8 @@ def hindsight_line(tables: Tables, config: Config) -> Table:
         ["seed", "step", "decay", "window_steps", "model"], list(METRICS), var_name="metric"
     )
     keys = ["seed", "step", "metric"]
-    momentary = long[long["model"] == "momentary"].set_index(keys)["value"].rename("momentary")
-    merged = long[long["model"] == "merged"].rename(columns={"value": "merged"}).join(momentary, on=keys)
+    momentary = long[long["model"] == MOMENTARY].set_index(keys)["value"].rename("momentary")
+    merged = long[long["model"] == MERGED].rename(columns={"value": "merged"}).join(momentary, on=keys)
     table = merged.assign(spacing_steps=config.burn_in.snapshot_every)[["seed", "step", *SCORE, "momentary", "merged"]]
     compared = compared_with_cool_downs(tables["cool_downs"])
     return _with_estimate(table, table["step"] - table["window_steps"], compared)
@@ -115,8 +115,13 @@ def errors(found: Table) -> Table:
         covered (empty where a cool-down diverged).
     """
     off = {f"off_{name}": found[name] - found["cool_down"] for name in ("momentary", "merged", "estimate")}
-    covered = found["cool_down"].between(found["low"], found["high"]).astype(float)
-    return found.assign(**off, covered=covered.where(found["cool_down"].notna()))
+    return found.assign(**off, covered=covered(found))
+
+
+def covered(found: Table) -> pd.Series:
+    """1.0 where the cool-down lies from low to high, 0.0 where it does not, empty where it diverged."""
+    held = found["cool_down"].between(found["low"], found["high"]).astype(float)
+    return held.where(found["cool_down"].notna())
 
 
 def staircases(tables: Tables, config: Config) -> Table:

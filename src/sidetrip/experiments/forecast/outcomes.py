@@ -11,6 +11,7 @@ from scipy.stats import binomtest
 
 from sidetrip.config import Config
 from sidetrip.experiments.forecast.columns import CELL, COOL_DOWN, LEARNED, MOMENTARY, NO_CORRECTION
+from sidetrip.experiments.forecast.hindsight import covered
 from sidetrip.kernels import DECAYS, Schedule
 from sidetrip.loss_forecast import LEAST
 from sidetrip.measure.multi_power_law import fit, losses, schedules_of
@@ -43,8 +44,7 @@ def outcomes(tables: Tables, config: Config) -> Table:
     found = found.join(plain, on=KEYS)
     law = pd.DataFrame(_power_laws(tables, config), columns=[*KEYS, "power_law"])
     found = found.merge(law.astype({"power_law": float}), on=KEYS, how="left")
-    covered = found["cool_down"].between(found["low"], found["high"]).astype(float)
-    found["covered"] = covered.where(found["cool_down"].notna())
+    found["covered"] = covered(found)
     found["steps_bought"] = [_steps_bought(tables["merged_snapshots"], row) for row in found.itertuples()]
     return found
 
@@ -112,11 +112,11 @@ def cells(found: Table, confidence: float) -> Table:
     known = found.query("metric == 'loss'").dropna(subset=["cool_down"])
     rows = []
     for (decay, window, correction), here in known.groupby(["decay", "window_steps", "correction"], sort=False):
-        covered = int(here["covered"].sum())
-        share = binomtest(covered, len(here)).proportion_ci(confidence)
+        held = int(here["covered"].sum())
+        share = binomtest(held, len(here)).proportion_ci(confidence)
         off = here[["forecast", *RIVALS]].sub(here["cool_down"], axis=0)
         error = (off**2).mean(skipna=False) ** 0.5
-        row = (decay, window, correction, len(here), covered, share.low, share.high, off["forecast"].mean(), *error)
+        row = (decay, window, correction, len(here), held, share.low, share.high, off["forecast"].mean(), *error)
         rows.append(row)
     columns = ["decay", "window_steps", "correction", "n", "covered", "covered_low", "covered_high", "bias", "error"]
     return pd.DataFrame(rows, columns=[*columns, *(f"error_{name}" for name in RIVALS)])

@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from sidetrip.config import Config
-from sidetrip.experiments.forecast.columns import LEARNED
 from sidetrip.experiments.forecast.hindsight import errors
 from sidetrip.verdicts.wording import decay_title
 
@@ -27,8 +26,6 @@ def _forecast(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, A
         "rows": cells.to_dict("records"),
         "too_few": cells[cells["covered_high"] < asked].to_dict("records"),
         "low": cells[(cells["covered"] < asked * cells["n"]) & (cells["covered_high"] >= asked)].to_dict("records"),
-        "made": len(given),
-        "learned": int((given["correction"] == LEARNED).sum()),
         "bought": [_bought(int(str(window)), here, config) for window, here in given.groupby("window_steps")],
     }
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from sidetrip.config import Config
 from sidetrip.experiments.curvature.model import applies
 from sidetrip.experiments.forecast.hindsight import hindsight, hindsight_line, of_snapshots, staircases
-from sidetrip.experiments.forecast.outcomes import cells, outcomes
+from sidetrip.experiments.forecast.outcomes import RIVALS, cells, outcomes
 from sidetrip.loss_forecast import CONFIDENCE, LEAST
 from sidetrip.verdicts.records import Found, Judged, Measured, Table, Tables, joined
 from sidetrip.verdicts.regime import beside, of_run
@@ -16,13 +16,13 @@ from sidetrip.verdicts.statements import Statement
 from sidetrip.verdicts.statistics import failed, judge_seeds
 from sidetrip.verdicts.wording import OURS
 
-RIVALS = {
+WORDS = {
     "momentary": "the loss of the run as it is",
     "merged": "the loss of the merged snapshots now",
     "drifted": "the merged loss with its drift, without what earlier cool-downs taught",
     "power_law": "the multi-power law fitted to the same losses",
 }
-PAST = {"momentary": RIVALS["momentary"], "merged": "the merged model without a correction"}
+PAST = {"momentary": WORDS["momentary"], "merged": "the merged model without a correction"}
 
 
 def _covers(name: str, subject: str, plural: str) -> Statement:
@@ -51,11 +51,12 @@ FORECAST = ("a forecast of a decay that begins now", "Forecasts")
 ESTIMATE = ("an estimate in hindsight", "Estimates in hindsight")
 STATEMENTS = (
     _covers("forecast_covers", *FORECAST),
-    *(_beats(f"forecast_beats_{name}", *FORECAST, rival) for name, rival in RIVALS.items()),
+    *(_beats(f"forecast_beats_{name}", *FORECAST, rival) for name, rival in WORDS.items()),
     _covers("hindsight_covers", *ESTIMATE),
     *(_beats(f"hindsight_beats_{name}", *ESTIMATE, rival) for name, rival in PAST.items()),
 )
 DIVERGED = "a cool-down diverged"
+TOO_FEW = "no run had enough losses before its cool-downs"
 WHY_NOT = {
     "drifted": f"no forecast had {LEAST} cool-downs of its run to learn from",
     "power_law": f"no run had {LEAST} cool-downs to fit the law to",
@@ -78,10 +79,9 @@ def derived(tables: Tables, config: Config) -> dict[str, Table]:
 def judge(tables: Tables, config: Config) -> Judged:
     """Judge the rows forecast_* and hindsight_*: means over cool-downs, decays and windows, the seed the unit."""
     forecasts = tables["forecasts"].query("given and metric == 'loss'").set_index(["seed", "branch"])
-    why_not = {name: f"no run had enough losses before its cool-downs{'; ' + WHY_NOT[name] if name in WHY_NOT else ''}"
-               for name in (*RIVALS, "covers")}  # fmt: skip
+    why_not = {name: joined(TOO_FEW, WHY_NOT.get(name, "")) for name in (*RIVALS, "covers")}
     learned = forecasts.assign(drifted=forecasts["drifted"].where(forecasts["cool_downs"] > 0))
-    found = _judged("forecast", learned, "forecast", tuple(RIVALS), config, why_not)
+    found = _judged("forecast", learned, "forecast", RIVALS, config, why_not)
     past = of_snapshots(tables["hindsight"], config)
     earlier = dict.fromkeys((*PAST, "covers"), f"an estimate needs {LEAST} cool-downs that began earlier")
     found |= _judged("hindsight", past, "estimate", tuple(PAST), config, earlier)
