@@ -218,6 +218,9 @@ def test_it_is_sealed_once(tmp_path, capsys):
     ("content", "arguments", "what", "remedy"),
     [
         ("step;momentary;merged\n1;2;3\n", [], "0 columns step", "write"),
+        ('"Step","run - val/loss"\n1,2\n', [], "Step | run - val/loss", "write"),
+        (RUN.replace("\n", "\r") + "1,2,3\r", [], "line 1: is no line", "line feed"),
+        (RUN + '1,2,"3\r4"\n' + "x" * 200_000, [], "line 3: is no line", "write"),
         ("step,momentary,merged,merged\n1,2,3,3\n", [], "2 columns merged", "write"),
         ("", [], "0 columns step", "write"),
         (RUN, [], "no steps", "write"),

@@ -329,6 +329,14 @@ def test_statistics_and_states_of_optimizers_are_copied(tmp_path, capsys):
     assert "sshs_model_hash" not in read_snapshot(tmp_path / "merged.safetensors").metadata
 
 
+@pytest.mark.parametrize(("name", "said"), [("n_averaged", True), ("w_averaged", False)])
+def test_snapshots_that_are_averages_already_are_told(name, said, tmp_path, capsys):
+    for step, path in zip(STEPS, paths_of(tmp_path), strict=True):
+        save_file({"module.w": torch.full((2,), float(step)), name: torch.tensor(7)}, path)
+    merge(*paths_of(tmp_path), *MERGE, "--output", tmp_path / "merged.safetensors")
+    assert ("averages of iterates already" in capsys.readouterr().err) == said
+
+
 def test_a_gain_that_is_learned_is_no_scale(tmp_path):
     for path in paths_of(tmp_path):
         save_file({"weight": torch.ones(2, dtype=torch.float8_e4m3fn), "logit_scale": torch.ones(1)}, path)

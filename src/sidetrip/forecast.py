@@ -72,6 +72,22 @@ class Row:
         return int(found)
 
 
+def cells_of(line: str, place: str) -> list[str]:
+    """The cells of a line of a CSV file.
+
+    Raises
+    ------
+    FileError
+        If Python's csv cannot read it: lines that end in a carriage return alone, a cell that is too long.
+    """
+    try:
+        return [cell.strip() for cell in next(csv.reader([line]), [])]
+    except csv.Error as error:
+        raise FileError(
+            f"{place}: is no line of a CSV file ({error}); write commas, and a line feed after each"
+        ) from error
+
+
 def read_rows(path: Path, columns: Sequence[str]) -> tuple[bytes, list[Row]]:
     """The header of a CSV file, as it stands there, and its rows.
 
@@ -87,21 +103,20 @@ def read_rows(path: Path, columns: Sequence[str]) -> tuple[bytes, list[Row]]:
         raise FileError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except UnicodeDecodeError as error:
         raise FileError(f"{path}: is no text in UTF-8; write a CSV file") from error
-    header = next(csv.reader(texts[:1]), [])
-    names = [name.strip() for name in header]
+    names = cells_of(texts[0], f"{path}, line 1")
     for column in columns:
         if names.count(column) != 1:
             raise FileError(
-                f"{path}: has {names.count(column)} columns {column}; write {', '.join(columns)} in the first line, "
-                "with commas"
+                f"{path}: has {names.count(column)} columns {column}; its first line has {' | '.join(names):.200}; "
+                f"write {', '.join(columns)} there, with commas"
             )
     lines = [line + b"\n" for line in content.split(b"\n")]
     rows = []
     for number, (text, line) in enumerate(zip(texts[1:], lines[1:], strict=False), start=2):
-        cells = next(csv.reader([text]), [])
+        cells = cells_of(text, place := f"{path}, line {number}")
         if len(cells) != len(names):
-            raise FileError(f"{path}, line {number}: has {len(cells)} cells for {len(names)} columns; correct it")
-        rows.append(Row(f"{path}, line {number}", line, dict(zip(names, map(str.strip, cells), strict=True))))
+            raise FileError(f"{place}: has {len(cells)} cells for {len(names)} columns; correct it")
+        rows.append(Row(place, line, dict(zip(names, cells, strict=True))))
     return lines[0], rows
 
 

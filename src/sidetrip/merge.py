@@ -28,7 +28,7 @@ from sidetrip.merged_output import MergeReport, check_output, write_merged
 from sidetrip.snapshot_paths import sorted_snapshots
 from sidetrip.snapshots import SnapshotAverage, nearest_average, relative_schedule
 from sidetrip.tensor_files import Snapshot, StoredTensor, read_numbers, read_snapshot
-from sidetrip.tensor_kinds import BATCHNORM, check_alike, is_training_state
+from sidetrip.tensor_kinds import BATCHNORM, are_averages, check_alike, is_training_state
 
 SHAPES: dict[str, Callable[[int], Schedule]] = {**DECAYS, "two-point": lambda k: Kernel.two_point(k).schedule()}
 DTYPES = {
@@ -44,6 +44,10 @@ RECIPE = (
     "sidetrip.measure.batchnorm.recalibrate(model, batches) or torch.optim.swa_utils.update_bn(loader, model)"
 )
 ADVICE = "bfloat16 was kept, which rounds the average off again: --dtype float32 keeps twice as much of it"
+AVERAGES = (
+    "the snapshots hold n_averaged: they seem to be averages of iterates already, which the table takes for iterates; "
+    "merge the run's own weights"
+)
 FORECAST = "What would a decay from here on give, and is it worth it? python -m sidetrip.forecast, see docs/forecast.md"
 SHOWN_NAMES = 3  # of a list
 
@@ -321,7 +325,8 @@ def run(options: argparse.Namespace) -> None:
     if options.weight_decay is not None:
         said.append(bend(options, average, rates))
     sys.stdout.write("\n".join(said) + "\n")
-    for warning in (*average.objections, *average.warnings):
+    averaged = [AVERAGES] * any(map(are_averages, snapshots.values()))
+    for warning in (*average.objections, *average.warnings, *averaged):
         sys.stderr.write(f"sidetrip: {warning}\n")
     if options.picture:
         draw(average, options.picture)
