@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks import comparison, measurements, workers
 from benchmarks.input import BenchmarkInput, parser, prepared
 from benchmarks.table import Row, hardware, markdown
+from sidetrip.config import Config, ConfigError
 from sidetrip.console import command
 from sidetrip.files import write_bytes
 
@@ -43,14 +44,27 @@ def measure(work: BenchmarkInput, topics: list[str]) -> list[Row]:
     return rows
 
 
+def topics_of(config: Config, asked: list[str] | None) -> list[str]:
+    """The topics that are asked for, or all that the variant has; stock parts are of pictures.
+
+    Raises
+    ------
+    ConfigError
+        If stock parts are asked for, and the variant is of text.
+    """
+    if config.data.is_text and "comparison" in (asked or ()):
+        raise ConfigError(f"--topics comparison: {config.variant} is of text, stock parts of pictures; leave it out")
+    return asked or [topic for topic in TOPICS if not (config.data.is_text and topic == "comparison")]
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Parse the command line, measure, write."""
     known = parser("benchmarks", __doc__)
-    known.add_argument("--topics", nargs="+", choices=TOPICS, default=[*TOPICS], help="all by default")
+    known.add_argument("--topics", nargs="+", choices=TOPICS, help="all by default; of a text all but comparison")
     known.add_argument("--out", type=Path, default=Path("reports/bench.md"))
     options = known.parse_args(arguments)
     with command(), prepared(options) as work:
-        rows = measure(work, options.topics)
+        rows = measure(work, topics_of(work.config, options.topics))
         about = hardware(work.device, len(os.sched_getaffinity(0)))
         page = markdown(rows, HEAD.format(variant=options.variant, size=options.size, hardware=about))
         write_bytes(options.out, page.encode())

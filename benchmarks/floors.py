@@ -7,12 +7,11 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from sidetrip.config.schema import Optimizer as OptimizerSettings
 from sidetrip.engine.determinism import make_deterministic
 from sidetrip.engine.lab import Lab
-from sidetrip.engine.training import autocast
+from sidetrip.engine.training import autocast, loss_of
 
 
 def torch_optimizer(model: nn.Module, settings: OptimizerSettings, rate: float) -> torch.optim.Optimizer:
@@ -27,15 +26,15 @@ def torch_optimizer(model: nn.Module, settings: OptimizerSettings, rate: float) 
 
 def training_floor(lab: Lab, steps: int) -> Callable[[], None]:
     """Forward, backward and a step of torch's own optimizer on one resident batch, `steps` times, and nothing else."""
-    model, (pictures, labels), precision = lab.model().train(), lab.stream(0).batch(1), lab.optimizer.precision
+    model, (inputs, targets), precision = lab.model().train(), lab.stream(0).batch(1), lab.optimizer.precision
     optimizer = torch_optimizer(model, lab.config.burn_in.optimizer, 0.01)
 
     def run() -> None:
         for _ in range(steps):
             optimizer.zero_grad()
-            with autocast(precision, pictures.device):
-                logits = model(pictures)
-            cross_entropy(logits.float(), labels).backward()
+            with autocast(precision, inputs.device):
+                logits = model(inputs)
+            loss_of(logits.float(), targets).backward()
             optimizer.step()
 
     return run
@@ -46,9 +45,9 @@ def forward_floor(model: nn.Module, batches: Sequence[Tensor], precision: str) -
 
     @torch.inference_mode()
     def run() -> None:
-        for pictures in batches:
-            with autocast(precision, pictures.device):
-                model(pictures)
+        for inputs in batches:
+            with autocast(precision, inputs.device):
+                model(inputs)
 
     return run
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -27,6 +27,7 @@ from sidetrip.data.packed import (
     write_facts,
 )
 from sidetrip.data.sources import find
+from sidetrip.data.text import facts_of_text
 from sidetrip.engine.determinism import make_deterministic
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.randomness import generator
@@ -112,20 +113,28 @@ def prepared(options: argparse.Namespace) -> Iterator[BenchmarkInput]:
 
 
 def prepare(variant: str, folder: Path, device: torch.device, size: Size, random: bool = False) -> BenchmarkInput:
-    """Resolve a variant of params.yaml, pack its pictures, or the first of them, into `folder`, and branch off there.
+    """Resolve a variant of params.yaml, pack its text, or (the first of) its pictures, into `folder`, and branch off.
 
-    Or `random` ones, of which there is no need to have any.
+    Or `random` pictures, of which there is no need to have any.
     """
     config = resolve(load_params(Path("params.yaml")), variant)
-    splits = _random(config, size.pictures) if random else _own(config, folder / "all")
     with sealing(folder / "prepare_data") as packed:
-        for split, whole in splits:
-            kept = slice(size.pictures)
-            first = replace(whole, pictures=whole.pictures[kept], labels=whole.labels[kept])
-            save_shard(first, shard_path(packed, split, 0))
-        write_facts(gather_facts({split: shard_paths(packed, split) for split in SPLITS}), packed)
+        if config.data.is_text:
+            _pack(config, packed)
+            write_facts(facts_of_text(packed), packed)
+        else:
+            _pack_pictures(_random(config, size.pictures) if random else _own(config, folder / "all"), packed, size)
     _branch_off(BenchmarkInput(config, folder, device, size))
     return BenchmarkInput(config, folder, device, size)
+
+
+def _pack_pictures(splits: Iterable[tuple[str, Pictures]], packed: Path, size: Size) -> None:
+    """The first pictures of each split, with their facts."""
+    for split, whole in splits:
+        kept = slice(size.pictures)
+        first = replace(whole, pictures=whole.pictures[kept], labels=whole.labels[kept])
+        save_shard(first, shard_path(packed, split, 0))
+    write_facts(gather_facts({split: shard_paths(packed, split) for split in SPLITS}), packed)
 
 
 def _branch_off(work: BenchmarkInput) -> None:
@@ -137,11 +146,14 @@ def _branch_off(work: BenchmarkInput) -> None:
         save_state(state, state_path(result / f"seed_{seed}", step))
 
 
+def _pack(config: Config, packed: Path) -> None:
+    for part in find(config.data)[0]:
+        part.pack(config.data, packed, lambda done: None)
+
+
 def _own(config: Config, folder: Path) -> Iterator[tuple[str, Pictures]]:
-    parts, _ = find(config.data)
     with sealing(folder) as packed:
-        for part in parts:
-            part.pack(config.data, packed, lambda pictures: None)
+        _pack(config, packed)
     for split in SPLITS:
         yield split, load_pictures(folder, split)
 

@@ -39,7 +39,7 @@ def training(work: BenchmarkInput) -> Iterator[Row]:
     tasks = {"floor": training_floor(lab, steps), "loop": loop, "free loop": free_loop}
     tasks |= {f"{count} kernels": _averaging(position, count, steps) for count in KERNELS}
     taken = interleaved(tasks, work.size.repetitions, work.device)
-    yield Row("training", "floor: forward, backward, SGD", steps / median(taken["floor"]), "steps/s")
+    yield Row("training", "floor: forward, backward, optimizer", steps / median(taken["floor"]), "steps/s")
     yield Row("training", "training loop", steps / median(taken["loop"]), "steps/s")
     yield Row("training", "loop ÷ floor", ratio(taken["floor"], taken["loop"]), "", least=0.95)
     yield Row("training", "loop that need not be deterministic ÷ loop", ratio(taken["loop"], taken["free loop"]), "")
@@ -65,8 +65,8 @@ def evaluation(work: BenchmarkInput) -> Iterator[Row]:
     """Recalibration and scoring against forward passes alone."""
     lab, settings = work.lab, work.config.evaluation
     evaluate = evaluator(lab, SPLITS)
-    batches = [pictures for split in evaluate.splits.values() for pictures, _ in split]
-    scored = sum(len(pictures) for pictures in batches)
+    batches = [inputs for split in evaluate.splits.values() for inputs, _ in split]
+    scored = sum(map(len, batches))
     passed = scored + settings.recalibration_samples
     taken = interleaved(
         {
@@ -76,8 +76,8 @@ def evaluation(work: BenchmarkInput) -> Iterator[Row]:
         work.size.repetitions,
         work.device,
     )
-    yield Row("evaluation", "floor: forward", scored / median(taken["floor"]), "pictures/s")
-    yield Row("evaluation", "recalibration and scores", passed / median(taken["evaluation"]), "pictures/s")
+    yield Row("evaluation", "floor: forward", scored / median(taken["floor"]), "samples/s")
+    yield Row("evaluation", "recalibration and scores", passed / median(taken["evaluation"]), "samples/s")
     share = ratio(taken["floor"], taken["evaluation"]) * passed / scored
     yield Row("evaluation", "evaluation ÷ floor", share, "", least=0.9)
 
@@ -102,11 +102,11 @@ def sweep(work: BenchmarkInput) -> Iterator[Row]:
 
 
 def _swept(work: BenchmarkInput, curves: pd.DataFrame) -> Iterator[Tensor]:
-    """The pictures of every forward pass of the sweep at one branch point: as many chunks for each of its rows."""
+    """The inputs of every forward pass of the sweep at one branch point: as many chunks for each of its rows."""
     chunk = work.config.single_step.chunk
     for key, rows in curves.groupby(["batch_size", "batch"]):
         size, batch = int(key[0]), str(key[1])  # type: ignore[call-overload]
         part = min(size, chunk)
-        pictures, _ = work.lab.stream(0, "benchmark", part).batch(1)
+        inputs, _ = work.lab.stream(0, "benchmark", part).batch(1)
         for _ in range(len(rows) * (size // part if batch == "own" else 1)):
-            yield pictures
+            yield inputs

@@ -59,6 +59,15 @@ def test_the_table_is_complete(tmp_path, capsys):
         assert quantity in quantities
 
 
+def test_a_text_is_measured_too(tmp_path, capsys):
+    asked = ["--variant", "shakespeare", "--size", "smoke", "--device", "cpu", "--out", str(tmp_path / "text.md")]
+    benchmark.main([*asked, "--topics", "training", "evaluation"])
+    assert "loop ÷ floor" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        benchmark.main([*asked, "--topics", "comparison"])
+    assert "leave it out" in capsys.readouterr().err
+
+
 def test_the_baseline_scores_what_the_pipeline_scores(work):
     """But for the averages along trips, which the pipeline scores beside."""
     theirs = stock_comparison(work, torch.contiguous_format, threads=1)
