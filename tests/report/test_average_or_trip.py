@@ -80,8 +80,8 @@ def test_sentences_count_outcomes_and_intervals_clear_of_0_at_a_constant_rate():
 
 
 def test_constant_rates_then_sgd_then_pictures_come_first():
-    def settings(schedule, optimizer, model):
-        burn_in = {"schedule": schedule, "optimizer": {"name": optimizer}, "rate": 0.1}
+    def settings(schedule, optimizer, model, decay=1e-4):
+        burn_in = {"schedule": schedule, "optimizer": {"name": optimizer, "weight_decay": decay}, "rate": 0.1}
         return {"burn_in": burn_in, "data": {"name": "cifar10"}, "model": {"name": model}}
 
     given = {
@@ -89,10 +89,12 @@ def test_constant_rates_then_sgd_then_pictures_come_first():
         "b": settings("constant", "adamw", "decoder"),
         "c": settings("constant", "adamw", "resnet8"),
         "d": settings("constant", "sgd", "resnet8"),
+        "e": settings("constant", "sgd", "resnet8", decay=0.0),
     }
     found = average_or_trip.runs_in_order(given)
-    assert list(found) == ["d", "c", "b", "a"]
+    assert list(found) == ["d", "e", "c", "b", "a"]
     assert found["d"] == "CIFAR-10, ResNet-8\nSGD, λ = 0.1"
+    assert found["e"] == "CIFAR-10, ResNet-8\nSGD, λ = 0.1, weight decay 0"
 
 
 @pytest.mark.parametrize(("share", "text"), [(0.0, "0"), (-0.0038, "−0.4 %"), (0.25, "+25 %"), (-0.0001, "0")])

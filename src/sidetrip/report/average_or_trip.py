@@ -80,8 +80,9 @@ def _run(settings: Mapping[str, Any]) -> str:
     burn_in, data, network = settings["burn_in"], settings["data"]["name"], settings["model"]["name"]
     optimizer = OPTIMIZERS[burn_in["optimizer"]["name"]]
     schedule = "" if burn_in["schedule"] == "constant" else f", {burn_in['schedule']}"
+    decay = "" if burn_in["optimizer"]["weight_decay"] else ", weight decay 0"
     first = f"{DATA.get(data, data)}, {NETWORKS.get(network, network)}"
-    return f"{first}\n{optimizer}, λ = {burn_in['rate']:g}{schedule}"
+    return f"{first}\n{optimizer}, λ = {burn_in['rate']:g}{schedule}{decay}"
 
 
 def findings(rows: pd.DataFrame) -> list[str]:
