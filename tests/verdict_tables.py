@@ -72,18 +72,21 @@ def side_trips(gap=0.0, gain=0.1, spread=0.002, early_gap=0.0, joined=0.01, dive
     return pd.DataFrame(rows, columns=SCORES)
 
 
-def single_step(own_drop=0.6, held_drop=0.02, frozen_drop=0.2, size_effect=True) -> dict[str, pd.DataFrame]:
+def single_step(
+    own_drop=0.6, held_drop=0.02, frozen_drop=0.2, size_effect=True, frozen_start=1.1
+) -> dict[str, pd.DataFrame]:
     """Own losses are parabolas with their lowest point at 1, held-out ones at 0.25, around a start of 1.
 
-    With frozen BatchNorm own batches drop by `frozen_drop`, held-out ones by a quarter of it. Decayed runs end at 0.9.
+    With frozen BatchNorm they start at `frozen_start`; own batches drop by `frozen_drop` of it, held-out ones by a
+    quarter of that. Decayed runs end at 0.9.
     """
     curves, curvatures = [], []
 
-    def add(key, name, sizes, own, held):
+    def add(key, name, sizes, own, held, start=1.0):
         for x in sizes:
-            curves.append((*key, name, x, "own", 0, 1 - own * (2 * x - x**2)))
+            curves.append((*key, name, x, "own", 0, start * (1 - own * (2 * x - x**2))))
             for index in (1, 2) if held is not None else ():
-                curves.append((*key, name, x, "held_out", index, 1 - held * (8 * x - 16 * x**2)))
+                curves.append((*key, name, x, "held_out", index, start * (1 - held * (8 * x - 16 * x**2))))
 
     for (seed, branch), size, own_batch in product(POINTS, (8, 16, 32), (0, 1)):
         large = size_effect and size == 32
@@ -96,7 +99,7 @@ def single_step(own_drop=0.6, held_drop=0.02, frozen_drop=0.2, size_effect=True)
                 add(key, "fit", np.linspace(0, 1.5, 9), own, None)
             else:
                 frozen = frozen_drop * (1 + noise(0.01, seed, branch, own_batch))
-                add(key, "near_parabola", (0.0, 0.25, *VARIED[1:]), frozen, frozen / 4)
+                add(key, "near_parabola", (0.0, 0.25, *VARIED[1:]), frozen, frozen / 4, frozen_start)
             curvatures.append((*key, 1.0, -2 * own, 2 * own))
     return {
         "single_step": pd.DataFrame(curves, columns=SWEEP),

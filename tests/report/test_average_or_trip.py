@@ -52,7 +52,7 @@ def test_rows_stand_from_the_top_in_the_order_of_the_runs_left_where_the_average
     texts = {
         text.get_text().split()[1]: text.xy[0]  # type: ignore[attr-defined]
         for text in axes.texts
-        if "ends" in text.get_text()
+        if "better" in text.get_text()
     }
     assert texts["average"] < axes.transAxes.inverted().transform(axes.transData.transform((0, 0)))[0]
 
@@ -73,10 +73,10 @@ def test_an_interval_without_ends_goes_over_the_whole_axis():
 def test_sentences_count_outcomes_and_intervals_clear_of_0_at_a_constant_rate():
     better = {"ratio": -0.14, "ratio_low": -0.2, "ratio_high": -0.1, "outcome": WITHIN, "variant": "second"}
     (text,) = average_or_trip.findings(late({}, better, {"variant": "third", "schedule": "cosine", "ratio": -9}))
-    assert "shown in 2 of 2 variants. Average − trip is −14 % to +4.0 % of the gain" in text
-    assert text.endswith("by intervals clear of 0, the average is better in 1.")
+    assert "average − trip is −14 % to +4.0 % of the gain; by intervals clear of 0, the average is better in 1." in text
+    assert text.endswith("by less than a quarter of the gain is shown in 2 of 2 runs.")
     (text,) = average_or_trip.findings(late({"outcome": NOT_KNOWN}, {**better, "outcome": DIFFERS}))
-    assert "shown in 0 of 2 variants, refuted in 1, not known in 1." in text
+    assert "shown in 0 of 2 runs, refuted in 1, not known in 1." in text
 
 
 def test_constant_rates_then_sgd_then_pictures_come_first():

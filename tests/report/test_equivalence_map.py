@@ -52,12 +52,13 @@ def test_each_outcome_has_its_own_mark():
 
 
 def test_gaps_are_drawn_against_falls_with_a_quarter_of_the_fall():
-    figure = equivalence_map.draw_map(points())
-    below = figure.axes[1]
+    of_two_point = points().assign(kernel="two_point")
+    swa, below = equivalence_map.draw_map(pd.concat([points(), of_two_point])).axes[2:4]
     places = np.concatenate([collection.get_offsets() for collection in below.collections])
     assert sorted(map(tuple, places)) == [(0.01, 0.002), (0.03, 0.03), (0.08, 0.04)]
     line = below.get_lines()[0]
     assert np.allclose(line.get_ydata(), 0.25 * np.asarray(line.get_xdata()))
+    assert len(swa.get_lines()) == len(below.get_lines()) - 1  # the bound is that of midpoints alone
 
 
 def test_every_method_has_a_panel_in_the_order_of_the_words():

@@ -12,7 +12,7 @@ from sidetrip.experiments.claims import measure, statements
 from sidetrip.files import write_json
 from sidetrip.report.index import FORECAST, write_index
 from sidetrip.tables import write_table
-from sidetrip.verdicts.records import OUTCOMES, UNDECIDED
+from sidetrip.verdicts.records import OUTCOMES, REPRODUCED, UNDECIDED
 from sidetrip.verdicts.wording import OURS
 
 
@@ -51,9 +51,14 @@ def test_the_map_covers_all_variants(tmp_path):
 
 def test_what_was_found_stands_first_with_its_picture_and_table(tmp_path):
     text = reports(tmp_path, "first", "second")
-    order = ["The SWA average ends where its trip", "](average_or_trip.png)", "## Statements", "## Where averaging"]
+    order = ["The SWA average and its trip", "](average_or_trip.png)", "## Statements", "## Where averaging"]
     assert sorted(order, key=text.index) == order
-    assert "shown in 2 of 2 variants" in text
+    assert "shown in 2 of 2 runs" in text
+    claims = [json.loads((tmp_path / name / "claims.json").read_bytes()) for name in ("first", "second")]
+    for method, phrase in (("swa", "the SWA average"), ("ema", "the EMA")):
+        rows = [row for rows in claims for row in rows if row["id"] == f"average_is_schedule_{method}"]
+        held = sum(row["verdict"] == REPRODUCED for row in rows)
+        assert f"{phrase} in {held} of 2" in text
     assert (tmp_path / "average_or_trip.png").stat().st_size > 0
     assert set(pd.read_csv(tmp_path / "average_or_trip.csv")["variant"]) == {"first", "second"}
 

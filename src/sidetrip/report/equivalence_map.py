@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from sidetrip.report import style
 from sidetrip.verdicts.records import DIFFERS, EQUAL, NOT_KNOWN, WITHIN
@@ -23,7 +23,7 @@ MARKERS = {
 COLOURS = "coolwarm"
 NO_RATIO = "white"  # where the gain is not clear of 0
 LIMIT = 1.0  # of the ratio that colours show; beyond it they do not change
-QUARTER = 0.25
+QUARTER, KEEPS_A_QUARTER = 0.25, "two_point"  # of a fall on a quadratic loss, at most
 LATE, EARLY = 70, 30  # size of the mark
 LOWER = 0.25  # by which early branch points lie lower, of the distance between rows
 TICKS = [0.01, 0.03, 0.1, 0.3, 1.0]
@@ -60,15 +60,16 @@ def _panel(axes: Axes, points: pd.DataFrame, rows: list[tuple[str, float]], norm
 
 
 def _against_fall(axes: Axes, points: pd.DataFrame, colours: dict[str, tuple[float, float, float]]) -> None:
-    """Average − trip against the fall of the momentary loss; filled at late branch points."""
+    """Average − trip of one method against the fall of the momentary loss; filled at late branch points."""
     for (variant, late), here in points.groupby(["variant", "late"]):
         colour = colours[str(variant)]
         face = colour if late else "none"
         axes.scatter(here["fall"], here["gap"], s=30, facecolor=face, edgecolor=colour, lw=1.2, zorder=3)
     reach = np.array([min(0.0, float(points["fall"].min())), max(float(points["fall"].max()), 1e-3)])
-    if len(points):
+    if (points["kernel"] == KEEPS_A_QUARTER).any():
         axes.plot(reach, QUARTER * reach, color="black", lw=1, ls="--")
     axes.axhline(0.0, color="black", lw=0.6)
+    axes.xaxis.set_major_locator(MaxNLocator(3))
     axes.set(xlabel="fall of the momentary loss\nover the window (nats)")
 
 
@@ -82,7 +83,7 @@ def draw_map(points: pd.DataFrame) -> Figure:
     """
     rows, variants = rows_of(points), sorted(points["variant"].unique())
     methods = methods_in_order(points["kernel"])
-    colours = dict(zip(variants, style.sequence(len(variants), "viridis"), strict=True))
+    colours = dict(zip(variants, style.kinds(len(variants)), strict=True))
     x = points["window_over_branch"]
     height, norm = 0.8 + 0.55 * len(rows), TwoSlopeNorm(0.0, -LIMIT, LIMIT)
     figure, panels = plt.subplots(
@@ -116,6 +117,6 @@ def _legend(figure: Figure, colours: dict[str, tuple[float, float, float]]) -> N
     entries = {label: mark(marker, 8) for marker, label in MARKERS.values()}
     entries["above, small: early branch point"] = mark("o", 5)
     entries["below, ring: early branch point"] = mark("o", 6)
-    entries["below: ¼ of the fall"] = plt.Line2D([], [], color="black", ls="--")
+    entries["below, two-point: ¼ of the fall"] = plt.Line2D([], [], color="black", ls="--")
     entries |= {f"below: {variant}": mark("o", 6, colour, colour) for variant, colour in colours.items()}
     figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=3, fontsize="small")

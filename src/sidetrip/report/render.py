@@ -14,7 +14,7 @@ import jinja2
 from sidetrip.config import BurnIn, Config
 from sidetrip.config.known import origin
 from sidetrip.data.packed import Facts
-from sidetrip.verdicts.records import NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, UNDECIDED
+from sidetrip.verdicts.records import NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, UNDECIDED, WITHIN
 from sidetrip.verdicts.statements import Statement
 from sidetrip.verdicts.wording import OURS, method_words
 
@@ -78,6 +78,7 @@ def render(
         config=config,
         facts=data,
         scored=_scored(config, data),
+        validation=data.validation_samples,
         predicted="tokens" if data.kind == "text" else "images",
         software=software,
         claims=claims,
@@ -147,7 +148,12 @@ def counts(claims: Claims) -> str:
 def meaning(claims: Claims, known: Mapping[str, Statement], ids: Sequence[str]) -> str:
     """What the verdicts on some statements mean, a sentence each; what is undecided at the end."""
     verdicts = {row["id"]: row["verdict"] for row in claims}
-    sentences = [known[name].if_true for name in ids if verdicts[name] == REPRODUCED]
+    within = {row["id"] for row in claims if row.get("outcome") == WITHIN}
+    sentences = [
+        (name in within and known[name].if_within) or known[name].if_true
+        for name in ids
+        if verdicts[name] == REPRODUCED
+    ]
     sentences += [known[name].if_false for name in ids if verdicts[name] == NOT_REPRODUCED]
     unsure = [f"`{name}`" for name in ids if verdicts[name] == UNDECIDED]
     if unsure:

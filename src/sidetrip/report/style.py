@@ -68,6 +68,11 @@ def sequence(n: int, palette: str = "flare") -> list[tuple[float, float, float]]
     return list(sns.color_palette(palette, n + 2))[2:]
 
 
+def kinds(n: int) -> list[tuple[float, float, float]]:
+    """Colours of n things in no order, told apart by those who see fewer colours as well."""
+    return list(sns.color_palette("colorblind", n))
+
+
 def curve(axes: plt.Axes, table: pd.DataFrame, x: str, y: str, colour: str, label: str, line: str = "-") -> None:
     """A line of the mean over seeds, with their standard deviation as a band; a seed's own rows are averaged first."""
     seeds = table.groupby(["seed", x], as_index=False)[y].mean()

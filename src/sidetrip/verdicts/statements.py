@@ -22,6 +22,8 @@ class Statement:
         How it is judged; names of thresholds in braces.
     if_true, if_false : str
         What the verdict means, in a sentence.
+    if_within : str
+        The same where two things that are compared for equality differ, within what the criterion allows.
     analytic : bool
         Whether it is of the analytic model, and so of no variant.
     """
@@ -32,6 +34,7 @@ class Statement:
     criterion: str
     if_true: str
     if_false: str
+    if_within: str = ""
     analytic: bool = False
 
 
@@ -47,6 +50,8 @@ def average_is_schedule(method: str) -> Statement:
         "loss and accuracy, train and validation",
         f"{subject} lands where {words.schedule} would have landed.",
         f"{subject} differs from its trip in at least one score by more than the criterion allows.",
+        f"{subject} and its trip ({words.schedule}) do not end quite alike: they differ, by less than the criterion "
+        "allows.",
     )
 
 
@@ -114,8 +119,8 @@ BEFORE_METHODS = (
         "Fig. 3",
         "meanwhile the held-out loss increases dramatically",
         "held-out loss after the last step ÷ before the first > {fixed_batch_held_out:g}; several batches a seed",
-        "While one batch is learnt, the loss of other batches rises.",
-        "While one batch is learnt, the loss of other batches does not rise.",
+        "While steps are taken on one batch, the loss of other batches rises; how far stands in the table.",
+        "While steps are taken on one batch, the loss of other batches does not rise.",
     ),
     Statement(
         "fixed_batch_basin",
@@ -143,8 +148,9 @@ AFTER_METHODS = (
         "the training loss of the midpoint follows that of the λ/2 trip along the whole trip",
         "midpoint − λ/2 trip in training loss, mean over ten looks or more, within ± {midpoint_tracks_half_rate:g} × "
         "gain over the λ trip (two one-sided tests at {level:g})",
-        "All along the trip the midpoint is as good as a trip at half the rate.",
+        "On average over the trip the midpoint is as good as a trip at half the rate.",
         "Midpoint and trip at half the rate differ in training loss by more than the criterion allows.",
+        "On average over the trip, midpoint and trip at half the rate differ by less than the criterion allows.",
     ),
     Statement(
         "midpoint_distance",
@@ -195,7 +201,8 @@ AFTER_METHODS = (
         "independent trip from the early branch point to the end of the run; after that point: level over the last "
         "third ÷ distance at the point < {distance_level:g}, change within that third ÷ level within ± "
         "{distance_change:g}",
-        "After the point that both leave, the run comes nearer to the end of the independent trip and stays as far.",
+        "After the point that both leave, the run comes nearer to the end of the independent trip, then stays about as "
+        "far.",
         "The distance does not fall and then stay within the limits of the criterion.",
     ),
     Statement(
@@ -204,8 +211,8 @@ AFTER_METHODS = (
         "EMA keeps the speed of the large rate, unlike the small rate, and lowers the stationary loss",
         "decay rate of the slow loss ÷ that of the large rate within 1 ± {ema_two_scales:g}; last total loss below "
         "that of the large and that of the small rate",
-        "The loss of an EMA falls as fast as at the large rate and ends below that of each rate; it lags by a fixed "
-        "number of steps.",
+        "The slow part of an EMA's loss falls as fast as at the large rate, a fixed number of steps later, and the "
+        "loss ends below that of each rate.",
         "The loss of an EMA does not fall as fast as at the large rate, or does not end below that of each rate.",
         analytic=True,
     ),

@@ -57,7 +57,11 @@ def test_cells_count_what_lies_within_and_give_the_errors():
     assert row["bias"] == pytest.approx((4 * 0.01 - 0.29) / 5)
     assert row["error"] == pytest.approx(((4 * 0.01**2 + 0.29**2) / 5) ** 0.5)
     assert table.loc["linear", "learned"]["error"] == pytest.approx(0.0, abs=1e-12)
-    assert np.isnan(table.loc["linear", "none"]["error_power_law"])  # not there for the earlier cool-downs
+    none, rival = table.loc["linear", "none"], found.query("metric == 'loss' and decay == 'linear'")
+    rival = rival[rival["correction"] == "none"].dropna(subset=["power_law"])
+    assert 0 < none["n_power_law"] == len(rival) < none["n"]  # it is not there for the earlier cool-downs
+    off = rival["power_law"] - rival["cool_down"]
+    assert none["error_power_law"] == pytest.approx((off**2).mean() ** 0.5)
 
 
 def test_rows_rest_on_what_the_command_gives():

@@ -147,7 +147,7 @@ def test_margins_of_a_cosine_run(metric, by):
 def test_the_bend_of_decoupled_decay_stands_beside_the_verdict():
     """Rate × decay × steps."""
     settings = {"burn_in.optimizer.name": "adamw", "burn_in.optimizer.weight_decay": 0.1}
-    assert f"= {0.05 * 0.1 * 10:.2g} of the way" in judged(side_trips(), **settings)[EQUAL].detail
+    assert f"= {0.1 * 0.05 * 0.1 * 10:.2g} of the way" in judged(side_trips(), **settings)[EQUAL].detail
     assert "decay" not in judged(side_trips())[EQUAL].detail
 
 

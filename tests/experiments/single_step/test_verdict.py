@@ -33,6 +33,7 @@ def test_as_the_paper_has_it():
         ({"own_drop": 0.05}, "single_step_floor", "not reproduced"),
         ({"held_drop": 0.5}, "single_step_gap", "not reproduced"),
         ({"frozen_drop": 0.0}, "own_gap_is_batchnorm", "not measured"),
+        ({"frozen_start": 1.0}, "own_gap_is_batchnorm", "not measured"),  # frozen or not is one: there is no BatchNorm
         ({"held_drop": 0.3}, "own_gap_is_batchnorm", "not reproduced"),  # half of the own drop, frozen a quarter
         ({"size_effect": False}, "batch_size_gap", "undecided"),
         ({"own_drop": 0.1, "held_drop": 0.02}, "batch_size_gap", "not reproduced"),

@@ -71,10 +71,11 @@ def _bars(axes: Axes, errors: pd.DataFrame) -> None:
         colour = style.AVERAGE if name in (NO_CORRECTION, LEARNED, PREDICTED) else style.MOMENTARY
         axes.barh(place, errors[name].mean(), color=colour, alpha=0.35, height=0.65)
         axes.plot(errors[name], np.full(len(errors), place), ls="", marker="o", ms=3.5, color=colour)
-        axes.annotate(f" {errors[name].mean():.3f}", (errors[name].max(), place), va="center", fontsize=9)
+        number: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "center", "fontsize": 9}
+        axes.annotate(f"{errors[name].mean():.3f}", (0.98, place), **number)
     axes.set_yticks(range(len(names)), [TITLES[name] for name in names])
     axes.set(title="errors, all seeds", xlabel="error of the loss (nats)")
-    axes.set_xlim(0, 1.3 * float(errors.to_numpy().max()))
+    axes.set_xlim(0, 1.35 * float(errors.to_numpy().max()))  # the numbers stand right of all dots
     axes.invert_yaxis()
 
 
@@ -102,17 +103,20 @@ def forecast(tables: Mapping[str, pd.DataFrame], windows: Sequence[int]) -> Figu
 
 def _past(axes: Axes, line: pd.DataFrame, downs: pd.DataFrame) -> None:
     """The momentary loss, merged model and estimate of one window, and where cool-downs of the same seed ended."""
+    first = downs["branch"].min() - downs["window_steps"].max()
+    line = line[line["step"] >= first] if len(downs) else line  # what lies long before would take all the height
     look: dict[str, Any] = {"color": style.MOMENTARY, "lw": 1.6}
     axes.plot(line["step"], line["momentary"], label="the run as it is (momentary)", **look)
     look = {"color": style.AVERAGE, "lw": 1.2, "ls": ":"}
     axes.plot(line["step"], line["merged"], label=f"snapshots merged for a {DRAWN} decay", **look)
     known = line.dropna(subset=["estimate"])
     axes.plot(known["step"], known["estimate"], color=style.AVERAGE, lw=1.8, label=f"estimate, {DRAWN} decay")
-    axes.fill_between(known["step"], known["low"], known["high"], color=style.AVERAGE, alpha=0.18, lw=0)
-    for decay in DECAYS:
+    axes.fill_between(known["step"], known["low"], known["high"], color=style.AVERAGE, alpha=0.3, lw=0)
+    for decay in sorted(DECAYS, key=lambda name: name == DRAWN):  # the one of the line on top
         here = downs[downs["decay"] == decay]
         ends = here["branch"] + here["window_steps"]
-        look = {"ls": "", "marker": "o", "ms": 6, "mfc": style.decay_colour(decay), "mec": "white", "mew": 0.6}
+        size = 7 if decay == DRAWN else 4.5
+        look = {"ls": "", "marker": "o", "ms": size, "mfc": style.decay_colour(decay), "mec": "white", "mew": 0.6}
         axes.plot(ends, here["loss"], label=f"real cool-down, {decay_title(decay)}", **look)
 
 

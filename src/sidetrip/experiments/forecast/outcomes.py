@@ -107,7 +107,8 @@ def cells(found: Table, confidence: float) -> Table:
     DataFrame
         decay, window_steps, correction; n (cool-downs), covered (how many lie in their interval), covered_low,
         covered_high (of the share, Clopper and Pearson's interval); bias and error of the forecast (mean of forecast −
-        cool-down, root of the mean square), and error_ of each rival, empty where it was not there for all.
+        cool-down, root of the mean square), and error_ of each rival, over the n_power_law of them that have it for the
+        power law.
     """
     known = found.query("metric == 'loss'").dropna(subset=["cool_down"])
     rows = []
@@ -115,8 +116,9 @@ def cells(found: Table, confidence: float) -> Table:
         held = int(here["covered"].sum())
         share = binomtest(held, len(here)).proportion_ci(confidence)
         off = here[["forecast", *RIVALS]].sub(here["cool_down"], axis=0)
-        error = (off**2).mean(skipna=False) ** 0.5
+        error = (off**2).mean() ** 0.5
         row = (decay, window, correction, len(here), held, share.low, share.high, off["forecast"].mean(), *error)
+        row += (int(off["power_law"].count()),)
         rows.append(row)
     columns = ["decay", "window_steps", "correction", "n", "covered", "covered_low", "covered_high", "bias", "error"]
-    return pd.DataFrame(rows, columns=[*columns, *(f"error_{name}" for name in RIVALS)])
+    return pd.DataFrame(rows, columns=[*columns, *(f"error_{name}" for name in RIVALS), "n_power_law"])

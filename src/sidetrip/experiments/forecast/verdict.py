@@ -43,7 +43,7 @@ def _beats(name: str, subject: str, plural: str, rival: str) -> Statement:
         f"{subject} is nearer to the loss of the real cool-down than {rival}",
         "mean of |rival − cool-down| − |this − cool-down| > 0 nats",
         f"{plural} are nearer to what a decay gives than {rival}.",
-        f"{plural} are no nearer to what a decay gives than {rival}.",
+        f"{plural} are farther from what a decay gives than {rival}.",
     )
 
 

@@ -66,8 +66,8 @@ def bend(config: Config, steps: int) -> str:
     optimizer = config.burn_in.optimizer
     if optimizer.name != "adamw" or not optimizer.weight_decay:
         return ""
-    size = config.burn_in.rate * optimizer.weight_decay * steps
-    return f"decoupled decay bends the identity by about a tenth of rate × decay × steps = {size:.2g} of the way"
+    share = 0.1 * config.burn_in.rate * optimizer.weight_decay * steps
+    return f"decoupled weight decay parts the two by about rate × decay × steps ÷ 10 = {share:.2g} of the way"
 
 
 def _equal(scores: Table, true: Table, metric: str, split: str, config: Config) -> Measured:

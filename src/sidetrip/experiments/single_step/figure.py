@@ -14,17 +14,17 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from sidetrip.config import Config
 from sidetrip.experiments.single_step.plan import VARIED
-from sidetrip.experiments.single_step.verdict import paper_setting
+from sidetrip.experiments.single_step.verdict import has_batchnorm, paper_setting
 from sidetrip.report import style
 
 VARIATIONS = {
     ("gradient", "batch"): "plain gradient,\nBatchNorm as in training",
     ("gradient", "frozen"): "plain gradient,\nBatchNorm frozen",
-    ("momentum", "batch"): "momentum direction,\nBatchNorm as in training",
+    ("momentum", "batch"): "the optimizer's direction,\nBatchNorm as in training",
 }
 OWN = ["seed", "own_batch"]
 TITLES = {"own": "batch of the step", "held_out": "held-out batches"}
-WITHOUT = {("gradient", "batch"): "plain gradient", ("momentum", "batch"): "momentum direction"}  # BatchNorm
+WITHOUT = {("gradient", "batch"): "plain gradient", ("momentum", "batch"): "the optimizer's direction"}  # BatchNorm
 LEAST_RISE = 0.02  # of its start, up to which the own batch's loss is drawn even if its largest drop is less
 HIGHEST = 2.2  # times its start, up to which variations are drawn
 COLOURS = {"own": style.OWN, "held_out": style.HELD_OUT}
@@ -217,7 +217,7 @@ def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure
     """The figures of this experiment, by name."""
     sweep, curvature = tables["single_step"], tables["curvature"]
     branch, size = config.branch.points[-1], config.burn_in.batch_size
-    titles = WITHOUT if config.data.is_text else VARIATIONS
+    titles = VARIATIONS if has_batchnorm(tables["best_steps"]) else WITHOUT
     return {
         "figure_2": figure_2(sweep, curvature, branch, size, config.single_step.zoom),
         "figure_2_variations": figure_2_variations(sweep, curvature, branch, size, titles),

@@ -8,13 +8,14 @@ from typing import Any
 import pandas as pd
 
 from sidetrip.config import Config
-from sidetrip.experiments.single_step.verdict import BATCH, paper_setting
+from sidetrip.experiments.single_step.verdict import BATCH, has_batchnorm, paper_setting
 from sidetrip.verdicts.statistics import late
 
 
 def facts(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Any]:
     """What the section shows."""
-    return {"step": step_facts(config, tables["best_steps"])}
+    best = tables["best_steps"]
+    return {"step": step_facts(config, best), "batchnorm": has_batchnorm(best)}
 
 
 def step_facts(config: Config, best_steps: pd.DataFrame) -> dict[str, Any]:

@@ -62,6 +62,16 @@ def best_steps(single_step: Table) -> Table:
     return table.assign(relative_drop=1 - table["lowest"] / table["start"]).reset_index()
 
 
+def has_batchnorm(best: Table) -> bool:
+    """Whether frozen statistics change a batch's loss before any step is taken: if not, the network has no BatchNorm.
+
+    True if no step was measured with frozen statistics.
+    """
+    plain = best[best["direction"] == "gradient"]
+    starts = plain.pivot_table("start", index=[*BATCH, "batch"], columns="batchnorm").dropna()
+    return "frozen" not in starts or not np.array_equal(starts["frozen"], starts["batch"])
+
+
 def parabolas(single_step: Table, curvature: Table) -> Table:
     """How well parabolas describe the own-batch curve of the paper's setting, for each own batch.
 
@@ -215,6 +225,8 @@ def _by_size(ratios: dict[int, np.ndarray]) -> str:
 
 def _gap_of_batchnorm(best: Table, config: Config) -> Found:
     """Held-out ÷ own best relative drop with frozen BatchNorm statistics, minus that in training mode."""
+    if not has_batchnorm(best):
+        return NotMeasured("this network has no BatchNorm")
     plain = best[best["direction"] == "gradient"].groupby("batchnorm")
     shares = {}
     for name, rows in plain:
