@@ -235,6 +235,7 @@ def test_it_is_sealed_once(tmp_path, capsys):
         (RUN + "".join(f"{s},2,{3 if s < 700 else ''}\n" for s in range(100, 951, 50)), [], "of step 650", "merge"),
         (RUN + "1,2,\n", [], "no losses", "merge"),
         (RUN + "1,2,3\n", ["--over", "0"], "--over 0", "give"),
+        (RUN + "1,2,3\n", ["--warm-up", "-1"], "--warm-up -1", "give"),
     ],
 )
 def test_bad_input_is_one_line(content, arguments, what, remedy, tmp_path, capsys):

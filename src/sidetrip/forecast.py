@@ -5,7 +5,8 @@
 run.csv has a line for each step measured: step, momentary, merged (losses in nats on validation data: of the run's own
 weights, and of its snapshots merged for this decay). earlier.csv has one for each cool-down that ended before: start,
 over, shape, loss. The forecast is the merged loss now, plus its drift over the decay, plus what earlier cool-downs
-ended at beyond such a forecast. docs/forecast.md has the rest. Of other libraries it computes with numpy alone.
+ended at beyond such a forecast. docs/forecast.md has the rest. Of other libraries it computes with numpy alone; with
+scipy, too, it adds what the multi-power law says.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sidetrip.console import command, printable
 from sidetrip.files import FileError, write_json
@@ -30,6 +33,7 @@ from sidetrip.kernels import DECAYS, LONGEST_WINDOW
 from sidetrip.loss_forecast import ALLOWANCE, CONFIDENCE, LEAST, CoolDown, Forecast, Losses, TooFewLossesError, forecast
 
 RUN, COOL_DOWNS = ("step", "momentary", "merged"), ("start", "over", "shape", "loss")  # columns
+FITTED_TO = 4  # decimals of a fitted loss; a fit by iteration has no more that are the same everywhere
 LARGEST_STEP = 2**53  # up to which every whole number is a float64
 
 
@@ -196,18 +200,46 @@ def read_cool_downs(path: Path, at: int) -> tuple[list[CoolDown], Source]:
     return found, source_of(path, header, used)
 
 
-def as_json(found: Forecast, sources: Sequence[Source]) -> dict[str, Any]:
+def power_law(
+    momentary: Losses, cool_downs: Sequence[CoolDown], at: int, over: int, decay: str, warm_up: int
+) -> float | None:
+    """What the multi-power law fitted to the run and its earlier cool-downs says that the decay ends at, in nats.
+
+    None with fewer than `LEAST` cool-downs, of whatever shape and length, or without scipy.
+
+    References
+    ----------
+    Luo et al. 2025, DOI 10.48550/arXiv.2503.12811.
+    """
+    if len(cool_downs) < LEAST or not find_spec("scipy"):
+        return None
+    from sidetrip.measure.multi_power_law import fit, losses, schedules_of  # scipy, which the rest does without
+
+    def decayed(begin: int, shape: str, window: int) -> NDArray[np.float64]:
+        return np.r_[rates[:begin], rates[begin : begin + window] * DECAYS[shape](window).multipliers]
+
+    longest = max([at + over, *(c.start + c.over for c in cool_downs)])
+    rates = np.minimum(1.0, np.arange(1, longest + 1) / max(1, warm_up))
+    seen = momentary.until(at)
+    ways = [rates[: int(step)] for step in seen.steps] + [decayed(c.start, c.shape, c.over) for c in cool_downs]
+    law = fit(schedules_of(ways), np.r_[seen.values, [c.loss for c in cool_downs]])
+    (loss,) = losses(law, schedules_of([decayed(at, decay, over)]))
+    return round(float(loss), FITTED_TO)
+
+
+def as_json(found: Forecast, law: float | None, sources: Sequence[Source]) -> dict[str, Any]:
     """All of a forecast, and what it was made from."""
     steps = dict(zip(("loss", "high", "low"), found.steps_at_constant_rate, strict=True))
     return {
         **asdict(found),
         "confidence": CONFIDENCE,
+        "power_law": law,
         "steps_at_constant_rate": {**steps, "at_most": found.at_step},
         "inputs": [asdict(source) for source in sources],
     }
 
 
-def text(found: Forecast) -> str:
+def text(found: Forecast, law: float | None) -> str:
     """The forecast as people read it: a table, whether it is worth it, what it rests on, and what it cannot know."""
     low, high = found.interval.low, found.interval.high
     learned = f"from {found.cool_downs} earlier cool-downs" if found.cool_downs else f"none: needs {LEAST} cool-downs"
@@ -221,6 +253,8 @@ def text(found: Forecast) -> str:
         f"momentary now    {found.momentary:9.4f}",
         f"merged + drift   {found.merged + found.drift:9.4f}",
     ]
+    if law is not None:
+        lines.append(f"multi-power law  {law:9.4f}   fitted to the run and all its cool-downs; it has no interval")
     return "\n".join([*lines, "", _worth(found), _basis(found), _limits(found)])
 
 
@@ -240,7 +274,7 @@ def _worth(found: Forecast) -> str:
 
 def _basis(found: Forecast) -> str:
     fit, interval = found.fit, found.interval
-    left_out = "".join(f"; {count} earlier cool-downs {reason} not used" for reason, count in found.left_out.items())
+    left_out = "".join(f"; not used: {count} of the earlier cool-downs, {reason}" for reason, count in found.left_out.items())
     return (
         f"It rests on: drift, {fit.points} merged losses of steps {fit.begin:g} to {fit.end:g}, linear in the "
         f"logarithm of the step; interval, {interval.n} {interval.rests_on}{left_out}."
@@ -268,6 +302,7 @@ def parser() -> argparse.ArgumentParser:
     add("--over", type=int, required=True, metavar="STEPS", help="length of the decay, for which snapshots were merged")
     add("--decay", choices=DECAYS, default="linear", help="shape of the decay (default: linear)")
     add("--at", type=int, metavar="STEP", help="step at which it begins (default: the last); later losses are not used")
+    add("--warm-up", type=int, default=0, metavar="STEPS", help="of the run, for the multi-power law (default: none)")
     add("--json", action="store_true", help="print JSON")
     add("--output", type=Path, metavar="FILE.json", help="seal the forecast: write it where nothing is yet")
     return found
@@ -283,6 +318,8 @@ def run(options: argparse.Namespace) -> None:
     """
     if not 1 <= options.over <= LONGEST_WINDOW:
         raise FileError(f"--over {options.over}: not a number of steps from 1 to {LONGEST_WINDOW}; give one")
+    if not 0 <= options.warm_up <= LARGEST_STEP:
+        raise FileError(f"--warm-up {options.warm_up}: not a number of steps; give one from 0 on")
     if options.output and os.path.lexists(options.output):
         raise FileError(f"{options.output}: is there, and a sealed forecast is never replaced; name another file")
     momentary, merged, at, source = read_run(options.losses, options.at)
@@ -295,15 +332,16 @@ def run(options: argparse.Namespace) -> None:
         found = forecast(momentary, merged, cool_downs, at, options.over, options.decay)
     except TooFewLossesError as error:
         raise FileError(f"{options.losses}: merged: {error}; merge more snapshots, or take a smaller --over") from error
-    content = as_json(found, sources)
+    law = power_law(momentary, cool_downs, at, options.over, options.decay, options.warm_up)
+    content = as_json(found, law, sources)
     if options.output:
         write_json(options.output, content)
-    sys.stdout.write((json.dumps(content, indent=2) if options.json else printed(found, options.output)) + "\n")
+    sys.stdout.write((json.dumps(content, indent=2) if options.json else printed(found, law, options.output)) + "\n")
 
 
-def printed(found: Forecast, output: Path | None) -> str:
+def printed(found: Forecast, law: float | None, output: Path | None) -> str:
     """The text, and where the forecast was sealed."""
-    return text(found) + ("\n" + printable(f"Sealed: {output}") if output else "")
+    return text(found, law) + ("\n" + printable(f"Sealed: {output}") if output else "")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from verdict_tables import config, cool_downs, curvature_nodes, forecast_tables, merged_snapshots, run_loss
 
 from sidetrip.experiments.forecast.forward import forecasts_at
+from sidetrip.experiments.forecast.outcomes import outcomes
 from sidetrip.experiments.forecast.sparse import sparse_kernel
 from sidetrip.forecast import main
 from sidetrip.kernels import DECAYS
@@ -97,8 +98,9 @@ def test_without_earlier_cool_downs_the_interval_allows_for_a_quarter_of_what_me
 
 
 def test_the_command_gives_the_same(tmp_path, capsys):
-    """From the stage's tables written as CSV files: each number of each forecast that it gives."""
+    """From the stage's tables written as CSV files: each number of each forecast that it gives, and the law's."""
     tables = forecast_tables()
+    laws = outcomes(tables, config()).query("metric == 'loss'").set_index(["seed", "branch", "decay"])["power_law"]
     looks, downs, sealed = (tables[name] for name in ("merged_snapshots", "cool_downs", "sealed_forecasts"))
     for seed, begin, decay in product((0, 3), (20, 35), DECAYS):
         here = looks[looks["seed"] == seed]
@@ -118,6 +120,8 @@ def test_the_command_gives_the_same(tmp_path, capsys):
         expected = [row[name] for name in ("momentary", "merged", "drift", "added", "forecast", "low", "high")]
         given = [found[name] for name in ("momentary", "merged", "drift", "correction", "loss")]
         assert [*given, found["interval"]["low"], found["interval"]["high"]] == expected
+        law = np.ravel(laws.loc[(seed, begin, decay)])[0]
+        assert found["power_law"] == law or (found["power_law"] is None and np.isnan(law))
         steps = found["steps_at_constant_rate"]["loss"]
         assert steps == row["steps_at_constant_rate"] or (steps is None and np.isnan(row["steps_at_constant_rate"]))
 
