@@ -217,12 +217,12 @@ def test_it_is_sealed_once(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("content", "arguments", "what", "remedy"),
     [
-        ("step;momentary;merged\n1;2;3\n", [], "0 columns step", "write"),
+        ("step;momentary;merged\n1;2;3\n", [], "no column step", "write"),
         ('"Step","run - val/loss"\n1,2\n', [], "Step | run - val/loss", "write"),
         (RUN.replace("\n", "\r") + "1,2,3\r", [], "line 1: is no line", "line feed"),
         (RUN + '1,2,"3\r4"\n' + "x" * 200_000, [], "line 3: is no line", "write"),
-        ("step,momentary,merged,merged\n1,2,3,3\n", [], "2 columns merged", "write"),
-        ("", [], "0 columns step", "write"),
+        ("step,momentary,merged,merged\n1,2,3,3\n", [], "2 column merged", "write"),
+        ("", [], "no column step", "write"),
         (RUN, [], "no steps", "write"),
         (RUN + "1,2\n", [], "line 2: has 2 cells", "correct"),
         (RUN + "1,2,3\n2,x,3\n", [], "line 3: momentary = 'x'", "correct"),

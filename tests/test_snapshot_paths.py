@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sidetrip.files import FileError
-from sidetrip.snapshot_paths import snapshots_in, step_of
+from sidetrip.snapshot_paths import passed_over, snapshots_in, step_of
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,8 @@ def test_a_folder_of_snapshots_is_all_of_them_by_step(tmp_path):
         (tmp_path / "run" / name).touch()
     found = [path.name for path in snapshots_in(tmp_path / "run")]
     assert found == ["step_80.safetensors", "checkpoint-900", "checkpoint-1000"]
+    assert [path.name for path in passed_over(tmp_path / "run")] == ["model.safetensors"]
     alone = tmp_path / "run" / "checkpoint-900"
+    assert passed_over(alone) == []
     assert snapshots_in(alone) == [alone]
     assert snapshots_in(alone / "model.safetensors") == [alone / "model.safetensors"]

@@ -64,7 +64,7 @@ class Row:
         if not math.isfinite(found):
             raise FileError(
                 f"{self.place}: {column} = {self.cells[column]!r} is not a finite number; correct it, with a point for "
-                "decimals, or take the line out"
+                "decimals, or take the line out (of merged: leave the cell empty)"
             )
         return found
 
@@ -109,10 +109,10 @@ def read_rows(path: Path, columns: Sequence[str]) -> tuple[bytes, list[Row]]:
         raise FileError(f"{path}: is no text in UTF-8; write a CSV file") from error
     names = cells_of(texts[0], f"{path}, line 1")
     for column in columns:
-        if names.count(column) != 1:
+        if (count := names.count(column)) != 1:
             raise FileError(
-                f"{path}: has {names.count(column)} columns {column}; its first line has {' | '.join(names):.200}; "
-                f"write {', '.join(columns)} there, with commas"
+                f"{path}: has {count or 'no'} column {column}; its first line has {' | '.join(names):.200}; write "
+                f"{', '.join(columns)} there, in small letters, with commas between and points for decimals"
             )
     lines = [line + b"\n" for line in content.split(b"\n")]
     rows = []
@@ -274,7 +274,9 @@ def _worth(found: Forecast) -> str:
 
 def _basis(found: Forecast) -> str:
     fit, interval = found.fit, found.interval
-    left_out = "".join(f"; not used: {n} of the earlier cool-downs, {reason}" for reason, n in found.left_out.items())
+    left_out = "".join(
+        f"; not used: {n} of the earlier cool-downs, {reason.strip('()')}" for reason, n in found.left_out.items()
+    )
     return (
         f"It rests on: drift, {fit.points} merged losses of steps {fit.begin:g} to {fit.end:g}, linear in the "
         f"logarithm of the step; interval, {interval.n} {interval.rests_on}{left_out}."
@@ -331,7 +333,9 @@ def run(options: argparse.Namespace) -> None:
     try:
         found = forecast(momentary, merged, cool_downs, at, options.over, options.decay)
     except TooFewLossesError as error:
-        raise FileError(f"{options.losses}: merged: {error}; merge more snapshots, or take a smaller --over") from error
+        raise FileError(
+            f"{options.losses}: merged: {error}; merge more snapshots, or take a smaller --over or an earlier --at"
+        ) from error
     law = power_law(momentary, cool_downs, at, options.over, options.decay, options.warm_up)
     content = as_json(found, law, sources)
     if options.output:

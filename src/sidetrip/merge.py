@@ -25,7 +25,7 @@ from sidetrip.console import command, printable
 from sidetrip.files import FileError, replacing
 from sidetrip.kernels import DECAYS, Kernel, Schedule
 from sidetrip.merged_output import MergeReport, check_output, write_merged
-from sidetrip.snapshot_paths import sorted_snapshots
+from sidetrip.snapshot_paths import passed_over, sorted_snapshots
 from sidetrip.snapshots import SnapshotAverage, nearest_average, relative_schedule
 from sidetrip.tensor_files import Snapshot, StoredTensor, read_numbers, read_snapshot
 from sidetrip.tensor_kinds import BATCHNORM, are_averages, check_alike, is_training_state
@@ -325,8 +325,10 @@ def run(options: argparse.Namespace) -> None:
     if options.weight_decay is not None:
         said.append(bend(options, average, rates))
     sys.stdout.write("\n".join(said) + "\n")
-    averaged = [AVERAGES] * any(map(are_averages, snapshots.values()))
-    for warning in (*average.objections, *average.warnings, *averaged):
+    over = ", ".join(part.name for path in options.snapshots for part in passed_over(path))
+    notes = [f"passed over, for no step is marked in the name: {printable(over)}"] * bool(over)
+    notes += [AVERAGES] * any(map(are_averages, snapshots.values()))
+    for warning in (*average.objections, *average.warnings, *notes):
         sys.stderr.write(f"sidetrip: {warning}\n")
     if options.picture:
         draw(average, options.picture)

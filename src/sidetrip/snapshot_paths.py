@@ -73,6 +73,14 @@ def snapshots_in(path: Path) -> list[Path]:
     return sorted(found, key=step_of) if len(found) > 1 else [path]
 
 
+def passed_over(path: Path) -> list[Path]:
+    """Snapshots in a run's folder that have no step in their names, and so are not among those that are taken."""
+    taken = snapshots_in(path)
+    if taken == [path]:
+        return []
+    return sorted(part for part in path.glob(f"[!.]*{SUFFIX}") if part not in taken)
+
+
 def _is_snapshot(path: Path) -> bool:
     if not path.is_dir():
         return False

@@ -28,6 +28,25 @@ def reports(folder, *variants, **changes):
     return (folder / "README.md").read_text(encoding="utf-8")
 
 
+def test_the_analytic_model_is_that_of_the_variant_that_simulated_it_most(tmp_path):
+    found = []
+    for first, second in ((8000, 200), (200, 8000)):
+        for variant, replicas in (("first", first), ("second", second)):
+            settings = replace(config(**{"quadratic.replicas": replicas}), variant=variant)
+            tables = all_tables(settings)
+            claims = measure(tables, settings)
+            for row in claims:
+                row["value"] = 1.0 if row["analytic"] and replicas == 200 else row["value"]
+            write_json(tmp_path / variant / "claims.json", claims)
+            save_config(settings, tmp_path / variant / "config.yaml")
+            write_table(tables["equivalence_map"], tmp_path / variant / "tables" / "equivalence_map.csv")
+        write_index(tmp_path)
+        found.append((tmp_path / "README.md").read_text(encoding="utf-8").split("## The analytic model")[1])
+    first, second = (text.split("## ")[0] for text in found)
+    assert first == second
+    assert "(1; " not in first
+
+
 def test_one_column_for_each_variant(tmp_path):
     text = reports(tmp_path, "first", "second")
     assert "| statement | source | [first](first/README.md) | [second](second/README.md) |" in text

@@ -59,9 +59,10 @@ def late_in_the_run(points: pd.DataFrame, second_order: Mapping[str, pd.DataFram
     -------
     DataFrame
         variant, schedule, kernel, window_steps, n, gap, gain, ratio with its interval, and outcome, as in `points`;
-        predicted: the ratio that the model predicts, mean over seeds, empty where it does not apply.
+        predicted: the ratio that the model predicts, mean over seeds, empty where it does not apply. Without points
+        whose gain is not clear of 0: there the ratio means nothing.
     """
-    late = points[points["late"]]
+    late = points[points["late"] & points["ratio_low"].notna()]
     widest = late.groupby(["variant", "kernel"])["window_steps"].transform("max")
     found = late.loc[late["window_steps"] == widest, KEPT].reset_index(drop=True)
     if not second_order:
@@ -159,9 +160,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, names: list[str]) -> None:
     axes.axvline(0.0, color="black", lw=0.8)
     for row in rows.to_dict("records"):
         place, (marker, face, edge) = names.index(row["variant"]), LOOKS[row["outcome"]]
-        # An interval without ends goes over the whole axis.
-        low, high = (np.nan_to_num(row[end], nan=far) for end, far in (("ratio_low", -9.0), ("ratio_high", 9.0)))
-        axes.plot([low, high], [place, place], "|-", color=edge, lw=2, ms=9, mew=2, zorder=2)
+        axes.plot([row["ratio_low"], row["ratio_high"]], [place, place], "|-", color=edge, lw=2, ms=9, mew=2, zorder=2)
         at = float(np.clip(row["ratio"], -REACH, REACH))
         axes.plot(at, place, marker, mfc=face, mec=edge, mew=1.6, ms=8, zorder=3, clip_on=False)
         axes.scatter(np.clip(row["predicted"], -REACH, REACH), place + BESIDE, zorder=4, **PREDICTED)

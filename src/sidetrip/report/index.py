@@ -45,9 +45,10 @@ def write_index(reports: Path) -> None:
     claims = {name: rows for name, rows in claims.items() if name not in earlier}
     tables = [pd.read_csv(path) for name in claims if (path := reports / name / "tables" / f"{MAP}.csv").is_file()]
     points = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    replicas = {name: _settings(reports / name)["quadratic"]["replicas"] for name in claims}
     style.apply_style()
     found = _first_screen(reports, points, claims) if len(points) else []
-    lines = ["# Results", "", *found, *_verdicts(claims), *_earlier(earlier), *_analytic(claims)]
+    lines = ["# Results", "", *found, *_verdicts(claims), *_earlier(earlier), *_analytic(claims, replicas)]
     if len(points):
         write_table(points, reports / f"{MAP}.csv")
         style.save_figure(draw_map(points), reports / f"{MAP}.png")
@@ -147,11 +148,13 @@ def _earlier(names: Sequence[str]) -> list[str]:
     return ["", f"Made with the statements as an earlier version measured them, and not beside the others: {links}."]
 
 
-def _analytic(claims: Mapping[str, Rows]) -> list[str]:
-    """The statements about the analytic model, which belong to no variant."""
-    found = {row["id"]: row for rows in claims.values() for row in rows if row["analytic"]}
-    if not found:
+def _analytic(claims: Mapping[str, Rows], replicas: Mapping[str, int]) -> list[str]:
+    """The statements about the analytic model, which belong to no variant: from the one that simulated it most."""
+    there = [name for name, rows in claims.items() if any(map(_simulated, rows))]
+    if not there:
         return []
+    chosen = max(there, key=lambda name: replicas[name])
+    found = {row["id"]: row for row in claims[chosen] if row["analytic"]}
     rows = [f"| {row['statement']} | {row['source']} | {_cell(row)} |" for row in found.values()]
     title = "## The analytic model"
     return [
@@ -164,6 +167,10 @@ def _analytic(claims: Mapping[str, Rows]) -> list[str]:
         "| --- | --- | --- |",
         *rows,
     ]
+
+
+def _simulated(row: dict[str, Any]) -> bool:
+    return row["analytic"] and row["verdict"] != NOT_MEASURED
 
 
 def regime(rows: Rows) -> str:

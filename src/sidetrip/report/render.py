@@ -158,4 +158,4 @@ def meaning(claims: Claims, known: Mapping[str, Statement], ids: Sequence[str]) 
     unsure = [f"`{name}`" for name in ids if verdicts[name] == UNDECIDED]
     if unsure:
         sentences.append(f"Undecided with this many seeds: {', '.join(unsure)}.")
-    return " ".join(sentences)
+    return " ".join(sentences or ["Nothing was measured for it here."])
