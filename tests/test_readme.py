@@ -120,6 +120,20 @@ def test_what_the_sentences_say_in_words():
     assert helps == {"cifar10_small": "reproduced", "fashion_mnist": "undecided"}
 
 
+def test_the_guide_to_forecasts_tells_how_many_came_true():
+    guide = Path("docs/forecast.md").read_text(encoding="utf-8")
+    cells = pd.read_csv(REPORTS / "shakespeare" / "tables" / "forecast_cells.csv")
+    held = cells.set_index(["correction", "window_steps", "decay"])[["covered", "n"]]
+    near = held.loc[("none", 200)].sum()
+    assert f"over 200 steps (a tenth of the run): {near['covered']} of {near['n']} within" in guide
+    told = {key: f"{row['covered']} of {row['n']}" for key, row in held.iterrows()}
+    far = {decay: told[("none", 400, decay)] for decay in ("linear", "cosine", "1-sqrt")}
+    assert f"Over 400 steps: {far['linear']} (linear), {far['cosine']} (cosine), {far['1-sqrt']} (1 − √)." in guide
+    parts = [", ".join(told[("learned", steps, decay)] for decay in far) for steps in (200, 400)]
+    assert f"over 200 steps: {parts[0]}; over 400 steps: {parts[1]}." in guide
+    assert verdicts("forecast_beats_power_law") == ["not reproduced", "undecided", "undecided", "not reproduced"]
+
+
 def test_the_picture_shows_the_tables_of_all_reports_of_today():
     shown = pd.read_csv(REPORTS / "average_or_trip.csv").set_index(["variant", "kernel"])
     claims = {path.parent.name: json.loads(path.read_bytes()) for path in REPORTS.glob("*/claims.json")}
