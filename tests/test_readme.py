@@ -123,7 +123,7 @@ def test_what_the_sentences_say_in_words():
 def test_the_guide_to_forecasts_tells_how_many_came_true():
     guide = Path("docs/forecast.md").read_text(encoding="utf-8")
     cells = pd.read_csv(REPORTS / "shakespeare" / "tables" / "forecast_cells.csv")
-    held = cells.set_index(["correction", "window_steps", "decay"])[["covered", "n"]]
+    held = cells.set_index(["correction", "window_steps", "decay"])[["covered", "n"]].sort_index()
     near = held.loc[("none", 200)].sum()
     assert f"over 200 steps (a tenth of the run): {near['covered']} of {near['n']} within" in guide
     told = {key: f"{row['covered']} of {row['n']}" for key, row in held.iterrows()}
