@@ -77,6 +77,16 @@ def test_sentences_count_outcomes_and_intervals_clear_of_0_at_a_constant_rate():
     assert "shown in 0 of 2 runs, refuted in 1, not known in 1." in text
 
 
+def test_every_run_is_told_with_its_optimizer():
+    runs = {"first": "CIFAR-10, ResNet-8\nSGD, λ = 0.1", "second": "a text, transformer\nAdamW, λ = 0.01"}
+    ema = {"variant": "second", "kernel": "ema", "ratio": -0.2}
+    found = average_or_trip.by_optimizer(late({}, {"variant": "second", "ratio": 0.1}, ema), runs)
+    assert found == [
+        "With SGD, average − trip by run: CIFAR-10, ResNet-8 (λ = 0.1): SWA +4.0 %.",
+        "With AdamW, average − trip by run: a text, transformer (λ = 0.01): SWA +10 %, EMA −20 %.",
+    ]
+
+
 def test_constant_rates_then_sgd_then_pictures_come_first():
     def settings(schedule, optimizer, model, decay=1e-4):
         burn_in = {"schedule": schedule, "optimizer": {"name": optimizer, "weight_decay": decay}, "rate": 0.1}

@@ -107,6 +107,20 @@ def findings(rows: pd.DataFrame) -> list[str]:
     return found
 
 
+def by_optimizer(rows: pd.DataFrame, runs: Mapping[str, str]) -> list[str]:
+    """(average − trip) ÷ gain of every method at a constant rate, a sentence for each optimizer."""
+    rows = rows[rows["schedule"] == "constant"]
+    told: dict[str, list[str]] = {}
+    for name, run in runs.items():
+        here = rows[rows["variant"] == name].set_index("kernel")["ratio"]
+        what, how = run.split("\n")
+        optimizer, _, rest = how.partition(", ")
+        parts = ", ".join(f"{method_words(m).title} {percent(here[m])}" for m in methods_in_order(here.index))
+        if parts:
+            told.setdefault(optimizer, []).append(f"{what} ({rest}): {parts}")
+    return [f"With {optimizer}, average − trip by run: {'; '.join(found)}." for optimizer, found in told.items()]
+
+
 def _finding(method: str, rows: pd.DataFrame) -> str:
     """The range of a method's ratio, which is clearly better, and in how many runs they are within a quarter."""
     words, n = method_words(method), len(rows)

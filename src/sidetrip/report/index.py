@@ -12,8 +12,8 @@ import yaml
 
 from sidetrip.files import write_bytes
 from sidetrip.report import style
+from sidetrip.report.average_or_trip import by_optimizer, findings, late_in_the_run, runs_in_order
 from sidetrip.report.average_or_trip import draw as draw_late
-from sidetrip.report.average_or_trip import findings, late_in_the_run, runs_in_order
 from sidetrip.report.equivalence_map import draw_map
 from sidetrip.report.render import counts
 from sidetrip.tables import write_table
@@ -82,7 +82,7 @@ def _first_screen(reports: Path, points: pd.DataFrame, claims: Mapping[str, Rows
         "average. The paper says that both end alike. Late in runs at a constant rate, at the widest window of each "
         "method, in validation loss, the gain being how much better the average is than the run's own weights:",
         "",
-        *(f"- {sentence}" for sentence in (*findings(rows), *_in_all_scores(claims, rows))),
+        *(f"- {sentence}" for sentence in (*findings(rows), *by_optimizer(rows, runs), *_in_all_scores(claims, rows))),
         "",
         f"![Late in a run: does the average end better, or the trip?]({FIRST}.png)",
         "",
