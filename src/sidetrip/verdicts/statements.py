@@ -22,7 +22,7 @@ class Statement:
         How it is judged; names of thresholds in braces.
     if_true, if_false : str
         What the verdict means, in a sentence.
-    if_within : str
+    if_within : str or None
         The same where two things that are compared for equality differ, within what the criterion allows.
     analytic : bool
         Whether it is of the analytic model, and so of no variant.
@@ -34,7 +34,7 @@ class Statement:
     criterion: str
     if_true: str
     if_false: str
-    if_within: str = ""
+    if_within: str | None = None
     analytic: bool = False
 
 
