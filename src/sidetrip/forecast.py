@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sidetrip.console import command, printable
 from sidetrip.files import FileError, write_json
@@ -33,7 +32,6 @@ from sidetrip.kernels import DECAYS, LONGEST_WINDOW
 from sidetrip.loss_forecast import ALLOWANCE, CONFIDENCE, LEAST, CoolDown, Forecast, Losses, TooFewLossesError, forecast
 
 RUN, COOL_DOWNS = ("step", "momentary", "merged"), ("start", "over", "shape", "loss")  # columns
-FITTED_TO = 4  # decimals of a fitted loss; a fit by iteration has no more that are the same everywhere
 LARGEST_STEP = 2**53  # up to which every whole number is a float64
 
 
@@ -213,18 +211,15 @@ def power_law(
     """
     if len(cool_downs) < LEAST or not find_spec("scipy"):
         return None
-    from sidetrip.measure.multi_power_law import fit, losses, schedules_of  # scipy, which the rest does without
+    from sidetrip.measure.multi_power_law import decayed, predicted, warmed_up  # scipy, which the rest does without
 
-    def decayed(begin: int, shape: str, window: int) -> NDArray[np.float64]:
-        return np.r_[rates[:begin], rates[begin : begin + window] * DECAYS[shape](window).multipliers]
-
-    longest = max([at + over, *(c.start + c.over for c in cool_downs)])
-    rates = np.minimum(1.0, np.arange(1, longest + 1) / max(1, warm_up))
+    rates = warmed_up(max([at + over, *(c.start + c.over for c in cool_downs)]), warm_up)
     seen = momentary.until(at)
-    ways = [rates[: int(step)] for step in seen.steps] + [decayed(c.start, c.shape, c.over) for c in cool_downs]
-    law = fit(schedules_of(ways), np.r_[seen.values, [c.loss for c in cool_downs]])
-    (loss,) = losses(law, schedules_of([decayed(at, decay, over)]))
-    return round(float(loss), FITTED_TO)
+    ways = [rates[: int(step)] for step in seen.steps]
+    ways += [decayed(rates, c.start, DECAYS[c.shape](c.over).multipliers) for c in cool_downs]
+    ends = np.r_[seen.values, [c.loss for c in cool_downs]]
+    (loss,) = predicted(ways, ends, [decayed(rates, at, DECAYS[decay](over).multipliers)])
+    return loss
 
 
 def as_json(found: Forecast, law: float | None, sources: Sequence[Source]) -> dict[str, Any]:

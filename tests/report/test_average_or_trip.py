@@ -36,6 +36,8 @@ def test_the_widest_window_late_in_the_run_is_taken():
 def test_where_the_gain_is_not_clear_of_0_the_ratio_means_nothing():
     unbounded = {"variant": "second", "gain": -0.01, "ratio_low": np.nan, "ratio_high": np.nan}
     assert list(late({}, unbounded)["variant"]) == list(late({})["variant"])
+    narrow = {"variant": "second", "window_steps": 20}  # never stands in for the widest
+    assert list(late({}, unbounded, narrow)["variant"]) == list(late({})["variant"])
 
 
 def test_predictions_are_means_over_seeds_of_the_same_kernel_and_window():

@@ -27,6 +27,7 @@ LOWEST = np.array([0.0, -12.0, 0.01, -12.0, -14.0, 0.01, 0.0])
 HIGHEST = np.array([20.0, 12.0, 3.0, 5.0, 5.0, 3.0, 1.0])
 OUTLIER = 1e-3  # relative error of a loss from which it counts linearly, as in the paper
 EVALUATIONS = 200  # of one fit, at most
+FITTED_TO = 4  # decimals of a fitted loss; a fit by iteration has no more that are the same everywhere
 
 
 class Schedules(NamedTuple):
@@ -92,3 +93,27 @@ def fit(schedules: Schedules, seen: Vector) -> Vector:
         for share in (0.3, 0.8)
     ]
     return np.asarray(min(fits, key=lambda found: float(found.cost)).x)
+
+
+def warmed_up(steps: int, warm_up: int) -> Vector:
+    """The rates of the steps 1..n of a run that rises to its rate over `warm_up` steps, relative to that rate."""
+    return np.minimum(1.0, np.arange(1, steps + 1) / max(1, warm_up))
+
+
+def decayed(rates: Vector, begin: int, multipliers: Vector) -> Vector:
+    """The rates of a run up to the step `begin`, then those of its next steps times the multipliers of a decay."""
+    return np.r_[rates[:begin], rates[begin : begin + len(multipliers)] * multipliers]
+
+
+def predicted(ways: Sequence[Vector], seen: Vector, wanted: Sequence[Vector]) -> list[float]:
+    """Losses at the end of the schedules `wanted`, by the law fitted to those `seen` at the end of the `ways`.
+
+    Parameters
+    ----------
+    ways, wanted : sequence of ndarray
+        Rates of the steps 1..n of each, relative to that at which the run trains.
+    seen : ndarray, shape (ways,)
+        In nats, above 0.
+    """
+    law = fit(schedules_of(ways), seen)
+    return [round(float(loss), FITTED_TO) for loss in losses(law, schedules_of(wanted))]

@@ -62,9 +62,9 @@ def late_in_the_run(points: pd.DataFrame, second_order: Mapping[str, pd.DataFram
         predicted: the ratio that the model predicts, mean over seeds, empty where it does not apply. Without points
         whose gain is not clear of 0: there the ratio means nothing.
     """
-    late = points[points["late"] & points["ratio_low"].notna()]
+    late = points[points["late"]]
     widest = late.groupby(["variant", "kernel"])["window_steps"].transform("max")
-    found = late.loc[late["window_steps"] == widest, KEPT].reset_index(drop=True)
+    found = late.loc[(late["window_steps"] == widest) & late["ratio_low"].notna(), KEPT].reset_index(drop=True)
     if not second_order:
         return found.assign(predicted=np.nan)
     tables = pd.concat([table.assign(variant=name) for name, table in second_order.items()])

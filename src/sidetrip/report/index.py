@@ -33,6 +33,7 @@ REGIME = {
 }
 
 Rows = Sequence[dict[str, Any]]
+Settings = dict[str, Any]  # of a variant, from its config.yaml
 
 
 def write_index(reports: Path) -> None:
@@ -45,10 +46,10 @@ def write_index(reports: Path) -> None:
     claims = {name: rows for name, rows in claims.items() if name not in earlier}
     tables = [pd.read_csv(path) for name in claims if (path := reports / name / "tables" / f"{MAP}.csv").is_file()]
     points = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
-    replicas = {name: _settings(reports / name)["quadratic"]["replicas"] for name in claims}
+    settings = {name: _settings(reports / name) for name in claims}
     style.apply_style()
-    found = _first_screen(reports, points, claims) if len(points) else []
-    lines = ["# Results", "", *found, *_verdicts(claims), *_earlier(earlier), *_analytic(claims, replicas)]
+    found = _first_screen(reports, points, claims, settings) if len(points) else []
+    lines = ["# Results", "", *found, *_verdicts(claims), *_earlier(earlier), *_analytic(claims, settings)]
     if len(points):
         write_table(points, reports / f"{MAP}.csv")
         style.save_figure(draw_map(points), reports / f"{MAP}.png")
@@ -57,13 +58,15 @@ def write_index(reports: Path) -> None:
     write_bytes(reports / "README.md", ("\n".join(lines) + "\n").encode())
 
 
-def _first_screen(reports: Path, points: pd.DataFrame, claims: Mapping[str, Rows]) -> list[str]:
+def _first_screen(
+    reports: Path, points: pd.DataFrame, claims: Mapping[str, Rows], settings: Mapping[str, Settings]
+) -> list[str]:
     """What was found late in a run, in sentences and as a picture with its table."""
     paths = {name: reports / name / "tables" / "second_order.csv" for name in claims}
     rows = late_in_the_run(points, {name: pd.read_csv(path) for name, path in paths.items() if path.is_file()})
     if rows.empty:
         return []
-    runs = runs_in_order({name: _settings(reports / name) for name in claims})
+    runs = runs_in_order(settings)
     write_table(rows, reports / f"{FIRST}.csv")
     style.save_figure(draw_late(rows, runs), reports / f"{FIRST}.png")
     forecast = [
@@ -82,7 +85,7 @@ def _first_screen(reports: Path, points: pd.DataFrame, claims: Mapping[str, Rows
         "average. The paper says that both end alike. Late in runs at a constant rate, at the widest window of each "
         "method, in validation loss, the gain being how much better the average is than the run's own weights:",
         "",
-        *(f"- {sentence}" for sentence in (*findings(rows), *by_optimizer(rows, runs), *_in_all_scores(claims, rows))),
+        *(f"- {sentence}" for sentence in (*findings(rows), *by_optimizer(rows, runs), _in_all_scores(claims, rows))),
         "",
         f"![Late in a run: does the average end better, or the trip?]({FIRST}.png)",
         "",
@@ -97,7 +100,7 @@ def _first_screen(reports: Path, points: pd.DataFrame, claims: Mapping[str, Rows
     ]
 
 
-def _in_all_scores(claims: Mapping[str, Rows], late: pd.DataFrame) -> list[str]:
+def _in_all_scores(claims: Mapping[str, Rows], late: pd.DataFrame) -> str:
     """In how many runs at a constant rate the statements hold as the paper has them, in every score."""
     names = late.loc[late["schedule"] == "constant", "variant"].unique()
     told = []
@@ -108,10 +111,10 @@ def _in_all_scores(claims: Mapping[str, Rows], late: pd.DataFrame) -> list[str]:
         refuted = verdicts.count(NOT_REPRODUCED)
         beside = f", refuted in {refuted}" if refuted else ""
         told.append(f"{method_words(method).phrase} in {verdicts.count(REPRODUCED)} of {len(verdicts)}{beside}")
-    return [
+    return (
         "The paper speaks of accuracy and loss. In all four scores, loss and accuracy on training and validation data, "
-        f"it is shown for {'; '.join(told)}; else it is not known.",
-    ]
+        f"it is shown for {'; '.join(told)}; else it is not known."
+    )
 
 
 def _verdicts(claims: Mapping[str, Rows]) -> list[str]:
@@ -148,12 +151,12 @@ def _earlier(names: Sequence[str]) -> list[str]:
     return ["", f"Made with the statements as an earlier version measured them, and not beside the others: {links}."]
 
 
-def _analytic(claims: Mapping[str, Rows], replicas: Mapping[str, int]) -> list[str]:
+def _analytic(claims: Mapping[str, Rows], settings: Mapping[str, Settings]) -> list[str]:
     """The statements about the analytic model, which belong to no variant: from the one that simulated it most."""
     there = [name for name, rows in claims.items() if any(map(_simulated, rows))]
     if not there:
         return []
-    chosen = max(there, key=lambda name: replicas[name])
+    chosen = max(there, key=lambda name: settings[name]["quadratic"]["replicas"])
     found = {row["id"]: row for row in claims[chosen] if row["analytic"]}
     rows = [f"| {row['statement']} | {row['source']} | {_cell(row)} |" for row in found.values()]
     title = "## The analytic model"
@@ -193,7 +196,7 @@ def _cell(row: dict[str, Any] | None) -> str:
     return f"{mark} ({row['value']:.3g}{quantity}{part})"
 
 
-def _settings(report: Path) -> dict[str, Any]:
+def _settings(report: Path) -> Settings:
     return yaml.safe_load((report / "config.yaml").read_text(encoding="utf-8"))
 
 

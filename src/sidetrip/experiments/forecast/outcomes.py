@@ -14,12 +14,11 @@ from sidetrip.experiments.forecast.columns import CELL, COOL_DOWN, LEARNED, MOME
 from sidetrip.experiments.forecast.hindsight import covered
 from sidetrip.kernels import DECAYS, Schedule
 from sidetrip.loss_forecast import LEAST
-from sidetrip.measure.multi_power_law import fit, losses, schedules_of
+from sidetrip.measure.multi_power_law import decayed, predicted, warmed_up
 from sidetrip.verdicts.records import Table, Tables
 
 KEYS = ["seed", "branch", *CELL]
 RIVALS = ("momentary", "merged", "drifted", "power_law")
-FITTED_TO = 4  # decimals of a fitted loss; a fit by iteration has no more that are the same everywhere
 
 
 def outcomes(tables: Tables, config: Config) -> Table:
@@ -66,23 +65,23 @@ def _power_laws(tables: Tables, config: Config) -> Iterator[tuple[object, ...]]:
             continue
         ways = [own[:step] for step in seen["step"]]
         ways += [_decayed(own, *key) for key in ended[["branch", "decay", "window_steps"]].itertuples(index=False)]
-        law = fit(schedules_of(ways), np.r_[seen["loss"].to_numpy(), ended["loss"].to_numpy()])
         here = sealed[(sealed["seed"] == seed) & (sealed["branch"] == begin)]
         wanted = list(here[["decay", "window_steps"]].drop_duplicates().itertuples(index=False, name=None))
-        ends = losses(law, schedules_of([_decayed(own, begin, *each) for each in wanted]))
+        losses = np.r_[seen["loss"].to_numpy(), ended["loss"].to_numpy()]
+        ends = predicted(ways, losses, [_decayed(own, begin, *each) for each in wanted])
         for each, loss in zip(wanted, ends, strict=True):
-            yield seed, begin, *each, "loss", round(float(loss), FITTED_TO)
+            yield seed, begin, *each, "loss", loss
 
 
 def _relative_rates(config: Config) -> np.ndarray:
     """Rates of all steps of a run, relative to `burn_in.rate`."""
     settings = config.burn_in
     multipliers: np.ndarray = getattr(Schedule, settings.schedule)(settings.steps).multipliers
-    return multipliers * np.minimum(1.0, np.arange(1, settings.steps + 1) / max(1, settings.warm_up))
+    return multipliers * warmed_up(settings.steps, settings.warm_up)
 
 
 def _decayed(own: np.ndarray, begin: int, decay: str, window: int) -> np.ndarray:
-    return np.r_[own[:begin], own[begin : begin + window] * DECAYS[decay](window).multipliers]
+    return decayed(own, begin, DECAYS[decay](window).multipliers)
 
 
 def _steps_bought(looks: Table, row: object) -> float:
