@@ -1,6 +1,7 @@
 """All tables of a small variant, made by hand, as figures and report take them."""
 
 from collections import ChainMap
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -28,8 +29,24 @@ FLOORS = {"large_rate": 0.01, "small_rate": 0.02, "ema": 0.001}  # stationary lo
 
 def all_tables(settings: Config | None = None, **changes: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The tables of all experiments that a variant has, some of them changed, and those derived from them."""
+    if settings is None and not changes:
+        return {name: table.copy() for name, table in unchanged().items()}
     settings = settings or config()
-    of_experiments = {
+    there = [tables for name, tables in by_experiment().items() if name not in settings.left_out]
+    tables = {name: table.copy() for name, table in ChainMap(*there).items()} | changes
+    return tables | derived(tables, settings)
+
+
+@cache
+def unchanged() -> dict[str, pd.DataFrame]:
+    """All tables of the settings that most tests take; to be copied."""
+    return all_tables(config())
+
+
+@cache
+def by_experiment() -> dict[str, dict[str, pd.DataFrame]]:
+    """The tables that stages leave; to be copied."""
+    return {
         "burn_in": {"batch_losses": batch_losses()},
         "running_averages": {"running_averages": running_averages()},
         "side_trips": {"side_trips": side_trips(), "distances": distances()},
@@ -41,9 +58,6 @@ def all_tables(settings: Config | None = None, **changes: pd.DataFrame) -> dict[
         "quadratic": quadratic(),
         "forecast": forecast_tables(),
     }
-    there = [tables for name, tables in of_experiments.items() if name not in settings.left_out]
-    tables = dict(ChainMap(*there)) | changes
-    return tables | derived(tables, settings)
 
 
 def quadratic() -> dict[str, pd.DataFrame]:

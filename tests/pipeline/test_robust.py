@@ -34,7 +34,7 @@ from torture import LOCK, LONGEST, WORKERS, disturb
 
 from sidetrip.files import SUMS
 
-STRIKES, LOCKS = 5, 2
+STRIKES, LOCKS = 3, 1
 SEVERAL = "fixed_batch"  # a short stage of several units
 STRUCK = ("burn_in", "divergence", "quadratic")  # saves on the way, units in parts, no network; the torture takes all
 
@@ -58,7 +58,7 @@ def test_interruptions_another_folder_and_more_workers_change_nothing(done, tmp_
     assert differing == [], f"seed {seed}; without any kill, these differ: {compare(done, repeated(fresh(-1)))}"
 
 
-@pytest.mark.parametrize(("name", "size"), [("burn_in", 4_000), (SEVERAL, 2_000), ("report", 4_000)])
+@pytest.mark.parametrize(("name", "size"), [("burn_in", 4_000), ("report", 4_000)])
 def test_a_full_disk_is_one_line_and_a_rerun_completes(done, copy, name, size):
     before = digests(copy, *RESULTS)
     status, stderr = end(start(copy, name, file_size=size))
@@ -185,7 +185,6 @@ def test_an_interrupt_while_torch_is_loaded_is_one_line(copy):
     ("stage_name", "file", "by_a_worker"),
     [
         ("burn_in", "runs/smoke/prepare_data/train/shard_00000.safetensors", True),
-        ("branch", "runs/smoke/burn_in/seed_1/step_000020.safetensors", True),
         ("fixed_batch", "runs/smoke/branch/seed_1/step_000020.safetensors", True),
         ("side_trips", "runs/smoke/prepare_data/facts.json", True),
         ("verdicts", "runs/smoke/quadratic/lemma_1.csv", False),

@@ -30,9 +30,13 @@ FACTS = SimpleNamespace(train_samples=600, validation_samples=200, kind="picture
 SOFTWARE = [({"torch": "1", "arithmetic": "portable"}, ["burn_in"])]
 
 
-def page(tables=None, **changes) -> str:
+@cache
+def usual_page() -> str:
+    return page(all_tables())
+
+
+def page(tables: dict[str, pd.DataFrame], **changes) -> str:
     settings = config(**changes)
-    tables = tables or all_tables(settings)
     rows = claims.measure(tables, settings)
     return render(settings, FACTS, rows, claims.statements(), sections(tables, settings), SOFTWARE)
 
@@ -44,7 +48,7 @@ def table_rows(text: str, first: str) -> list[list[str]]:
 
 
 def test_every_statement_stands_once_in_a_section_and_once_in_the_summary():
-    text = page()
+    text = usual_page()
     for statement in claims.statements():
         assert text.count(f"| `{statement.id}`: ") + text.count(f"- `{statement.id}`: not measured") == 1
         listed = text.split("## What one step does")[0].count(f"`{statement.id}`")
@@ -52,7 +56,7 @@ def test_every_statement_stands_once_in_a_section_and_once_in_the_summary():
 
 
 def test_regime_and_the_unit_of_n_stand_beside_every_verdict():
-    text = page()
+    text = usual_page()
     (swa,) = table_rows(text, "`average_is_schedule_swa`")
     assert swa[4].startswith("λ/B 3.1e-03<br>window 50 %<br>fall ÷ gain")
     assert table_rows(text, "`stationary_radius`")[0][4] == "quadratic model"
@@ -90,7 +94,7 @@ def test_the_share_of_the_gain_is_positive_where_the_average_is_behind():
 
 def test_commands_that_are_printed_are_taken(tmp_path):
     """Whether the variant sets the key itself or not."""
-    printed = re.findall(r"dvc exp run -S '([^']+)'", page())
+    printed = re.findall(r"dvc exp run -S '([^']+)'", usual_page())
     assert len(printed) == len(list(shown()))
     for override in printed:
         shutil.copy("params.yaml", tmp_path)
@@ -103,13 +107,13 @@ def test_a_ratio_to_a_gain_of_about_0_is_unbounded():
 
 
 def test_every_seed_and_branch_point_is_behind_the_averaging_rows():
-    found = table_rows(page().split("<details>")[-1], "SWA ")
+    found = table_rows(usual_page().split("<details>")[-1], "SWA ")
     assert [(row[1], row[2]) for row in found[:3]] == [("0", "10 (early)"), ("0", "20"), ("0", "30")]
     assert len(found) == 5 * 3
 
 
 def test_controls_show_loss_and_distance():
-    true, wrong, shuffled = table_rows(page().split("What ought to fail")[1], "EMA")
+    true, wrong, shuffled = table_rows(usual_page().split("What ought to fail")[1], "EMA")
     assert (true[0], true[4]) == ("EMA, true kernel", "1")
     assert wrong[0] == "EMA, reversed"
     assert wrong[4].startswith("3")
@@ -141,28 +145,40 @@ def test_an_experiment_that_is_left_out_has_no_figures_and_no_section(left_out):
     tables = all_tables(settings)
     text, whole = page(tables, **changes), figures_by_experiment()
     assert len(re.findall("^## (?!Verdicts|Settings|Provenance)", text, re.MULTILINE)) == len(whole) - len(left_out)
-    made = drawn(figures(tables, settings))
+    made = {name for experiment, names in whole.items() if experiment not in left_out for name in names}
     assert set(re.findall(r"figures/(\w+)\.png", text)) == made
-    assert made == {name for experiment, names in whole.items() if experiment not in left_out for name in names}
     assert all(f"`{name}`" in text.partition("This variant leaves out ")[2].splitlines()[0] for name in left_out)
     assert series(tables, settings).keys() == series(all_tables(), config()).keys()
 
 
 @cache
 def figures_by_experiment() -> dict[str, set[str]]:
-    """Names of the figures that each experiment draws where nothing is left out."""
-    return {each.name: drawn(each.part("figure").draw(all_tables(), config()).items()) for each in shown()}
+    """Names of the figures of each experiment, drawn where all others that can be are left out."""
+    names = {}
+    for each in shown():
+        alone = config(**{f"experiments.{name}": False for name in OPTIONAL if name != each.name})
+        names[each.name] = drawn(each.part("figure").draw(all_tables(alone), alone).items())
+    return names
+
+
+@pytest.mark.parametrize("left_out", [[], OPTIONAL], ids=" ".join)
+def test_figures_are_those_of_the_experiments_that_are_there(left_out):
+    settings = config(**{f"experiments.{name}": False for name in left_out})
+    there = (names for name, names in figures_by_experiment().items() if name not in left_out)
+    assert drawn(figures(all_tables(settings), settings)) == set().union(*there)
 
 
 def drawn(made: Iterable[tuple[str, Figure]]) -> set[str]:
     """Names of figures, which are closed."""
-    names = {name for name, _ in made}
-    plt.close("all")
+    names = set()
+    for name, figure in made:
+        plt.close(figure)
+        names.add(name)
     return names
 
 
 def test_words_are_defined_before_they_are_used():
-    text = page()
+    text = usual_page()
     start = text.index("## Verdicts")
     for word in ("branch point", "side trip", "late", "early", "momentary", "kernel", "held-out", "gain", "fall"):
         assert text.index(f"*{word}") < start
@@ -183,7 +199,7 @@ def test_forecasts_stand_beside_their_rivals():
 
 
 def test_statements_of_this_project_are_not_counted_among_those_of_the_paper():
-    text = page()
+    text = usual_page()
     head = text.split("## Verdicts")[1].split("\n## ")[0]
     listed = {line.split("`")[1] for line in head.splitlines() if line.startswith("| ") and "`" in line}
     assert listed == {each.id for each in claims.statements() if each.source != OURS and not each.analytic}

@@ -59,7 +59,7 @@ def save_every(patch, seconds: float) -> None:
 
 
 @given(breaks=st.lists(st.integers(1, 39), max_size=4), seconds=st.sampled_from([0.0, 1e9]))
-@settings(max_examples=12)
+@settings(max_examples=6)
 def test_a_run_broken_off_anywhere_ends_with_the_same_bytes(lab, undisturbed, tmp_path_factory, breaks, seconds):
     folder = tmp_path_factory.mktemp("broken")
     with pytest.MonkeyPatch.context() as patch:
