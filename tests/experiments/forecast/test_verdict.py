@@ -11,6 +11,8 @@ from sidetrip.engine.lab import Lab
 from sidetrip.experiments.forecast import verdict as judge_of
 from sidetrip.experiments.forecast.outcomes import _relative_rates, cells, outcomes
 
+CLAIMS = config().claims
+
 
 def judged(tables):
     return judge_of.judge({**tables, **judge_of.derived(tables, config()), "batch_losses": batch_losses()}, config())
@@ -83,6 +85,20 @@ def test_a_correction_that_has_nothing_to_correct_is_worth_nothing():
     rows = judged(forecast_tables(gap=0.0, spread=0.001))
     assert rows["forecast_beats_drifted"].verdict != "reproduced"
     assert rows["hindsight_beats_merged"].verdict != "reproduced"
+
+
+@pytest.mark.parametrize(
+    ("share", "seeds", "verdict"),
+    [(1.0, 2, "undecided"), (1.0, 17, "reproduced"), (0.75, 6, "undecided"), (0.25, 6, "not reproduced")],
+)
+def test_seeds_that_all_have_the_same_share_are_as_many_trials(share, seeds, verdict):
+    """They show no spread, and an interval without width would decide everything."""
+    index = pd.MultiIndex.from_product([range(seeds), range(4)], names=["seed", "branch"])
+    row = judge_of._coverage(pd.Series(index.get_level_values("branch") < 4 * share, index, dtype=float), CLAIMS, "")
+    assert row.verdict == verdict
+    assert row.interval.value == share
+    assert row.interval.low < share
+    assert share == 1.0 or row.interval.high > share
 
 
 def test_a_cool_down_that_diverged_is_told_of():

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from sidetrip.config import Config
+import pandas as pd
+from scipy.stats import binomtest
+
+from sidetrip.config import Claims, Config
 from sidetrip.experiments.curvature.model import applies
 from sidetrip.experiments.forecast.hindsight import hindsight, hindsight_line, of_snapshots, staircases
 from sidetrip.experiments.forecast.outcomes import RIVALS, cells, outcomes
 from sidetrip.loss_forecast import CONFIDENCE, LEAST
-from sidetrip.verdicts.records import Found, Judged, Measured, Table, Tables, joined
+from sidetrip.verdicts.records import (
+    NOT_REPRODUCED,
+    REPRODUCED,
+    UNDECIDED,
+    Found,
+    Interval,
+    Judged,
+    Measured,
+    Table,
+    Tables,
+    joined,
+)
 from sidetrip.verdicts.regime import beside, of_run
 from sidetrip.verdicts.statements import Statement
-from sidetrip.verdicts.statistics import failed, judge_seeds
+from sidetrip.verdicts.statistics import by_seed, failed, judge_seeds
 from sidetrip.verdicts.wording import OURS
 
 WORDS = {
@@ -93,8 +108,7 @@ def _judged(
 ) -> dict[str, Found]:
     """Rows on one kind of forecast: whether its intervals hold, and whether it is nearer than each rival."""
     known = table.dropna(subset=["cool_down"])
-    covers = judge_seeds(known["covered"], config.claims, why_not["covers"], above=config.claims.forecast_coverage)
-    found: dict[str, Found] = {f"{prefix}_covers": covers}
+    found: dict[str, Found] = {f"{prefix}_covers": _coverage(known["covered"], config.claims, why_not["covers"])}
     off = known[[*rivals, value]].sub(known["cool_down"], axis=0).abs()
     for rival in rivals:
         nearer = (off[rival] - off[value]).dropna()
@@ -105,6 +119,23 @@ def _judged(
     detail = f"{len(known)} decays, {int(known['covered'].sum())} within their interval"
     found[f"{prefix}_covers"] = _told(found[f"{prefix}_covers"], detail)
     return found
+
+
+def _coverage(covered: pd.Series, claims: Claims, why_not: str) -> Found:
+    """The row of a share; seeds that all have the same one show no spread, and then each is a single trial."""
+    found, shares = judge_seeds(covered, claims, why_not, above=claims.forecast_coverage), by_seed(covered)
+    if not isinstance(found, Measured) or found.n < 2 or shares.max() > shares.min():
+        return found
+    held = math.floor(shares.sum() + 1e-9)
+    share = binomtest(held, found.n).proportion_ci(claims.confidence)
+    above, under = share.low > claims.forecast_coverage, share.high < claims.forecast_coverage
+    return replace(
+        found,
+        interval=Interval(found.interval.value, share.low, share.high),
+        verdict=REPRODUCED if above else NOT_REPRODUCED if under else UNDECIDED,
+        detail="all seeds have the same share, so each counts as one trial (Clopper and Pearson)",
+        seeds_needed=None,
+    )
 
 
 def _told(found: Found, detail: str) -> Found:
