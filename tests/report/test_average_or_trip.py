@@ -70,6 +70,13 @@ def test_only_what_is_shown_to_hold_is_filled_with_its_colour():
         assert (face == average_or_trip.HOLDS) is held
 
 
+def test_what_is_not_known_yet_clear_of_0_is_half_filled():
+    for low, style in ((-0.1, "full"), (0.01, "left")):
+        axes = average_or_trip.draw(late({"outcome": NOT_KNOWN, "ratio_low": low}), RUNS).axes[0]
+        (mark,) = [line for line in axes.get_lines() if line.get_marker() == "o"]
+        assert mark.get_fillstyle() == style
+
+
 def test_sentences_count_outcomes_and_intervals_clear_of_0_at_a_constant_rate():
     better = {"ratio": -0.14, "ratio_low": -0.2, "ratio_high": -0.1, "outcome": WITHIN, "variant": "second"}
     (text,) = average_or_trip.findings(late({}, better, {"variant": "third", "schedule": "cosine", "ratio": -9}))

@@ -27,7 +27,7 @@ SHOWN = {
     NOT_KNOWN: "not known whether in the band, with so few seeds",
     DIFFERS: "shown to be outside",
 }
-REACH = 0.9  # of the axis, either side; what lies beyond is drawn at the edge
+REACH = 0.6  # of the axis, either side; what lies beyond is drawn at the edge, and a bar that goes on has no end
 HOLDS = style.HELD_OUT  # a colour that is neither the average's nor the trip's
 LOOKS = {  # outcome: (marker, face, edge)
     EQUAL: ("o", HOLDS, HOLDS),
@@ -35,6 +35,7 @@ LOOKS = {  # outcome: (marker, face, edge)
     NOT_KNOWN: ("o", "white", style.MOMENTARY),
     DIFFERS: ("X", "black", "black"),
 }
+CLEAR: dict[str, Any] = {"fillstyle": "left", "mfc": style.MOMENTARY, "mfcalt": "white"}  # of 0, though not known
 BESIDE = 0.25  # by which predictions lie lower, of the distance between rows
 PREDICTED: dict[str, Any] = {"marker": "D", "s": 42, "facecolor": "none", "edgecolor": style.OWN, "lw": 1.5}
 
@@ -174,16 +175,19 @@ def _panel(axes: Axes, rows: pd.DataFrame, names: list[str]) -> None:
     axes.axvline(0.0, color="black", lw=0.8)
     for row in rows.to_dict("records"):
         place, (marker, face, edge) = names.index(row["variant"]), LOOKS[row["outcome"]]
-        axes.plot([row["ratio_low"], row["ratio_high"]], [place, place], "|-", color=edge, lw=2, ms=9, mew=2, zorder=2)
+        ends = row["ratio_low"], row["ratio_high"]
+        axes.plot(ends, [place, place], "|-", color=edge, lw=2, ms=9, mew=2, zorder=2)
         at = float(np.clip(row["ratio"], -REACH, REACH))
-        axes.plot(at, place, marker, mfc=face, mec=edge, mew=1.6, ms=8, zorder=3, clip_on=False)
+        look: dict[str, Any] = {"mfc": face, "mec": edge, "mew": 1.5, "ms": 6.5}
+        if row["outcome"] == NOT_KNOWN and ends[0] * ends[1] > 0:
+            look |= CLEAR
+        axes.plot(at, place, marker, zorder=3, clip_on=False, **look)
         axes.scatter(np.clip(row["predicted"], -REACH, REACH), place + BESIDE, zorder=4, **PREDICTED)
     axes.xaxis.set_major_locator(FixedLocator([-2 * SHARE, 0, 2 * SHARE]))
     axes.xaxis.set_minor_locator(FixedLocator([-SHARE, SHARE]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(share)))
     axes.tick_params(axis="x", labelsize="small")
-    look: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top"}
-    look["fontsize"] = "small"
+    look = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top", "fontsize": "small"}
     axes.annotate("← average better", (0, 0), (0, -20), color=style.AVERAGE, ha="left", **look)
     axes.annotate("trip better →", (1, 0), (0, -20), color=style.TRIP, ha="right", **look)
 
@@ -199,6 +203,9 @@ def _legend(figure: Figure, outcomes: set[str], predicted: bool) -> None:
     for outcome, label in SHOWN.items():
         if outcome in outcomes or (outcome == EQUAL and WITHIN in outcomes):
             entries[label] = mark(outcome)
+    if NOT_KNOWN in outcomes:
+        half = plt.Line2D([], [], color=style.MOMENTARY, lw=2, marker="o", mec=style.MOMENTARY, mew=1.6, ms=8, **CLEAR)
+        entries["not known whether in the band, yet clear of 0"] = half
     if predicted:
         diamond = plt.Line2D([], [], ls="", marker="D", mfc="none", mec=style.OWN, mew=1.5, ms=6)
         entries["predicted from the measured curvature"] = diamond

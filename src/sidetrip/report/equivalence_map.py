@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from sidetrip.report import style
 from sidetrip.verdicts.records import DIFFERS, EQUAL, NOT_KNOWN, WITHIN
 from sidetrip.verdicts.wording import method_words, methods_in_order
 
+LOSES = "loses"
 MARKERS = {
     EQUAL: ("o", "equal"),
     WITHIN: ("D", "differs, by less than ¼ of the gain"),
     DIFFERS: ("X", "differs by more"),
     NOT_KNOWN: ("s", "not known"),
+    LOSES: ("v", "the average is worse than the run itself"),
 }
 COLOURS = "coolwarm"
-NO_RATIO = "white"  # where the gain is not clear of 0
+NO_RATIO: dict[str, Any] = {"facecolor": "white", "hatch": "//////"}  # where the gain is not clear of 0
 LIMIT = 1.0  # of the ratio that colours show; beyond it they do not change
 QUARTER, KEEPS_A_QUARTER = 0.25, "two_point"  # of a fall on a quadratic loss, at most
 LATE, EARLY = 70, 30  # size of the mark
@@ -44,14 +49,17 @@ def _places(points: pd.DataFrame, rows: list[tuple[str, float]]) -> np.ndarray:
 
 def _panel(axes: Axes, points: pd.DataFrame, rows: list[tuple[str, float]], norm: TwoSlopeNorm) -> None:
     """Marks of one method: window ÷ branch step against the row of variant and rate."""
-    points = points.assign(row=_places(points, rows), known=points["ratio_low"].notna())
-    for outcome, (marker, _) in MARKERS.items():
-        for late, size in ((True, LATE), (False, EARLY)):
-            here = points[(points["outcome"] == outcome) & (points["late"] == late)]
-            colours = plt.get_cmap(COLOURS)(norm(here["ratio"].clip(-LIMIT, LIMIT).to_numpy(float)))
-            colours[~here["known"].to_numpy(bool)] = plt.matplotlib.colors.to_rgba(NO_RATIO)
-            x, y = here["window_over_branch"], here["row"]
-            axes.scatter(x, y, s=size, marker=marker, edgecolor="black", lw=0.7, c=colours, zorder=3)
+    known = points["ratio_low"].notna()
+    share = (points["gap"] / points["gain"].abs()).clip(-LIMIT, LIMIT)
+    mark = points["outcome"].mask(known & (points["gain"] < 0), LOSES)
+    points = points.assign(row=_places(points, rows), known=known, share=share, mark=mark)
+    for (mark, late, known), here in points.groupby(["mark", "late", "known"]):
+        look = {"c": plt.get_cmap(COLOURS)(norm(here["share"].to_numpy(float)))} if known else NO_RATIO
+        size = LATE if late else EARLY
+        marker, _ = MARKERS[str(mark)]
+        axes.scatter(
+            here["window_over_branch"], here["row"], s=size, marker=marker, edgecolor="black", lw=0.7, zorder=3, **look
+        )
     axes.set(xscale="log", ylim=(-0.6, len(rows) - 0.4))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_locator(FixedLocator(TICKS))
@@ -103,7 +111,9 @@ def draw_map(points: pd.DataFrame) -> Figure:
     panels[0][0].set(ylabel="variant, λ ÷ batch size")
     panels[1][0].set(ylabel="average − trip (nats)")
     scale = plt.cm.ScalarMappable(norm, COLOURS)
-    figure.colorbar(scale, ax=panels[0], label="(average − trip) ÷ gain", location="top", aspect=50, shrink=0.6)
+    figure.colorbar(
+        scale, ax=panels[0], label="(average − trip) ÷ size of the gain", location="top", aspect=50, shrink=0.6
+    )
     _legend(figure, colours)
     return figure
 
@@ -114,7 +124,8 @@ def _legend(figure: Figure, colours: dict[str, tuple[float, float, float]]) -> N
     def mark(marker: str, size: float, face: object = "white", edge: object = "black") -> plt.Line2D:
         return plt.Line2D([], [], ls="", marker=marker, ms=size, mfc=face, mec=edge)
 
-    entries = {label: mark(marker, 8) for marker, label in MARKERS.values()}
+    entries: dict[str, Any] = {label: mark(marker, 8) for marker, label in MARKERS.values()}
+    entries["hatched: the gain is not clear of 0"] = Patch(edgecolor="black", lw=0.7, **NO_RATIO)
     entries["above, small: early branch point"] = mark("o", 5)
     entries["below, ring: early branch point"] = mark("o", 6)
     entries["below, two-point: ¼ of the fall"] = plt.Line2D([], [], color="black", ls="--")

@@ -18,7 +18,7 @@ from sidetrip.report.equivalence_map import draw_map
 from sidetrip.report.render import counts
 from sidetrip.tables import write_table
 from sidetrip.verdicts.records import DIFFERS, NOT_MEASURED, NOT_REPRODUCED, OUTCOMES, REPRODUCED, UNDECIDED
-from sidetrip.verdicts.wording import method_words, methods_in_order
+from sidetrip.verdicts.wording import OURS, method_words, methods_in_order
 
 MARKS = {REPRODUCED: "yes", NOT_REPRODUCED: "**no**", UNDECIDED: "undecided", NOT_MEASURED: "–"}
 FIRST = "average_or_trip"
@@ -29,7 +29,7 @@ NARROW = 0.1  # window ÷ branch step up to which a point is taken to be in the 
 REGIME = {
     "rate_over_batch": "λ ÷ batch size {:.1e}",
     "window_over_branch": "widest SWA window {:.1%} of the branch step",
-    "fall_over_gain": "fall ÷ gain {:.2g}",
+    "fall_over_gain": "its fall ÷ gain {:.2g}",
 }
 
 Rows = Sequence[dict[str, Any]]
@@ -82,8 +82,10 @@ def _first_screen(
     return [
         "An average of the weights of a run costs almost nothing. A *trip* leaves the run where the window of the "
         "average begins, takes the same batches and lowers the learning rate by the schedule that belongs to the "
-        "average. The paper says that both end alike. Late in runs at a constant rate, at the widest window of each "
-        "method, in validation loss, the gain being how much better the average is than the run's own weights:",
+        "average. The paper says that both end alike. What was found late in runs at a constant rate, at the widest "
+        "window of each method, in validation loss, is below. The *gain* is how much better the average is than the "
+        "run's own weights, which are called *momentary*; a *cool-down* is a decay that was really run to its end; "
+        "*merged* snapshots are an average of the few iterates that were kept.",
         "",
         *(f"- {sentence}" for sentence in (*findings(rows), *by_optimizer(rows, runs), _in_all_scores(claims, rows))),
         "",
@@ -91,7 +93,8 @@ def _first_screen(
         "",
         "*(average − trip) ÷ gain. Bars: intervals over seeds, of 95 %. Two one-sided tests judge whether the "
         "statement holds, which is as if of 90 %: the bar of a statement that is shown may reach a little beyond the "
-        "band. Runs whose rate falls along a cosine stand last, and are not counted above. "
+        "band. A bar without an end goes on. Runs whose rate falls along a cosine stand last, and are not counted "
+        "above. "
         f"The numbers: [{FIRST}.csv]({FIRST}.csv).*",
         *(forecast if (reports / FORECAST).is_file() else []),
         "",
@@ -125,15 +128,23 @@ def _verdicts(claims: Mapping[str, Rows]) -> list[str]:
         "",
         *(f"- {link}: {regime(rows)}{counts(rows)}" for link, rows in zip(links, claims.values(), strict=True)),
         "",
-        f"| statement | source | {' | '.join(links)} |",
-        "| --- | --- |" + " --- |" * len(names),
     ]
     by_id = {name: {row["id"]: row for row in rows} for name, rows in claims.items()}
-    for name, row in {row["id"]: row for rows in claims.values() for row in rows if not row["analytic"]}.items():
+    stated = {row["id"]: row for rows in claims.values() for row in rows if not row["analytic"]}
+    head = [f"| statement | source | {' | '.join(links)} |", "| --- | --- |" + " --- |" * len(names)]
+    tables: dict[bool, list[str]] = {False: [], True: []}
+    for name, row in stated.items():
         cells = [_cell(by_id[variant].get(name)) for variant in names]
-        lines.append(f"| {row['statement']} | {row['source']} | {' | '.join(cells)} |")
+        tables[row["source"] == OURS].append(f"| {row['statement']} | {row['source']} | {' | '.join(cells)} |")
     return [
         *lines,
+        *head,
+        *tables[False],
+        "",
+        "Statements of this project's own, not counted above:",
+        "",
+        *head,
+        *tables[True],
         "",
         "Yes: reproduced; no: not reproduced, which is a result and not a failure; undecided: more seeds would tell. "
         "Where two things are compared for equality: equal; differs from 0, yet within a quarter of the gain, which is "
@@ -229,10 +240,10 @@ def _map_section(points: pd.DataFrame) -> list[str]:
         "within the share of the gain that the criterion allows (trip: a run from the same branch point; gain: "
         "momentary − average). Above: one mark for each window, judged over seeds in validation loss. Large: late "
         "branch points together, the window over their mean step. Small and lower: an early one, over fewer seeds in "
-        "some variants. Red: the average is "
-        "worse than the trip; blue: better; white: the gain is not clear of 0. Below: average − trip against how much "
-        "the momentary loss (of the run itself, without averaging) falls over the window. On a quadratic loss a "
-        "two-point average keeps at most a quarter of that fall (dashed), SWA some 5 %.*",
+        "some variants. Red: the average is worse than the trip; blue: better; hatched: the gain is not clear of 0. "
+        "Below: average − trip against how much the momentary loss (of the run itself, without averaging) falls over "
+        "the window. On a quadratic loss a two-point average keeps at most a quarter of that fall (dashed), SWA some "
+        "5 %.*",
         "",
         "Counted over the variants with a constant rate, early branch points too:",
         "",
