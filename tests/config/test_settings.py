@@ -52,7 +52,7 @@ OUT_OF_RANGE = [
     ("seeds", [[]], "list at least 1"),
     ("seeds", [[1, 1]], "list each once"),
     ("seeds", [[-1]], "use at least 0"),
-    ("data.source", ["web"], "use 'embedded'"),
+    ("data.source", ["web"], "use one of embedded, "),
     ("data.name", ["mnist"], "use one of fashion_mnist"),
     ("data.name", ["a\nb", "", "a/b"], "use letters"),
     ("data.root", ["", "a\nb", "a\x1bb", 5000 * "x"], "name a folder"),

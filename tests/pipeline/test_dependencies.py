@@ -6,14 +6,16 @@ import pytest
 import yaml
 from imports import SOURCE, imports, is_empty_package
 
+from sidetrip.experiments.registry import plans
+
 PIPELINE = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
 LIBRARY = SOURCE / "sidetrip"
 MODULES = [path.relative_to(LIBRARY) for path in sorted(LIBRARY.rglob("*.py")) if not is_empty_package(path)]
 TEMPLATES = [path.relative_to(LIBRARY) for path in sorted(LIBRARY.rglob("*.j2"))]
 
 SCORED = "running_averages side_trips forecast single_step divergence"
-MEASURED = f"{SCORED} fixed_batch alignment curvature"
-TRAINED = f"burn_in branch {MEASURED}"
+TRAINED = " ".join(plan.name for plan in plans() if plan.network)
+MEASURED = " ".join(name for name in TRAINED.split() if name not in ("burn_in", "branch"))
 PAGES = "verdicts figures report"
 ROOM = "ROOM"  # the stage of the module's own folder
 # Module, or modules of a folder: the stages that its edit reruns. Of rows that match, the last one counts.

@@ -8,6 +8,7 @@ import pytest
 from report_tables import quadratic as tables
 from verdict_tables import config
 
+from sidetrip.experiments import claims
 from sidetrip.experiments.claims import statements
 from sidetrip.experiments.quadratic import verdict as quadratic
 from sidetrip.verdicts.statements import Statement
@@ -21,7 +22,10 @@ def used(statement: Statement) -> set[str]:
     return {name for _, name, _, _ in string.Formatter().parse(statement.criterion) if name}
 
 
-def test_each_is_stated_once_and_ours_come_last():
+@pytest.mark.parametrize("added", [(), ("late_swa",)])
+def test_each_is_stated_once_and_ours_come_last(monkeypatch, added):
+    """Those of a method that is not the paper's too."""
+    monkeypatch.setattr(claims, "NAMES", (*claims.NAMES, *added))
     assert len({statement.id for statement in statements()}) == len(statements())
     ours = [statement.source == OURS for statement in statements()]
     assert ours == sorted(ours)

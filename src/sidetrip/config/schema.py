@@ -12,7 +12,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from sidetrip.config.known import KNOWN_DATASETS
+from sidetrip.config.known import KNOWN_DATASETS, SOURCES
 
 # Built when first used: a stage needs the whole alone, whose parts are built with it.
 STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, defer_build=True)
@@ -83,7 +83,7 @@ class Experiments:
 class Data:
     """Which pictures, and how they are augmented in training; or which text. Each ignores the keys of the other."""
 
-    source: Literal["embedded", "torchvision", "folder", "text"]
+    source: str = Field(pattern=f"^({'|'.join(SOURCES)})$", description=f"use one of {', '.join(SOURCES)}")
     # fashion_mnist | cifar10 | cifar100 | shakespeare; for a folder or a text, any name
     name: str = Field(pattern=r"^\w[\w .+-]*$", max_length=100, description="use letters, digits, spaces, _ . + -")
     # folder that holds (or receives) the files; not used by embedded

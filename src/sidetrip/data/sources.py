@@ -55,7 +55,10 @@ class Named:
         return {}
 
 
-def find(data: Data) -> tuple[Sequence[Part], list[LeftOut]]:
+Found = tuple[Sequence[Part], list[LeftOut]]  # the parts to pack, in order, and what lies beside them
+
+
+def find(data: Data) -> Found:
     """The parts of the data to pack, in order, and what lies beside them and is left out.
 
     Raises
@@ -63,13 +66,28 @@ def find(data: Data) -> tuple[Sequence[Part], list[LeftOut]]:
     ConfigError
         If files are missing or do not fit together, as far as a listing can tell.
     """
-    if data.source == "folder":
-        return find_shards(data)
-    if data.source == "text" or KNOWN_DATASETS[data.name].text:
-        return find_text(data)
+    return FINDERS[data.source](data)
+
+
+def _find_embedded(data: Data) -> Found:
+    return find_text(data) if KNOWN_DATASETS[data.name].text else _named(data, fashion_mnist)
+
+
+def _find_in_torchvision(data: Data) -> Found:
+    return _named(data, downloaded)
+
+
+def _named(data: Data, read: Callable[[Data, str], Pictures]) -> Found:
     known = KNOWN_DATASETS[data.name]
-    read = fashion_mnist if data.source == "embedded" else downloaded
     return [Named(data.name, known.training_pictures + known.validation_pictures, read)], []
+
+
+FINDERS: dict[str, Callable[[Data], Found]] = {
+    "embedded": _find_embedded,
+    "torchvision": _find_in_torchvision,
+    "folder": find_shards,
+    "text": find_text,
+}
 
 
 def downloaded(data: Data, split: str) -> Pictures:

@@ -16,15 +16,17 @@ from sidetrip.verdicts.equivalence_map import map_points, variant_points
 from sidetrip.verdicts.records import NOT_MEASURED, UNDECIDED, Found, Interval, Measured, NotMeasured, Regime, Tables
 from sidetrip.verdicts.scores import by_point
 from sidetrip.verdicts.statements import AFTER_METHODS, BEFORE_METHODS, Statement, average_is_schedule
+from sidetrip.verdicts.wording import OURS
 
 LEFT_OUT = "this variant leaves its experiment out"
 DIGITS = 6  # of the numbers in claims.json
 
 
 def statements() -> tuple[Statement, ...]:
-    """All statements: the paper's in its order, then this project's own, which stand with their judges."""
-    ours = (statement for each in shown() for statement in getattr(each.part("verdict"), "STATEMENTS", ()))
-    return (*BEFORE_METHODS, *map(average_is_schedule, NAMES), *AFTER_METHODS, *ours)
+    """All statements: the paper's in its order, then this project's own, most of which stand with their judges."""
+    of_judges = (statement for each in shown() for statement in getattr(each.part("verdict"), "STATEMENTS", ()))
+    found = (*BEFORE_METHODS, *map(average_is_schedule, NAMES), *AFTER_METHODS, *of_judges)
+    return tuple(sorted(found, key=lambda each: each.source == OURS))
 
 
 def derived(tables: Tables, config: Config) -> dict[str, pd.DataFrame]:

@@ -35,8 +35,23 @@ def pipeline() -> dict[str, Any]:
     return stages
 
 
+def declaration(stage: str) -> dict[str, Any]:
+    """What dvc.yaml says of a stage.
+
+    Raises
+    ------
+    FileError
+        If it says nothing.
+    """
+    stages = pipeline()
+    if stage not in stages:
+        raise FileError(f"dvc.yaml: no stage {stage}; add it, with its deps, params and outs")
+    found: dict[str, Any] = stages[stage]
+    return found
+
+
 def _for_variant(stage: str, field: str, variant: str) -> list[str]:
-    text = json.dumps(pipeline()[stage].get(field, []))
+    text = json.dumps(declaration(stage).get(field, []))
     found: list[Any] = json.loads(text.replace("${item.variant}", variant))
     return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in found]
 
@@ -149,7 +164,7 @@ def provenance(config: Config, stage: str) -> Provenance:
     variant = config.variant
     sections = [
         section
-        for entry in pipeline()[stage].get("params", [])
+        for entry in declaration(stage).get("params", [])
         if isinstance(entry, dict)
         for sections in entry.values()
         for section in sections

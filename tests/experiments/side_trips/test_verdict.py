@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 from verdict_tables import LATE, SEEDS, WINDOWS, batch_losses, config, method_windows, side_trips
 
@@ -97,6 +98,15 @@ def test_a_wrong_average_is_held_against_the_gain_of_the_true_one():
     assert found.verdict == "not reproduced"
     assert found.ratio.value == pytest.approx(0.8, abs=0.05)
     assert judge_of.average_is_schedule(table, "ema", config()).verdict == "reproduced"
+
+
+def test_a_method_of_our_own_decides_no_statement_of_the_paper(monkeypatch):
+    added = side_trips().query("kernel == 'swa'").assign(kernel="late_swa")
+    loses = changed(added, "loss", 9.0, model="average")
+    monkeypatch.setattr(judge_of, "NAMES", (*NAMES, "late_swa"))
+    found = judged(pd.concat([side_trips(), loses]))
+    assert found["average_is_schedule_late_swa"].verdict == "not reproduced"
+    assert found["averaging_helps"].verdict == "reproduced"
 
 
 @pytest.mark.parametrize(("gain", "verdict"), [(-0.1, "not reproduced"), (0.0, "undecided"), (0.1, "reproduced")])
