@@ -216,12 +216,11 @@ def test_the_guide_to_merging_tells_how_much_of_a_decay_merged_snapshots_give():
         assert [told[1], *told[3:]] == expected
 
 
-def test_the_picture_shows_the_tables_of_all_reports_of_today():
+def test_the_picture_shows_the_tables_of_all_reports():
     shown = pd.read_csv(REPORTS / "average_or_trip.csv").set_index(["variant", "kernel"])
-    claims = {path.parent.name: json.loads(path.read_bytes()) for path in REPORTS.glob("*/claims.json")}
-    today = [name for name, rows in claims.items() if all("analytic" in row for row in rows)]
-    clear = {(variant, kernel) for variant in today for kernel in METHODS if measured(variant, kernel)["ratio_low"] < 9}
-    assert set(shown.index) == clear  # of the rest the gain is not clear of 0, so that its ratio means nothing
+    there = [path.parent.name for path in REPORTS.glob("*/claims.json")]
+    known = {(variant, kernel) for variant in there for kernel in METHODS if measured(variant, kernel)["ratio_low"] < 9}
+    assert set(shown.index) == known  # of the rest the gain is not clear of 0, so that its ratio means nothing
     for variant, kernel in shown.index:
         row = shown.loc[(variant, kernel)]
         table = measured(variant, kernel)

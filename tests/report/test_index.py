@@ -122,18 +122,6 @@ def test_a_comparison_for_equality_is_shown_with_its_outcome(tmp_path):
     assert "| differs within a quarter (" in row
 
 
-def test_a_report_of_an_earlier_version_is_linked_and_stands_in_no_table(tmp_path):
-    reports(tmp_path, "first", "second")
-    path = tmp_path / "second" / "claims.json"
-    rows = json.loads(path.read_text(encoding="utf-8"))
-    write_json(path, [{key: row[key] for key in row if key != "analytic"} for row in rows])
-    write_index(tmp_path)
-    text = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert "not beside the others: [second](second/README.md)." in text
-    assert text.count("second/README.md") == 1
-    assert set(pd.read_csv(tmp_path / "equivalence_map.csv")["variant"]) == {"first"}
-
-
 def test_the_same_reports_give_the_same_bytes(tmp_path):
     reports(tmp_path / "a", "first")
     reports(tmp_path / "b", "first")

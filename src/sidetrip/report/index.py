@@ -41,15 +41,12 @@ def write_index(reports: Path) -> None:
     claims = {
         path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(reports.glob("*/claims.json"))
     }
-    # A report of an earlier version has other rows: it is linked, and not laid beside those of today.
-    earlier = [name for name, rows in claims.items() if not all("analytic" in row for row in rows)]
-    claims = {name: rows for name, rows in claims.items() if name not in earlier}
     tables = [pd.read_csv(path) for name in claims if (path := reports / name / "tables" / f"{MAP}.csv").is_file()]
     points = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
     settings = {name: _settings(reports / name) for name in claims}
     style.apply_style()
     found = _first_screen(reports, points, claims, settings) if len(points) else []
-    lines = ["# Results", "", *found, *_verdicts(claims), *_earlier(earlier), *_analytic(claims, settings)]
+    lines = ["# Results", "", *found, *_verdicts(claims), *_analytic(claims, settings)]
     if len(points):
         write_table(points, reports / f"{MAP}.csv")
         style.save_figure(draw_map(points), reports / f"{MAP}.png")
@@ -153,13 +150,6 @@ def _verdicts(claims: Mapping[str, Rows]) -> list[str]:
         "brackets: the number that decides, with its unit, and the part of the criterion that it belongs to where "
         "there are several.",
     ]
-
-
-def _earlier(names: Sequence[str]) -> list[str]:
-    if not names:
-        return []
-    links = ", ".join(f"[{name}]({name}/README.md)" for name in names)
-    return ["", f"Made with the statements as an earlier version measured them, and not beside the others: {links}."]
 
 
 def _analytic(claims: Mapping[str, Rows], settings: Mapping[str, Settings]) -> list[str]:
