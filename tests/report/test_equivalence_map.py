@@ -48,7 +48,7 @@ def test_marks_stand_at_their_window_row_and_branch_point():
 def shape(table: pd.DataFrame) -> bytes:
     """Of the mark of the point whose window is the narrowest."""
     marks = equivalence_map.draw_map(table).axes[0].collections
-    return min(marks, key=lambda mark: mark.get_offsets()[0][0]).get_paths()[0].vertices.tobytes()
+    return min(marks, key=lambda mark: float(np.asarray(mark.get_offsets())[0, 0])).get_paths()[0].vertices.tobytes()
 
 
 def test_each_outcome_has_its_own_mark():

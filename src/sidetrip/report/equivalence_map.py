@@ -49,12 +49,12 @@ def _places(points: pd.DataFrame, rows: list[tuple[str, float]]) -> np.ndarray:
 
 def _panel(axes: Axes, points: pd.DataFrame, rows: list[tuple[str, float]], norm: TwoSlopeNorm) -> None:
     """Marks of one method: window ÷ branch step against the row of variant and rate."""
-    known = points["ratio_low"].notna()
-    share = (points["gap"] / points["gain"].abs()).clip(-LIMIT, LIMIT)
-    mark = points["outcome"].mask(known & (points["gain"] < 0), LOSES)
-    points = points.assign(row=_places(points, rows), known=known, share=share, mark=mark)
+    points = points.assign(row=_places(points, rows), known=points["ratio_low"].notna())
+    points["share"] = (points["gap"] / points["gain"].abs()).clip(-LIMIT, LIMIT)
+    points["mark"] = points["outcome"].mask(points["known"] & (points["gain"] < 0), LOSES)
     for (mark, late, known), here in points.groupby(["mark", "late", "known"]):
-        look = {"c": plt.get_cmap(COLOURS)(norm(here["share"].to_numpy(float)))} if known else NO_RATIO
+        colours = plt.get_cmap(COLOURS)(norm(here["share"].to_numpy(float)))
+        look: dict[str, Any] = {"c": colours} if known else NO_RATIO
         size = LATE if late else EARLY
         marker, _ = MARKERS[str(mark)]
         axes.scatter(
