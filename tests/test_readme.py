@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from sidetrip.experiments.forecast.figure import errors_by_seed
-from sidetrip.report.average_or_trip import percent
+from sidetrip.report.average_or_trip import differs_unknown, percent
 from sidetrip.verdicts.records import DIFFERS, EQUAL, NOT_KNOWN, WITHIN
 
 README = Path("README.md").read_text(encoding="utf-8")
@@ -50,11 +50,6 @@ def predicted(variant: str, kernel: str) -> float | None:
     return float(rows["predicted"].mean())
 
 
-def clear(row: pd.Series) -> bool:
-    """Whether average and trip differ, by the interval."""
-    return row["ratio_low"] * row["ratio_high"] > 0
-
-
 def cell(variant: str, kernel: str, column: str) -> str:
     """What the table of findings has to say."""
     row = measured(variant, kernel)
@@ -62,7 +57,7 @@ def cell(variant: str, kernel: str, column: str) -> str:
         return f"{row['window_steps']} ({row['window_over_branch']:.0%})".replace("%", " %")
     if column == "gain":
         return f"{row['gain']:.3f}"
-    differs = row["outcome"] == NOT_KNOWN and clear(row)
+    differs = differs_unknown(row["outcome"], row["ratio_low"], row["ratio_high"])
     return f"{percent(row['ratio'])}, {'differs' if differs else SHORT[row['outcome']]}"
 
 
@@ -72,10 +67,17 @@ def verdicts(claim: str, variants: Iterable[str] = ()) -> list[str]:
     return [row["verdict"] for claims in rows for row in claims if row["id"] == claim]
 
 
-def span(ratios: Iterable[float]) -> str:
+def span(ratios: Sequence[float]) -> str:
     """From the smallest to the largest size of shares of the gain that are all below 0."""
-    low, high = sorted(-ratio for ratio in ratios)[:: len(list(ratios)) - 1]
-    return f"{percent(low)[1:]} to {percent(high)[1:]}"
+    return f"{percent(max(ratios))[1:]} to {percent(min(ratios))[1:]}"
+
+
+def given_by_snapshots(variant: str) -> pd.Series:
+    """What merged snapshots give of what a linear decay gave, by its steps and those between snapshots."""
+    table = pd.read_csv(REPORTS / variant / "tables" / "hindsight.csv").dropna(subset=["cool_down"])
+    linear = table.query("metric == 'loss' and decay == 'linear'")
+    means = linear.groupby(["window_steps", "spacing_steps"])[["momentary", "merged", "cool_down"]].mean()
+    return (means["momentary"] - means["merged"]) / (means["momentary"] - means["cool_down"])
 
 
 def sentence_of_the_methods() -> str:
@@ -123,9 +125,7 @@ def sentence_of_the_model() -> str:
 
 def sentence_of_snapshots() -> str:
     """How much of a decay a few snapshots give, on text."""
-    table = pd.read_csv(REPORTS / "shakespeare" / "tables" / "hindsight.csv").dropna(subset=["cool_down"])
-    rows = table.query("metric == 'loss' and decay == 'linear'").groupby(["window_steps", "spacing_steps"]).mean(True)
-    given = (rows["momentary"] - rows["merged"]) / (rows["momentary"] - rows["cool_down"])
+    given = given_by_snapshots("shakespeare")
     tenth, fifth, sparse = (f"{100 * given[key]:.0f} %" for key in ((200, 20), (400, 20), (400, 200)))
     return (
         "From few snapshots, in place of every iterate: on text, snapshots every 20 steps give "
@@ -210,10 +210,7 @@ def test_the_guide_to_merging_tells_how_much_of_a_decay_merged_snapshots_give():
         name, *told = (text.strip() for text in line.strip("|").split("|"))
         variant = runs[name.partition(",")[0]] if name else variant
         window, spacing = int(told[0]), int(told[2])
-        downs = pd.read_csv(REPORTS / variant / "tables" / "hindsight.csv").dropna(subset=["cool_down"])
-        rows = downs.query("metric == 'loss' and decay == 'linear'")
-        rows = rows[(rows["window_steps"] == window) & (rows["spacing_steps"] == spacing)]
-        given = (rows["momentary"] - rows["merged"]).mean() / (rows["momentary"] - rows["cool_down"]).mean()
+        given = given_by_snapshots(variant)[window, spacing]
         realised = 1 - 1 / (4 * (window / spacing) ** 2)
         steps = yaml.safe_load((REPORTS / variant / "config.yaml").read_text(encoding="utf-8"))["burn_in"]["steps"]
         expected = [f"{100 * window / steps:.0f} %", f"{100 * realised:.0f} %", f"{100 * given:.0f} %"]

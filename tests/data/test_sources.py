@@ -16,7 +16,9 @@ from torchvision.datasets import CIFAR10, CIFAR100, FashionMNIST
 from sidetrip.config import ConfigError
 from sidetrip.config.known import SOURCES
 from sidetrip.data import sources
+from sidetrip.data.corpus import find_text
 from sidetrip.data.embedded import CLASSES, fashion_mnist, shakespeare
+from sidetrip.data.folders import find_shards
 from sidetrip.data.packed import load_pictures
 from sidetrip.data.sources import downloaded, find
 from sidetrip.files import seal, sealing
@@ -162,3 +164,5 @@ def test_fashion_mnist_has_one_channel(tmp_path):
 
 def test_every_source_has_a_case_of_its_own():
     assert sources.FINDERS.keys() == SOURCES.keys()
+    assert len(set(sources.FINDERS.values())) == len(SOURCES)
+    assert (sources.FINDERS["folder"], sources.FINDERS["text"]) == (find_shards, find_text)

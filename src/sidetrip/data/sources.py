@@ -55,10 +55,10 @@ class Named:
         return {}
 
 
-Found = tuple[Sequence[Part], list[LeftOut]]  # the parts to pack, in order, and what lies beside them
+Listing = tuple[Sequence[Part], list[LeftOut]]  # the parts to pack, in order, and what lies beside them
 
 
-def find(data: Data) -> Found:
+def find(data: Data) -> Listing:
     """The parts of the data to pack, in order, and what lies beside them and is left out.
 
     Raises
@@ -69,20 +69,20 @@ def find(data: Data) -> Found:
     return FINDERS[data.source](data)
 
 
-def _find_embedded(data: Data) -> Found:
+def _find_embedded(data: Data) -> Listing:
     return find_text(data) if KNOWN_DATASETS[data.name].text else _named(data, fashion_mnist)
 
 
-def _find_in_torchvision(data: Data) -> Found:
+def _find_in_torchvision(data: Data) -> Listing:
     return _named(data, downloaded)
 
 
-def _named(data: Data, read: Callable[[Data, str], Pictures]) -> Found:
+def _named(data: Data, read: Callable[[Data, str], Pictures]) -> Listing:
     known = KNOWN_DATASETS[data.name]
     return [Named(data.name, known.training_pictures + known.validation_pictures, read)], []
 
 
-FINDERS: dict[str, Callable[[Data], Found]] = {
+FINDERS: dict[str, Callable[[Data], Listing]] = {
     "embedded": _find_embedded,
     "torchvision": _find_in_torchvision,
     "folder": find_shards,

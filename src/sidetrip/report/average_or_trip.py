@@ -46,6 +46,11 @@ def percent(share: float) -> str:
     return f"{100 * share:+.{digits}f} %".replace("-", "−") if round(share, 3) else "0"
 
 
+def differs_unknown(outcome: str, low: float, high: float) -> bool:
+    """Whether average and trip differ by the interval, and it is not known whether by less than a quarter."""
+    return outcome == NOT_KNOWN and low * high > 0
+
+
 def late_in_the_run(points: pd.DataFrame, second_order: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """What is drawn: of every variant and method the widest window, late branch points together.
 
@@ -175,11 +180,11 @@ def _panel(axes: Axes, rows: pd.DataFrame, names: list[str]) -> None:
     axes.axvline(0.0, color="black", lw=0.8)
     for row in rows.to_dict("records"):
         place, (marker, face, edge) = names.index(row["variant"]), LOOKS[row["outcome"]]
-        ends = row["ratio_low"], row["ratio_high"]
+        ends = [row["ratio_low"], row["ratio_high"]]
         axes.plot(ends, [place, place], "|-", color=edge, lw=2, ms=9, mew=2, zorder=2)
         at = float(np.clip(row["ratio"], -REACH, REACH))
         look: dict[str, Any] = {"mfc": face, "mec": edge, "mew": 1.5, "ms": 6.5}
-        if row["outcome"] == NOT_KNOWN and ends[0] * ends[1] > 0:
+        if differs_unknown(row["outcome"], *ends):
             look |= CLEAR
         axes.plot(at, place, marker, zorder=3, clip_on=False, **look)
         axes.scatter(np.clip(row["predicted"], -REACH, REACH), place + BESIDE, zorder=4, **PREDICTED)

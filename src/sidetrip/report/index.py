@@ -15,7 +15,7 @@ from sidetrip.report import style
 from sidetrip.report.average_or_trip import by_optimizer, findings, late_in_the_run, runs_in_order
 from sidetrip.report.average_or_trip import draw as draw_late
 from sidetrip.report.equivalence_map import draw_map
-from sidetrip.report.render import counts
+from sidetrip.report.render import counts, of_the_paper
 from sidetrip.tables import write_table
 from sidetrip.verdicts.records import DIFFERS, NOT_MEASURED, NOT_REPRODUCED, OUTCOMES, REPRODUCED, UNDECIDED
 from sidetrip.verdicts.wording import OURS, method_words, methods_in_order
@@ -127,21 +127,27 @@ def _verdicts(claims: Mapping[str, Rows]) -> list[str]:
         "",
     ]
     by_id = {name: {row["id"]: row for row in rows} for name, rows in claims.items()}
-    stated = {row["id"]: row for rows in claims.values() for row in rows if not row["analytic"]}
-    head = [f"| statement | source | {' | '.join(links)} |", "| --- | --- |" + " --- |" * len(names)]
-    tables: dict[bool, list[str]] = {False: [], True: []}
-    for name, row in stated.items():
-        cells = [_cell(by_id[variant].get(name)) for variant in names]
-        tables[row["source"] == OURS].append(f"| {row['statement']} | {row['source']} | {' | '.join(cells)} |")
+    by_statement = {row["id"]: row for rows in claims.values() for row in rows if not row["analytic"]}
+    stated = list(by_statement.values())
+
+    def line(row: dict[str, Any]) -> str:
+        cells = " | ".join(_cell(by_id[name].get(row["id"])) for name in names)
+        return f"| {row['statement']} | {row['source']} | {cells} |"
+
+    def table(rows: Rows) -> list[str]:
+        return [
+            f"| statement | source | {' | '.join(links)} |",
+            "| --- | --- |" + " --- |" * len(names),
+            *map(line, rows),
+        ]
+
     return [
         *lines,
-        *head,
-        *tables[False],
+        *table(of_the_paper(stated)),
         "",
         "Statements of this project's own, not counted above:",
         "",
-        *head,
-        *tables[True],
+        *table([row for row in stated if row["source"] == OURS]),
         "",
         "Yes: reproduced; no: not reproduced, which is a result and not a failure; undecided: more seeds would tell. "
         "Where two things are compared for equality: equal; differs from 0, yet within a quarter of the gain, which is "
