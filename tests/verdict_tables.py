@@ -202,8 +202,8 @@ BEGINS, SNAPSHOTS = (20, 25, 30, 35), range(5, 41, 5)
 
 
 def run_loss(step: int) -> float:
-    """Loss of a run at its rate, which falls with the logarithm of the step; 1 at step 20."""
-    return 1.0 - 0.05 * float(np.log(step / 20))
+    """Loss of a run at its rate, which falls as one over the root of the step; 1 at step 20."""
+    return 0.9 + 0.1 * float(np.sqrt(20 / step))
 
 
 def cool_downs(gap=0.01, gain=0.1, spread=0.001, seeds=SEEDS, begins=BEGINS) -> pd.DataFrame:

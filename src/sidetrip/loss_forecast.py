@@ -4,10 +4,11 @@ The merged loss is that of the run's snapshots, averaged so that they stand for 
 correction is the mean of what earlier cool-downs, alike in shape and length, ended at, minus what the first two gave
 for them from the losses up to their start; it needs `LEAST` of them.
 
-The drift: merged losses run along a straight line over the logarithm of the step, which a power of the step is close to
-over a few windows. The line is fitted by least squares to the losses of the last `WINDOWS` windows, and the newest loss
-is carried along it: with b the slope, forecast = loss(t) + b log((t + k) / t). How far such forecasts were off on the
-run's own past, at earlier steps one window apart, each from what lay before alone, tells how far off this one may be.
+The drift: merged losses fall as one over the root of the step does, a straight line over x(t) = -2 / √t. The line is
+fitted by least squares to the losses of the last `WINDOWS` windows, and the newest loss is carried along it: with b the
+slope, forecast = loss(t) + b (x(t + k) - x(t)). How far such forecasts were off on the run's own past, at earlier steps
+one window apart, each from what lay before alone, tells how far off this one may be. Where the past is too short for
+that, residuals tell it, and how far apart other powers of the step carry the loss, from log t to 1 / t.
 
 References
 ----------
@@ -30,6 +31,8 @@ WINDOWS = 8  # the fit looks back over so many windows
 LEAST_WINDOWS = 1
 LEAST_POINTS = 4  # of a fit; its residuals then have 2 degrees of freedom
 LEAST = 3  # errors that a mean or an interval can rest on
+POWER = 0.5  # losses run along a straight line over step ** -POWER
+POWERS = (0.0, 1.0)  # others that losses may follow; 0 is the logarithm
 ALLOWANCE = 0.25  # of what merging gains: so far may a cool-down end from merged snapshots, where none was run
 MOST_ERRORS = 20  # of the run's past; older ones say little about now
 
@@ -80,20 +83,36 @@ class Losses:
         return Losses(self.steps[wanted], self.values[wanted])
 
 
+def scaled(steps: Vector | float, power: float) -> Vector:
+    """x = -step^-p / p, which rises with the step; its limit for p = 0, up to a constant, is log step."""
+    return np.asarray(np.log(steps) if power == 0 else -(np.asarray(steps) ** -power) / power)
+
+
+def unscaled(x: float, power: float) -> float:
+    """The step of x; infinite where no step has so large an x."""
+    with np.errstate(over="ignore"):
+        if power == 0:
+            return float(np.exp(x))
+        return float(np.float64(-power * x) ** (-1 / power)) if x < 0 else math.inf
+
+
 @dataclass(frozen=True)
 class Fit:
-    """A straight line over the logarithm of the step, fitted to losses.
+    """A straight line over a power of the step, fitted to losses.
 
     Attributes
     ----------
+    power : float
+        p of x = -step^-p / p.
     begin, end, points
         First and last step of the losses, and how many they are.
     middle, level, slope, spread : float
-        Mean of x = log step and of the losses, change of the loss by x, and Σ (x - middle)².
+        Mean of x and of the losses, change of the loss by x, and Σ (x - middle)².
     residual : float
         Standard deviation of the residuals, with points - 2 degrees of freedom.
     """
 
+    power: float
     begin: float
     end: float
     points: int
@@ -105,7 +124,7 @@ class Fit:
 
     def at(self, step: float) -> float:
         """The loss on the line."""
-        return self.level + self.slope * (float(np.log(step)) - self.middle)
+        return self.level + self.slope * (self._x(step) - self.middle)
 
     def change(self, target: float) -> float:
         """What the loss changes by from the newest step to a later one."""
@@ -117,22 +136,24 @@ class Fit:
         The residuals of the newest loss and of the later one count, the slope's own error, and that the newest loss
         has a part in the slope: σ² (2 + 2 h (x(t) - x̄) / S + h² / S), with h the way in x and S the spread.
         """
-        ahead, beyond = self._ahead(target), float(np.log(self.end)) - self.middle
+        ahead, beyond = self._ahead(target), self._x(self.end) - self.middle
         return self.residual * math.sqrt(2 + (2 * beyond + ahead) * ahead / self.spread)
 
     def step_of(self, loss: float) -> float:
         """The step at which the line reaches a loss below that of the newest step; infinite where it never does."""
         if self.slope >= 0:
             return math.inf
-        with np.errstate(over="ignore"):
-            return float(np.exp(self.middle + (loss - self.level) / self.slope))
+        return unscaled(self.middle + (loss - self.level) / self.slope, self.power)
+
+    def _x(self, step: float) -> float:
+        return float(scaled(step, self.power))
 
     def _ahead(self, target: float) -> float:
-        return float(np.log(target) - np.log(self.end))
+        return self._x(target) - self._x(self.end)
 
 
-def fitted(losses: Losses, over: int) -> Fit:
-    """The line through the recent losses, for windows of `over` steps.
+def fitted(losses: Losses, over: int, power: float = POWER) -> Fit:
+    """The line through the recent losses, for windows of `over` steps, over a power of the step.
 
     Raises
     ------
@@ -140,13 +161,13 @@ def fitted(losses: Losses, over: int) -> Fit:
         If there are too few.
     """
     recent = losses.recent(over)
-    x = np.log(recent.steps)
+    x = scaled(recent.steps, power)
     middle, level = float(x.mean()), float(recent.values.mean())
     spread = float(((x - middle) ** 2).sum())
     slope = float((x - middle) @ (recent.values - level)) / spread
     left = recent.values - level - slope * (x - middle)
     residual = math.sqrt(float(left @ left) / (len(x) - 2))
-    return Fit(float(recent.steps[0]), float(recent.steps[-1]), len(x), middle, level, slope, spread, residual)
+    return Fit(power, float(recent.steps[0]), float(recent.steps[-1]), len(x), middle, level, slope, spread, residual)
 
 
 def past_errors(losses: Losses, over: int) -> Vector:
@@ -263,8 +284,8 @@ class Forecast:
         return math.ceil(found) if found <= self.at_step else None
 
 
-def drifted(merged: Losses, at: int, over: int) -> tuple[float, Fit, Vector]:
-    """The newest merged loss carried along its drift to the end of a decay; the fit, and its errors in the past.
+def drifted(merged: Losses, at: int, over: int) -> tuple[float, Fit]:
+    """The newest merged loss carried along its drift to the end of a decay, and the fit.
 
     Raises
     ------
@@ -274,7 +295,7 @@ def drifted(merged: Losses, at: int, over: int) -> tuple[float, Fit, Vector]:
     fit = fitted(merged, over)
     if fit.end < at - over:
         raise TooFewLossesError(f"the newest loss is of step {fit.end:g}, more than {over} steps before step {at}")
-    return float(merged.values[-1]) + fit.change(at + over), fit, past_errors(merged, over)
+    return float(merged.values[-1]) + fit.change(at + over), fit
 
 
 def learned(merged: Losses, cool_downs: Sequence[CoolDown], decay: str, over: int) -> tuple[Vector, dict[str, int]]:
@@ -293,23 +314,31 @@ def learned(merged: Losses, cool_downs: Sequence[CoolDown], decay: str, over: in
     return np.array(errors), {reason: count for reason, count in reasons.items() if count}
 
 
-def interval_of(loss: float, gaps: Vector, past: Vector, fit: Fit, target: int, gain: float) -> Interval:
+def law_error(merged: Losses, over: int, target: int) -> float:
+    """Half of what the other powers of the step carry the newest loss apart by."""
+    drifts = [fitted(merged, over, power).change(target) for power in POWERS]
+    return (max(drifts) - min(drifts)) / 2
+
+
+def interval_of(loss: float, gaps: Vector, merged: Losses, over: int, target: int, allowance: float) -> Interval:
     """Student's prediction interval around a forecast: from cool-downs, else from the run's past, else from the fit.
 
-    Without cool-downs it is widened by `ALLOWANCE` × gain, in quadrature: the two parts are independent.
+    Without cool-downs it is widened by an allowance, and where it rests on the fit by the law's own error: in
+    quadrature, for these parts are independent.
     """
     probability = (1 + CONFIDENCE) / 2
-    if len(gaps) >= LEAST:
-        n = len(gaps)
+    if (n := len(gaps)) >= LEAST:
         reach = student_quantile(probability, n - 1) * float(gaps.std(ddof=1)) * math.sqrt(1 + 1 / n)
         return Interval(loss - reach, loss + reach, "errors for earlier cool-downs", n)
-    if len(past) >= LEAST:
-        rests_on, n = "errors on the run's own past", len(past)
+    past = past_errors(merged, over)
+    if (n := len(past)) >= LEAST:
+        rests_on = "errors on the run's own past"
         reach = student_quantile(probability, n) * float(np.sqrt((past**2).mean()))
     else:
+        fit = fitted(merged, over)
         rests_on, n = "residuals of the fit", fit.points
-        reach = student_quantile(probability, n - 2) * fit.error(target)
-    reach = math.hypot(reach, ALLOWANCE * gain)
+        reach = math.hypot(student_quantile(probability, n - 2) * fit.error(target), law_error(merged, over, target))
+    reach = math.hypot(reach, allowance)
     return Interval(loss - reach, loss + reach, rests_on, n)
 
 
@@ -334,10 +363,10 @@ def forecast(
     TooFewLossesError
         If there are too few losses.
     """
-    carried, fit, past = drifted(merged, at, over)
+    carried, fit = drifted(merged, at, over)
     gaps, left_out = learned(merged, cool_downs, decay, over)
     if len(gaps) < LEAST and len(gaps):
-        left_out["(fewer than needed)"] = len(gaps)
+        left_out["fewer than needed"] = len(gaps)
     correction = float(gaps.mean()) if len(gaps) >= LEAST else 0.0
     loss, now = carried + correction, float(merged.values[-1])
     momentary_fit = fitted(momentary, over)
@@ -353,7 +382,7 @@ def forecast(
         loss=loss,
         cool_downs=len(gaps) if len(gaps) >= LEAST else 0,
         left_out=left_out,
-        interval=interval_of(loss, gaps, past, fit, at + over, gain),
+        interval=interval_of(loss, gaps, merged, over, at + over, ALLOWANCE * gain),
         fit=fit,
         momentary_fit=momentary_fit,
         gain=gain,

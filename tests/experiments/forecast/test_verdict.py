@@ -31,8 +31,8 @@ def test_every_forecast_stands_beside_what_came_true_and_its_rivals():
 
 
 def test_a_decay_buys_the_steps_that_the_run_takes_to_its_loss():
-    """Of .009 below where the decay ends: exp(.18) = 1.197 times the step there, seen at the next look."""
-    tables = forecast_tables(gap=0.009 - 0.1, gain=0.1, spread=0.0)
+    """The run is .007 below where the decays end at steps 29.4 and 35.9, seen at the next look."""
+    tables = forecast_tables(gap=0.007 - 0.1, gain=0.1, spread=0.0)
     found = outcomes(tables, config()).query("metric == 'loss'").groupby("branch")["steps_bought"].unique()
     assert {begin: list(values) for begin, values in found.items() if begin < 30} == {20: [10.0], 25: [15.0]}
     assert np.isnan(found[30]).all()
