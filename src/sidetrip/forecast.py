@@ -269,9 +269,7 @@ def _worth(found: Forecast) -> str:
 
 def _basis(found: Forecast) -> str:
     fit, interval = found.fit, found.interval
-    left_out = "".join(
-        f"; not used: {n} of the earlier cool-downs, {reason}" for reason, n in found.left_out.items()
-    )
+    left_out = "".join(f"; not used: {n} of the earlier cool-downs, {reason}" for reason, n in found.left_out.items())
     return (
         f"It rests on: drift, {fit.points} merged losses of steps {fit.begin:g} to {fit.end:g}, linear in one "
         f"over the root of the step; interval, {interval.n} {interval.rests_on}{left_out}."

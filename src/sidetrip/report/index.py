@@ -15,6 +15,7 @@ from sidetrip.report import style
 from sidetrip.report.average_or_trip import by_optimizer, findings, late_in_the_run, runs_in_order
 from sidetrip.report.average_or_trip import draw as draw_late
 from sidetrip.report.equivalence_map import draw_map
+from sidetrip.report.forecasts import forecasts
 from sidetrip.report.render import counts, of_the_paper
 from sidetrip.tables import write_table
 from sidetrip.verdicts.records import DIFFERS, NOT_MEASURED, NOT_REPRODUCED, OUTCOMES, REPRODUCED, UNDECIDED
@@ -51,7 +52,7 @@ def write_index(reports: Path) -> None:
         write_table(points, reports / f"{MAP}.csv")
         style.save_figure(draw_map(points), reports / f"{MAP}.png")
         lines += ["", *_map_section(points)]
-    lines += ["", *_not_known(claims)]
+    lines += [*forecasts(reports, settings), "", *_not_known(claims)]
     write_bytes(reports / "README.md", ("\n".join(lines) + "\n").encode())
 
 

@@ -51,7 +51,7 @@ def test_cells_count_what_lies_within_and_give_the_errors():
     found = outcomes(tables, config())
     wrong = (found["metric"] == "loss") & (found["decay"] == "cosine") & (found["seed"] == 1)
     moved = found.assign(covered=found["covered"].mask(wrong, 0.0), cool_down=found["cool_down"] + 0.3 * wrong)
-    table = cells(moved, 0.95).set_index(["decay", "correction"])
+    table = cells(moved, config()).set_index(["decay", "correction"])
     row = table.loc["cosine", "none"]
     share = binomtest(4 * 4, 4 * len(SEEDS)).proportion_ci(0.95)
     assert (row["n"], row["covered"]) == (4 * len(SEEDS), 4 * 4)

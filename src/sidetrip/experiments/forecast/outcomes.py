@@ -91,33 +91,44 @@ def _steps_bought(looks: Table, row: object) -> float:
     return float(after.loc[reached, "step"].min() - branch) if reached.any() else math.nan
 
 
-def cells(found: Table, confidence: float) -> Table:
-    """How good forecasts of the loss are, by decay, window and correction.
+def cells(found: Table, config: Config) -> Table:
+    """How good forecasts of the loss are, by decay, window, spacing of the snapshots, and correction.
 
     Parameters
     ----------
     found : DataFrame
         Of `outcomes`.
-    confidence : float
-        Of the interval of a share.
+    config : Config
+        For the spacing, and the confidence of the interval of a share.
 
     Returns
     -------
     DataFrame
-        decay, window_steps, correction; n (cool-downs), covered (how many lie in their interval), covered_low,
-        covered_high (of the share, Clopper and Pearson's interval); bias and error of the forecast (mean of forecast −
-        cool-down, root of the mean square), and error_ of each rival, over the n_power_law of them that have it for the
-        power law.
+        decay, window_steps, spacing_steps, correction; n (cool-downs), covered (how many lie in their interval),
+        covered_low, covered_high (of the share, Clopper and Pearson's interval); bias and error of the forecast (mean
+        of forecast − cool-down, root of the mean square), and error_ of each rival, over the n_power_law of them that
+        have it for the power law.
     """
     known = found.query("metric == 'loss'").dropna(subset=["cool_down"])
     rows = []
     for (decay, window, correction), here in known.groupby(["decay", "window_steps", "correction"], sort=False):
         held = int(here["covered"].sum())
-        share = binomtest(held, len(here)).proportion_ci(confidence)
+        share = binomtest(held, len(here)).proportion_ci(config.claims.confidence)
         off = here[["forecast", *RIVALS]].sub(here["cool_down"], axis=0)
         error = (off**2).mean() ** 0.5
-        row = (decay, window, correction, len(here), held, share.low, share.high, off["forecast"].mean(), *error)
+        row = (
+            decay,
+            window,
+            config.burn_in.snapshot_every,
+            correction,
+            len(here),
+            held,
+            share.low,
+            share.high,
+            off["forecast"].mean(),
+            *error,
+        )
         row += (int(off["power_law"].count()),)
         rows.append(row)
-    columns = ["decay", "window_steps", "correction", "n", "covered", "covered_low", "covered_high", "bias", "error"]
-    return pd.DataFrame(rows, columns=[*columns, *(f"error_{name}" for name in RIVALS), "n_power_law"])
+    columns = ["decay", "window_steps", "spacing_steps", "correction", "n", "covered", "covered_low", "covered_high"]
+    return pd.DataFrame(rows, columns=[*columns, "bias", "error", *(f"error_{name}" for name in RIVALS), "n_power_law"])

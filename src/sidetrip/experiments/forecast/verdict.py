@@ -84,7 +84,7 @@ def derived(tables: Tables, config: Config) -> dict[str, Table]:
     modelled = applies(config) and "curvature_nodes" in tables
     return {
         "forecasts": found,
-        "forecast_cells": cells(found, config.claims.confidence),
+        "forecast_cells": cells(found, config),
         "hindsight": hindsight(tables["cool_downs"]),
         "hindsight_line": hindsight_line(tables, config),
         **({"staircases": staircases(tables, config)} if modelled else {}),
