@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 from omegaconf import DictConfig
 
-from sidetrip.config import Config, ConfigError, active_variants, load_params, resolve, save_config
+from sidetrip.config import Config, ConfigError, active_variants, load_params, of_variant, resolve, save_config
 from sidetrip.config.known import KNOWN_DATASETS, OWN_NETWORKS, SOURCES
 from sidetrip.files import FileError
 from sidetrip.runtime.devices import resolve_device
@@ -63,6 +63,13 @@ def is_packed(config: Config) -> bool:
 def resolve_here(params: DictConfig, variant: str) -> Config:
     """Resolve a variant, and check what this machine has to have for it: the model, the pictures, the device."""
     config = resolve(params, variant)
+    with of_variant(variant):
+        check_here(config)
+    return config
+
+
+def check_here(config: Config) -> None:
+    """Refuse what this machine lacks for a variant."""
     check_pictures(config)
     if config.runtime.executor == "dask":
         from sidetrip.runtime.cluster import check_cluster  # needs a package that is optional
@@ -74,7 +81,6 @@ def resolve_here(params: DictConfig, variant: str) -> Config:
         if device == "cpu" and config.model.precision == "tf32":
             raise ConfigError("model.precision = tf32: this machine has no GPU; use fp32 or bf16")
     check_network(config, device)
-    return config
 
 
 def main(variant: str | None) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sidetrip.config import Config, load_params, resolve
 from sidetrip.console import command
-from sidetrip.engine.models import network
+from sidetrip.engine.models import ModelError, network
 from sidetrip.engine.optimizers import optimizer_of
 from sidetrip.engine.state import initial_state, save_state
 from sidetrip.experiments.registry import plans
@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=WORKERS)
     parser.add_argument("--speed", type=float, help="training samples a second of one worker: a table of stages each")
     options = parser.parse_args(arguments)
-    with command():
+    with command(ModelError):
         params = load_params(Path("params.yaml"))
         configs = [resolve(params, name) for name in options.variants or params.variants]
         tables = (

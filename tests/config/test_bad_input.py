@@ -87,8 +87,8 @@ class Place:
     def configure(self) -> tuple[int, list[str]]:
         return self.run("configure", "--variant", "smoke")
 
-    def refuses(self, said: Sequence[str], stage: str = "configure", *overrides: str) -> None:
-        """Run a stage and check that it says all of this in one line, fails, and writes nothing."""
+    def refuses(self, said: Sequence[str], stage: str = "configure", *overrides: str) -> str:
+        """Run a stage and check that it says all of this in one line, fails, and writes nothing; the line."""
         if stage != "configure":
             assert self.configure() == (0, [])
         before = listing(self.folder)
@@ -99,6 +99,7 @@ class Place:
         assert [text for text in said if text not in lines[0]] == []
         assert status != 0
         assert listing(self.folder) == before
+        return lines[0]
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ def test_all_active_variants_are_checked_where_none_is_named(place):
     place.params["variants"]["../x"] = {}
     for active, arguments, said in (
         ([], [], "active = []: list some of ../x, smoke"),
-        (["smoke"], ["--variant", "../x"], "variant = ../x: use lower-case letters, digits and _"),
+        (["smoke"], ["--variant", "../x"], "variant = ../x: use lower-case letters, digits and _ (variant ../x)"),
     ):
         place.params["active"] = active
         place.change()
@@ -146,7 +147,7 @@ def test_a_setting_that_the_machine_the_data_or_another_setting_do_not_allow(pla
     """Networks on data that are not known yet: burn_in, in tests/checks/test_operations.py."""
     monkeypatch.setattr(devices, "gpu_count", lambda: 0)
     place.change(**values)
-    place.refuses(said)
+    assert place.refuses(said).count("smoke") == 1  # which of the active variants it is about
 
 
 # Pictures

@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 
 from sidetrip.report import average_or_trip
+from sidetrip.report.average_or_trip import Run
 from sidetrip.verdicts.equivalence_map import COLUMNS
 from sidetrip.verdicts.records import DIFFERS, EQUAL, NOT_KNOWN, WITHIN
 
 ROW = {"schedule": "constant", "n": 5, "late": True, "window_steps": 100, "gap": 0.002, "gain": 0.05, "kernel": "swa"}
-RUNS = {"first": "First,\nSGD", "second": "Second,\nAdamW"}
+RUNS = {"first": Run("First", "SGD", "λ = 0.1"), "second": Run("Second", "AdamW", "λ = 0.01")}
 
 
 def points(*rows) -> pd.DataFrame:
@@ -53,7 +54,7 @@ def test_rows_stand_from_the_top_in_the_order_of_the_runs_left_where_the_average
     figure = average_or_trip.draw(late({"variant": "second", "ratio": -0.3}, {}), RUNS)
     axes = figure.axes[0]
     assert [(x, y) for x, y, _ in marks(axes)] == [(-0.3, 1), (0.04, 0)]
-    assert [label.get_text() for label in axes.get_yticklabels()] == list(RUNS.values())
+    assert [label.get_text() for label in axes.get_yticklabels()] == [run.label for run in RUNS.values()]
     bottom, top = axes.get_ylim()
     assert bottom > top
     texts = {
@@ -87,19 +88,18 @@ def test_sentences_count_outcomes_and_intervals_clear_of_0_at_a_constant_rate():
 
 
 def test_every_run_is_told_with_its_optimizer():
-    runs = {"first": "CIFAR-10, ResNet-8\nSGD, λ = 0.1", "second": "a text, transformer\nAdamW, λ = 0.01"}
     ema = {"variant": "second", "kernel": "ema", "ratio": -0.2}
-    found = average_or_trip.by_optimizer(late({}, {"variant": "second", "ratio": 0.1}, ema), runs)
+    found = average_or_trip.by_optimizer(late({}, {"variant": "second", "ratio": 0.1}, ema), RUNS)
     assert found == [
-        "With SGD, average − trip by run: CIFAR-10, ResNet-8 (λ = 0.1): SWA +4.0 %.",
-        "With AdamW, average − trip by run: a text, transformer (λ = 0.01): SWA +10 %, EMA −20 %.",
+        "With SGD, average − trip by run: First (λ = 0.1): SWA +4.0 %.",
+        "With AdamW, average − trip by run: Second (λ = 0.01): SWA +10 %, EMA −20 %.",
     ]
 
 
 def test_constant_rates_then_sgd_then_pictures_come_first():
-    def settings(schedule, optimizer, model, decay=1e-4):
+    def settings(schedule, optimizer, model, decay=1e-4, seeds=(0, 1)):
         burn_in = {"schedule": schedule, "optimizer": {"name": optimizer, "weight_decay": decay}, "rate": 0.1}
-        return {"burn_in": burn_in, "data": {"name": "cifar10"}, "model": {"name": model}}
+        return {"burn_in": burn_in, "data": {"name": "cifar10"}, "model": {"name": model}, "seeds": seeds}
 
     given = {
         "a": settings("cosine", "sgd", "resnet8"),
@@ -110,8 +110,14 @@ def test_constant_rates_then_sgd_then_pictures_come_first():
     }
     found = average_or_trip.runs_in_order(given)
     assert list(found) == ["d", "e", "c", "b", "a"]
-    assert found["d"] == "CIFAR-10, ResNet-8\nSGD, λ = 0.1"
-    assert found["e"] == "CIFAR-10, ResNet-8\nSGD, λ = 0.1, weight decay 0"
+    assert found["d"].label == "CIFAR-10, ResNet-8\nSGD, λ = 0.1"
+    assert found["e"].label == "CIFAR-10, ResNet-8\nSGD, λ = 0.1, weight decay 0"
+    again = average_or_trip.runs_in_order({**given, "f": settings("constant", "sgd", "resnet8", seeds=(5, 7, 6))})
+    assert [again[name].setting for name in "def"] == [
+        "λ = 0.1, seeds 0 to 1",
+        found["e"].setting,
+        "λ = 0.1, seeds 5 to 7",
+    ]
 
 
 @pytest.mark.parametrize(("share", "text"), [(0.0, "0"), (-0.0038, "−0.4 %"), (0.25, "+25 %"), (-0.0001, "0")])

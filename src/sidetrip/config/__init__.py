@@ -7,7 +7,7 @@ that names the key, the value and what is allowed, before anything is computed.
 
 from sidetrip.config.checks import check_samples
 from sidetrip.config.command_line import check_settings_folder
-from sidetrip.config.errors import ConfigError, shown
+from sidetrip.config.errors import ConfigError, of_variant, shown
 from sidetrip.config.params import active_variants, load_params
 from sidetrip.config.resolve import resolve, save_config, typed
 from sidetrip.config.schema import BurnIn, Claims, Config, Data, Quadratic, Runtime, SideTrips, SingleStep
@@ -26,6 +26,7 @@ __all__ = [
     "check_samples",
     "check_settings_folder",
     "load_params",
+    "of_variant",
     "resolve",
     "save_config",
     "shown",

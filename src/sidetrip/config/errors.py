@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 LONGEST = 80  # characters of a value that a message shows
 AS_YAML = {"None": "null", "True": "true", "False": "false", "": "''"}
 
@@ -19,6 +22,17 @@ def shown(value: object) -> str:
     text = AS_YAML.get(str(value), str(value))
     text = text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+@contextmanager
+def of_variant(name: str) -> Iterator[None]:
+    """Add a variant's name to what is refused within, unless the message has it."""
+    try:
+        yield
+    except ConfigError as error:
+        if f"variants.{shown(name)}" in str(error):
+            raise
+        raise ConfigError(f"{error} (variant {shown(name)})") from error
 
 
 def require(good: bool, key: str, value: object, remedy: str) -> None:

@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 
 from sidetrip.config.checks import check
-from sidetrip.config.errors import ConfigError, require, shown
+from sidetrip.config.errors import ConfigError, of_variant, require, shown
 from sidetrip.config.faults import one_line
 from sidetrip.config.params import active_variants, load_params, plain, variants
 from sidetrip.config.schema import Config, Runtime
@@ -69,7 +69,9 @@ def resolve(params: DictConfig, variant: str) -> Config:
     for key in ("variant", "runtime"):  # the name under which the values stand; what no variant may depend on
         if key in merged:
             raise ConfigError(f"{key}: unknown key in a variant; take it out")
-    return _checked({**merged, "variant": variant, "runtime": _runtime(values)}, changes)
+    runtime = _runtime(values)
+    with of_variant(variant):
+        return _checked({**merged, "variant": variant, "runtime": runtime}, changes)
 
 
 def _merged(values: Mapping[str, Any], changes: Any, where: str) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -38,6 +40,20 @@ LOOKS = {  # outcome: (marker, face, edge)
 CLEAR: dict[str, Any] = {"fillstyle": "left", "mfc": style.MOMENTARY, "mfcalt": "white"}  # of 0, though not known
 BESIDE = 0.25  # by which predictions lie lower, of the distance between rows
 PREDICTED: dict[str, Any] = {"marker": "D", "s": 42, "facecolor": "none", "edgecolor": style.OWN, "lw": 1.5}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a variant trains: its data and network, its optimizer, and how that is set."""
+
+    subject: str
+    optimizer: str
+    setting: str
+
+    @property
+    def label(self) -> str:
+        """All of it, in two lines."""
+        return f"{self.subject}\n{self.optimizer}, {self.setting}"
 
 
 def percent(share: float) -> str:
@@ -77,10 +93,19 @@ def late_in_the_run(points: pd.DataFrame, second_order: Mapping[str, pd.DataFram
     return found.join(tables.groupby(KEYS)["predicted"].mean(), on=KEYS)
 
 
-def runs_in_order(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """What each variant trains, in two lines, from its config.yaml: constant rates, SGD and pictures come first."""
+def runs_in_order(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Run]:
+    """What each variant trains, from its config.yaml: constant rates, SGD and pictures come first.
+
+    Runs that are alike in all that their labels say are told apart by their seeds.
+    """
     order = sorted(settings, key=lambda name: (*_kind(settings[name]), name))
-    return {name: _run(settings[name]) for name in order}
+    runs = {name: _run(settings[name]) for name in order}
+    alike = Counter(runs.values())
+    seeds = {name: f"{min(settings[name]['seeds'])} to {max(settings[name]['seeds'])}" for name in order}
+    return {
+        name: replace(run, setting=f"{run.setting}, seeds {seeds[name]}") if alike[run] > 1 else run
+        for name, run in runs.items()
+    }
 
 
 def _kind(settings: Mapping[str, Any]) -> tuple[bool, bool, bool]:
@@ -89,13 +114,12 @@ def _kind(settings: Mapping[str, Any]) -> tuple[bool, bool, bool]:
     return burn_in["schedule"] != "constant", burn_in["optimizer"]["name"] == "adamw", text
 
 
-def _run(settings: Mapping[str, Any]) -> str:
+def _run(settings: Mapping[str, Any]) -> Run:
     burn_in, data, network = settings["burn_in"], settings["data"]["name"], settings["model"]["name"]
-    optimizer = OPTIMIZERS[burn_in["optimizer"]["name"]]
     schedule = "" if burn_in["schedule"] == "constant" else f", {burn_in['schedule']}"
     decay = "" if burn_in["optimizer"]["weight_decay"] else ", weight decay 0"
-    first = f"{DATA.get(data, data)}, {NETWORKS.get(network, network)}"
-    return f"{first}\n{optimizer}, λ = {burn_in['rate']:g}{schedule}{decay}"
+    subject = f"{DATA.get(data, data)}, {NETWORKS.get(network, network)}"
+    return Run(subject, OPTIMIZERS[burn_in["optimizer"]["name"]], f"λ = {burn_in['rate']:g}{schedule}{decay}")
 
 
 def findings(rows: pd.DataFrame) -> list[str]:
@@ -113,17 +137,15 @@ def findings(rows: pd.DataFrame) -> list[str]:
     return found
 
 
-def by_optimizer(rows: pd.DataFrame, runs: Mapping[str, str]) -> list[str]:
+def by_optimizer(rows: pd.DataFrame, runs: Mapping[str, Run]) -> list[str]:
     """(average − trip) ÷ gain of every method at a constant rate, a sentence for each optimizer."""
     rows = rows[rows["schedule"] == "constant"]
     told: dict[str, list[str]] = {}
     for name, run in runs.items():
         here = rows[rows["variant"] == name].set_index("kernel")["ratio"]
-        what, how = run.split("\n")
-        optimizer, _, rest = how.partition(", ")
         parts = ", ".join(f"{method_words(m).title} {percent(here[m])}" for m in methods_in_order(here.index))
         if parts:
-            told.setdefault(optimizer, []).append(f"{what} ({rest}): {parts}")
+            told.setdefault(run.optimizer, []).append(f"{run.subject} ({run.setting}): {parts}")
     return [f"With {optimizer}, average − trip by run: {'; '.join(found)}." for optimizer, found in told.items()]
 
 
@@ -146,15 +168,15 @@ def _finding(method: str, rows: pd.DataFrame) -> str:
     )
 
 
-def draw(rows: pd.DataFrame, runs: Mapping[str, str]) -> Figure:
+def draw(rows: pd.DataFrame, runs: Mapping[str, Run]) -> Figure:
     """Draw (average − trip) ÷ gain: a panel for each method, a row for each run.
 
     Parameters
     ----------
     rows : DataFrame
         Of `late_in_the_run`.
-    runs : mapping of str to str
-        By variant, what it trains, in two lines; in the order in which they are shown from the top.
+    runs : mapping of str to Run
+        By variant, what it trains; in the order in which they are shown from the top.
     """
     methods = methods_in_order(rows["kernel"])
     names = [name for name in runs if name in set(rows["variant"])]
@@ -166,7 +188,7 @@ def draw(rows: pd.DataFrame, runs: Mapping[str, str]) -> Figure:
         axes.set_title(f"{words.title}\n", fontweight="bold")
         look: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center"}
         axes.annotate(f"trip: {words.schedule}", (0.5, 1), (0, 5), fontsize="small", **look)
-    panels[0][0].set_yticks(range(len(names)), [runs[name] for name in names])
+    panels[0][0].set_yticks(range(len(names)), [runs[name].label for name in names])
     panels[0][0].set(ylim=(len(names) - 0.5, -0.5), xlim=(-REACH, REACH))
     title = "Late in a run: does the average of the weights end better, or the trip with a falling rate?"
     figure.suptitle(f"{title}\nvalidation loss, average − trip, in per cent of what averaging gains", fontsize="medium")

@@ -45,7 +45,7 @@ def test_a_ridge_for_one_kind_of_batch_is_enough(batch, title):
 
 def test_the_control_decides_where_no_ridge_shows_and_enters_no_other_row():
     usual, flat = judged(fixed_batch()), judged(fixed_batch(ridge=0.0))
-    assert flat["fixed_batch_basin"].part.startswith("control: ")
+    assert flat["fixed_batch_basin"].part.startswith("the control, ")
     table = fixed_batch()
     control = table["pair"] == "initialisations"
     moved = judged(table.assign(loss=table["loss"] * np.where(control & (table["steps"] == 0), 0.5, 1.0)))

@@ -64,7 +64,7 @@ def _basin(table: Table, config: Config) -> Found:
     control = found[(found["batch"] == OWN) & (found["pair"] == INITIALISATIONS)]
     ridge = judge_seeds(control["rise"], config.claims, "no control was run", above=limit)
     if not isinstance(ridge, NotMeasured):
-        parts["control: a ridge between two initialisations"] = ridge
+        parts["the control, a ridge between two initialisations"] = ridge
     return all_of(parts, config.claims.level)
 
 
