@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sidetrip.kernels import Schedule
 from sidetrip.measure import multi_power_law
-from sidetrip.measure.multi_power_law import fit, losses, schedules_of
+from sidetrip.measure.multi_power_law import fit, losses, schedules_of, slopes
 
 NUMBERS = np.array([0.6, 0.5, 0.4, -1.0, -4.0, 0.6, 0.4])
 
@@ -32,6 +32,18 @@ def test_it_is_the_sum_that_is_printed(seed, steps):
     found = losses(NUMBERS, schedules_of([np.ones(steps), rates]))
     assert found[0] == pytest.approx(NUMBERS[0] + np.exp(NUMBERS[1]) * steps ** -NUMBERS[2], rel=1e-12)
     assert found[1] == pytest.approx(slow_loss(NUMBERS, rates), rel=1e-12)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 40))
+def test_its_slopes_are_those_of_small_steps(seed, steps):
+    random = np.random.default_rng(seed)
+    found = schedules_of([np.ones(steps), np.sort(random.uniform(0.01, 1.0, steps))[::-1]])
+    numbers = NUMBERS + random.uniform(-0.3, 0.3, len(NUMBERS))
+    for number, slope in enumerate(slopes(numbers, found).T):
+        step = np.zeros(len(NUMBERS))
+        step[number] = 1e-5
+        by_steps = (losses(numbers + step, found) - losses(numbers - step, found)) / 2e-5
+        assert slope == pytest.approx(by_steps, rel=1e-6, abs=1e-8)
 
 
 def test_a_fit_tells_what_a_further_decay_gives(monkeypatch):

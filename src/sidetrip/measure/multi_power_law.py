@@ -31,43 +31,66 @@ FITTED_TO = 4  # decimals of a fitted loss; a fit by iteration has no more that 
 
 
 class Schedules(NamedTuple):
-    """What the law takes of some schedules: a row each.
+    """What the law takes of some schedules.
 
     Attributes
     ----------
     total : ndarray, shape (schedules,)
         Sum of the rates.
-    falls, rates, sums : ndarray, shape (schedules, most falls)
-        Of each step at which the rate falls, but not to 0: by how much, to which rate, and S_k. Falls of 0 fill up.
+    of, falls, rates, sums : ndarray, shape (falls,)
+        Of each step at which a rate falls, but not to 0: the number of its schedule, by how much, to which rate, S_k.
     """
 
     total: Vector
+    of: NDArray[np.int64]
     falls: Vector
     rates: Vector
     sums: Vector
 
+    def summed(self, terms: Vector) -> Vector:
+        """Sum of the terms of the falls of each schedule."""
+        return np.bincount(self.of, terms, len(self.total)).astype(np.float64)
+
 
 def schedules_of(ways: Sequence[Vector]) -> Schedules:
     """Reduce the rates of the steps 1..n of each schedule, relative to that at which the run trains."""
-    rows = []
-    for rates in ways:
-        falls, sums = np.maximum(0.0, -np.diff(rates)), np.cumsum(rates[::-1])[::-1]
-        at = np.flatnonzero((falls > 0.0) & (rates[1:] > 0.0))  # at a rate of 0 nothing is reduced
-        rows.append((falls[at], rates[at + 1], sums[at + 1]))
-    most = max(len(falls) for falls, *_ in rows)
-    falls, rates, sums = (
-        np.array([np.pad(row[part], (0, most - len(row[part])), constant_values=fill) for row in rows])
-        for part, fill in enumerate((0.0, 1.0, 1.0))
-    )
-    return Schedules(np.array([rates.sum() for rates in ways]), falls, rates, sums)
+    parts = []
+    for number, rates in enumerate(ways):
+        sums = np.cumsum(rates[::-1])[::-1]
+        at = np.flatnonzero((np.diff(rates) < 0.0) & (rates[1:] > 0.0))  # at a rate of 0 nothing is reduced
+        parts.append((np.full(len(at), number), rates[at] - rates[at + 1], rates[at + 1], sums[at + 1]))
+    of, falls, rates, sums = map(np.concatenate, zip(*parts, strict=True))
+    return Schedules(np.array([rates.sum() for rates in ways]), of, falls, rates, sums)
 
 
 def losses(numbers: Vector, schedules: Schedules) -> Vector:
     """The law's loss at the end of each schedule, with its seven numbers in the order of `LOWEST`."""
     level, log_a, alpha, log_b, log_c, beta, gamma = numbers
     reduced = 1.0 - (1.0 + np.exp(log_c) * schedules.rates**-gamma * schedules.sums) ** -beta
-    gained = np.exp(log_b) * (schedules.falls * reduced).sum(axis=1)
+    gained = np.exp(log_b) * schedules.summed(schedules.falls * reduced)
     return np.asarray(level + np.exp(log_a) * schedules.total**-alpha - gained)
+
+
+def slopes(numbers: Vector, schedules: Schedules) -> Vector:
+    """Derivatives of `losses` by the seven numbers, shape (schedules, 7)."""
+    _, log_a, alpha, log_b, log_c, beta, gamma = numbers
+    power = np.exp(log_a) * schedules.total**-alpha
+    grown = np.exp(log_c) * schedules.rates**-gamma * schedules.sums
+    weights = np.exp(log_b) * schedules.falls
+    kept = (1.0 + grown) ** -beta
+    by_grown = weights * beta * kept * grown / (1.0 + grown)
+    return np.stack(
+        [
+            np.ones_like(power),
+            power,
+            -power * np.log(schedules.total),
+            -schedules.summed(weights * (1.0 - kept)),
+            -schedules.summed(by_grown),
+            -schedules.summed(weights * kept * np.log1p(grown)),
+            schedules.summed(by_grown * np.log(schedules.rates)),
+        ],
+        axis=1,
+    )
 
 
 def fit(schedules: Schedules, seen: Vector) -> Vector:
@@ -85,6 +108,7 @@ def fit(schedules: Schedules, seen: Vector) -> Vector:
         least_squares(
             lambda numbers: losses(numbers, schedules) / seen - 1.0,
             np.array([share * lowest, np.log(lowest), 0.3, -1.0, np.log(0.03), 0.5, 0.5]),
+            jac=lambda numbers: slopes(numbers, schedules) / seen[:, None],
             bounds=(LOWEST, HIGHEST),
             loss="huber",
             f_scale=OUTLIER,
