@@ -12,17 +12,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from benchmarks.input import SIZES, BenchmarkInput, Size, prepare
 from benchmarks.profile import measured
+from sidetrip.checks.fitness import noise
 from sidetrip.checks.operations import check_operations
 from sidetrip.config import Config, ConfigError, load_params, resolve
 from sidetrip.console import command
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.determinism import make_deterministic
-from sidetrip.engine.models import network as network_of
+from sidetrip.engine.models import network
 from sidetrip.engine.training import advance
 from sidetrip.experiments.registry import plans
 from sidetrip.experiments.work import TRAINING, dataset
@@ -83,21 +83,16 @@ def operations(device: torch.device, configs: Sequence[Config]) -> Iterator[str]
             yield f"{config.variant}: left out: {error}"
             continue
         settings, chunk = config.model, config.single_step.chunk
-        network = (*(settings.name, settings.width, settings.stem), config.data.size, known.channels, known.classes)
-        if (network, settings.precision, chunk) in checked:
+        form = f"{config.data.context} tokens" if config.data.is_text else f"{config.data.size} px"
+        kind = (settings, form, known.channels, known.classes, chunk)
+        if kind in checked:
             continue
-        checked.add((network, settings.precision, chunk))
+        checked.add(kind)
         make_deterministic(settings.precision)
-        model = network_of(config, known.channels, known.classes).to(device)
-        draw = np.random.default_rng(0)
-        pictures = draw.standard_normal((chunk, known.channels, config.data.size, config.data.size), dtype=np.float32)
-        labels = torch.from_numpy(draw.integers(0, known.classes, chunk))
-        on_device = torch.from_numpy(pictures).to(device, memory_format=torch.channels_last)
-        batch = Batch(on_device, labels.to(device))
-        what, began = (
-            f"{config.variant}: {settings.name}, {chunk} × {config.data.size} px, {settings.precision}",
-            time.monotonic(),
-        )
+        model = network(config, known.channels, known.classes).to(device)
+        inputs, targets = noise(config, known.channels, known.classes, chunk)
+        batch = Batch(inputs.to(device), targets.to(device))
+        what, began = f"{config.variant}: {settings.name}, {chunk} × {form}, {settings.precision}", time.monotonic()
         try:
             check_operations(model.train(), batch, settings.precision, settings.name)
             yield f"{what}: twice alike ({time.monotonic() - began:.1f} s)"

@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from helpers import smoke_config
 
 from benchmarks import gpu, gpu_parts
 from benchmarks.gpu import ENDED, PASSED, Part, run_parts
@@ -96,8 +97,9 @@ def test_each_network_is_checked_once():
     params = load_params(Path("params.yaml"))
     config = resolve(params, "smoke")
     other = replace(config, variant="other", model=replace(config.model, width=4))
-    said = list(gpu_parts.operations(CPU, [config, replace(config, variant="same"), other]))
-    assert [line.partition(":")[0] for line in said] == ["smoke", "other"]
+    text = smoke_config(**{"data.name": "shakespeare", "model.name": "decoder", "model.width": 8, "variant": "text"})
+    said = list(gpu_parts.operations(CPU, [config, replace(config, variant="same"), other, text]))
+    assert [line.partition(":")[0] for line in said] == ["smoke", "other", "text"]
     assert all("twice alike" in line for line in said)
 
 

@@ -27,7 +27,7 @@ def check_model(config: Config, channels: int, classes: int, device: torch.devic
         If the model is unknown, fails, or its logits are not those of the classes.
     """
     settings, data = config.model, config.data
-    inputs, targets = (tensor.to(device) for tensor in _noise(config, channels, classes))
+    inputs, targets = (tensor.to(device) for tensor in noise(config, channels, classes, few(config)))
     form, key = f"pictures of {data.size} × {data.size} pixels", "data.size"
     if settings.name == "decoder":
         form, key = f"windows of {data.context} tokens", "data.context"
@@ -75,14 +75,18 @@ def check_model(config: Config, channels: int, classes: int, device: torch.devic
             raise refusal(f"cannot be scored ({error})") from error
 
 
-def _noise(config: Config, channels: int, classes: int) -> tuple[Tensor, Tensor]:
-    """A few random inputs of the form that the data have, and targets."""
+def few(config: Config) -> int:
+    """Samples that are enough for a pass: small pictures end as single pixels, of which BatchNorm needs some."""
+    return 2 if config.model.name == "decoder" else max(2, min(16, 256 // config.data.size))
+
+
+def noise(config: Config, channels: int, classes: int, samples: int) -> tuple[Tensor, Tensor]:
+    """Random inputs of the form that the data have, and targets."""
     random = torch_generator(torch.device("cpu"), "fitness")
     if config.model.name == "decoder":
-        tokens = torch.randint(classes, (2, config.data.context + 1), generator=random)
+        tokens = torch.randint(classes, (samples, config.data.context + 1), generator=random)
         return tokens[:, :-1], tokens[:, 1:]
     size = config.data.size
-    samples = max(2, min(16, 256 // size))  # small pictures end as single pixels, of which BatchNorm needs some
     pictures = torch.randn(samples, channels, size, size, generator=random)
     return pictures.to(memory_format=torch.channels_last), torch.arange(samples) % classes
 
