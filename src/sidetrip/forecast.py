@@ -32,6 +32,7 @@ from sidetrip.kernels import DECAYS, LONGEST_WINDOW
 from sidetrip.loss_forecast import ALLOWANCE, CONFIDENCE, LEAST, CoolDown, Forecast, Losses, TooFewLossesError, forecast
 
 RUN, COOL_DOWNS = ("step", "momentary", "merged"), ("start", "over", "shape", "loss")  # columns
+Source = dict[str, str | int]  # what was used of a file
 LARGEST_STEP = 2**53  # up to which every whole number is a float64
 
 
@@ -122,29 +123,10 @@ def read_rows(path: Path, columns: Sequence[str]) -> tuple[bytes, list[Row]]:
     return lines[0], rows
 
 
-@dataclass(frozen=True)
-class Source:
-    """What was used of a file.
-
-    Attributes
-    ----------
-    file : str
-        Name of the file.
-    lines : int
-        The header and the rows used.
-    sha256 : str
-        SHA-256 of the bytes of these lines, one after another.
-    """
-
-    file: str
-    lines: int
-    sha256: str
-
-
 def source_of(path: Path, header: bytes, used: Sequence[Row]) -> Source:
-    """The account of the header and the rows used."""
+    """What was used of a file: its name, how many lines, and the SHA-256 of their bytes, one after another."""
     content = header + b"".join(row.line for row in used)
-    return Source(path.name, 1 + len(used), hashlib.sha256(content).hexdigest())
+    return {"file": path.name, "lines": 1 + len(used), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def read_run(path: Path, at: int | None) -> tuple[Losses, Losses, int, Source]:
@@ -230,7 +212,7 @@ def as_json(found: Forecast, law: float | None, sources: Sequence[Source]) -> di
         "confidence": CONFIDENCE,
         "power_law": law,
         "steps_at_constant_rate": {**steps, "at_most": found.at_step},
-        "inputs": [asdict(source) for source in sources],
+        "inputs": list(sources),
     }
 
 

@@ -76,6 +76,7 @@ FLOORS = [
     {"kernels"},
     {"snapshots", "loss_forecast"},
     {"files", "tables"},
+    {"console"},
     {"config"},
     {"data"},
     {"engine"},

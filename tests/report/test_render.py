@@ -188,8 +188,8 @@ def test_forecasts_stand_beside_their_rivals():
     text = page(all_tables(**forecast_tables(gap=0.01, gain=0.1, spread=0.0)))
     section = text.split("## If the rate begins to decay now")[1]
     plain, learned = table_rows(section, "cosine | 5 steps")[:2]
-    assert plain[:4] == ["cosine", "5 steps", "none", "0.0100 (+0.0100)"]
-    assert learned[:4] == ["cosine", "5 steps", "learned", "0.0000 (+0.0000)"]
+    assert plain[:5] == ["cosine", "5 steps", "5", "none", "0.0100 (+0.0100)"]
+    assert learned[:5] == ["cosine", "5 steps", "5", "learned", "0.0000 (+0.0000)"]
     assert learned[-1].startswith("5 of 5, ")
     past = section.split("### Had the decay begun a window ago")[1]
     every, ends = table_rows(past, "cosine | 5 steps")[:2]

@@ -12,7 +12,7 @@ import pandas as pd
 from sidetrip.config import Config
 from sidetrip.experiments.methods import NAMES
 from sidetrip.experiments.registry import shown
-from sidetrip.verdicts.equivalence_map import map_points, variant_points
+from sidetrip.verdicts.equivalence_map import map_points
 from sidetrip.verdicts.records import NOT_MEASURED, UNDECIDED, Found, Interval, Measured, NotMeasured, Regime, Tables
 from sidetrip.verdicts.scores import by_point
 from sidetrip.verdicts.statements import AFTER_METHODS, BEFORE_METHODS, Statement, average_is_schedule
@@ -31,10 +31,8 @@ def statements() -> tuple[Statement, ...]:
 
 def derived(tables: Tables, config: Config) -> dict[str, pd.DataFrame]:
     """The derived tables that a report keeps, by name: those of the experiments that the variant has."""
-    found = {
-        "by_point": by_point(tables, config, NAMES),
-        "equivalence_map": map_points([variant_points(tables, config, NAMES)], config.claims),
-    }
+    points = by_point(tables, config, NAMES)
+    found = {"by_point": points, "equivalence_map": map_points(points, tables["batch_losses"], config)}
     for experiment in shown(config):
         if derive := getattr(experiment.part("verdict"), "derived", None):
             found |= derive(tables, config)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,28 +27,12 @@ OPTIMIZERS = {"sgd": "SGD", "nesterov": "Nesterov's SGD", "adamw": "AdamW"}
 Claims = Sequence[dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class Section:
-    """The section of an experiment.
-
-    Attributes
-    ----------
-    template : str
-        Its path in the package.
-    facts : mapping
-        What it shows beside claims and settings.
-    """
-
-    template: str
-    facts: Mapping[str, Any]
-
-
 def render(
     config: Config,
     data: Facts,
     claims: Claims,
     statements: Iterable[Statement],
-    sections: Mapping[str, Section],
+    sections: Mapping[str, Mapping[str, Any]],
     software: Sequence[tuple[dict[str, str], list[str]]],
 ) -> str:
     """Markdown of one variant's report.
@@ -64,8 +47,8 @@ def render(
         Rows of claims.json.
     statements : iterable of Statement
         What they are about.
-    sections : mapping of str to Section
-        By experiment, in the order in which they are shown.
+    sections : mapping of str to mapping
+        By experiment, in the order in which they are shown: what its section shows beside claims and settings.
     software : sequence
         Versions and hardware, each with the stages that computed with them.
     """
@@ -87,7 +70,7 @@ def render(
         counts=counts(claims),
         paper=of_the_paper(claims),
         ours=OURS,
-        sections={name: section.template for name, section in sections.items()},
+        sections={name: f"experiments/{name}/section.md.j2" for name in sections},
         left_out=sorted(config.left_out),
         regimes={
             method_words(name.removeprefix(EQUIVALENCE)).title: row["regime"] for name, row in equivalences.items()
@@ -98,7 +81,7 @@ def render(
         optimizer=optimizer_words(config.burn_in),
         origin=origin(config.data.source, config.data.name),
         meaning=partial(meaning, claims, {statement.id: statement for statement in statements}),
-        **{name: fact for section in sections.values() for name, fact in section.facts.items()},
+        **{name: fact for facts in sections.values() for name, fact in facts.items()},
     )
 
 

@@ -247,10 +247,12 @@ SHARE = "start workers in the root of the repository, in a folder that all machi
 
 
 def _run_there(terms: Terms, task: Task) -> None:
-    with _named():
+    try:
         _check(terms)
         device = terms.devices[get_worker().name] if terms.devices else _own_device(terms.config.runtime.device)
         become(Worker(device), terms.config.model.precision)
+    except ConfigError as error:
+        raise ConfigError(f"worker {get_worker().address}: {error}") from error
     run_task(task)
 
 
@@ -258,15 +260,6 @@ def _own_device(name: str) -> str:
     """Device of a worker of a cluster, by the setting."""
     device = resolve_device(name)
     return only_gpu() if device == "cuda" else device
-
-
-@contextmanager
-def _named() -> Iterator[None]:
-    """Say which worker it is that does not suit."""
-    try:
-        yield
-    except ConfigError as error:
-        raise ConfigError(f"worker {get_worker().address}: {error}") from error
 
 
 def _check(terms: Terms) -> None:

@@ -18,7 +18,7 @@ from sidetrip.runtime.devices import gpu_count, on_cores, resolve_device
 from sidetrip.runtime.progress import Teller, watching
 from sidetrip.runtime.stopping import shield_children
 from sidetrip.runtime.terminal import speak_heedlessly
-from sidetrip.runtime.units import Task, Worker, follow_parent, run_task, start_worker
+from sidetrip.runtime.units import Task, Worker, become, follow_parent, run_task
 
 SEMAPHORES = 64  # more than a pool makes; each takes a page of memory
 LOADED = ["sidetrip.runtime.loaded"]
@@ -65,12 +65,8 @@ def run_on_pool(tasks: Sequence[Task], config: Config, bar: Any) -> None:
     FileError
         As `check_semaphores`.
     """
-    one_thread_each()  # workers inherit it before they load torch
     devices = worker_devices(config.runtime, len(tasks))
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(LOADED)
-    check_semaphores(context)
-    shield_children()
+    context = _context(LOADED)
     names = context.Queue()
     for device in devices:
         names.put(device)
@@ -107,17 +103,23 @@ def on_all_cores(function: Callable[[Any], None], items: Sequence[Any], config: 
     FileError
         As `check_semaphores`.
     """
-    one_thread_each()
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(loaded)
-    check_semaphores(context)
-    shield_children()
     number = len(worker_devices(on_cores(config).runtime, len(items)))
+    context = _context(loaded)
     with ProcessPoolExecutor(number, context, _start_alone) as executor:
         try:
             submit_all(executor, [(function, item) for item in items], lambda index: None)
         except (BrokenProcessPool, EOFError, ConnectionError) as error:
             raise ConfigError(f"runtime.workers = {number}: a process was killed; use fewer, or run again") from error
+
+
+def _context(loaded: list[str]) -> BaseContext:
+    """What starts worker processes, which have these modules loaded."""
+    one_thread_each()  # workers inherit it before they load torch
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(loaded)
+    check_semaphores(context)
+    shield_children()
+    return context
 
 
 def check_semaphores(context: BaseContext) -> None:
@@ -139,7 +141,8 @@ def check_semaphores(context: BaseContext) -> None:
 
 def _start(progress: Any, precision: str, devices: Any) -> None:
     speak_heedlessly()
-    start_worker(Worker(devices.get(), progress=Teller(progress)), precision)
+    follow_parent()
+    become(Worker(devices.get(), progress=Teller(progress)), precision)
 
 
 def _start_alone() -> None:

@@ -13,9 +13,10 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from sidetrip.config import Config, ConfigError, check_settings_folder, typed
+from sidetrip.config import Config, check_settings_folder, typed
+from sidetrip.console import command
 from sidetrip.engine.determinism import settle
-from sidetrip.files import SUMS, FileError, check, files_in, read_bytes, read_json, sealing, write_bytes, write_json
+from sidetrip.files import SUMS, check, files_in, read_bytes, read_json, sealing, write_bytes, write_json
 from sidetrip.runtime.provenance import PROVENANCE, pipeline
 from sidetrip.runtime.scratch import Scratch
 from sidetrip.runtime.starting import begin
@@ -27,7 +28,7 @@ def stage(function: Callable[[Config], None]) -> Callable[[], None]:
 
     @functools.wraps(function)
     def main(cfg: DictConfig) -> None:
-        with _one_line_errors():
+        with command():
             config = typed(cfg)
             settle(config.model.arithmetic)
             function(config)
@@ -38,20 +39,11 @@ def stage(function: Callable[[Config], None]) -> Callable[[], None]:
     @functools.wraps(function)
     def script() -> None:
         begin()
-        with _one_line_errors():
+        with command():
             check_settings_folder(sys.argv[1:])
         app()
 
     return script
-
-
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    try:
-        yield
-    except (ConfigError, FileError) as error:
-        sys.stderr.write(f"sidetrip: {error}\n")
-        sys.exit(2)
 
 
 def title(name: str) -> str:

@@ -74,12 +74,6 @@ def become(role: Worker, precision: str) -> None:
     keep_freed_memory()
 
 
-def start_worker(role: Worker, precision: str) -> None:
-    """Make this process a worker that ends with the process that started it, and not before."""
-    follow_parent()
-    become(role, precision)
-
-
 def follow_parent() -> None:
     """Let this process end with the process that started it, and not before."""
     # An interrupt goes to all processes of a terminal; the one that started this decides what it means.

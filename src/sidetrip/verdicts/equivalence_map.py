@@ -2,53 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 
 from sidetrip.config import Claims, Config
-from sidetrip.verdicts.records import DIFFERS, Table, Tables
+from sidetrip.verdicts.records import DIFFERS, Table
 from sidetrip.verdicts.regime import rates_over_batch
-from sidetrip.verdicts.scores import by_point
 from sidetrip.verdicts.statistics import fieller, judge_equal
 
 COLUMNS = ["variant", "schedule", "rate_over_batch", "kernel", "branch", "branch_points", "late", "window_steps"]
 COLUMNS += ["window_over_branch", "n", "fall", "gain", "gap", "ratio", "ratio_low", "ratio_high", "outcome"]
 
 
-@dataclass(frozen=True)
-class VariantPoints:
-    """What the map needs of a variant.
-
-    Attributes
-    ----------
-    variant, schedule : str
-        Its name, and how its rate goes.
-    rate_over_batch : Series
-        λ/B by step of the main trajectory.
-    points : DataFrame
-        Of `scores.by_point`.
-    """
-
-    variant: str
-    schedule: str
-    rate_over_batch: pd.Series
-    points: Table
-
-
-def variant_points(tables: Tables, config: Config, methods: Iterable[str]) -> VariantPoints:
-    """What the map needs of the variant with these tables."""
-    rates = rates_over_batch(tables["batch_losses"], config)
-    return VariantPoints(config.variant, config.burn_in.schedule, rates, by_point(tables, config, methods))
-
-
-def map_points(variants: Iterable[VariantPoints], claims: Claims) -> Table:
+def map_points(points: Table, batch_losses: Table, config: Config) -> Table:
     """Whether average and trip are equal in validation loss, by method and window.
 
-    The late branch points of a variant are judged together, by the means of the seeds over them; each early one by
-    itself. A branch point at step 0 has no place on the map.
+    The late branch points are judged together, by the means of the seeds over them; each early one by itself. A branch
+    point at step 0 has no place on the map.
+
+    Parameters
+    ----------
+    points : DataFrame
+        Of `scores.by_point`.
+    batch_losses : DataFrame
+        For the rates along the main trajectory.
+    config : Config
+        Of the variant.
 
     Returns
     -------
@@ -58,20 +39,19 @@ def map_points(variants: Iterable[VariantPoints], claims: Claims) -> Table:
         (average − trip), all nats; ratio (gap ÷ gain) with ratio_low and ratio_high (Fieller; empty where unbounded);
         outcome. A trip that diverged differs.
     """
-    rows = [row for variant in variants for row in _of_variant(variant, claims)]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(_rows(points, rates_over_batch(batch_losses, config), config), columns=COLUMNS)
 
 
-def _of_variant(variant: VariantPoints, claims: Claims) -> Iterable[dict[str, Any]]:
-    rows = variant.points.query("split == 'validation' and metric == 'loss' and branch > 0")
+def _rows(points: Table, rates: pd.Series, config: Config) -> Iterator[dict[str, Any]]:
+    rows = points.query("split == 'validation' and metric == 'loss' and branch > 0")
     together = rows["branch"].where(~rows["late"], 0)  # late ones as one
     for key, here in rows.groupby([rows["kernel"], together, rows["window_steps"]]):
         kernel, window = str(key[0]), int(key[2])  # type: ignore[index, call-overload]
         branches = here["branch"].unique()
         yield {
-            "variant": variant.variant,
-            "schedule": variant.schedule,
-            "rate_over_batch": float(variant.rate_over_batch.loc[branches].mean()),
+            "variant": config.variant,
+            "schedule": config.burn_in.schedule,
+            "rate_over_batch": float(rates.loc[branches].mean()),
             "kernel": kernel,
             "branch": float(branches.mean()),
             "branch_points": len(branches),
@@ -79,7 +59,7 @@ def _of_variant(variant: VariantPoints, claims: Claims) -> Iterable[dict[str, An
             "window_steps": window,
             "window_over_branch": window / float(branches.mean()),
             "fall": here["fall"].mean(),
-            **_judged(here, claims),
+            **_judged(here, config.claims),
         }
 
 

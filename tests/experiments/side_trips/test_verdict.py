@@ -1,6 +1,5 @@
 """Verdicts on averages and trips, on tables whose answer is known."""
 
-from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -11,7 +10,7 @@ from verdict_tables import LATE, SEEDS, WINDOWS, batch_losses, config, method_wi
 from sidetrip.experiments.methods import NAMES
 from sidetrip.experiments.side_trips import verdict as judge_of
 from sidetrip.verdicts import scores as scores_of
-from sidetrip.verdicts.equivalence_map import map_points, variant_points
+from sidetrip.verdicts.equivalence_map import map_points
 from sidetrip.verdicts.records import NotMeasured
 
 COSINE = {"burn_in.schedule": "cosine"}
@@ -194,19 +193,15 @@ def test_the_table_by_point_has_every_window_and_marks_late_points_and_widest_wi
 
 
 def mapped(table):
-    return map_points([variant_points(tables_of(table), config(), NAMES)], config().claims)
+    tables = tables_of(table)
+    return map_points(scores_of.by_point(tables, config(), NAMES), tables["batch_losses"], config())
 
 
-def test_the_map_has_every_window_of_every_method_and_variant():
+def test_the_map_has_every_window_of_every_method():
     """Late branch points together, the early one by itself."""
-    settings = config()
-    one = variant_points(tables_of(side_trips(early_gap=0.05)), settings, NAMES)
-    cooler = replace(one, variant="cooler", rate_over_batch=one.rate_over_batch / 10)
-    both = map_points([one, cooler], settings.claims)
-    points = both[both["variant"] == settings.variant]
-    assert len(both) == 2 * len(points) == 2 * 2 * sum(map(len, method_windows().values()))
-    cool = both["variant"] == "cooler"
-    assert both["rate_over_batch"].to_numpy() == pytest.approx(np.where(cool, 0.1, 1) * 0.05 / 16)
+    points = mapped(side_trips(early_gap=0.05))
+    assert len(points) == 2 * sum(map(len, method_windows().values()))
+    assert points["rate_over_batch"].to_numpy() == pytest.approx(0.05 / 16)
     assert set(points["n"]) == {len(SEEDS)}
     late = points["late"]
     assert points["branch"].to_numpy() == pytest.approx(np.where(late, np.mean(LATE), 10))
@@ -216,7 +211,6 @@ def test_the_map_has_every_window_of_every_method_and_variant():
     early = points[~late]
     assert early["ratio"].to_numpy() == pytest.approx(0.5, abs=0.1)
     assert ((early["ratio_low"] < early["ratio"]) & (early["ratio"] < early["ratio_high"])).all()
-    assert "window_over_branch" in map_points([], settings.claims).columns
 
 
 def test_late_branch_points_are_pooled_on_the_map():

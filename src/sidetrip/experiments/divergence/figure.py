@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from sidetrip.config import Config
 from sidetrip.experiments.divergence.verdict import to_the_end
 from sidetrip.report import style
-from sidetrip.verdicts.statistics import POINT, late
+from sidetrip.verdicts.records import POINT
+from sidetrip.verdicts.statistics import late
 
 LINES = {  # column: (label, colour, line style)
     "trip_to_independent": ("two λ trips on different batches", style.INDEPENDENT, "-"),

@@ -116,19 +116,7 @@ def cells(found: Table, config: Config) -> Table:
         share = binomtest(held, len(here)).proportion_ci(config.claims.confidence)
         off = here[["forecast", *RIVALS]].sub(here["cool_down"], axis=0)
         error = (off**2).mean() ** 0.5
-        row = (
-            decay,
-            window,
-            config.burn_in.snapshot_every,
-            correction,
-            len(here),
-            held,
-            share.low,
-            share.high,
-            off["forecast"].mean(),
-            *error,
-        )
-        row += (int(off["power_law"].count()),)
-        rows.append(row)
+        row = (decay, window, config.burn_in.snapshot_every, correction, len(here), held, share.low, share.high)
+        rows.append((*row, off["forecast"].mean(), *error, int(off["power_law"].count())))
     columns = ["decay", "window_steps", "spacing_steps", "correction", "n", "covered", "covered_low", "covered_high"]
     return pd.DataFrame(rows, columns=[*columns, "bias", "error", *(f"error_{name}" for name in RIVALS), "n_power_law"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -133,16 +134,17 @@ class Panel:
         self._axes.axvline(branch, color="black", lw=0.7, ls=":", alpha=0.6 * alpha)
 
 
-def _panels(
-    figure: Figure,
-    panels: np.ndarray,
+def _grid(
     tables: Mapping[str, pd.DataFrame],
     config: Config,
     rows: list[tuple[str, str]],
-    methods: list[Method],
+    methods: Sequence[Method],
+    size: tuple[float, float],
     late: bool = False,
+    **shared: Any,
 ) -> Figure:
-    """Fill a grid: one row for each (split, metric), one column for each method."""
+    """Draw a grid of panels: one row for each (split, metric), one column for each method."""
+    figure, panels = plt.subplots(len(rows), len(methods), figsize=size, squeeze=False, **shared)
     for i, (split, metric) in enumerate(rows):
         for axes, method in zip(panels[i], methods, strict=True):
             Panel(axes, tables, config, method, (split, metric), late).draw()
@@ -150,38 +152,6 @@ def _panels(
         panels[i][0].set(ylabel=f"{style.SPLIT_TITLES[split]} {SCORES[metric][0]}")
     style.legend_below(figure, panels[0][0], columns=3)
     return figure
-
-
-def _named(name: str) -> Method:
-    return next(method for method in METHODS if method.name == name)
-
-
-def figure_1(tables: Mapping[str, pd.DataFrame], config: Config) -> Figure:
-    """Validation accuracy of two-point averages and trips at half the rate over the run."""
-    figure, axes = plt.subplots(1, 1, figsize=(6.8, 4.0), squeeze=False)
-    return _panels(figure, axes, tables, config, [("validation", "accuracy")], [_named("two_point")])
-
-
-def figure_5(tables: Mapping[str, pd.DataFrame], config: Config) -> Figure:
-    """The same for every averaging method, late in the run."""
-    figure, panels = plt.subplots(1, len(METHODS), figsize=(style.grid(len(METHODS)), 4.0), sharey=True, squeeze=False)
-    return _panels(figure, panels, tables, config, [("validation", "accuracy")], list(METHODS), late=True)
-
-
-def figure_10(tables: Mapping[str, pd.DataFrame], config: Config) -> Figure:
-    """Two-point averaging and its trips: validation accuracy and loss."""
-    figure, panels = plt.subplots(2, 1, figsize=(7.4, 6.2), sharex=True, squeeze=False)
-    rows = [("validation", "accuracy"), ("validation", "loss")]
-    return _panels(figure, panels, tables, config, rows, [_named("two_point")])
-
-
-def figure_14(tables: Mapping[str, pd.DataFrame], config: Config) -> Figure:
-    """Late in the run accuracy and loss, validation and training: a row each, a column for each averaging method."""
-    rows = [(split, metric) for split in ("validation", "train") for metric in ("accuracy", "loss")]
-    figure, panels = plt.subplots(
-        len(rows), len(METHODS), figsize=(style.grid(len(METHODS)), 10.4), sharex=True, sharey="row", squeeze=False
-    )
-    return _panels(figure, panels, tables, config, rows, list(METHODS), late=True)
 
 
 def rate_factors(settings: SideTrips, measured: pd.Series) -> Figure:
@@ -215,13 +185,17 @@ def rate_factors(settings: SideTrips, measured: pd.Series) -> Figure:
 
 
 def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:
-    """The figures of this experiment, by name."""
+    """The figures of this experiment, by name, with the numbers of the paper's."""
     sgd = config.burn_in.optimizer.name == "sgd" and "single_step" not in config.left_out
     curvature = curvature_at_rate(tables["curvature"], config) if sgd else pd.Series(dtype=float)
+    two_point = [method for method in METHODS if method.name == "two_point"]
+    accuracy, loss = ("validation", "accuracy"), ("validation", "loss")
+    of_both = [(split, metric) for split in ("validation", "train") for metric in ("accuracy", "loss")]
+    wide, grid = style.grid(len(METHODS)), partial(_grid, tables, config)
     return {
-        "figure_1": figure_1(tables, config),
-        "figure_5": figure_5(tables, config),
-        "figure_10": figure_10(tables, config),
-        "figure_14": figure_14(tables, config),
+        "figure_1": grid([accuracy], two_point, (6.8, 4.0)),
+        "figure_5": grid([accuracy], METHODS, (wide, 4.0), late=True, sharey=True),
+        "figure_10": grid([accuracy, loss], two_point, (7.4, 6.2), sharex=True),
+        "figure_14": grid(of_both, METHODS, (wide, 10.4), late=True, sharex=True, sharey="row"),
         "rate_factors": rate_factors(config.side_trips, curvature),
     }

@@ -10,8 +10,9 @@ import pandas as pd
 
 from sidetrip.config import Config
 from sidetrip.experiments.methods import METHODS, NAMES
+from sidetrip.verdicts.records import POINT
 from sidetrip.verdicts.scores import SIGN, TITLES, UNITS, compared, of_score, widest_window
-from sidetrip.verdicts.statistics import POINT, by_seed, fieller, late, student_interval
+from sidetrip.verdicts.statistics import by_seed, fieller, late, student_interval
 from sidetrip.verdicts.wording import method_words
 
 FORMS = {"loss": {"form": "%.4f", "signed": "%+.4f"}, "accuracy": {"form": "%.2f", "signed": "%+.2f"}}
