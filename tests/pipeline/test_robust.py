@@ -148,9 +148,9 @@ def test_one_signal_ends_a_stage_and_its_workers_and_loses_nothing(copy):
         for process in [stage, *workers] if number == signal.SIGINT else [stage]:
             with suppress(psutil.NoSuchProcess):  # it has ended with its stage
                 process.send_signal(number)
-        _, stderr = stage.communicate(timeout=2)
+        _, stderr = stage.communicate(timeout=LONGEST)
         assert stage.returncode == 128 + number
-        _, alive = psutil.wait_procs(workers, timeout=2)
+        _, alive = psutil.wait_procs(workers, timeout=LONGEST)
         assert alive == []
         (line,) = said(stderr)
         by = signal.Signals(number).name
