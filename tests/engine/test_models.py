@@ -13,11 +13,22 @@ import torch
 import torchvision
 from helpers import assert_same_bits, smoke_config
 from torch import nn
-from torchvision.models import ConvNeXt, EfficientNet, ResNet, SwinTransformer, VisionTransformer, alexnet, maxvit, vgg
+from torchvision.models import (
+    ConvNeXt,
+    DenseNet,
+    EfficientNet,
+    ResNet,
+    SwinTransformer,
+    VisionTransformer,
+    alexnet,
+    inception,
+    maxvit,
+    vgg,
+)
 from torchvision.models._api import BUILTIN_MODELS
 from torchvision.models.convnext import CNBlockConfig
 from torchvision.models.efficientnet import FusedMBConvConfig, MBConvConfig
-from torchvision.models.resnet import Bottleneck
+from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformerBlockV2
 
 from sidetrip.checks.fitness import check_model
@@ -179,12 +190,33 @@ def narrow_efficientnet_v2(weights: None, **settings: int) -> nn.Module:
     return EfficientNet(stages, dropout=0.2, last_channel=32, norm_layer=partial(nn.BatchNorm2d, eps=1e-3), **settings)
 
 
+def narrow_densenet(weights: None, **settings: int) -> nn.Module:
+    return DenseNet(4, (2, 2, 2, 2), 8, **settings)
+
+
+def narrow_inception(weights: None, num_classes: int, **settings: bool) -> nn.Module:
+    """With a sixteenth of the channels."""
+
+    def thin(channels: int, found: int, **shape: int) -> nn.Module:
+        return inception.BasicConv2d(channels if channels == 3 else channels // 16, found // 16, **shape)
+
+    kinds = [getattr(inception, f"Inception{kind}") for kind in ("A", "B", "C", "D", "E", "Aux")]
+    blocks = [thin, *(partial(kind, conv_block=thin) for kind in kinds)]
+    model = inception.Inception3(num_classes, inception_blocks=blocks, **settings)
+    model.fc = nn.Linear(2048 // 16, num_classes)
+    return model
+
+
+def short_resnet(weights: None, **settings: int) -> nn.Module:
+    return ResNet(BasicBlock, [1, 1, 1, 1], **settings)
+
+
 def short_resnext(weights: None, **settings: int) -> nn.Module:
-    return ResNet(Bottleneck, [1, 1, 1, 1], groups=32, width_per_group=4, **settings)
+    return ResNet(Bottleneck, [1, 1, 1, 1], groups=32, width_per_group=1, **settings)
 
 
 def short_wide_resnet(weights: None, **settings: int) -> nn.Module:
-    return ResNet(Bottleneck, [1, 1, 1, 1], width_per_group=128, **settings)
+    return ResNet(Bottleneck, [1, 1, 1, 1], width_per_group=16, **settings)
 
 
 def narrow_swin(weights: None, **settings: int) -> nn.Module:
@@ -205,8 +237,11 @@ def narrow_maxvit(weights: None, **settings: int) -> nn.Module:
 NARROWED = {
     "alexnet": (narrow_alexnet, 63),
     "convnext_tiny": (narrow_convnext, 32),
+    "densenet121": (narrow_densenet, 29),
     "efficientnet_v2_s": (narrow_efficientnet_v2, 4),
+    "inception_v3": (narrow_inception, 75),
     "maxvit_t": (narrow_maxvit, 28),
+    "resnet18": (short_resnet, 4),
     "resnext50_32x4d": (short_resnext, 4),
     "swin_t": (narrow_swin, 4),
     "swin_v2_t": (narrow_swin_v2, 4),

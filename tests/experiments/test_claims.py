@@ -14,7 +14,6 @@ from verdict_tables import config, side_trips
 from sidetrip.experiments import claims
 from sidetrip.experiments.claims import measure, statements
 from sidetrip.experiments.methods import METHODS
-from sidetrip.experiments.registry import shown
 from sidetrip.verdicts.records import OUTCOMES, Interval, Measured, NotMeasured, Regime
 
 VERDICTS = {"reproduced", "not reproduced", "undecided", "not measured"}
@@ -112,30 +111,20 @@ def test_a_row_keeps_what_was_found_and_numbers_that_json_does_not_have_are_null
 
 
 def test_what_is_judged_is_what_is_stated_each_once(monkeypatch):
-    first, *rest = shown()
-    misspelt = judging(lambda *_: {"single_step_flor": NotMeasured("")})
+    set_judges(monkeypatch)  # whose own statements would be among them
+    names = [statement.id for statement in statements()]
+    first, rest, misspelt = (
+        judging(lambda *_, found=found: dict.fromkeys(found, NotMeasured("")), name)
+        for name, found in (("first", names[:1]), ("rest", names[1:]), ("misspelt", ["single_step_flor"]))
+    )
     for judges, message in (
-        ((first, *rest, misspelt), "stated nowhere: single_step_flor"),
-        (rest, "judged by none: batch_size_gap"),
-        ((first, *rest, first), "single_step judges again: batch_size_gap"),
+        ((first, rest, misspelt), "stated nowhere: single_step_flor"),
+        ((rest,), f"judged by none: {names[0]}"),
+        ((first, rest, first), f"first judges again: {names[0]}"),
     ):
         set_judges(monkeypatch, *judges)
         with pytest.raises(ValueError, match=message):
-            measured()
-
-
-@pytest.mark.parametrize("name", list(vars(config().experiments)))
-def test_statements_of_an_experiment_that_is_left_out_are_not_measured(name, found):
-    settings = config(**{f"experiments.{name}": False})
-    here = {row["id"]: row for row in measure(all_tables(settings), settings)}
-    (experiment,) = [each for each in shown() if each.name == name]
-    own = experiment.part("verdict").judge(base(), config()).keys()
-    assert here.keys() == {s.id for s in statements() if not (s.analytic and name == "quadratic")}
-    for statement, row in here.items():
-        if statement in own:
-            assert (row["verdict"], row["reason"]) == ("not measured", "this variant leaves its experiment out")
-        else:
-            assert row == found[statement]
+            measure({}, config())
 
 
 def test_thresholds_are_those_of_the_settings():
@@ -144,7 +133,7 @@ def test_thresholds_are_those_of_the_settings():
     assert strict["criterion"].endswith("< 0.01")
 
 
-def test_early_points_enter_no_verdict():
+def test_early_points_enter_no_verdict(found):
     """Rows of the early branch point may say anything."""
     tables = base()
     changed = {}
@@ -154,7 +143,7 @@ def test_early_points_enter_no_verdict():
         table.loc[table["branch"] == 10, numbers] *= np.float64(7.0)
         changed[name] = table
     assert all((table["branch"] == 10).any() for table in changed.values())
-    assert measure(tables | changed, config()) == measure(tables, config())
+    assert measured(**changed) == found
 
 
 def test_the_rate_of_the_regime_is_that_at_the_branch_points():

@@ -1,11 +1,13 @@
 """What an edit reruns: deps of stages are what can change their bytes, no less and no more; imports go one way."""
 
+from dataclasses import fields
 from pathlib import Path, PurePath
 
 import pytest
 import yaml
 from imports import SOURCE, imports, is_empty_package
 
+from sidetrip.config.schema import Experiments
 from sidetrip.experiments.registry import plans
 
 PIPELINE = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -155,6 +157,18 @@ def test_deps_are_what_a_stage_imports(stage):
     assert not missing, f"add to the deps of {stage}: {missing}"
     unused = [str(dep) for dep in deps if not any(covers(dep, path) for path in code)]
     assert not unused, f"take out of the deps of {stage}: {unused}"
+
+
+def parameters(stage: str) -> set[str]:
+    """Settings that a stage depends on."""
+    sections = [values for each in PIPELINE[stage]["params"] if isinstance(each, dict) for values in each.values()]
+    return {name for values in sections for name in values}
+
+
+def test_a_stage_runs_again_where_its_experiment_is_switched():
+    optional = {field.name for field in fields(Experiments)}
+    assert {name for name in optional if f"experiments.{name}" not in parameters(name)} == set()
+    assert [stage for stage in PAGES.split() if "experiments" not in parameters(stage)] == []
 
 
 def height(path: Path) -> int:

@@ -8,6 +8,7 @@ import pytest
 from smoke import clone, digests, environment
 
 from sidetrip.config import load_params, resolve
+from sidetrip.experiments.claims import LEFT_OUT as LEFT_OUT_REASON
 from sidetrip.experiments.work import TRAINING
 from sidetrip.files import read_json
 from sidetrip.planning import makespan, units
@@ -91,4 +92,7 @@ def test_make_quick_builds_it_beside_the_repository(tmp_path):
     assert said[-2].startswith("quick/reports/quick/README.md: ")
     assert (report / "README.md").is_file()
     assert len(list((report / "figures").glob("figure_*.png"))) >= 2
+    assert not list((report / "figures").glob("figure_2*")) + list(folder.glob("quick/runs/quick/single_step/*.csv"))
+    reasons = {row["id"]: row.get("reason") for row in read_json(report / "claims.json")}
+    assert reasons["single_step_gap"] == LEFT_OUT_REASON
     assert said[-1].startswith("`make repro` adds former, 2 seeds (single_step, side_trips")

@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 from report_tables import all_tables
 from verdict_tables import config, forecast_tables, side_trips
 
+from sidetrip.config import Config
 from sidetrip.experiments import claims, methods
 from sidetrip.experiments.figures import figures
-from sidetrip.experiments.registry import shown
+from sidetrip.experiments.registry import Experiment, shown
 from sidetrip.experiments.sections import sections
 from sidetrip.experiments.series import series
 from sidetrip.experiments.side_trips import section as side_trips_section
@@ -37,8 +38,22 @@ def usual_page() -> str:
 
 def page(tables: dict[str, pd.DataFrame], **changes) -> str:
     settings = config(**changes)
-    rows = claims.measure(tables, settings)
+    return rendered(tables, settings, claims.measure(tables, settings))
+
+
+def rendered(tables: dict[str, pd.DataFrame], settings: Config, rows: list[dict]) -> str:
     return render(settings, FACTS, rows, claims.statements(), sections(tables, settings), SOFTWARE)
+
+
+@cache
+def usual_rows() -> dict[str, dict]:
+    return {row["id"]: row for row in claims.measure(all_tables(), config())}
+
+
+def page_of_trips(scores: pd.DataFrame) -> str:
+    """Where averages and trips alone are measured."""
+    changes = {f"experiments.{name}": False for name in OPTIONAL}
+    return page(all_tables(config(**changes), side_trips=scores), **changes)
 
 
 def table_rows(text: str, first: str) -> list[list[str]]:
@@ -73,8 +88,8 @@ def test_a_step_size_is_no_ratio_of_one_that_is_zero():
 
 
 def test_scores_of_the_averages():
-    tables = all_tables(side_trips=side_trips(gap=0.02, gain=0.1, spread=0.0))
-    loss, training, accuracy, _ = table_rows(page(tables), "SWA, 10 steps")
+    text = page_of_trips(side_trips(gap=0.02, gain=0.1, spread=0.0))
+    loss, training, accuracy, _ = table_rows(text, "SWA, 10 steps")
     assert loss[1:6] == ["validation loss", "1.0000", "0.9000", "0.8800", "+0.1000"]
     assert loss[6].startswith("+0.0200")
     assert loss[7].startswith("0.20")
@@ -84,7 +99,7 @@ def test_scores_of_the_averages():
 
 def test_the_share_of_the_gain_is_positive_where_the_average_is_behind():
     """In losses and accuracies alike, and as in the verdicts."""
-    text = page(all_tables(side_trips=side_trips(gap=0.05, gain=0.1, spread=0.0)))
+    text = page_of_trips(side_trips(gap=0.05, gain=0.1, spread=0.0))
     scores = table_rows(text, "SWA, 10 steps")
     assert len(scores) == 4
     assert all(row[-1].startswith("0.50<br>") for row in scores)
@@ -102,8 +117,8 @@ def test_commands_that_are_printed_are_taken(tmp_path):
 
 
 def test_a_ratio_to_a_gain_of_about_0_is_unbounded():
-    tables = all_tables(side_trips=side_trips(gap=0.01, gain=0.0, spread=0.05))
-    assert table_rows(page(tables), "SWA, 10 steps")[0][7] == "unbounded"
+    text = page_of_trips(side_trips(gap=0.01, gain=0.0, spread=0.05))
+    assert table_rows(text, "SWA, 10 steps")[0][7] == "unbounded"
 
 
 def test_every_seed_and_branch_point_is_behind_the_averaging_rows():
@@ -129,21 +144,35 @@ def test_a_method_that_is_added_is_reported(monkeypatch):
         monkeypatch.setattr(module, "NAMES", (*methods.NAMES, added.name))
     scores = side_trips()
     scores = pd.concat([scores, scores[scores["kernel"] == "swa"].assign(kernel="late_swa")])
-    text = page(all_tables(side_trips=scores))
+    text = page_of_trips(scores)
     assert len(table_rows(text, "Late swa, 10 steps")) == 4
     assert len(table_rows(text, "`average_is_schedule_late_swa`")) == 1
-    listed = text.split("## What one step does")[0]
+    listed = text.split("## Verdicts")[1].split("\n## ")[0]
     assert "`average_is_schedule_swa`" in listed
     assert "late_swa" not in listed
 
 
+@cache
+def judged_by(experiment: Experiment) -> set[str]:
+    """The statements that an experiment judges."""
+    return set(experiment.part("verdict").judge(all_tables(), config()))
+
+
 @pytest.mark.parametrize("left_out", [[], *([name] for name in OPTIONAL), OPTIONAL], ids=" ".join)
-def test_an_experiment_that_is_left_out_has_no_figures_and_no_section(left_out):
+def test_an_experiment_that_is_left_out_has_no_figures_no_section_and_no_verdicts(left_out):
     """Nothing else needs its tables, and figures that are linked are those that are made."""
-    changes = {f"experiments.{name}": False for name in left_out}
-    settings = config(**changes)
+    settings = config(**{f"experiments.{name}": False for name in left_out})
     tables = all_tables(settings)
-    text, whole = page(tables, **changes), figures_by_experiment()
+    rows = claims.measure(tables, settings)
+    text, whole = rendered(tables, settings, rows), figures_by_experiment()
+    own = {name for each in shown() if each.name in left_out for name in judged_by(each)}
+    for row in rows:
+        if row["id"] in own:
+            assert (row["verdict"], row["reason"]) == ("not measured", "this variant leaves its experiment out")
+        else:
+            assert row == usual_rows()[row["id"]]
+    expected = {each.id for each in claims.statements() if not (each.analytic and "quadratic" in left_out)}
+    assert {row["id"] for row in rows} == expected
     assert len(re.findall("^## (?!Verdicts|Settings|Provenance)", text, re.MULTILINE)) == len(whole) - len(left_out)
     made = {name for experiment, names in whole.items() if experiment not in left_out for name in names}
     assert set(re.findall(r"figures/(\w+)\.png", text)) == made

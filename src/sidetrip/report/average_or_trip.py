@@ -214,7 +214,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, names: list[str]) -> None:
     axes.xaxis.set_minor_locator(FixedLocator([-SHARE, SHARE]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(share)))
     axes.tick_params(axis="x", labelsize="small")
-    look = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top", "fontsize": "small"}
+    look = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top", "fontsize": "x-small"}
     axes.annotate("← average better", (0, 0), (0, -20), color=style.AVERAGE, ha="left", **look)
     axes.annotate("trip better →", (1, 0), (0, -20), color=style.TRIP, ha="right", **look)
 

@@ -49,7 +49,7 @@ def compared(side_trips: Table, method: str, window: int, average: str | None = 
     long = here.melt([*POINT, "model", "look", "split"], list(METRICS), var_name="metric", value_name="score")
     keys = ["metric", "split", *POINT]
     # One look without a score leaves the whole score open.
-    means = long.groupby([*keys, "model"])["score"].agg(lambda scores: scores.mean(skipna=False)).reset_index()
+    means = long.groupby([*keys, "model"])["score"].mean(skipna=False).reset_index()
     by_model = means.pivot(index=keys, columns="model", values="score")  # noqa: PD010 - keeps what has no number
     spread = long[long["model"] == "momentary"].groupby(keys)["score"].std()
     began = (

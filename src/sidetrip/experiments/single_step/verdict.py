@@ -249,17 +249,17 @@ def derived(tables: Tables, config: Config) -> dict[str, Table]:
 
 def judge(tables: Tables, config: Config) -> Judged:
     """Judge the rows of this section; all but batch_size_gap at the run's own batch size."""
-    size = config.burn_in.batch_size
-    everywhere = late(best_steps(paper_setting(tables["single_step"])), config.branch.points)
+    size, sweep = config.burn_in.batch_size, late(tables["single_step"], config.branch.points)
+    of_size = sweep[sweep["batch_size"] == size]
+    everywhere = best_steps(paper_setting(sweep))
     best = everywhere[everywhere["batch_size"] == size]
-    all_settings = late(best_steps(tables["single_step"]), config.branch.points).query("batch_size == @size")
-    fits = late(parabolas(tables["single_step"], tables["curvature"]), config.branch.points)
+    fits = parabolas(of_size, tables["curvature"])
     results = {
         "single_step_floor": _floor(best, tables["decayed_run"], config),
         **_shares(best, config),
-        "quadratic_own": _quadratic_own(fits[fits["batch_size"] == size], config),
-        "low_degree_own": _low_degree_own(fits[fits["batch_size"] == size], config),
+        "quadratic_own": _quadratic_own(fits, config),
+        "low_degree_own": _low_degree_own(fits, config),
         "batch_size_gap": _size_gap(everywhere, config),
-        "own_gap_is_batchnorm": _gap_of_batchnorm(all_settings, config),
+        "own_gap_is_batchnorm": _gap_of_batchnorm(best_steps(of_size), config),
     }
     return beside(results, of_run(tables, config))
