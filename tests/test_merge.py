@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import runpy
 import shlex
 import signal
 import subprocess
@@ -449,7 +450,17 @@ def guide_s_line(beginning):
     return [sys.executable, *shlex.split(line)[1:]]
 
 
-def test_the_guide_s_lines_convert_checkpoints_of_torch(tmp_path, capsys):
+def run_here(monkeypatch, command: list[str]) -> None:
+    """What a process with `python -c CODE` or `python -m MODULE` does, without loading torch anew."""
+    _, option, what, *arguments = map(str, command)
+    monkeypatch.setattr(sys, "argv", [option, *arguments])
+    if option == "-c":
+        exec(what, {})
+    else:
+        runpy.run_module(what, run_name="__main__")
+
+
+def test_the_guide_s_lines_convert_checkpoints_of_torch(tmp_path, capsys, monkeypatch):
     """Pickled, with other things beside the tensors, and distributed."""
     tied = torch.arange(6.0).reshape(2, 3)
     for step in (1, 5):
@@ -469,9 +480,9 @@ def test_the_guide_s_lines_convert_checkpoints_of_torch(tmp_path, capsys):
     for from_distributed in (False, True):
         if from_distributed:
             pickled[1].unlink()
-            subprocess.run([*joined, folders[1], pickled[1]], check=True, capture_output=True)
+            run_here(monkeypatch, [*joined, folders[1], pickled[1]])
         last.unlink(missing_ok=True)
-        subprocess.run([*program, pickled[1], last, "model"], check=True)
+        run_here(monkeypatch, [*program, pickled[1], last, "model"])
         merge(first, last, *arguments)
         expected = (coefficients[0] + 5 * coefficients[1]) * tied.T.double()
         torch.testing.assert_close(load_file(tmp_path / "merged.safetensors")["w"], expected.float())

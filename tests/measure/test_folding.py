@@ -19,7 +19,7 @@ def pictures(seed: int) -> torch.Tensor:
     return torch.randn(6, 3, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("name", ["resnet8", "resnet20", "resnet18", "mobilenet_v2"])
+@pytest.mark.parametrize("name", ["resnet8", "resnet20"])
 @torch.no_grad()
 def test_logits_are_those_of_the_model_whatever_its_weights(name):
     model = network(name)

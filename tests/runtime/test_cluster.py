@@ -98,8 +98,8 @@ def test_workers_of_this_machine_give_the_results_of_the_process_pool_though_one
 
 
 def test_a_unit_that_kills_every_worker_is_given_up(repository):
-    message = r"^runtime.executor = dask: 2 workers in a row were lost in the same unit, perhaps for memory"
-    with dask.config.set({"distributed.scheduler.allowed-failures": 1}), pytest.raises(ConfigError, match=message):
+    message = r"^runtime.executor = dask: 1 workers in a row were lost in the same unit, perhaps for memory"
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}), pytest.raises(ConfigError, match=message):
         results(cluster_units.deadly, [0], executor="dask")
 
 
@@ -160,16 +160,9 @@ def test_workers_of_this_machine_end_with_a_killed_stage(repository):
     assert not alive
 
 
-@pytest.mark.parametrize(
-    ("found_first", "message"),
-    [
-        ("nothing", "runs in {}, which has no scratch/\\S+; start workers in the root"),
-        ("sidetrip.py", "cannot import sidetrip; start it in the environment that the stage runs in"),
-    ],
-)
-def test_a_worker_elsewhere_or_of_another_environment_is_refused(repository, tmp_path, found_first, message):
-    (tmp_path / found_first).touch()
-    expected = rf"^worker tcp://\S+: {message.format(tmp_path)}"
+def test_a_worker_of_another_environment_is_refused(repository, tmp_path):
+    (tmp_path / "sidetrip.py").touch()  # found first
+    expected = r"^worker tcp://\S+: cannot import sidetrip; start it in the environment that the stage runs in"
     with a_cluster((tmp_path, ())) as address, pytest.raises(ConfigError, match=expected):
         results(cluster_units.where, executor="dask", dask_address=address)
 
