@@ -90,7 +90,9 @@ class Panel:
         points, settings = config.branch.points, config.side_trips
         # The first, steep part of the run would flatten all that follows.
         self._first = points[0] if late else min([*config.branch.early, points[0] // 2])
-        self._stretch = method.widest(settings).steps if late else settings.every
+        # At least three stretches, or the momentary model would be a dot.
+        whole = min(settings.every, (config.burn_in.steps - self._first) // 3)
+        self._stretch = method.widest(settings).steps if late else whole
         seeds = config.seeds if late else config.seeds[:1]  # averages along the run are of the first seed alone
         running, scores = (
             table[(table["split"] == split) & table["seed"].isin(seeds)]
