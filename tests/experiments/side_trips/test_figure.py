@@ -73,8 +73,8 @@ def test_the_run_is_shown_from_the_early_branch_point_or_else_its_second_half():
 
 
 def test_the_momentary_model_is_a_line_however_seldom_the_run_was_looked_at():
-    (axes,) = side_trips.draw(all_tables(), config(**{"side_trips.every": 50}))["figure_1"].axes
-    assert len(labelled(axes)["momentary"][0].get_xdata()) >= 2
+    (axes,) = side_trips.draw(all_tables(), config(**{"side_trips.every": 40}))["figure_1"].axes
+    assert len(labelled(axes)["momentary"][0].get_xdata()) >= 3
 
 
 def test_nothing_is_drawn_outside_the_frame():
