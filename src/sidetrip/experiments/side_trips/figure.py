@@ -116,7 +116,7 @@ class Panel:
         axes.fill_between(line.index, line["low"], line["high"], color=style.MOMENTARY, alpha=0.22, lw=0)
         axes.plot(line.index, line["mean"], color=style.MOMENTARY, lw=1.8, label="momentary")
         average = self._running[self._running["kernel"] == self._method.name].set_index("step")[self._metric]
-        if len(average):
+        if len(average) > 1:  # one is no line
             look: dict[str, Any] = {"color": style.AVERAGE, "lw": 1.4, "ls": (0, (5, 1.5, 1, 1.5))}
             axes.plot(average.index, self._scale * average, label="average along the run", **look)
         for branch, rows in self._scores[self._scores["kernel"] == self._method.name].groupby("branch"):
