@@ -97,7 +97,8 @@ def test_each_network_is_checked_once():
     params = load_params(Path("params.yaml"))
     config = resolve(params, "smoke")
     other = replace(config, variant="other", model=replace(config.model, width=4))
-    text = smoke_config(**{"data.name": "shakespeare", "model.name": "decoder", "model.width": 8, "variant": "text"})
+    decoder = {"data.name": "shakespeare", "model.name": "decoder", "model.width": 8}
+    text = replace(smoke_config(**decoder), variant="text")
     said = list(gpu_parts.operations(CPU, [config, replace(config, variant="same"), other, text]))
     assert [line.partition(":")[0] for line in said] == ["smoke", "other", "text"]
     assert all("twice alike" in line for line in said)
