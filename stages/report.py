@@ -1,4 +1,4 @@
-"""Write reports/<variant>/README.md with the digests of what lies beside it, and reports/README.md over all."""
+"""Write reports/<variant>/README.md with the digests of what lies beside it."""
 
 import sidetrip.runtime.starting  # noqa: F401, a Ctrl-C is one line from here on
 
@@ -10,7 +10,6 @@ from sidetrip.data.packed import read_facts
 from sidetrip.experiments.claims import statements
 from sidetrip.experiments.sections import sections
 from sidetrip.files import files_in, read_json, seal, write_bytes
-from sidetrip.report.index import write_index
 from sidetrip.report.render import render
 from sidetrip.runtime.provenance import PROVENANCE, inputs
 from sidetrip.runtime.stage import output_folder, stage
@@ -29,8 +28,7 @@ def software_of(config: Config) -> list[tuple[dict[str, str], list[str]]]:
 
 @stage
 def main(config: Config) -> None:
-    reports = Path("reports")
-    target = reports / config.variant
+    target = Path("reports") / config.variant
     judged = output_folder(config, "verdicts")
     tables = {path.stem: read_table(path) for path in sorted((judged / "tables").glob("*.csv"))}
     facts = read_facts(output_folder(config, "prepare_data"))
@@ -40,8 +38,6 @@ def main(config: Config) -> None:
     # What a reader may check: `sha256sum --check SHA256SUMS`.
     made = [path for folder in ("tables", "figures", "plots") for path in files_in(target / folder)]
     seal(target, [*made, target / "claims.json", target / "metrics.json"])
-    # Not outs of DVC: they cover variants that are committed but not active, whatever params.yaml lists.
-    write_index(reports)
 
 
 if __name__ == "__main__":

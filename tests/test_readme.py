@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from sidetrip.experiments.forecast.figure import errors_by_seed
-from sidetrip.report.average_or_trip import differs_unknown, percent
+from sidetrip.index.average_or_trip import differs_unknown, percent
 from sidetrip.verdicts.records import DIFFERS, EQUAL, NOT_KNOWN, WITHIN
 
 README = Path("README.md").read_text(encoding="utf-8")

@@ -26,8 +26,8 @@ RERUNS = {
     "checks/*": "",
     "kernels.py": f"{TRAINED} quadratic {PAGES}",
     "snapshots.py": "forecast verdicts report",
-    "loss_forecast.py": "forecast verdicts report",
-    "tables.py": f"burn_in {MEASURED} quadratic {PAGES}",
+    "loss_forecast.py": "forecast verdicts report index",
+    "tables.py": f"burn_in {MEASURED} quadratic {PAGES} index",
     "config/*": "configure",
     "data/*": "prepare_data",
     "data/packed.py": f"prepare_data {TRAINED}",
@@ -39,9 +39,11 @@ RERUNS = {
     "measure/curvature.py": "curvature",
     "measure/second_order.py": f"curvature forecast {PAGES}",
     "measure/multi_power_law.py": "verdicts report",
-    "verdicts/*": PAGES,
+    "verdicts/*": f"{PAGES} index",
     "report/*": "report",
-    "report/style.py": "figures report",
+    "report/render.py": "report index",
+    "report/style.py": "figures report index",
+    "index/*": "index",
     "experiments/*": "",  # plan and work: what is told of progress
     "experiments/units.py": f"burn_in branch {SCORED} alignment curvature figures",
     "experiments/evaluator.py": SCORED,
@@ -86,6 +88,7 @@ FLOORS = [
     {"checks"},
     {"verdicts"},
     {"report"},
+    {"index"},
     {"experiments"},
     {"runtime"},
 ]
@@ -127,8 +130,9 @@ def follows(stage: str, module: PurePath) -> bool:
         return module.parts[0] == {"configure": "config", "prepare_data": "data"}[stage]
     if name in ("experiments/plan.py", "experiments/work.py"):
         return False
-    if stage in PAGES:
-        folders = ("kernels.py", "snapshots.py", "loss_forecast.py", "tables.py", "verdicts", "report", "experiments")
+    if stage in (*PAGES.split(), "index"):
+        folders = ("kernels.py", "snapshots.py", "loss_forecast.py", "tables.py", "verdicts", "report", "index")
+        folders += ("experiments",)
         return module.parts[0] in folders or name in ("measure/second_order.py", "measure/multi_power_law.py")
     if name in ("data/packed.py", "data/text.py"):
         return stage != "quadratic"  # which has no data
@@ -161,8 +165,8 @@ def test_deps_are_what_a_stage_imports(stage):
 
 def parameters(stage: str) -> set[str]:
     """Settings that a stage depends on."""
-    sections = [values for each in PIPELINE[stage]["params"] if isinstance(each, dict) for values in each.values()]
-    return {name for values in sections for name in values}
+    entries = [each for each in PIPELINE[stage].get("params", []) if isinstance(each, dict)]
+    return {name for each in entries for values in each.values() for name in values}
 
 
 def test_a_stage_runs_again_where_its_experiment_is_switched():

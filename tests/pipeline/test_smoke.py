@@ -31,7 +31,7 @@ def test_one_edit_reruns_just_what_it_touches(copy):
     result = dvc(copy, "repro")
     assert result.returncode == 0, result.stderr
     ran = [line.split("'")[1].split("@")[0] for line in result.stdout.splitlines() if line.startswith("Running stage")]
-    assert ran == ["configure", "verdicts", "report"]
+    assert ran == ["configure", "verdicts", "report", "index"]
 
 
 def test_a_stage_that_is_left_out_loads_neither_torch_nor_pandas_and_leaves_no_table(copy):

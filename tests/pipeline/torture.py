@@ -30,7 +30,7 @@ from smoke import ROOT, clone, compare, environment
 
 # Every stage that computes, in the order of the pipeline, which is that in which dvc runs them.
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-STAGES = tuple(name for name in PIPELINE if name not in ("configure", "verdicts", "figures", "report"))
+STAGES = tuple(name for name in PIPELINE if name not in ("configure", "verdicts", "figures", "report", "index"))
 LOCK = "dvc.lock"
 # An interrupt reaches all processes of a terminal; a worker leaves it to its stage what that means.
 WHILE_A_STAGE_RUNS = (

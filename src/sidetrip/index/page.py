@@ -11,11 +11,11 @@ import pandas as pd
 import yaml
 
 from sidetrip.files import write_bytes
+from sidetrip.index.average_or_trip import by_optimizer, findings, late_in_the_run, runs_in_order
+from sidetrip.index.average_or_trip import draw as draw_late
+from sidetrip.index.equivalence_map import draw_map
+from sidetrip.index.forecasts import forecasts
 from sidetrip.report import style
-from sidetrip.report.average_or_trip import by_optimizer, findings, late_in_the_run, runs_in_order
-from sidetrip.report.average_or_trip import draw as draw_late
-from sidetrip.report.equivalence_map import draw_map
-from sidetrip.report.forecasts import forecasts
 from sidetrip.report.render import counts, of_the_paper
 from sidetrip.tables import write_table
 from sidetrip.verdicts.records import DIFFERS, NOT_MEASURED, NOT_REPRODUCED, OUTCOMES, REPRODUCED, UNDECIDED

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from sidetrip.report import equivalence_map
+from sidetrip.index import equivalence_map
 from sidetrip.verdicts.equivalence_map import COLUMNS
 from sidetrip.verdicts.records import DIFFERS, EQUAL, NOT_KNOWN, WITHIN
 from sidetrip.verdicts.wording import method_words

@@ -11,7 +11,7 @@ from verdict_tables import config, side_trips
 from sidetrip.config import save_config
 from sidetrip.experiments.claims import measure, statements
 from sidetrip.files import write_json
-from sidetrip.report.index import FORECAST, write_index
+from sidetrip.index.page import FORECAST, write_index
 from sidetrip.tables import write_table
 from sidetrip.verdicts.records import OUTCOMES, REPRODUCED, UNDECIDED
 from sidetrip.verdicts.wording import OURS

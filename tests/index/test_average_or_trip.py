@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sidetrip.report import average_or_trip
-from sidetrip.report.average_or_trip import Run
+from sidetrip.index import average_or_trip
+from sidetrip.index.average_or_trip import Run
 from sidetrip.verdicts.equivalence_map import COLUMNS
 from sidetrip.verdicts.records import DIFFERS, EQUAL, NOT_KNOWN, WITHIN
 

@@ -3,7 +3,7 @@
 from verdict_tables import config, forecast_tables
 
 from sidetrip.experiments.forecast.outcomes import cells, outcomes
-from sidetrip.report.forecasts import HEAD, forecasts
+from sidetrip.index.forecasts import HEAD, forecasts
 from sidetrip.tables import write_table
 from sidetrip.verdicts.wording import decay_title
 

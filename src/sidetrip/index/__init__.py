@@ -1,0 +1,1 @@
+"""The page over all variants, reports/README.md, and its pictures."""
