@@ -15,6 +15,7 @@ from verdict_tables import (
     divergence,
     fixed_batch,
     forecast_tables,
+    replicas,
     running_averages,
     side_trips,
     single_step,
@@ -55,6 +56,7 @@ def by_experiment() -> dict[str, dict[str, pd.DataFrame]]:
         "divergence": divergence(),
         "alignment": alignment(),
         "curvature": {"curvature_nodes": curvature_nodes()},
+        "replicas": replicas(),
         "quadratic": quadratic(),
         "forecast": forecast_tables(),
     }

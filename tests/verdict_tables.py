@@ -15,6 +15,7 @@ from sidetrip.experiments.fixed_batch.plan import COLUMNS as FIXED_BATCH
 from sidetrip.experiments.forecast.columns import ALONG, COOL_DOWNS
 from sidetrip.experiments.forecast.forward import forecasts_at
 from sidetrip.experiments.methods import METHODS
+from sidetrip.experiments.replicas.plan import MEANS, REPLICAS
 from sidetrip.experiments.running_averages.plan import COLUMNS as RUNNING_AVERAGES
 from sidetrip.experiments.side_trips.plan import DISTANCES, SCORES
 from sidetrip.experiments.single_step.plan import CURVATURE, REFERENCE, SWEEP, VARIED, measured_settings
@@ -182,6 +183,22 @@ def curvature_nodes(curvatures=(0.5, 4.0), powers=(1.0, 0.25)) -> pd.DataFrame:
         for (seed, branch), start, node in product(LATE_POINTS, (0, 1), zip(curvatures, powers, strict=True))
     ]
     return pd.DataFrame(rows, columns=NODES)
+
+
+def replicas(momentary=(0.1, 0.0), average=(0.01, 0.0), trip=(0.02, -0.03), spread=0.001) -> dict[str, pd.DataFrame]:
+    """What noise adds to each model, and where it lies without it; of the trip perhaps by kernel, else of all."""
+    alone, together = [], []
+    number = config().replicas.number
+    for seed, split in product(SEEDS, SPLITS):
+        models = [("none", "momentary", momentary)]
+        for method in METHODS:
+            of_trip = trip[method.name] if isinstance(trip, dict) else trip
+            models += [(method.name, "average", average), (method.name, "trip", of_trip)]
+        for place, (kernel, model, (made, centre)) in enumerate(models):
+            key, level = (seed, LATE[-1], kernel, max(WINDOWS), model), 1.0 + centre + noise(spread, seed, place)
+            together.append((*key, split, level + made / number, 0.5))
+            alone += [(*key, replica, split, level + made, 0.5) for replica in range(number)]
+    return {"replicas": pd.DataFrame(alone, columns=REPLICAS), "replica_means": pd.DataFrame(together, columns=MEANS)}
 
 
 def running_averages() -> pd.DataFrame:

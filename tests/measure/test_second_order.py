@@ -43,6 +43,7 @@ def test_variance_and_bias_are_those_of_the_steps_written_out(seed, momentum, x)
     found = factors(schedule, kernel, x, momentum)
     assert stationary_variance(x, momentum) == pytest.approx(stationary, rel=1e-9)
     assert found.variance == pytest.approx((end**2).sum() / stationary, rel=1e-9)
+    assert found.fresh == pytest.approx((end[run_up:] ** 2).sum() / stationary, rel=1e-9)
     kept = run(schedule.multipliers, x, momentum, np.zeros((schedule.steps, 1)), theta=1.0)
     assert found.bias == pytest.approx(float((kernel.weights @ kept)[0]), rel=1e-9, abs=1e-12)
 

@@ -15,10 +15,11 @@ LIBRARY = SOURCE / "sidetrip"
 MODULES = [path.relative_to(LIBRARY) for path in sorted(LIBRARY.rglob("*.py")) if not is_empty_package(path)]
 TEMPLATES = [path.relative_to(LIBRARY) for path in sorted(LIBRARY.rglob("*.j2"))]
 
-SCORED = "running_averages side_trips forecast single_step divergence"
+SCORED = "running_averages side_trips replicas forecast single_step divergence"
 TRAINED = " ".join(plan.name for plan in plans() if plan.network)
 MEASURED = " ".join(name for name in TRAINED.split() if name not in ("burn_in", "branch"))
 PAGES = "verdicts figures report"
+SHARED = ("kernels.py", "snapshots.py", "loss_forecast.py", "tables.py", "experiments")  # by numbers and pages
 ROOM = "ROOM"  # the stage of the module's own folder
 # Module, or modules of a folder: the stages that its edit reruns. Of rows that match, the last one counts.
 RERUNS = {
@@ -34,7 +35,7 @@ RERUNS = {
     "data/text.py": f"prepare_data {TRAINED}",
     "engine/*": f"{TRAINED} quadratic",
     "measure/*": SCORED,
-    "measure/averaging.py": "running_averages side_trips forecast curvature quadratic",
+    "measure/averaging.py": "running_averages side_trips replicas forecast curvature quadratic",
     "measure/quadratic.py": "quadratic",
     "measure/curvature.py": "curvature",
     "measure/second_order.py": f"curvature forecast {PAGES}",
@@ -47,7 +48,7 @@ RERUNS = {
     "experiments/*": "",  # plan and work: what is told of progress
     "experiments/units.py": f"burn_in branch {SCORED} alignment curvature figures",
     "experiments/evaluator.py": SCORED,
-    "experiments/methods.py": f"running_averages side_trips {PAGES}",
+    "experiments/methods.py": f"running_averages side_trips replicas {PAGES}",
     "experiments/registry.py": PAGES,  # the order on pages
     "experiments/claims.py": "verdicts report",
     "experiments/figures.py": "figures",
@@ -57,7 +58,7 @@ RERUNS = {
     "experiments/*/measure.py": ROOM,
     "experiments/fixed_batch/plan.py": f"fixed_batch {PAGES}",  # names of batches and pairs
     "experiments/single_step/plan.py": "single_step figures",
-    "experiments/side_trips/plan.py": "side_trips running_averages",
+    "experiments/side_trips/plan.py": "side_trips running_averages replicas",
     "experiments/side_trips/measure.py": "side_trips running_averages",
     "experiments/curvature/model.py": f"forecast {PAGES}",
     "experiments/forecast/columns.py": f"forecast {PAGES}",
@@ -131,13 +132,13 @@ def follows(stage: str, module: PurePath) -> bool:
     if name in ("experiments/plan.py", "experiments/work.py"):
         return False
     if stage in (*PAGES.split(), "index"):
-        folders = ("kernels.py", "snapshots.py", "loss_forecast.py", "tables.py", "verdicts", "report", "index")
-        folders += ("experiments",)
-        return module.parts[0] in folders or name in ("measure/second_order.py", "measure/multi_power_law.py")
+        return module.parts[0] in (*SHARED, "verdicts", "report", "index") or name in (
+            "measure/second_order.py",
+            "measure/multi_power_law.py",
+        )
     if name in ("data/packed.py", "data/text.py"):
         return stage != "quadratic"  # which has no data
-    folders = ("kernels.py", "snapshots.py", "loss_forecast.py", "tables.py", "engine", "measure", "experiments")
-    return module.parts[0] in folders and name != "experiments/registry.py"
+    return module.parts[0] in (*SHARED, "engine", "measure") and name != "experiments/registry.py"
 
 
 def code_of(stage: str) -> set[Path]:

@@ -75,6 +75,7 @@ class Experiments:
     divergence: bool
     alignment: bool
     curvature: bool
+    replicas: bool
     quadratic: bool
     forecast: bool
 
@@ -256,6 +257,13 @@ class Curvature:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class Replicas:
+    """Averages and trips from one branch point, on many batch sequences."""
+
+    number: int = Field(ge=2, le=10_000)  # each with batches of its own
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Alignment:
     """Gradients of a fixed batch along side trips."""
 
@@ -348,6 +356,7 @@ class Config:
     fixed_batch: FixedBatch
     divergence: Divergence
     curvature: Curvature
+    replicas: Replicas
     alignment: Alignment
     forecast: Forecast
     claims: Claims

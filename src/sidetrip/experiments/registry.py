@@ -52,6 +52,7 @@ EXPERIMENTS = (
     Experiment("divergence"),
     Experiment("alignment"),
     Experiment("curvature"),
+    Experiment("replicas"),
     Experiment("quadratic"),
     Experiment("forecast"),
 )

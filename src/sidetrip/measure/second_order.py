@@ -35,10 +35,13 @@ class Factors(NamedTuple):
         Variance at its end, over the stationary variance of one iterate.
     bias : ndarray
         Mean at its end, over the mean at the branch point.
+    fresh : ndarray
+        The part of `variance` that is of noise since the branch point; the rest is where the branch point lies.
     """
 
     variance: Values
     bias: Values
+    fresh: Values
 
 
 def stationary_variance(x: ArrayLike, momentum: float) -> Values:
@@ -95,7 +98,8 @@ def factors(schedule: Schedule, kernel: Kernel, x: ArrayLike, momentum: float = 
         theta, velocity = theta + x * noise + weight, momentum * noise
     # Relative to Var θ, the stationary λv has variance 2 x / (1 + μ) and covariance -x / (1 + μ) with θ.
     kept = theta**2 + 2.0 * x / (1.0 + momentum) * (velocity - theta) * velocity
-    return Factors(kept + added / stationary, theta + x / (1.0 - momentum) * velocity)
+    fresh = added / stationary
+    return Factors(kept + fresh, theta + x / (1.0 - momentum) * velocity, fresh)
 
 
 def average_factors(kernel: Kernel, x: ArrayLike, momentum: float = 0.0) -> Factors:
@@ -122,11 +126,15 @@ class ExcessLoss(NamedTuple):
     ----------
     momentary, average, trip : float
         Of one iterate, of an average, and of the last iterate of a trip.
+    fresh_average, fresh_trip : float
+        What noise since the branch point adds to the last two.
     """
 
     momentary: float
     average: float
     trip: float
+    fresh_average: float
+    fresh_trip: float
 
     @property
     def gain(self) -> float:
@@ -137,6 +145,11 @@ class ExcessLoss(NamedTuple):
     def difference(self) -> float:
         """(average - trip) ÷ gain; nan where nothing is gained, as over one step."""
         return (self.average - self.trip) / self.gain if self.gain else math.nan
+
+    @property
+    def fresh_difference(self) -> float:
+        """The part of `difference` that is of noise since the branch point."""
+        return (self.fresh_average - self.fresh_trip) / self.gain if self.gain else math.nan
 
 
 def predict(kernel: Kernel, schedule: Schedule, spectrum: Spectrum, rate: float, momentum: float) -> ExcessLoss:
@@ -166,6 +179,6 @@ def predict(kernel: Kernel, schedule: Schedule, spectrum: Spectrum, rate: float,
     curvature, power = (values[spectrum.curvature > 0.0] for values in spectrum)
     x = rate * curvature
     momentary = 0.5 * curvature * power * rate**2 * stationary_variance(x, momentum)
-    average = momentary * average_factors(kernel, x, momentum).variance
-    trip = momentary * trip_factors(schedule, x, momentum).variance
-    return ExcessLoss(float(momentary.sum()), float(average.sum()), float(trip.sum()))
+    average, trip = average_factors(kernel, x, momentum), trip_factors(schedule, x, momentum)
+    parts = (1.0, average.variance, trip.variance, average.fresh, trip.fresh)
+    return ExcessLoss(*(float((momentary * part).sum()) for part in parts))

@@ -1,0 +1,37 @@
+"""Plan of the replicas: averages and trips from the last branch point of every run, each on many batch sequences."""
+
+from __future__ import annotations
+
+from sidetrip.config import Config
+from sidetrip.experiments.plan import Plan
+from sidetrip.experiments.side_trips.plan import Case, cases, longest, shared_trips, widest
+from sidetrip.experiments.units import BranchPoint
+from sidetrip.experiments.work import Work, scoring, training
+
+MEANS = ["seed", "branch", "kernel", "window_steps", "model", "split", "loss", "accuracy"]
+REPLICAS = [*MEANS[:5], "replica", *MEANS[5:]]
+
+
+def last_branch_points(config: Config) -> list[BranchPoint]:
+    """The last branch point of every main trajectory."""
+    return [BranchPoint(seed, config.branch.points[-1]) for seed in config.seeds]
+
+
+def compared(config: Config) -> list[Case]:
+    """The widest average of each method."""
+    return widest(cases(config))
+
+
+def windows(config: Config) -> list[int]:
+    """Steps after which the run itself is scored: those of the averages, ascending."""
+    return sorted({case.window for case in compared(config)})
+
+
+def work(config: Config, point: BranchPoint) -> Work:
+    """The run and the trips of every replica, all models that are scored, and their means."""
+    steps = longest(config) + sum(schedule.steps for schedule, _ in shared_trips(compared(config)))
+    models, number = len(windows(config)) + 2 * len(compared(config)), config.replicas.number
+    return training(config, number * steps) + scoring(config, (number + 1) * models)
+
+
+PLAN = Plan("replicas", last_branch_points, work)
