@@ -87,12 +87,15 @@ def test_sentences_count_outcomes_and_intervals_clear_of_0_at_a_constant_rate():
     assert "shown in 0 of 2 runs, refuted in 1, not known in 1." in text
 
 
-def test_every_run_is_told_with_its_optimizer():
+def test_every_run_has_a_row_with_what_is_predicted_of_it():
     ema = {"variant": "second", "kernel": "ema", "ratio": -0.2}
-    found = average_or_trip.by_optimizer(late({}, {"variant": "second", "ratio": 0.1}, ema), RUNS)
+    table = pd.DataFrame([(0, "swa", 100, -0.1)], columns=["seed", "kernel", "window_steps", "predicted"])
+    found = average_or_trip.run_table(late({}, {"variant": "second", "ratio": 0.1}, ema, first=table), RUNS)
     assert found == [
-        "With SGD, average − trip by run: First (λ = 0.1): SWA +4.0 %.",
-        "With AdamW, average − trip by run: Second (λ = 0.01): SWA +10 %, EMA −20 %.",
+        "| run | SWA | EMA |",
+        "| --- | --- | --- |",
+        "| First, SGD, λ = 0.1 ([first](first/README.md)) | +4.0 % of 0.050, equal; predicted −10 % | – |",
+        "| Second, AdamW, λ = 0.01 ([second](second/README.md)) | +10 % of 0.050, equal | −20 % of 0.050, equal |",
     ]
 
 

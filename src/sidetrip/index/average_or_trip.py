@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -123,30 +124,31 @@ def _run(settings: Mapping[str, Any]) -> Run:
 
 
 def findings(rows: pd.DataFrame) -> list[str]:
-    """What holds at a constant rate, for each method, and what the analytic model predicts."""
+    """What holds at a constant rate, a sentence for each method."""
     rows = rows[rows["schedule"] == "constant"]
+    return [_finding(method, rows[rows["kernel"] == method]) for method in methods_in_order(rows["kernel"])]
+
+
+def run_table(rows: pd.DataFrame, runs: Mapping[str, Run]) -> list[str]:
+    """Lines of a Markdown table: (average − trip) ÷ gain of every run and method, with what the model predicts."""
     methods = methods_in_order(rows["kernel"])
-    found = [_finding(method, rows[rows["kernel"] == method]) for method in methods]
-    for name, here in rows.dropna(subset=["predicted"]).groupby("variant"):
-        of = here.set_index("kernel").loc[methods_in_order(here["kernel"])]
-        parts = [
-            f"{method_words(str(method)).title} {percent(row.predicted)} (measured {percent(row.ratio)})"
-            for method, row in of.iterrows()
-        ]
-        found.append(f"From the curvature that was measured in {name}, the quadratic model gives {', '.join(parts)}.")
-    return found
-
-
-def by_optimizer(rows: pd.DataFrame, runs: Mapping[str, Run]) -> list[str]:
-    """(average − trip) ÷ gain of every method at a constant rate, a sentence for each optimizer."""
-    rows = rows[rows["schedule"] == "constant"]
-    told: dict[str, list[str]] = {}
+    lines = [
+        f"| run | {' | '.join(method_words(method).title for method in methods)} |",
+        "| --- |" + " --- |" * len(methods),
+    ]
     for name, run in runs.items():
-        here = rows[rows["variant"] == name].set_index("kernel")["ratio"]
-        parts = ", ".join(f"{method_words(m).title} {percent(here[m])}" for m in methods_in_order(here.index))
-        if parts:
-            told.setdefault(run.optimizer, []).append(f"{run.subject} ({run.setting}): {parts}")
-    return [f"With {optimizer}, average − trip by run: {'; '.join(found)}." for optimizer, found in told.items()]
+        here = {method: row for method, row in rows[rows["variant"] == name].set_index("kernel").iterrows()}
+        label = f"{run.subject}, {run.optimizer}, {run.setting} ([{name}]({name}/README.md))"
+        cells = [_cell(here[method]) if method in here else "–" for method in methods]
+        lines += [f"| {label} | {' | '.join(cells)} |"] if here else []
+    return lines
+
+
+def _cell(row: pd.Series) -> str:
+    """Measured ratio with its outcome and what it is a share of; the predicted ratio, where there is one."""
+    known = not math.isnan(row["predicted"])
+    predicted = f"; predicted {percent(row['predicted'])}" if known else ""
+    return f"{percent(row['ratio'])} of {row['gain']:.3f}, {row['outcome']}{predicted}"
 
 
 def _finding(method: str, rows: pd.DataFrame) -> str:

@@ -58,7 +58,7 @@ def _line(variant: str, row: Mapping[Any, Any], steps: int) -> str:
     law = f"{row['error_power_law']:.4f}" if row["n_power_law"] else "–"
     cells = [
         *(f"[{variant}]({variant}/README.md)", decay_title(row["decay"]), f"{over} steps"),
-        *(f"{over / steps:.0%}", f"{row['spacing_steps']} steps", row["correction"]),
+        *(f"{100 * over / steps:.0f} %", f"{row['spacing_steps']} steps", row["correction"]),
         *(f"{row['covered']} of {row['n']}, {share}", f"{row['error']:.4f}", f"{row['bias']:+.4f}"),
         *(f"{row['error_drifted']:.4f}", law, f"{row['error_momentary']:.4f}"),
     ]

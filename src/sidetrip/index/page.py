@@ -11,8 +11,8 @@ import pandas as pd
 import yaml
 
 from sidetrip.files import write_bytes
-from sidetrip.index.average_or_trip import by_optimizer, findings, late_in_the_run, runs_in_order
 from sidetrip.index.average_or_trip import draw as draw_late
+from sidetrip.index.average_or_trip import findings, late_in_the_run, run_table, runs_in_order
 from sidetrip.index.equivalence_map import draw_map
 from sidetrip.index.forecasts import forecasts
 from sidetrip.report import style
@@ -85,7 +85,7 @@ def _first_screen(
         "run's own weights, which are called *momentary*; a *cool-down* is a decay that was really run to its end; "
         "*merged* snapshots are an average of the few iterates that were kept.",
         "",
-        *(f"- {sentence}" for sentence in (*findings(rows), *by_optimizer(rows, runs), _in_all_scores(claims, rows))),
+        *(f"- {sentence}" for sentence in (*findings(rows), _in_all_scores(claims, rows))),
         "",
         f"![Late in a run: does the average end better, or the trip?]({FIRST}.png)",
         "",
@@ -94,6 +94,11 @@ def _first_screen(
         "band. A bar without an end goes on. Runs whose rate falls along a cosine stand last, and are not counted "
         "above. "
         f"The numbers: [{FIRST}.csv]({FIRST}.csv).*",
+        "",
+        "The same in numbers: average − trip, in per cent of the gain, and the gain in nats. Predicted: by the "
+        "quadratic model, from the curvature that was measured there.",
+        "",
+        *run_table(rows, runs),
         *(forecast if (reports / FORECAST).is_file() else []),
         "",
         "## Statements of the paper, by variant",
@@ -190,7 +195,7 @@ def regime(rows: Rows) -> str:
     for row in rows:
         found |= {key: value for key, value in row.get("regime", {}).items() if key not in found}
     parts = [label.format(found[key]) for key, label in REGIME.items() if found.get(key) is not None]
-    return f"{', '.join(parts)}. " if parts else ""
+    return f"{', '.join(parts)}. ".replace("%", " %") if parts else ""
 
 
 def _cell(row: dict[str, Any] | None) -> str:
