@@ -19,7 +19,7 @@ def test_a_line_for_each_kind_of_each_variant_that_has_forecasts(tmp_path):
     assert {len(row) for row in rows} == {len(HEAD)}
     of_linear = table.query("decay == 'linear' and correction == 'none'").iloc[0]
     (row,) = [row for row in rows if row[1] == decay_title("linear") and row[5] == "none"]
-    assert row[2:5] == ["5 steps", "50%", f"{config().burn_in.snapshot_every} steps"]
+    assert row[2:5] == ["5 steps", "50 %", f"{config().burn_in.snapshot_every} steps"]
     assert row[6].startswith(f"{of_linear['covered']} of {of_linear['n']}, ")
     assert row[7] == f"{of_linear['error']:.4f}"
 
