@@ -1,4 +1,4 @@
-"""Averages and trips from the last branch point of every seed, on many batch sequences."""
+"""Run, averages and trips from the last branch point of every seed, on many batch sequences."""
 
 import sidetrip.runtime.starting  # noqa: F401, a Ctrl-C is one line from here on
 

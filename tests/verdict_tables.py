@@ -185,7 +185,9 @@ def curvature_nodes(curvatures=(0.5, 4.0), powers=(1.0, 0.25)) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=NODES)
 
 
-def replicas(momentary=(0.1, 0.0), average=(0.01, 0.0), trip=(0.02, -0.03), spread=0.001) -> dict[str, pd.DataFrame]:
+def replicas(
+    momentary=(0.1, 0.0), average=(0.01, 0.0), trip=(0.02, -0.03), as_far=(0.1, 0.0), spread=0.001
+) -> dict[str, pd.DataFrame]:
     """What noise adds to each model, and where it lies without it; of the trip perhaps by kernel, else of all."""
     alone, together = [], []
     number = config().replicas.number
@@ -194,8 +196,9 @@ def replicas(momentary=(0.1, 0.0), average=(0.01, 0.0), trip=(0.02, -0.03), spre
         for method in METHODS:
             of_trip = trip[method.name] if isinstance(trip, dict) else trip
             models += [(method.name, "average", average), (method.name, "trip", of_trip)]
-        for place, (kernel, model, (made, centre)) in enumerate(models):
-            key, level = (seed, LATE[-1], kernel, max(WINDOWS), model), 1.0 + centre + noise(spread, seed, place)
+            models += [(method.name, "as_far", as_far)]
+        for place, (kernel, model, (made, rest)) in enumerate(models):
+            key, level = (seed, LATE[-1], kernel, max(WINDOWS), model), 1.0 + rest + noise(spread, seed, place)
             together.append((*key, split, level + made / number, 0.5))
             alone += [(*key, replica, split, level + made, 0.5) for replica in range(number)]
     return {"replicas": pd.DataFrame(alone, columns=REPLICAS), "replica_means": pd.DataFrame(together, columns=MEANS)}

@@ -258,9 +258,9 @@ class Curvature:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Replicas:
-    """Averages and trips from one branch point, on many batch sequences."""
+    """Run, averages and trips from one branch point, on many batch sequences."""
 
-    number: int = Field(ge=2, le=10_000)  # each with batches of its own
+    number: int = Field(ge=2, le=10_000)  # each with its own batch sequence
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

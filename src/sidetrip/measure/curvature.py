@@ -114,10 +114,3 @@ def lanczos_quadrature(product: Callable[[Tensor], Tensor], start: Tensor, steps
             return Spectrum(nodes, length**2 * vectors[0] ** 2)
         beside.append(float(rest.double().norm()))
         basis = torch.column_stack([basis, rest / beside[-1]])
-
-
-def noise_spectrum(product: Callable[[Tensor], Tensor], noise: Sequence[Tensor], steps: int) -> Spectrum:
-    """Mean of the measures of some vectors of gradient noise, each of `steps` nodes."""
-    spectra = [lanczos_quadrature(product, vector, steps) for vector in noise]
-    curvature, power = (np.concatenate(values) for values in zip(*spectra, strict=True))
-    return Spectrum(curvature, power / len(noise))

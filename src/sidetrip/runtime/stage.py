@@ -48,7 +48,7 @@ def stage(function: Callable[[Config], None]) -> Callable[[], None]:
 
 def title(name: str) -> str:
     """A stage's name, and its place among those of a variant, for the progress bar."""
-    names = list(pipeline())
+    names = [stage for stage, declared in pipeline().items() if "matrix" in declared]
     return f"{name}, stage {names.index(name) + 1} of {len(names)}"
 
 

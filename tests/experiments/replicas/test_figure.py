@@ -11,8 +11,9 @@ def test_marks_are_means_over_seeds_of_validation_loss():
     tables = all_tables()
     (axes,) = draw(tables, config())["replica_parts"].axes
     means = tables["replica_parts"].query("split == 'validation'").groupby("kernel").mean(numeric_only=True)
+    shares = means[["noise", "rest", "difference"]].div(means["gain"], axis=0)
     marks = sorted(container.lines[0].get_xdata()[0] for container in axes.containers)  # type: ignore[attr-defined]
-    assert marks == pytest.approx(sorted(means[["noise", "centre", "difference"]].to_numpy().ravel()))
+    assert marks == pytest.approx(sorted(shares.to_numpy().ravel()))
     diamonds = sorted(line.get_xdata()[0] for line in axes.lines if line.get_marker() == "D")  # type: ignore[index]
-    assert diamonds == pytest.approx(sorted(means[["predicted_noise", "predicted_centre"]].to_numpy().ravel()))
+    assert diamonds == pytest.approx(sorted(means[["predicted_noise", "predicted_rest"]].to_numpy().ravel()))
     assert draw({"replica_parts": tables["replica_parts"].iloc[:0]}, config()) == {}

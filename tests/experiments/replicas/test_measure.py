@@ -21,7 +21,9 @@ def written_out(lab, replica: int) -> dict[tuple[str, str], dict[str, torch.Tens
     run = advance(lab.model(), start, stream, list(rates), lab.optimizer, [average])
     falling = list(rates * Schedule.linear(STEPS).multipliers)
     trip = advance(lab.model(), start, stream, falling, lab.optimizer)
-    return {("none", "momentary"): run.weights, ("swa", "average"): average.weights(), ("swa", "trip"): trip.weights}
+    far = advance(lab.model(), start, stream, list(rates[: round(sum(falling) / rates[0])]), lab.optimizer)
+    of_run = {("none", "momentary"): run.weights, ("swa", "as_far"): far.weights}
+    return {**of_run, ("swa", "average"): average.weights(), ("swa", "trip"): trip.weights}
 
 
 def test_each_replica_and_the_mean_of_all_are_scored(lab, branched):
@@ -38,6 +40,15 @@ def test_each_replica_and_the_mean_of_all_are_scored(lab, branched):
                 assert alone[(*key, number, split)] == score.loss
         for split, score in evaluator.scores(lab, with_weights(start, mean)):
             assert together[(*key, split)] == pytest.approx(score.loss, rel=1e-5)
+
+
+def test_a_model_whose_last_step_leads_to_infinity_is_missing(lab, branched, monkeypatch):
+    def one_step_too_far(steps):
+        return Schedule([1.0] * (steps - 1) + [1e38])
+
+    monkeypatch.setattr(Kernel, "schedule", lambda kernel: one_step_too_far(kernel.steps))
+    tables = measure(lab, BranchPoint(0, 30))
+    assert "trip" not in set(tables["replicas"]["model"]) | set(tables["replica_means"]["model"])
 
 
 def test_of_a_trip_that_diverges_neither_it_nor_a_mean_is_there(lab, branched, monkeypatch):

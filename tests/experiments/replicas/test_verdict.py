@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from verdict_tables import SEEDS, batch_losses, config, curvature_nodes, replicas, side_trips
+from verdict_tables import LATE, SEEDS, batch_losses, config, curvature_nodes, replicas, side_trips
 
 from sidetrip.experiments.curvature.verdict import predictions
 from sidetrip.experiments.replicas import verdict as judge_of
@@ -21,47 +21,65 @@ def judged(**changes):
 
 
 @given(NOISE, NOISE, st.floats(-0.5, 0.5), st.floats(-0.5, 0.5))
-def test_both_parts_are_what_the_losses_were_made_of(noise_of_average, noise_of_trip, centre_of_average, slide):
-    made = {"average": (noise_of_average, centre_of_average), "trip": (noise_of_trip, -slide)}
-    found = judge_of.parts(tables_of(spread=0.0, momentary=(3.0, 0.0), **made), config())
-    gain = 3.0 - noise_of_average - centre_of_average
-    assert found["gain"].to_numpy() == pytest.approx(gain)
-    assert found["noise"].to_numpy() == pytest.approx((noise_of_average - noise_of_trip) / gain)
-    assert found["centre"].to_numpy() == pytest.approx((centre_of_average + slide) / gain)
-    assert found["slide"].to_numpy() == pytest.approx(slide / gain, abs=1e-12)
-    assert found["difference"].to_numpy() == pytest.approx((found["noise"] + found["centre"]).to_numpy())
+def test_both_parts_are_what_the_losses_were_made_of(noise_of_average, noise_of_trip, rest_of_average, slide):
+    made = {"average": (noise_of_average, rest_of_average), "trip": (noise_of_trip, -slide)}
+    found = judge_of.parts(tables_of(spread=0.0, momentary=(3.0, 0.0), as_far=(2.0, 0.0), **made), config())
+    assert found["gain"].to_numpy() == pytest.approx(3.0 - noise_of_average - rest_of_average)
+    assert found["noise_average"].to_numpy() == pytest.approx(noise_of_average)
+    assert found["noise_trip"].to_numpy() == pytest.approx(noise_of_trip)
+    assert found["noise"].to_numpy() == pytest.approx(noise_of_average - noise_of_trip)
+    assert found["rest"].to_numpy() == pytest.approx(rest_of_average + slide)
+    assert found["slide"].to_numpy() == pytest.approx(slide, abs=1e-12)
+    assert found["difference"].to_numpy() == pytest.approx((found["noise"] + found["rest"]).to_numpy())
 
 
-def test_both_predictions_add_up_to_that_of_the_difference():
+def test_both_predictions_add_up_to_that_of_the_difference_at_the_last_branch_point():
     tables = tables_of()
-    whole = predictions(tables | {"side_trips": side_trips()}, config()).set_index(["seed", "kernel", "window_steps"])
+    others = tables["curvature_nodes"]["branch"] != LATE[-1]
+    only = {"curvature_nodes": tables["curvature_nodes"][~others], "side_trips": side_trips()}
+    whole = predictions(tables | only, config()).set_index(["seed", "kernel", "window_steps"])["predicted"]
+    tables["curvature_nodes"].loc[others, "power"] *= 7.0
+    tables["curvature_nodes"].loc[others, "curvature"] /= 3.0
     found = judge_of.parts(tables, config()).set_index(["seed", "kernel", "window_steps"])
-    together = found["predicted_noise"] + found["predicted_centre"]
-    expected = whole.reindex(found.index)["predicted"]
+    together = found["predicted_noise"] + found["predicted_rest"]
     assert together.notna().all()
-    assert together.to_numpy() == pytest.approx(expected.to_numpy())
+    assert together.to_numpy() == pytest.approx(whole.reindex(found.index).to_numpy())
 
 
 @pytest.mark.parametrize(("slide", "verdict"), [(0.05, "reproduced"), (-0.05, "not reproduced")])
-def test_a_trip_is_to_end_below_the_run_without_noise(slide, verdict):
-    row = judged(trip=(0.02, -slide))["trips_slide_further"]
-    assert (row.verdict, row.n) == (verdict, len(SEEDS))
+def test_a_trip_is_to_end_below_the_run_that_came_as_far(slide, verdict):
+    row = judged(trip=(0.02, -slide), momentary=(0.3, -1.0))["trip_mean_is_lower"]
+    assert (row.verdict, row.n, row.quantity) == (verdict, len(SEEDS), "nats")
+    assert row.interval.value == pytest.approx(slide, abs=0.005)
 
 
-def test_noise_is_to_be_nearer_to_the_prediction_than_to_no_difference():
+def test_it_is_to_be_so_on_both_splits():
+    tables = tables_of(trip=(0.02, -0.05))
+    for table in (tables["replicas"], tables["replica_means"]):
+        table.loc[(table["split"] == "train") & (table["model"] == "as_far"), "loss"] -= 0.1
+    row = judge_of.judge(tables, config())["trip_mean_is_lower"]
+    assert (row.verdict, row.part) == ("not reproduced", "training loss")
+
+
+@pytest.mark.parametrize(("times", "verdict"), [(1.0, "reproduced"), (1.2, "reproduced"), (0.5, "not reproduced")])
+def test_noise_is_to_be_within_a_quarter_of_the_prediction_for_each_method(times, verdict):
+    """That one method's is, helps no other."""
     predicted = judge_of.parts(tables_of(), config()).groupby("kernel")["predicted_noise"].mean()
-    gain = 0.1 - 0.01
-    for times, verdict in ((1.0, "reproduced"), (0.0, "not reproduced"), (-1.0, "not reproduced")):
-        trips = {kernel: (0.01 - times * share * gain, 0.0) for kernel, share in predicted.items()}
+    for wrong in (set(predicted.index), {"swa"}):
+        trips = {
+            kernel: (0.01 - (times if kernel in wrong else 1.0) * share * (0.1 - 0.01), 0.0)
+            for kernel, share in predicted.items()
+        }
         row = judged(average=(0.01, 0.0), momentary=(0.1, 0.0), trip=trips, spread=0.0001)["replica_noise_predicted"]
         assert row.verdict == verdict
+        assert times != 0.5 or len(wrong) > 1 or row.part == "SWA"
 
 
 def test_without_curvature_or_trips_nothing_is_measured():
     settings = config(**{"experiments.curvature": False})
     rows = judge_of.judge(replicas() | {"batch_losses": batch_losses()}, settings)
     assert "curvature" in rows["replica_noise_predicted"].reason
-    assert rows["trips_slide_further"].verdict == "reproduced"
+    assert rows["trip_mean_is_lower"].verdict == "reproduced"
     tables = tables_of()
     lost = {name: tables[name].query("model != 'trip'") for name in ("replicas", "replica_means")}
     assert all(isinstance(row, NotMeasured) for row in judge_of.judge(tables | lost, config()).values())

@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 
 from sidetrip.config import Config
 from sidetrip.report import style
-from sidetrip.verdicts.statistics import student_interval
+from sidetrip.verdicts.statistics import fieller
 from sidetrip.verdicts.wording import method_words, methods_in_order
 
 PARTS = (  # column, its prediction, label
     ("noise", "predicted_noise", "noise since the branch point"),
-    ("centre", "predicted_centre", "where they lie without it"),
+    ("rest", "predicted_rest", "the rest"),
     ("difference", None, "together"),
 )
 
@@ -32,7 +32,7 @@ def replica_parts(table: pd.DataFrame, confidence: float) -> Figure:
         for below, (part, prediction, label) in enumerate(PARTS):
             place = number * (len(PARTS) + 0.7) + below
             labels.append((place, f"{method_words(method).title}: {label}"))
-            found = student_interval(here[part].to_numpy(float), confidence)
+            found = fieller(here[part].to_numpy(float), here["gain"].to_numpy(float), confidence)
             reach = np.array([[found.value - found.low], [found.high - found.value]]) if found.bounded else None
             colour = style.MOMENTARY if prediction else "black"
             look: dict[str, Any] = {"fmt": "o", "ms": 6, "color": colour, "capsize": 3, "lw": 1.4}

@@ -1,4 +1,4 @@
-"""Plan of the replicas: averages and trips from the last branch point of every run, each on many batch sequences."""
+"""Plan of the replicas: run, averages and trips from the last branch point of every seed, on many batch sequences."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from sidetrip.experiments.side_trips.plan import Case, cases, longest, shared_tr
 from sidetrip.experiments.units import BranchPoint
 from sidetrip.experiments.work import Work, scoring, training
 
+AS_FAR = "as_far"  # model: the run where its rates add up to those of a trip
 MEANS = ["seed", "branch", "kernel", "window_steps", "model", "split", "loss", "accuracy"]
 REPLICAS = [*MEANS[:5], "replica", *MEANS[5:]]
 
@@ -27,10 +28,15 @@ def windows(config: Config) -> list[int]:
     return sorted({case.window for case in compared(config)})
 
 
+def as_far(case: Case) -> int:
+    """Steps after which the rates of the run add up to those of the trip of a case, or nearly so."""
+    return max(1, round(float(case.kernel.schedule().multipliers.sum())))
+
+
 def work(config: Config, point: BranchPoint) -> Work:
     """The run and the trips of every replica, all models that are scored, and their means."""
     steps = longest(config) + sum(schedule.steps for schedule, _ in shared_trips(compared(config)))
-    models, number = len(windows(config)) + 2 * len(compared(config)), config.replicas.number
+    models, number = len(windows(config)) + 3 * len(compared(config)), config.replicas.number
     return training(config, number * steps) + scoring(config, (number + 1) * models)
 
 

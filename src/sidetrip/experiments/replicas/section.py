@@ -10,11 +10,14 @@ import pandas as pd
 from sidetrip.config import Config
 from sidetrip.verdicts.wording import method_words, methods_in_order
 
+SHARES = ("difference", "noise", "rest", "slide")  # of the gain
+
 
 def facts(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Any]:
     """What the section shows: means over seeds, by method and split."""
     found = tables["replica_parts"]
     means = found.drop(columns="seed").groupby(["kernel", "window_steps", "split"]).mean().reset_index()
+    means[list(SHARES)] = means[list(SHARES)].div(means["gain"], axis=0)
     return {
         "replica_parts": [
             {"title": method_words(method).title, **row}

@@ -1,4 +1,4 @@
-"""Whether average and trip differ by the noise since the branch point, or by where they lie without it."""
+"""What average and trip differ by: the noise since the branch point, or the rest."""
 
 from __future__ import annotations
 
@@ -10,63 +10,67 @@ from sidetrip.config import Config
 from sidetrip.experiments.curvature.model import applies, spectra
 from sidetrip.experiments.methods import METHODS
 from sidetrip.measure.second_order import predict
-from sidetrip.verdicts.records import Found, Judged, NotMeasured, Table, Tables, joined
+from sidetrip.verdicts.records import Found, Judged, Measured, NotMeasured, Table, Tables
 from sidetrip.verdicts.regime import beside, of_run
+from sidetrip.verdicts.scores import TITLES
 from sidetrip.verdicts.statements import Statement
-from sidetrip.verdicts.statistics import judge_seeds, late
-from sidetrip.verdicts.wording import OURS
+from sidetrip.verdicts.statistics import all_of, judge_equal, judge_mean
+from sidetrip.verdicts.wording import OURS, method_words, methods_in_order
 
 STATEMENTS = (
     Statement(
         "replica_noise_predicted",
         OURS,
         "noise since the branch point parts average and trip as the analytic model with the measured curvature says",
-        "mean square over methods of the noise's part of (average − trip) ÷ gain, minus that of its difference from "
-        "the prediction > 0; validation loss, each seed by its own spectrum",
-        "What noise does to average and trip is nearer to the model than to no difference.",
-        "What noise does to average and trip is no nearer to the model than to no difference.",
+        "for each method: noise's part of average − trip differs from the prediction (a share of the gain) by less "
+        "than {average_is_schedule} of the prediction; validation loss, each seed by its own spectrum",
+        "What noise does to average and trip is what the model says.",
+        "What noise does to average and trip is not what the model says.",
     ),
     Statement(
-        "trips_slide_further",
+        "trip_mean_is_lower",
         OURS,
-        "the mean of many trips with a falling rate ends lower than the mean of many runs at the full rate",
-        "(loss of the mean of runs at the full rate − loss of the mean of SWA's trips, at the same step, both for so "
-        "many that no noise is left) ÷ gain > 0; validation loss",
-        "A falling rate does more than to take noise away: without noise, too, trips end lower than the run does.",
-        "Without noise, trips do not end lower than the run does.",
+        "the mean of the weights of many trips with a falling rate lies lower than that of many runs at the full rate "
+        "that came as far",
+        "loss of the mean of the weights of runs − that of SWA's trips, the runs at the step where their rates add up "
+        "to those of the trip, both extrapolated to infinitely many replicas > 0; training and validation loss",
+        "A falling rate does more than remove noise: the mean of its trips lies lower than that of the runs.",
+        "The mean of many trips does not lie lower than that of the runs.",
     ),
 )
 KEYS = ["seed", "kernel", "window_steps", "split"]
+MODELS = ("momentary", "average", "trip", "as_far")
 DECIDES = "swa"
 
 
 def parts(tables: Tables, config: Config) -> Table:
     """What average and trip differ by, in the parts that it comes from.
 
-    On a quadratic loss the loss of one of M replicas exceeds that of their mean by (1 − 1/M) of what noise adds to it.
+    On a quadratic loss the loss of one of M replicas exceeds that of the mean of their weights by (1 − 1/M) of what
+    noise since the branch point adds to it.
 
     Returns
     -------
     DataFrame
-        seed, kernel, window_steps, split; gain (nats, mean over replicas); as shares of the mean gain of all seeds:
-        difference (average − trip), which is noise + centre (noise since the branch point; where both lie without
-        it), and slide (momentary − trip without that noise); predicted_noise and predicted_centre, nan where the
-        analytic model does not apply.
+        seed, kernel, window_steps, split; in nats, means over replicas: gain, difference (average − trip), which is
+        noise + rest (without the noise since the branch point), slide (the run that came as far − trip, without that
+        noise), noise_average and noise_trip. By the analytic model, nan where it does not apply: predicted_noise and
+        predicted_rest, as shares of the gain, predicted_noise_average and predicted_noise_trip in nats.
     """
     keys = [*KEYS, "model"]
     losses = tables["replicas"].groupby(keys)["loss"].mean().to_frame("one")
     losses = losses.join(tables["replica_means"].set_index(keys)["loss"].rename("of_mean"), how="inner")
     number = config.replicas.number
     losses["noise"] = (losses["one"] - losses["of_mean"]) * number / (number - 1)
-    losses["centre"] = losses["one"] - losses["noise"]
-    momentary, average, trip = (_of_model(losses, model) for model in ("momentary", "average", "trip"))
-    found = average.join(trip, how="inner").join(momentary.droplevel("kernel"), on=[k for k in KEYS if k != "kernel"])
+    losses["rest"] = losses["one"] - losses["noise"]
+    momentary, average, trip, far = (_of_model(losses, name) for name in MODELS)
+    found = average.join(trip, how="inner").join(far)
+    found = found.join(momentary.droplevel("kernel"), on=[key for key in KEYS if key != "kernel"])
     found["gain"] = found["one_momentary"] - found["one_average"]
-    mean_gain = found["gain"].groupby(KEYS[1:]).transform("mean")
-    for name, column in (("difference", "one"), ("noise", "noise"), ("centre", "centre")):
-        found[name] = (found[f"{column}_average"] - found[f"{column}_trip"]) / mean_gain
-    found["slide"] = (found["centre_momentary"] - found["centre_trip"]) / mean_gain
-    shown = found[["gain", "difference", "noise", "centre", "slide"]].reset_index()
+    for name, column in (("difference", "one"), ("noise", "noise"), ("rest", "rest")):
+        found[name] = found[f"{column}_average"] - found[f"{column}_trip"]
+    found["slide"] = found["rest_as_far"] - found["rest_trip"]
+    shown = found[["gain", "difference", "noise", "rest", "slide", "noise_average", "noise_trip"]].reset_index()
     return shown.merge(_predicted(tables, config), how="left", on=KEYS[:3])
 
 
@@ -77,17 +81,21 @@ def _of_model(losses: Table, model: str) -> Table:
 
 
 def _predicted(tables: Tables, config: Config) -> Table:
-    """Both parts as the analytic model has them; no rows where it does not apply."""
+    """What the analytic model says, by the spectra at the last branch point; no rows where it does not apply."""
     rows: list[tuple[object, ...]] = []
     if "curvature" not in config.left_out and applies(config):
-        nodes, momentum = late(tables["curvature_nodes"], config.branch.points), config.burn_in.optimizer.momentum
-        for seed, spectrum in spectra(nodes).items():
+        nodes = tables["curvature_nodes"]
+        here = spectra(nodes[nodes["branch"] == config.branch.points[-1]])
+        for seed, spectrum in here.items():
             for method in METHODS:
-                kernel = max(method.kernels(config.side_trips), key=lambda kernel: kernel.steps)
+                kernel = method.widest(config.side_trips)
+                momentum = config.burn_in.optimizer.momentum
                 excess = predict(kernel, kernel.schedule(), spectrum, config.burn_in.rate, momentum)
                 noise = excess.fresh_difference
-                rows.append((seed, method.name, kernel.steps, noise, excess.difference - noise))
-    return pd.DataFrame(rows, columns=[*KEYS[:3], "predicted_noise", "predicted_centre"])
+                shares = noise, excess.difference - noise
+                rows.append((seed, method.name, kernel.steps, *shares, excess.fresh_average, excess.fresh_trip))
+    names = ["noise", "rest", "noise_average", "noise_trip"]
+    return pd.DataFrame(rows, columns=[*KEYS[:3], *(f"predicted_{name}" for name in names)])
 
 
 def derived(tables: Tables, config: Config) -> dict[str, Table]:
@@ -96,12 +104,11 @@ def derived(tables: Tables, config: Config) -> dict[str, Table]:
 
 
 def judge(tables: Tables, config: Config) -> Judged:
-    """Judge the rows replica_noise_predicted and trips_slide_further."""
-    found = parts(tables, config).query("split == 'validation'")
-    slides = found[found["kernel"] == DECIDES].set_index("seed")["slide"]
+    """Judge the rows replica_noise_predicted and trip_mean_is_lower."""
+    found = parts(tables, config)
     results = {
-        "replica_noise_predicted": _noise_predicted(found, config),
-        "trips_slide_further": judge_seeds(slides, config.claims, "every trip diverged", above=0.0),
+        "replica_noise_predicted": _noise_predicted(found.query("split == 'validation'"), config),
+        "trip_mean_is_lower": _mean_is_lower(found[found["kernel"] == DECIDES], config),
     }
     return beside(results, of_run(tables, config))
 
@@ -109,12 +116,28 @@ def judge(tables: Tables, config: Config) -> Judged:
 def _noise_predicted(found: Table, config: Config) -> Found:
     if "curvature" in config.left_out or not applies(config):
         return NotMeasured("it needs the curvature, and a model of SGD with momentum at a constant rate")
-    known = found.dropna(subset=["predicted_noise"]).set_index("seed")
-    nearer = known["noise"] ** 2 - (known["predicted_noise"] - known["noise"]) ** 2
-    row = judge_seeds(nearer.groupby("seed").mean(), config.claims, "nothing is left to compare", above=0.0)
-    if isinstance(row, NotMeasured):
-        return row
-    means = known.groupby("kernel")[["noise", "predicted_noise"]].mean()
-    off, zero = (float((means["noise"] - other).pow(2).mean() ** 0.5) for other in (means["predicted_noise"], 0.0))
-    shown = f"of the means over seeds, root mean square {off:.2g}, that of predicting 0 {zero:.2g}"
-    return replace(row, detail=joined(shown, row.detail))
+    known, judged = found.dropna(subset=["predicted_noise"]), {}
+    for method in methods_in_order(known["kernel"]):
+        here = known[known["kernel"] == method]
+        expected = (here["predicted_noise"] * here["gain"]).to_numpy(float)
+        gap = here["noise"].to_numpy(float) - expected
+        judged[method_words(method).title] = _in_nats(
+            judge_equal(gap, abs(expected), config.claims.average_is_schedule, config.claims)
+        )
+    return all_of(judged, config.claims.level) if judged else NotMeasured("a trip diverged, or nothing is stationary")
+
+
+def _mean_is_lower(found: Table, config: Config) -> Found:
+    slides = {TITLES[str(split)]: here["slide"].dropna() for split, here in found.groupby("split")}
+    if not slides or any(values.empty for values in slides.values()):
+        return NotMeasured("a trip or the run diverged")
+    judged = {
+        f"{title} loss": _in_nats(judge_mean(values.to_numpy(float), config.claims, above=0.0))
+        for title, values in slides.items()
+    }
+    return all_of(judged, config.claims.level)
+
+
+def _in_nats(found: Measured) -> Measured:
+    """Without the words of a comparison of an average with its trip."""
+    return replace(found, quantity="nats", outcome="", ratio=None)
