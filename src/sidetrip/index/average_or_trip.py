@@ -145,10 +145,10 @@ def run_table(rows: pd.DataFrame, runs: Mapping[str, Run]) -> list[str]:
 
 
 def _cell(row: pd.Series) -> str:
-    """Measured ratio with its outcome and what it is a share of; the predicted ratio, where there is one."""
-    known = not math.isnan(row["predicted"])
-    predicted = f"; predicted {percent(row['predicted'])}" if known else ""
-    return f"{percent(row['ratio'])} of {row['gain']:.3f}, {row['outcome']}{predicted}"
+    """Measured ratio with its interval, what it is a share of, and its outcome; the predicted one, if there is one."""
+    predicted = "" if math.isnan(row["predicted"]) else f", predicted {percent(row['predicted'])}"
+    span = f"{percent(row['ratio_low'])} to {percent(row['ratio_high'])}"
+    return f"{percent(row['ratio'])} ({span}{predicted}) of {row['gain']:.3f}: {row['outcome']}"
 
 
 def _finding(method: str, rows: pd.DataFrame) -> str:

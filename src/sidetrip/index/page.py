@@ -95,8 +95,9 @@ def _first_screen(
         "above. "
         f"The numbers: [{FIRST}.csv]({FIRST}.csv).*",
         "",
-        "The same in numbers: average − trip, in per cent of the gain, and the gain in nats. Predicted: by the "
-        "quadratic model, from the curvature that was measured there.",
+        "The same in numbers: average − trip in per cent of the gain, with its interval and what the quadratic model "
+        "predicts from the curvature that was measured there; the gain in nats; what was shown. –: the gain is not clear "
+        "of 0.",
         "",
         *run_table(rows, runs),
         *(forecast if (reports / FORECAST).is_file() else []),
