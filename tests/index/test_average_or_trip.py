@@ -94,7 +94,8 @@ def test_every_run_has_a_row_with_what_is_predicted_of_it():
     assert found == [
         "| run | SWA | EMA |",
         "| --- | --- | --- |",
-        "| First, SGD, λ = 0.1 ([first](first/README.md)) | +4.0 % (−10 % to +20 %, predicted −10 %) of 0.050: equal | – |",
+        "| First, SGD, λ = 0.1 ([first](first/README.md)) | +4.0 % (−10 % to +20 %, predicted −10 %) of 0.050: equal "
+        "| – |",
         "| Second, AdamW, λ = 0.01 ([second](second/README.md)) | +10 % (−10 % to +20 %) of 0.050: equal "
         "| −20 % (−10 % to +20 %) of 0.050: equal |",
     ]

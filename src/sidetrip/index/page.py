@@ -96,8 +96,8 @@ def _first_screen(
         f"The numbers: [{FIRST}.csv]({FIRST}.csv).*",
         "",
         "The same in numbers: average − trip in per cent of the gain, with its interval and what the quadratic model "
-        "predicts from the curvature that was measured there; the gain in nats; what was shown. –: the gain is not clear "
-        "of 0.",
+        "predicts from the curvature that was measured there; the gain in nats; what was shown. –: the gain is not "
+        "clear of 0.",
         "",
         *run_table(rows, runs),
         *(forecast if (reports / FORECAST).is_file() else []),

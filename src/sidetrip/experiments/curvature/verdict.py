@@ -10,7 +10,7 @@ import pandas as pd
 from sidetrip.config import Config
 from sidetrip.experiments.curvature.model import applies, spectra
 from sidetrip.experiments.methods import METHODS
-from sidetrip.measure.second_order import predict
+from sidetrip.measure.second_order import ExcessLoss, predict
 from sidetrip.verdicts.records import Found, Judged, NotMeasured, Table, Tables, joined
 from sidetrip.verdicts.regime import of_run
 from sidetrip.verdicts.scores import by_point
@@ -33,6 +33,17 @@ KEYS = ["kernel", "window_steps"]
 MODEL = "the model is of SGD with momentum, whose update is linear in the gradient"
 
 
+def excesses(nodes: Table, config: Config) -> dict[tuple[int, str, int], ExcessLoss]:
+    """What the model says of every seed, method and window in steps, by spectra from some nodes."""
+    rate, momentum = config.burn_in.rate, config.burn_in.optimizer.momentum
+    return {
+        (seed, method.name, kernel.steps): predict(kernel, kernel.schedule(), spectrum, rate, momentum)
+        for seed, spectrum in spectra(nodes).items()
+        for method in METHODS
+        for kernel in method.kernels(config.side_trips)
+    }
+
+
 def predictions(tables: Tables, config: Config) -> Table:
     """Predicted beside measured (average − trip) ÷ gain, for every kernel and window and each seed.
 
@@ -49,13 +60,9 @@ def predictions(tables: Tables, config: Config) -> Table:
     gains = measured.groupby(KEYS)["gain"].mean().rename("mean_gain")
     measured = measured.join(gains, on=KEYS)
     measured["measured"] = measured["average_minus_trip"] / measured["mean_gain"]
-    found, momentum = [], config.burn_in.optimizer.momentum
-    for seed, spectrum in spectra(late(tables["curvature_nodes"], config.branch.points)).items():
-        for method in METHODS:
-            for kernel in method.kernels(config.side_trips):
-                excess = predict(kernel, kernel.schedule(), spectrum, config.burn_in.rate, momentum)
-                found.append((seed, method.name, kernel.steps, excess.difference, excess.gain))
-    predicted = pd.DataFrame(found, columns=["seed", *KEYS, "predicted", "predicted_gain"])
+    found = excesses(late(tables["curvature_nodes"], config.branch.points), config)
+    rows = [(*key, excess.difference, excess.gain) for key, excess in found.items()]
+    predicted = pd.DataFrame(rows, columns=["seed", *KEYS, "predicted", "predicted_gain"])
     return predicted.merge(measured[["seed", *KEYS, "measured", "gain"]], on=["seed", *KEYS])
 
 

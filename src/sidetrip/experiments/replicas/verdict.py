@@ -7,9 +7,8 @@ from dataclasses import replace
 import pandas as pd
 
 from sidetrip.config import Config
-from sidetrip.experiments.curvature.model import applies, spectra
-from sidetrip.experiments.methods import METHODS
-from sidetrip.measure.second_order import predict
+from sidetrip.experiments.curvature.model import applies
+from sidetrip.experiments.curvature.verdict import excesses
 from sidetrip.verdicts.records import Found, Judged, Measured, NotMeasured, Table, Tables
 from sidetrip.verdicts.regime import beside, of_run
 from sidetrip.verdicts.scores import TITLES
@@ -85,15 +84,9 @@ def _predicted(tables: Tables, config: Config) -> Table:
     rows: list[tuple[object, ...]] = []
     if "curvature" not in config.left_out and applies(config):
         nodes = tables["curvature_nodes"]
-        here = spectra(nodes[nodes["branch"] == config.branch.points[-1]])
-        for seed, spectrum in here.items():
-            for method in METHODS:
-                kernel = method.widest(config.side_trips)
-                momentum = config.burn_in.optimizer.momentum
-                excess = predict(kernel, kernel.schedule(), spectrum, config.burn_in.rate, momentum)
-                noise = excess.fresh_difference
-                shares = noise, excess.difference - noise
-                rows.append((seed, method.name, kernel.steps, *shares, excess.fresh_average, excess.fresh_trip))
+        for key, excess in excesses(nodes[nodes["branch"] == config.branch.points[-1]], config).items():
+            noise = excess.fresh_difference
+            rows.append((*key, noise, excess.difference - noise, excess.fresh_average, excess.fresh_trip))
     names = ["noise", "rest", "noise_average", "noise_trip"]
     return pd.DataFrame(rows, columns=[*KEYS[:3], *(f"predicted_{name}" for name in names)])
 
