@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 from sidetrip.engine.determinism import PORTABLE, environment, make_deterministic
@@ -29,6 +30,14 @@ settings.load_profile("sidetrip")
 multi_power_law.EVALUATIONS = 5
 
 torch.set_num_threads(1)  # small work, on a machine that runs other tests: threads would wait for each other
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays_open():
+    """pyplot keeps what is drawn until it is closed; a figure that tests share can be read all the same."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
 
 
 @pytest.fixture(scope="session")

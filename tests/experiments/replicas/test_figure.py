@@ -15,5 +15,6 @@ def test_marks_are_means_over_seeds_of_validation_loss():
     marks = sorted(container.lines[0].get_xdata()[0] for container in axes.containers)  # type: ignore[attr-defined]
     assert marks == pytest.approx(sorted(shares.to_numpy().ravel()))
     diamonds = sorted(line.get_xdata()[0] for line in axes.lines if line.get_marker() == "D")  # type: ignore[index]
-    assert diamonds == pytest.approx(sorted(means[["predicted_noise", "predicted_rest"]].to_numpy().ravel()))
+    predicted = means["predicted_noise"], means["predicted_rest"], means["predicted_noise"] + means["predicted_rest"]
+    assert diamonds == pytest.approx(sorted(value for part in predicted for value in part))
     assert draw({"replica_parts": tables["replica_parts"].iloc[:0]}, config()) == {}

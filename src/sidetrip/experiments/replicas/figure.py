@@ -18,13 +18,14 @@ from sidetrip.verdicts.wording import method_words, methods_in_order
 PARTS = (  # column, its prediction, label
     ("noise", "predicted_noise", "noise since the branch point"),
     ("rest", "predicted_rest", "the rest"),
-    ("difference", None, "together"),
+    ("difference", "predicted", "together"),
 )
 
 
 def replica_parts(table: pd.DataFrame, confidence: float) -> Figure:
     """A mark with its interval over seeds for each method and part, and the prediction where there is one."""
     methods = methods_in_order(table["kernel"])
+    table = table.assign(predicted=table["predicted_noise"] + table["predicted_rest"])
     figure, axes = plt.subplots(figsize=(style.WIDE, 1.4 + 0.9 * len(methods)))
     labels = []
     for number, method in enumerate(methods):
@@ -34,10 +35,10 @@ def replica_parts(table: pd.DataFrame, confidence: float) -> Figure:
             labels.append((place, f"{method_words(method).title}: {label}"))
             found = fieller(here[part].to_numpy(float), here["gain"].to_numpy(float), confidence)
             reach = np.array([[found.value - found.low], [found.high - found.value]]) if found.bounded else None
-            colour = style.MOMENTARY if prediction else "black"
+            colour = "black" if part == "difference" else style.MOMENTARY
             look: dict[str, Any] = {"fmt": "o", "ms": 6, "color": colour, "capsize": 3, "lw": 1.4}
             axes.errorbar(found.value, place, xerr=reach, label="measured, with its interval over seeds", **look)
-            if prediction and here[prediction].notna().any():
+            if here[prediction].notna().any():
                 mark: dict[str, Any] = {"marker": "D", "ls": "", "mfc": "none", "mec": style.OWN, "mew": 1.5, "ms": 8}
                 axes.plot(here[prediction].mean(), place, label="predicted from the measured curvature", **mark)
     axes.axvline(0.0, color="black", lw=0.8)
