@@ -110,6 +110,14 @@ def sentence_of_the_cosine() -> str:
     )
 
 
+def replicas(variant: str) -> pd.Series:
+    """What SWA and its trip differ by, in shares of the gain, validation loss, and what is predicted of it."""
+    table = pd.read_csv(REPORTS / variant / "tables" / "replica_parts.csv")
+    means = table[(table["kernel"] == "swa") & (table["split"] == "validation")].mean(numeric_only=True)
+    measured_parts = {name: means[name] / means["gain"] for name in ("noise", "rest", "slide")}
+    return pd.Series({**measured_parts, **{name: means[f"predicted_{name}"] for name in ("noise", "rest")}})
+
+
 def sentence_of_the_model() -> str:
     """What the analytic model gives, by run."""
     told = []
@@ -117,7 +125,7 @@ def sentence_of_the_model() -> str:
         numbers = [percent(predicted(variant, kernel)) for kernel in METHODS]
         told.append("for {} SWA {}, two-point {}, EMA {}".format(name, *numbers))
     return (
-        f"Does curvature say why they part? From the curvature that was measured, a quadratic model predicts "
+        f"Why do they part? From the curvature that was measured, a quadratic model predicts "
         f"{'; '.join(told)}. With both networks on CIFAR-10 that is shown to be nearer than predicting no difference, "
         "on Fashion-MNIST it is not: there SWA's trip ends better than predicted, at three rates, and without weight "
         "decay too."
