@@ -23,6 +23,7 @@ NAMES = {
     "cifar10_small": "ResNet-8 there",
     "fashion_mnist": "ResNet-8 on Fashion-MNIST",
 }
+REPLICATED = (*(f"fashion_mnist_{name}" for name in ("fast", "no_decay", "slow")), "cifar10_small", "shakespeare")
 METHODS = ("swa", "two_point", "ema")
 ROWS = {
     "window, steps (of the step it begins at)": ("swa", "window"),
@@ -118,6 +119,20 @@ def replicas(variant: str) -> pd.Series:
     return pd.Series({**measured_parts, **{name: means[f"predicted_{name}"] for name in ("noise", "rest")}})
 
 
+def sentence_of_the_causes() -> str:
+    """What the analytic model explains, and what it does not."""
+    found = replicas("fashion_mnist_no_decay")
+    lower = verdicts("trip_mean_is_lower", REPLICATED)
+    return (
+        "Why do they part? With the curvature that was measured, a quadratic model of SGD comes nearer than predicting "
+        "no difference on CIFAR-10; on Fashion-MNIST that is not shown. There the noise does what it says (it parts SWA "
+        f"and its trip by {percent(found['noise'])} of the gain, predicted {percent(found['predicted_noise'])}), but the "
+        f"rest does not ({percent(found['rest'])}, predicted {percent(found['predicted_rest'])}): without noise, too, "
+        f"trips end lower than runs that came as far, which is shown in {lower.count('reproduced')} of {len(lower)} "
+        "runs. [Noise, or something else](reports/fashion_mnist_no_decay/README.md#noise-or-something-else)."
+    )
+
+
 def sentence_of_the_model() -> str:
     """What the analytic model gives, by run."""
     told = []
@@ -125,10 +140,8 @@ def sentence_of_the_model() -> str:
         numbers = [percent(predicted(variant, kernel)) for kernel in METHODS]
         told.append("for {} SWA {}, two-point {}, EMA {}".format(name, *numbers))
     return (
-        f"Why do they part? From the curvature that was measured, a quadratic model predicts "
-        f"{'; '.join(told)}. With both networks on CIFAR-10 that is shown to be nearer than predicting no difference, "
-        "on Fashion-MNIST it is not: there SWA's trip ends better than predicted, at three rates, and without weight "
-        "decay too."
+        f"From the curvature that was measured, the quadratic model predicts {'; '.join(told)}. On Fashion-MNIST SWA's "
+        "trip ends better than that, at three rates, and without weight decay too."
     )
 
 
@@ -158,23 +171,17 @@ def sentence_of_forecasts() -> str:
     all_kinds = (losses["correction"].nunique() == losses["correction"].nunique().max()).sum()
     return (
         "If the rate begins to decay now, where will the loss end? Forecasts were sealed before the decays ran. On "
-        f"text, over the {all_kinds} of {losses.ngroups} decays that had three earlier cool-downs alike, the error is "
-        f"{errors['momentary']:.3f} nats with the run's present loss, {errors['merged']:.3f} with merged snapshots, "
-        f"{errors['none']:.3f} with their drift, {errors['learned']:.3f} with those cool-downs; the multi-power law, "
-        f"which needs them too, does better ({errors['power_law']:.3f}). Of 90 % intervals, {within(FRESH, 200)} hold "
-        f"over a tenth of the run and {within(FRESH, 400)} over a fifth, for seeds that the law was not chosen by. "
+        f"text, where all kinds could be made ({all_kinds} of {losses.ngroups} decays), they miss by "
+        f"{errors['none']:.3f} nats from the run alone, by {errors['learned']:.3f} with three earlier cool-downs; the "
+        f"multi-power law, with those, by {errors['power_law']:.3f}; the run's present loss by "
+        f"{errors['momentary']:.3f}. Of their 90 % intervals, {within(FRESH, 200)} hold over a tenth of the run and "
+        f"{within(FRESH, 400)} over a fifth, for seeds that the law was not chosen by. "
         "[How to forecast, and when not to](docs/forecast.md)."
     )
 
 
-SENTENCES = (
-    sentence_of_the_methods,
-    sentence_of_all_scores,
-    sentence_of_the_cosine,
-    sentence_of_the_model,
-    sentence_of_snapshots,
-    sentence_of_forecasts,
-)
+FIRST = (sentence_of_the_methods, sentence_of_the_causes, sentence_of_forecasts)  # before the figure
+MORE = (sentence_of_all_scores, sentence_of_the_cosine, sentence_of_the_model, sentence_of_snapshots)
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -184,9 +191,10 @@ def test_findings_are_those_of_the_tables(name):
     assert found == [cell(variant, *ROWS[name]) for variant in VARIANTS]
 
 
-@pytest.mark.parametrize("sentence", SENTENCES, ids=lambda each: each.__name__)
+@pytest.mark.parametrize("sentence", [*FIRST, *MORE], ids=lambda each: each.__name__)
 def test_sentences_are_those_of_the_tables(sentence):
-    assert f"- {sentence()}\n" in README
+    first, more = README.split("make quick", 1)
+    assert f"- {sentence()}\n" in (first if sentence in FIRST else more)
 
 
 def test_what_the_sentences_say_in_words():
