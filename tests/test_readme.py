@@ -125,10 +125,10 @@ def sentence_of_the_causes() -> str:
     lower = verdicts("trip_mean_is_lower", REPLICATED)
     return (
         "Why do they part? With the curvature that was measured, a quadratic model of SGD comes nearer than predicting "
-        "no difference on CIFAR-10; on Fashion-MNIST that is not shown. There the noise does what it says (it parts SWA "
-        f"and its trip by {percent(found['noise'])} of the gain, predicted {percent(found['predicted_noise'])}), but the "
-        f"rest does not ({percent(found['rest'])}, predicted {percent(found['predicted_rest'])}): without noise, too, "
-        f"trips end lower than runs that came as far, which is shown in {lower.count('reproduced')} of {len(lower)} "
+        "no difference on CIFAR-10; on Fashion-MNIST that is not shown. There noise parts SWA and its trip by "
+        f"{percent(found['noise'])} of the gain, near the {percent(found['predicted_noise'])} that it predicts, but "
+        f"the rest is {percent(found['rest'])}, where it predicts {percent(found['predicted_rest'])}: without noise, "
+        f"too, trips end lower than runs that came as far, which is shown in {lower.count('reproduced')} of {len(lower)} "
         "runs. [Noise, or something else](reports/fashion_mnist_no_decay/README.md#noise-or-something-else)."
     )
 
