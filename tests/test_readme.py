@@ -128,8 +128,9 @@ def sentence_of_the_causes() -> str:
         "no difference on CIFAR-10; on Fashion-MNIST that is not shown. There noise parts SWA and its trip by "
         f"{percent(found['noise'])} of the gain, near the {percent(found['predicted_noise'])} that it predicts, but "
         f"the rest is {percent(found['rest'])}, where it predicts {percent(found['predicted_rest'])}: without noise, "
-        f"too, trips end lower than runs that came as far, which is shown in {lower.count('reproduced')} of {len(lower)} "
-        "runs. [Noise, or something else](reports/fashion_mnist_no_decay/README.md#noise-or-something-else)."
+        "too, trips end lower than runs that came as far, which is shown in "
+        f"{lower.count('reproduced')} of {len(lower)} runs. "
+        "[Noise, or something else](reports/fashion_mnist_no_decay/README.md#noise-or-something-else)."
     )
 
 
