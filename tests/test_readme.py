@@ -23,7 +23,7 @@ NAMES = {
     "cifar10_small": "ResNet-8 there",
     "fashion_mnist": "ResNet-8 on Fashion-MNIST",
 }
-REPLICATED = (*(f"fashion_mnist_{name}" for name in ("fast", "no_decay", "slow")), "cifar10_small", "shakespeare")
+REPLICATED = (*(f"fashion_mnist_{name}" for name in ("fast", "no_decay", "slow")), "cifar10_small")
 METHODS = ("swa", "two_point", "ema")
 ROWS = {
     "window, steps (of the step it begins at)": ("swa", "window"),
