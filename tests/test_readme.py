@@ -115,8 +115,8 @@ def replicas(variant: str) -> pd.Series:
     """What SWA and its trip differ by, in shares of the gain, validation loss, and what is predicted of it."""
     table = pd.read_csv(REPORTS / variant / "tables" / "replica_parts.csv")
     means = table[(table["kernel"] == "swa") & (table["split"] == "validation")].mean(numeric_only=True)
-    measured_parts = {name: means[name] / means["gain"] for name in ("noise", "rest", "slide")}
-    return pd.Series({**measured_parts, **{name: means[f"predicted_{name}"] for name in ("noise", "rest")}})
+    predictions = {f"predicted_{name}": means[f"predicted_{name}"] for name in ("noise", "rest")}
+    return pd.Series({name: means[name] / means["gain"] for name in ("noise", "rest")} | predictions)
 
 
 def sentence_of_the_causes() -> str:
