@@ -101,6 +101,13 @@ def test_every_run_has_a_row_with_what_is_predicted_of_it():
     ]
 
 
+def test_runs_on_the_same_data_are_told_to_be_relatives():
+    alike = {"first": RUNS["first"], "second": Run("First", "AdamW", "λ = 1"), "third": Run("First", "SGD", "λ = 9")}
+    found = late({}, {"variant": "second"}, {"variant": "third", "schedule": "cosine"})
+    assert average_or_trip.relatives(found, alike) == ["These runs are no independent tests: 2 are First."]
+    assert average_or_trip.relatives(found, RUNS) == []
+
+
 def test_constant_rates_then_sgd_then_pictures_come_first():
     def settings(schedule, optimizer, model, decay=1e-4, seeds=(0, 1)):
         burn_in = {"schedule": schedule, "optimizer": {"name": optimizer, "weight_decay": decay}, "rate": 0.1}

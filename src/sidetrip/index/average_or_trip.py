@@ -129,6 +129,14 @@ def findings(rows: pd.DataFrame) -> list[str]:
     return [_finding(method, rows[rows["kernel"] == method]) for method in methods_in_order(rows["kernel"])]
 
 
+def relatives(rows: pd.DataFrame, runs: Mapping[str, Run]) -> list[str]:
+    """How many of the runs at a constant rate share data and network, which makes them no independent tests."""
+    there = set(rows.loc[rows["schedule"] == "constant", "variant"])
+    alike = Counter(run.subject for name, run in runs.items() if name in there)
+    told = [f"{count} are {subject}" for subject, count in alike.items() if count > 1]
+    return [f"These runs are no independent tests: {', '.join(told)}."] if told else []
+
+
 def run_table(rows: pd.DataFrame, runs: Mapping[str, Run]) -> list[str]:
     """Lines of a Markdown table: (average − trip) ÷ gain of every run and method, with what the model predicts."""
     methods = methods_in_order(rows["kernel"])

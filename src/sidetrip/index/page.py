@@ -12,7 +12,7 @@ import yaml
 
 from sidetrip.files import write_bytes
 from sidetrip.index.average_or_trip import draw as draw_late
-from sidetrip.index.average_or_trip import findings, late_in_the_run, run_table, runs_in_order
+from sidetrip.index.average_or_trip import findings, late_in_the_run, relatives, run_table, runs_in_order
 from sidetrip.index.equivalence_map import draw_map
 from sidetrip.index.forecasts import forecasts
 from sidetrip.report import style
@@ -85,7 +85,7 @@ def _first_screen(
         "run's own weights, which are called *momentary*; a *cool-down* is a decay that was really run to its end; "
         "*merged* snapshots are an average of the few iterates that were kept.",
         "",
-        *(f"- {sentence}" for sentence in (*findings(rows), _in_all_scores(claims, rows))),
+        *(f"- {sentence}" for sentence in (*findings(rows), _in_all_scores(claims, rows), *relatives(rows, runs))),
         "",
         f"![Late in a run: does the average end better, or the trip?]({FIRST}.png)",
         "",

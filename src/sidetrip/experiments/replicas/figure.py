@@ -35,8 +35,7 @@ def replica_parts(table: pd.DataFrame, confidence: float) -> Figure:
             labels.append((place, f"{method_words(method).title}: {label}"))
             found = fieller(here[part].to_numpy(float), here["gain"].to_numpy(float), confidence)
             reach = np.array([[found.value - found.low], [found.high - found.value]]) if found.bounded else None
-            colour = "black" if part == "difference" else style.MOMENTARY
-            look: dict[str, Any] = {"fmt": "o", "ms": 6, "color": colour, "capsize": 3, "lw": 1.4}
+            look: dict[str, Any] = {"fmt": "o", "ms": 6, "color": style.MOMENTARY, "capsize": 3, "lw": 1.4}
             axes.errorbar(found.value, place, xerr=reach, label="measured, with its interval over seeds", **look)
             if here[prediction].notna().any():
                 mark: dict[str, Any] = {"marker": "D", "ls": "", "mfc": "none", "mec": style.OWN, "mew": 1.5, "ms": 8}

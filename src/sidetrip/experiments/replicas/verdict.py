@@ -33,8 +33,8 @@ STATEMENTS = (
         "that came as far",
         "loss of the mean of the weights of runs − that of SWA's trips, the runs at the step where their rates add up "
         "to those of the trip, both extrapolated to infinitely many replicas > 0; training and validation loss",
-        "A falling rate does more than remove noise: the mean of its trips lies lower than that of the runs.",
-        "The mean of many trips does not lie lower than that of the runs.",
+        "The mean of many trips lies lower than that of runs that came as far, which a quadratic loss does not give.",
+        "The mean of many trips does not lie lower than that of runs that came as far.",
     ),
 )
 KEYS = ["seed", "kernel", "window_steps", "split"]
