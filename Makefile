@@ -24,11 +24,10 @@ repro: setup
 quick: setup
 	@python -m sidetrip.quick
 
-# Two processes a core: tests wait for processes that they have started. One test at a time goes to each, the longest
-# first (tests/conftest.py). Types are checked beside them.
+# Three processes for two cores: tests wait for processes that they have started. Types are checked beside them.
 test: setup
 	ruff check src stages tests datasets
-	mypy & types=$$!; pytest -n 4 --dist load --maxschedchunk 1; tests=$$?; wait $$types && exit $$tests
+	mypy & types=$$!; pytest -n 3 --dist worksteal; tests=$$?; wait $$types && exit $$tests
 
 check: setup
 	python -m sidetrip.check

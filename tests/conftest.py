@@ -32,11 +32,6 @@ multi_power_law.EVALUATIONS = 5
 torch.set_num_threads(1)  # small work, on a machine that runs other tests: threads would wait for each other
 
 
-def pytest_collection_modifyitems(items):
-    """Whole pipelines first: what takes minutes is not to begin when all else has ended."""
-    items.sort(key=lambda item: item.path.parent.name != "pipeline")
-
-
 @pytest.fixture(autouse=True)
 def no_figure_stays_open():
     """pyplot keeps what is drawn until it is closed; a figure that tests share can be read all the same."""
