@@ -160,10 +160,10 @@ def sentence_of_snapshots() -> str:
     )
 
 
-def within(corrections: Sequence[str]) -> str:
-    """How many losses lie within the forecasts with some corrections that the command gives, for fresh seeds."""
+def within(correction: str) -> str:
+    """How many losses lie within the forecasts with a correction that the command gives, for fresh seeds."""
     table = pd.read_csv(REPORTS / FRESH / "tables" / "forecasts.csv")
-    given = table[table["given"] & (table["metric"] == "loss") & table["correction"].isin(corrections)]
+    given = table[table["given"] & (table["metric"] == "loss") & (table["correction"] == correction)]
     return f"{given['covered'].sum():.0f} of {len(given)}"
 
 
@@ -179,7 +179,7 @@ def sentence_of_forecasts() -> str:
         f"{errors['momentary']:.3f}). Three earlier cool-downs do not improve it ({errors['learned']:.3f}); the "
         f"multi-power law, which needs them, is best ({errors['power_law']:.3f}; all over the {all_kinds} of "
         f"{losses.ngroups} decays that have three). Of 90 % intervals, for seeds that nothing was chosen by, "
-        f"{within(['none'])} hold without cool-downs and {within(['learned'])} with them. "
+        f"{within('none')} hold without cool-downs and {within('learned')} with them. "
         "[How to forecast, and when not to](docs/forecast.md)."
     )
 
