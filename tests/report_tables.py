@@ -15,6 +15,7 @@ from verdict_tables import (
     divergence,
     fixed_batch,
     forecast_tables,
+    mean_gradient,
     replicas,
     running_averages,
     side_trips,
@@ -57,6 +58,7 @@ def by_experiment() -> dict[str, dict[str, pd.DataFrame]]:
         "alignment": alignment(),
         "curvature": {"curvature_nodes": curvature_nodes()},
         "replicas": replicas(),
+        "mean_gradient": {"mean_gradient": mean_gradient()},
         "quadratic": quadratic(),
         "forecast": forecast_tables(),
     }

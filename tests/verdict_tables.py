@@ -14,6 +14,7 @@ from sidetrip.experiments.divergence.plan import TO_END
 from sidetrip.experiments.fixed_batch.plan import COLUMNS as FIXED_BATCH
 from sidetrip.experiments.forecast.columns import ALONG, COOL_DOWNS
 from sidetrip.experiments.forecast.forward import forecasts_at
+from sidetrip.experiments.mean_gradient.plan import COLUMNS as MEAN_GRADIENT
 from sidetrip.experiments.methods import METHODS
 from sidetrip.experiments.replicas.plan import MEANS, REPLICAS
 from sidetrip.experiments.running_averages.plan import COLUMNS as RUNNING_AVERAGES
@@ -202,6 +203,20 @@ def replicas(
             together.append((*key, split, level + made / number, 0.5))
             alone += [(*key, replica, split, level + made, 0.5) for replica in range(number)]
     return {"replicas": pd.DataFrame(alone, columns=REPLICAS), "replica_means": pd.DataFrame(together, columns=MEANS)}
+
+
+def mean_gradient(lift=0.02, of_weights=0.01, of_gradients=-0.01, spread=0.001) -> pd.DataFrame:
+    """Losses whose differences are given: of the momentary model, and average - trip of either mean."""
+    rows = []
+    for seed, split in product(SEEDS, SPLITS):
+        key = (seed, LATE[-1])
+        levels = [("none", "momentary", "weights", 1.0 + lift), ("none", "momentary", "gradients", 1.0)]
+        for method, (mean_of, gap) in product(METHODS, (("weights", of_weights), ("gradients", of_gradients))):
+            levels += [(method.name, "average", mean_of, 0.8 + gap), (method.name, "trip", mean_of, 0.8)]
+        for place, (kernel, model, mean_of, level) in enumerate(levels):
+            loss = level + noise(spread, seed, place)
+            rows.append((*key, kernel, max(WINDOWS), model, mean_of, split, loss, 0.5))
+    return pd.DataFrame(rows, columns=MEAN_GRADIENT)
 
 
 def running_averages() -> pd.DataFrame:

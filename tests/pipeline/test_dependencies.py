@@ -15,7 +15,7 @@ LIBRARY = SOURCE / "sidetrip"
 MODULES = [path.relative_to(LIBRARY) for path in sorted(LIBRARY.rglob("*.py")) if not is_empty_package(path)]
 TEMPLATES = [path.relative_to(LIBRARY) for path in sorted(LIBRARY.rglob("*.j2"))]
 
-SCORED = "running_averages side_trips replicas forecast single_step divergence"
+SCORED = "running_averages side_trips replicas mean_gradient forecast single_step divergence"
 TRAINED = " ".join(plan.name for plan in plans() if plan.network)
 MEASURED = " ".join(name for name in TRAINED.split() if name not in ("burn_in", "branch"))
 PAGES = "verdicts figures report"
@@ -35,7 +35,7 @@ RERUNS = {
     "data/text.py": f"prepare_data {TRAINED}",
     "engine/*": f"{TRAINED} quadratic",
     "measure/*": SCORED,
-    "measure/averaging.py": "running_averages side_trips replicas forecast curvature quadratic",
+    "measure/averaging.py": "running_averages side_trips replicas mean_gradient forecast curvature quadratic",
     "measure/quadratic.py": "quadratic",
     "measure/curvature.py": "curvature",
     "measure/second_order.py": f"curvature forecast {PAGES}",
@@ -48,7 +48,7 @@ RERUNS = {
     "experiments/*": "",  # plan and work: what is told of progress
     "experiments/units.py": f"burn_in branch {SCORED} alignment curvature figures",
     "experiments/evaluator.py": SCORED,
-    "experiments/methods.py": f"running_averages side_trips replicas {PAGES}",
+    "experiments/methods.py": f"running_averages side_trips replicas mean_gradient {PAGES}",
     "experiments/registry.py": PAGES,  # the order on pages
     "experiments/claims.py": "verdicts report",
     "experiments/figures.py": "figures",
@@ -58,8 +58,10 @@ RERUNS = {
     "experiments/*/measure.py": ROOM,
     "experiments/fixed_batch/plan.py": f"fixed_batch {PAGES}",  # names of batches and pairs
     "experiments/single_step/plan.py": "single_step figures",
-    "experiments/side_trips/plan.py": "side_trips running_averages replicas",
+    "experiments/side_trips/plan.py": "side_trips running_averages replicas mean_gradient",
     "experiments/side_trips/measure.py": "side_trips running_averages",
+    "experiments/replicas/plan.py": "replicas mean_gradient",
+    "experiments/replicas/measure.py": "replicas mean_gradient",
     "experiments/curvature/model.py": f"forecast {PAGES}",
     "experiments/forecast/columns.py": f"forecast {PAGES}",
     "experiments/forecast/sparse.py": "forecast verdicts report",

@@ -76,6 +76,7 @@ class Experiments:
     alignment: bool
     curvature: bool
     replicas: bool
+    mean_gradient: bool
     quadratic: bool
     forecast: bool
 
@@ -264,6 +265,13 @@ class Replicas:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class MeanGradient:
+    """The mean of the weights of several runs beside one run on the mean of their gradients."""
+
+    sequences: int = Field(ge=2, le=10_000)  # of batches
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Alignment:
     """Gradients of a fixed batch along side trips."""
 
@@ -357,6 +365,7 @@ class Config:
     divergence: Divergence
     curvature: Curvature
     replicas: Replicas
+    mean_gradient: MeanGradient
     alignment: Alignment
     forecast: Forecast
     claims: Claims

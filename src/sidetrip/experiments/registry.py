@@ -53,6 +53,7 @@ EXPERIMENTS = (
     Experiment("alignment"),
     Experiment("curvature"),
     Experiment("replicas"),
+    Experiment("mean_gradient"),
     Experiment("quadratic"),
     Experiment("forecast"),
 )

@@ -60,9 +60,9 @@ def scoring(config: Config, models: int = 1, splits: tuple[str, ...] = SPLITS) -
     return Work(scored=models * (settings.recalibration_samples + sum(samples[split] for split in splits)))
 
 
-def each_step(lab: Lab) -> Observer:
-    """Observer that tells of every training step taken."""
-    amount = training(lab.config, 1).passes
+def each_step(lab: Lab, batches: int = 1) -> Observer:
+    """Observer that tells of every training step taken, each on so many batches."""
+    amount = training(lab.config, batches).passes
 
     def tell(position: Position) -> None:
         if position.batch_loss is not None:

@@ -7,15 +7,17 @@ average and trip differ by comes apart: into that noise, and the rest.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import pandas as pd
 import torch
+from torch import Tensor, nn
 
+from sidetrip.engine.batch import Batch
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import Tensors, TrainState, with_weights
-from sidetrip.engine.training import DivergedError, Observer, Position, Stream, advance
+from sidetrip.engine.training import DivergedError, Observer, Position, Stream, advance, batch_loss
 from sidetrip.experiments import evaluator
 from sidetrip.experiments.replicas.plan import AS_FAR, MEANS, REPLICAS, as_far, compared, windows
 from sidetrip.experiments.side_trips.plan import AVERAGE, MOMENTARY, NO_KERNEL, TRIP, longest, shared_trips
@@ -25,6 +27,7 @@ from sidetrip.kernels import Schedule
 from sidetrip.measure.averaging import AverageBank, RunningAverage
 
 Key = tuple[str, int, str]  # kernel, window in steps, model
+Loss = Callable[[nn.Module, Batch, str], Tensor]
 
 
 def measure(lab: Lab, unit: BranchPoint) -> dict[str, pd.DataFrame]:
@@ -41,26 +44,47 @@ def measure(lab: Lab, unit: BranchPoint) -> dict[str, pd.DataFrame]:
     """
     start, number = lab.branch_point(unit.seed, unit.step), lab.config.replicas.number
     rows: list[tuple[object, ...]] = []
-    sums: dict[Key, Tensors] = {}
-    count: dict[Key, int] = {}
+    together = WeightMeans()
     for replica in range(number):
         stream = lab.stream(unit.seed, f"replicas/{unit.step}/{replica}")
-        for key, weights in _replica(lab, start, stream).items():
-            scores = _scores(lab, start, weights)
+        for key, weights in models(lab, start, stream).items():
+            scores = finite_scores(lab, start, weights)
             rows += [(unit.seed, unit.step, *key, replica, *score) for score in scores]
-            total = sums.setdefault(key, {name: torch.zeros_like(w, dtype=torch.double) for name, w in weights.items()})
-            for name, w in weights.items():
-                total[name] += w
-            count[key] = count.get(key, 0) + bool(scores)
-    means: list[tuple[object, ...]] = []
-    for key, total in sums.items():
-        if count[key] == number:
-            mean = {name: (values / number).to(start.weights[name].dtype) for name, values in total.items()}
-            means += [(unit.seed, unit.step, *key, *score) for score in _scores(lab, start, mean)]
+            if scores:
+                together.add(key, weights)
+    means = [
+        (unit.seed, unit.step, *key, *score)
+        for key, mean in together.of(number, start.weights).items()
+        for score in finite_scores(lab, start, mean)
+    ]
     return {"replicas": pd.DataFrame(rows, columns=REPLICAS), "replica_means": pd.DataFrame(means, columns=MEANS)}
 
 
-def _scores(lab: Lab, start: TrainState, weights: Tensors) -> list[tuple[str, float, float]]:
+class WeightMeans:
+    """Means of the weights of many runs, by key; summed in double precision."""
+
+    def __init__(self) -> None:
+        self._sums: dict[Key, Tensors] = {}
+        self._count: dict[Key, int] = {}
+
+    def add(self, key: Key, weights: Tensors) -> None:
+        """Take in the weights of one run."""
+        zeros = {name: torch.zeros_like(w, dtype=torch.double) for name, w in weights.items()}
+        total = self._sums.setdefault(key, zeros)
+        for name, w in weights.items():
+            total[name] += w
+        self._count[key] = self._count.get(key, 0) + 1
+
+    def of(self, number: int, like: Tensors) -> dict[Key, Tensors]:
+        """The means that so many runs went into, each tensor of the type that it has in `like`."""
+        return {
+            key: {name: (values / number).to(like[name].dtype) for name, values in total.items()}
+            for key, total in self._sums.items()
+            if self._count[key] == number
+        }
+
+
+def finite_scores(lab: Lab, start: TrainState, weights: Tensors) -> list[tuple[str, float, float]]:
     """Split, loss and accuracy of weights; nothing where a loss is not finite."""
     found = [
         (split, score.loss, score.accuracy) for split, score in evaluator.scores(lab, with_weights(start, weights))
@@ -68,8 +92,23 @@ def _scores(lab: Lab, start: TrainState, weights: Tensors) -> list[tuple[str, fl
     return found if all(math.isfinite(loss) for _, loss, _ in found) else []
 
 
-def _replica(lab: Lab, start: TrainState, stream: Stream) -> dict[Key, Tensors]:
-    """Weights of all models of one replica."""
+def models(
+    lab: Lab, start: TrainState, stream: Stream, loss: Loss = batch_loss, batches: int = 1
+) -> dict[Key, Tensors]:
+    """Weights of run, averages and trips from one branch point on one batch sequence.
+
+    Parameters
+    ----------
+    loss : callable
+        Of (model, batch, precision).
+    batches : int
+        How many a step takes, for the progress.
+
+    Returns
+    -------
+    dict
+        By kernel, window and model; without those that a diverged run did not reach.
+    """
     found: dict[Key, Tensors] = {}
     cases = compared(lab.config)
     of_case = {RunningAverage(case.kernel, start.step): case for case in cases}
@@ -77,13 +116,17 @@ def _replica(lab: Lab, start: TrainState, stream: Stream) -> dict[Key, Tensors]:
     def average_ends(position: Position, average: RunningAverage) -> None:
         found[(*of_case[average].key, AVERAGE)] = average.weights()
 
+    def take(schedule: Schedule, observers: Sequence[Observer]) -> None:
+        rates = (lab.rates[start.step : start.step + schedule.steps] * schedule.multipliers).tolist()
+        with suppress(DivergedError):
+            advance(lab.model(), start, stream, rates, lab.optimizer, [*observers, each_step(lab, batches)], loss)
+
     looks = {(NO_KERNEL, window, MOMENTARY): window for window in windows(lab.config)}
     looks |= {(*case.key, AS_FAR): as_far(case) for case in cases}
     run = Schedule.constant(longest(lab.config))
-    _take(lab, start, stream, run, [AverageBank(list(of_case), average_ends), _keeping(found, start.step, looks)])
+    take(run, [AverageBank(list(of_case), average_ends), _keeping(found, start.step, looks)])
     for schedule, passed in shared_trips(cases):
-        ends = {(*case.key, TRIP): case.window for case in passed}
-        _take(lab, start, stream, schedule, [_keeping(found, start.step, ends)])
+        take(schedule, [_keeping(found, start.step, {(*case.key, TRIP): case.window for case in passed})])
     return found
 
 
@@ -96,10 +139,3 @@ def _keeping(found: dict[Key, Tensors], start: int, looks: Mapping[Key, int]) ->
             found[key] = {name: w.clone() for name, w in position.weights.items()}
 
     return keep
-
-
-def _take(lab: Lab, start: TrainState, stream: Stream, schedule: Schedule, observers: Sequence[Observer]) -> None:
-    """Leave the branch point along a schedule; a run that diverges ends there."""
-    rates = (lab.rates[start.step : start.step + schedule.steps] * schedule.multipliers).tolist()
-    with suppress(DivergedError):
-        advance(lab.model(), start, stream, rates, lab.optimizer, [*observers, each_step(lab)])

@@ -1,0 +1,27 @@
+"""Facts of the section, from the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from sidetrip.config import Config
+from sidetrip.verdicts.wording import method_words, methods_in_order
+
+SHARES = ("lift", "of_weights", "of_gradients")  # of the gain
+
+
+def facts(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Any]:
+    """What the section shows: means over seeds, by method and split, in shares of the gain."""
+    found = tables["mean_gradient_parts"]
+    means = found.drop(columns="seed").groupby(["kernel", "window_steps", "split"]).mean().reset_index()
+    means[list(SHARES)] = means[list(SHARES)].div(means["gain"], axis=0)
+    return {
+        "mean_gradient_parts": [
+            {"title": method_words(method).title, **row}
+            for method in methods_in_order(means["kernel"])
+            for row in means[means["kernel"] == method].sort_values("split", ascending=False).to_dict("records")
+        ]
+    }
