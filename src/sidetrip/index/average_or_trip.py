@@ -156,7 +156,9 @@ def _cell(row: pd.Series) -> str:
     """Measured ratio with its interval, what it is a share of, and its outcome; the predicted one, if there is one."""
     predicted = "" if math.isnan(row["predicted"]) else f", predicted {percent(row['predicted'])}"
     span = f"{percent(row['ratio_low'])} to {percent(row['ratio_high'])}"
-    return f"{percent(row['ratio'])} ({span}{predicted}) of {row['gain']:.3f}: {row['outcome']}"
+    unsure = differs_unknown(row["outcome"], row["ratio_low"], row["ratio_high"])
+    outcome = "differs, not known whether within a quarter" if unsure else row["outcome"]
+    return f"{percent(row['ratio'])} ({span}{predicted}) of {row['gain']:.3f}: {outcome}"
 
 
 def _finding(method: str, rows: pd.DataFrame) -> str:

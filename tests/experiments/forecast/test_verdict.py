@@ -128,3 +128,13 @@ def test_outcomes_keep_every_row_once(metric):
     assert len(found) == len(tables["sealed_forecasts"])
     assert not found.duplicated(keys).any()
     assert pd.Series(found["metric"]).eq(metric).any()
+
+
+def test_the_interval_of_a_share_ends_at_1():
+    tables = forecast_tables()
+    derived = judge_of.derived(tables, config())
+    found = derived["forecasts"]
+    one = (found["seed"] == SEEDS[0]) & (found.groupby("seed").cumcount() % 20 == 0)
+    derived["forecasts"] = found.assign(covered=found["covered"].mask(one, 0.0))
+    row = judge_of.judge({**tables, **derived, "batch_losses": batch_losses()}, config())["forecast_covers"]
+    assert row.interval.low < row.interval.value < row.interval.high == 1.0

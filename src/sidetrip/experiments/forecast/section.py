@@ -24,6 +24,8 @@ def _forecast(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, A
     given = tables["forecasts"].query("given and metric == 'loss'").dropna(subset=["cool_down"])
     return {
         "rows": cells.to_dict("records"),
+        "covered": int(given["covered"].sum()),
+        "n": len(given),
         "too_few": cells[cells["covered_high"] < asked].to_dict("records"),
         "low": cells[(cells["covered"] < asked * cells["n"]) & (cells["covered_high"] >= asked)].to_dict("records"),
         "bought": [_bought(int(str(window)), here, config) for window, here in given.groupby("window_steps")],

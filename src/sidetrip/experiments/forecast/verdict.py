@@ -124,8 +124,11 @@ def _judged(
 def _coverage(covered: pd.Series, claims: Claims, why_not: str) -> Found:
     """The row of a share; seeds that all have the same one show no spread, and then each is a single trial."""
     found, shares = judge_seeds(covered, claims, why_not, above=claims.forecast_coverage), by_seed(covered)
-    if not isinstance(found, Measured) or found.n < 2 or shares.max() > shares.min():
+    if not isinstance(found, Measured):
         return found
+    if found.n < 2 or shares.max() > shares.min():
+        shown = found.interval
+        return replace(found, interval=Interval(shown.value, max(0.0, shown.low), min(1.0, shown.high)))
     held = math.floor(shares.sum() + 1e-9)
     share = binomtest(held, found.n).proportion_ci(claims.confidence)
     above, under = share.low > claims.forecast_coverage, share.high < claims.forecast_coverage

@@ -82,13 +82,17 @@ def _of_model(losses: Table, model: str) -> Table:
 def _predicted(tables: Tables, config: Config) -> Table:
     """What the analytic model says, by the spectra at the last branch point; no rows where it does not apply."""
     rows: list[tuple[object, ...]] = []
-    if "curvature" not in config.left_out and applies(config):
+    if _is_modelled(config):
         nodes = tables["curvature_nodes"]
         for key, excess in excesses(nodes[nodes["branch"] == config.branch.points[-1]], config).items():
             noise = excess.fresh_difference
             rows.append((*key, noise, excess.difference - noise, excess.fresh_average, excess.fresh_trip))
     names = ["noise", "rest", "noise_average", "noise_trip"]
     return pd.DataFrame(rows, columns=[*KEYS[:3], *(f"predicted_{name}" for name in names)])
+
+
+def _is_modelled(config: Config) -> bool:
+    return "curvature" not in config.left_out and applies(config)
 
 
 def derived(tables: Tables, config: Config) -> dict[str, Table]:
@@ -107,7 +111,7 @@ def judge(tables: Tables, config: Config) -> Judged:
 
 
 def _noise_predicted(found: Table, config: Config) -> Found:
-    if "curvature" in config.left_out or not applies(config):
+    if not _is_modelled(config):
         return NotMeasured("it needs the curvature, and a model of SGD with momentum at a constant rate")
     known, judged = found.dropna(subset=["predicted_noise"]), {}
     for method in methods_in_order(known["kernel"]):
