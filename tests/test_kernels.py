@@ -139,15 +139,6 @@ def test_kernels_are_compared_by_their_weights(one, other):
     assert len(repr(Kernel.swa(10_000))) < 100
 
 
-@given(kernels())
-def test_symmetric_in_time(kernel):
-    mirrored = Kernel((kernel.weights + kernel.weights[::-1]) / 2)
-    assert mirrored.is_symmetric
-    far = np.abs(kernel.weights - kernel.weights[::-1]).max() > 1e-9
-    assert not (far and kernel.is_symmetric)
-    assert not Kernel.ema(10, 0.3).is_symmetric
-
-
 @pytest.mark.parametrize("shape", DECAYS)
 def test_every_decay_begins_at_1_and_falls_to_0(shape):
     multipliers = DECAYS[shape](1000).multipliers

@@ -139,12 +139,6 @@ class Kernel(_ByValue):
         ages = np.arange(k - 1, -1, -1)
         return cls(np.r_[(1.0 - newest) ** k, newest * (1.0 - newest) ** ages])
 
-    @property
-    def is_symmetric(self) -> bool:
-        """Whether it equals its reverse, within rounding: then time reversed is no control."""
-        allowed = len(self.weights) * float(np.finfo(np.float64).eps) * float(np.abs(self.weights).sum())
-        return bool((np.abs(self.weights - self.weights[::-1]) <= allowed).all())
-
     def until(self, steps: int) -> Kernel:
         """The average that the trip with the equivalent schedule stands for after its first `steps` steps.
 

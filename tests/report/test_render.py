@@ -123,13 +123,13 @@ def test_a_ratio_to_a_gain_of_about_0_is_unbounded():
 
 
 def test_every_seed_and_branch_point_is_behind_the_averaging_rows():
-    found = table_rows(usual_page().split("<details>")[-1], "SWA ")
+    found = table_rows(usual_page().split("<details>")[-1].split("\n## ")[0], "SWA ")
     assert [(row[1], row[2]) for row in found[:3]] == [("0", "10 (early)"), ("0", "20"), ("0", "30")]
     assert len(found) == 5 * 3
 
 
 def test_controls_show_loss_and_distance():
-    true, wrong, shuffled = table_rows(usual_page().split("What ought to fail")[1], "EMA")
+    true, wrong, shuffled = table_rows(usual_page().split("What ought to fail")[1].split("\n## ")[0], "EMA")
     assert (true[0], true[4]) == ("EMA, true kernel", "1")
     assert wrong[0] == "EMA, reversed"
     assert wrong[4].startswith("3")

@@ -20,7 +20,7 @@ from sidetrip.engine.optimizers import optimizer_of
 from sidetrip.engine.state import TrainState, load_state, saved_steps, state_path
 from sidetrip.engine.streams import Augmentation, PictureStream, TrainingStream
 from sidetrip.engine.text import TextLoader, TextStream
-from sidetrip.engine.training import Observer, advance
+from sidetrip.engine.training import Loss, Observer, Stream, advance, batch_loss
 from sidetrip.files import UnitFolders
 from sidetrip.kernels import Schedule
 
@@ -105,6 +105,24 @@ class Lab:
     def branch_point(self, seed: int, step: int) -> TrainState:
         """A state that branch made."""
         return load_state(state_path(self.runs / "branch" / f"seed_{seed}", step), self.device)
+
+    def take_trip(
+        self,
+        start: TrainState,
+        stream: Stream,
+        schedule: Schedule,
+        observers: Sequence[Observer] = (),
+        loss: Loss = batch_loss,
+    ) -> TrainState:
+        """Go on from a state of the main trajectory, at its rates times the multipliers of a schedule.
+
+        Raises
+        ------
+        DivergedError
+            As `advance`.
+        """
+        rates = self.rates[start.step : start.step + schedule.steps] * schedule.multipliers
+        return advance(self.model(), start, stream, rates.tolist(), self.optimizer, observers, loss)
 
     def replay(self, seed: int, points: Iterable[int], observers: Sequence[Observer] = ()) -> Iterator[TrainState]:
         """Yield the state at each of `points`, bit for bit that of the main trajectory.

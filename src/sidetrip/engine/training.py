@@ -130,6 +130,7 @@ class Position:
 
 
 Observer = Callable[[Position], None]
+Loss = Callable[[nn.Module, Batch, str], Tensor]  # of a batch, at a precision
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
@@ -165,7 +166,7 @@ def advance(
     rates: Sequence[float],
     optimizer: Optimizer,
     observers: Sequence[Observer] = (),
-    loss: Callable[[nn.Module, Batch, str], Tensor] = batch_loss,
+    loss: Loss = batch_loss,
 ) -> TrainState:
     """Take one step of the optimizer for each rate, from `state`, on the batches of `stream`.
 

@@ -52,8 +52,3 @@ def branch_points(config: Config) -> list[BranchPoint]:
 def late_branch_points(config: Config) -> list[BranchPoint]:
     """The late branch points of every main trajectory: those that verdicts rest on."""
     return [BranchPoint(seed, step) for seed in config.seeds for step in config.branch.points]
-
-
-def branch_points_with_a_next(config: Config) -> list[BranchPoint]:
-    """The late branch points but for each seed's last."""
-    return [BranchPoint(seed, step) for seed in config.seeds for step in config.branch.points[:-1]]

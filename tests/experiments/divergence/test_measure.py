@@ -72,7 +72,7 @@ def linear(model, batch, precision):
 
 def test_on_a_linear_loss_the_midpoint_is_the_trip_at_half_the_rate(lab, branched, monkeypatch):
     """Whatever momentum the branch point has."""
-    monkeypatch.setattr(divergence, "advance", partial(advance, loss=linear))
+    monkeypatch.setattr(lab, "take_trip", partial(lab.take_trip, loss=linear))
     monkeypatch.setattr(lab, "optimizer", SGD(momentum=0.9, weight_decay=0.0))
     found = divergence.measure(lab, POINT)["trip_distances"]
     assert (found["midpoint_to_half_rate"] < 1e-5 * found["midpoint_to_start"]).all()

@@ -117,14 +117,14 @@ real = forecast.forecasts_at
 def test_a_cool_down_that_diverges_is_a_row_without_a_score(here, tmp_path_factory, monkeypatch):
     unit = Lab(here.config, here.runs, here.device)
     unit.folders = place(tmp_path_factory)
-    advance = forecast.advance
+    take_trip = unit.take_trip
 
-    def diverging(model, state, stream, rates, *rest):
-        if rates[-1] < 0.5 * rates[0]:
-            raise DivergedError(20, rates[-1], 1.0)
-        return advance(model, state, stream, rates, *rest)
+    def diverging(start, stream, schedule, *rest):
+        if schedule.multipliers[-1] < 0.5:
+            raise DivergedError(20, unit.rates[0], 1.0)
+        return take_trip(start, stream, schedule, *rest)
 
-    monkeypatch.setattr(forecast, "advance", diverging)
+    monkeypatch.setattr(unit, "take_trip", diverging)
     table = forecast.measure(unit, Run(0))["cool_downs"].query("branch == 25")
     assert table.groupby("model")["loss"].count().to_dict() == {"cool-down": 0, "merged": 6, "momentary": 1}
 

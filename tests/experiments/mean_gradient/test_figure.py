@@ -5,13 +5,24 @@ from report_tables import all_tables
 from verdict_tables import config
 
 from sidetrip.experiments.mean_gradient.figure import draw
+from sidetrip.experiments.mean_gradient.section import facts
 
 
 def test_marks_are_means_over_seeds_of_validation_loss():
     tables = all_tables()
     (axes,) = draw(tables, config())["mean_gradient"].axes
-    means = tables["mean_gradient_parts"].query("split == 'validation'").groupby("kernel").mean(numeric_only=True)
-    shares = means[["of_weights", "of_gradients"]].div(means["gain"], axis=0)
+    found = tables["mean_gradient_lifts"].query("split == 'validation' and model != 'as_far'")
+    means = found.groupby(["kernel", "window_steps", "model"])["lift"].mean()
     marks = sorted(container.lines[0].get_xdata()[0] for container in axes.containers)  # type: ignore[attr-defined]
-    assert marks == pytest.approx(sorted(shares.to_numpy().ravel()))
-    assert draw({"mean_gradient_parts": tables["mean_gradient_parts"].iloc[:0]}, config()) == {}
+    assert marks == pytest.approx(sorted(means))
+    assert draw({"mean_gradient_lifts": tables["mean_gradient_lifts"].iloc[:0]}, config()) == {}
+
+
+def test_the_section_gives_means_with_intervals_where_there_are_seeds_enough():
+    tables = all_tables()
+    (row, *_) = facts(tables, config())["mean_gradient"]
+    gaps = tables["mean_gradient_gaps"].query("kernel == 'swa' and split == 'train'")
+    assert row["title"] == "SWA"
+    assert row["favour"].startswith(f"{gaps['favour'].mean():+.4f} (")
+    one = {name: table[table["seed"] == 0] for name, table in tables.items() if name.startswith("mean_gradient_")}
+    assert "(" not in facts(one, config())["mean_gradient"][0]["favour"]

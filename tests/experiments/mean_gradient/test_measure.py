@@ -9,7 +9,7 @@ from sidetrip.engine.optimizers import SGD
 from sidetrip.engine.state import TrainState, with_weights
 from sidetrip.engine.training import advance, batch_loss
 from sidetrip.experiments import evaluator
-from sidetrip.experiments.mean_gradient.measure import Together, mean_loss, measure
+from sidetrip.experiments.mean_gradient.measure import Together, loss_of_all, measure
 from sidetrip.experiments.units import BranchPoint
 from sidetrip.kernels import Kernel, Schedule
 
@@ -66,32 +66,50 @@ class Linear(nn.Module):
         return inputs @ self.theta
 
 
-class Pulls:
-    """Batches that pull the weights in directions of their own."""
+class Drawn:
+    """Batches of random numbers."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
 
     def batch(self, step: int) -> Batch:
         drawn = torch.Generator().manual_seed(1000 * self._seed + step)
-        return Batch(torch.zeros(2, 3), torch.randn(2, 3, generator=drawn, dtype=torch.double), (self._seed, step))
+        inputs, targets = torch.randn(2, 4, 3, generator=drawn, dtype=torch.double)
+        return Batch(inputs, targets, (self._seed, step))
 
 
-def quadratic(model: nn.Module, batch: Batch, precision: str = "fp64") -> torch.Tensor:
+def one_hessian(model: nn.Module, batch: Batch, precision: str = "") -> torch.Tensor:
+    """Quadratic, with the same Hessian for every batch."""
     curvature = torch.tensor([0.5, 1.0, 3.0], dtype=torch.double)
     return (0.5 * curvature * model.theta**2).sum() - (batch.targets.mean(0) * model.theta).sum()  # type: ignore[operator]
 
 
-def test_on_a_quadratic_loss_both_are_one_to_rounding(monkeypatch):
-    monkeypatch.setattr("sidetrip.experiments.mean_gradient.measure.batch_loss", quadratic)
+def least_squares(model: nn.Module, batch: Batch, precision: str = "") -> torch.Tensor:
+    """Quadratic, with a Hessian of each batch's own."""
+    return 0.5 * ((batch.inputs @ model.theta - batch.targets[:, 0]) ** 2).mean()  # type: ignore[operator]
+
+
+def both_means(loss, monkeypatch, number=3):
+    """The mean of the weights of runs, and the weights of the run on their mean gradient."""
+    monkeypatch.setattr("sidetrip.experiments.mean_gradient.measure.batch_loss", loss)
     optimizer = SGD(momentum=0.9, weight_decay=0.01)
     theta = torch.tensor([1.0, -2.0, 0.5], dtype=torch.double)
     start = TrainState(0, {"theta": theta}, {}, {"momentum": {"theta": theta.clone()}})
-    streams, rates = [Pulls(seed) for seed in range(3)], [0.1, 0.05, 0.2, 0.01] * 10
-    ends = [advance(Linear(), start, stream, rates, optimizer, loss=quadratic).weights["theta"] for stream in streams]
-    one = advance(Linear(), start, Together(streams), rates, optimizer, loss=mean_loss).weights["theta"]
+    streams, rates = [Drawn(seed) for seed in range(number)], [0.1, 0.05, 0.02, 0.01] * 10
+    ends = [advance(Linear(), start, stream, rates, optimizer, loss=loss).weights["theta"] for stream in streams]
+    one = advance(Linear(), start, Together(streams), rates, optimizer, loss=loss_of_all).weights["theta"]
     assert not torch.allclose(ends[0], ends[1])
-    torch.testing.assert_close(one, torch.stack(ends).mean(0), rtol=1e-12, atol=1e-12)
+    return torch.stack(ends).mean(0), one
+
+
+def test_on_a_quadratic_loss_with_one_hessian_both_are_one_to_rounding(monkeypatch):
+    mean, one = both_means(one_hessian, monkeypatch)
+    torch.testing.assert_close(one, mean, rtol=1e-12, atol=1e-12)
+
+
+def test_with_a_hessian_for_each_batch_they_are_not(monkeypatch):
+    mean, one = both_means(least_squares, monkeypatch)
+    assert not torch.allclose(one, mean, rtol=1e-3)
 
 
 def test_a_run_that_diverges_is_missing(lab, branched, monkeypatch):

@@ -7,11 +7,10 @@ from torch import Tensor
 
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import restore, with_weights
-from sidetrip.engine.training import advance
 from sidetrip.experiments.curvature.plan import COLUMNS, DOUBLE_BACKWARD
 from sidetrip.experiments.units import BranchPoint
 from sidetrip.experiments.work import each_step, training
-from sidetrip.kernels import Kernel
+from sidetrip.kernels import Kernel, Schedule
 from sidetrip.measure.averaging import RunningAverage
 from sidetrip.measure.curvature import hessian_product, lanczos_quadrature, noise_vector
 
@@ -30,8 +29,8 @@ def measure(lab: Lab, unit: BranchPoint) -> dict[str, pd.DataFrame]:
     """
     settings, start = lab.config.curvature, lab.branch_point(unit.seed, unit.step)
     average = RunningAverage(Kernel.swa(max(lab.config.side_trips.windows)), start.step)
-    rates = lab.rates[start.step : average.end].tolist()
-    advance(lab.model(), start, lab.stream(unit.seed), rates, lab.optimizer, [average, each_step(lab)])
+    along = Schedule.constant(average.kernel.steps)
+    lab.take_trip(start, lab.stream(unit.seed), along, [average, each_step(lab)])
     model, stream = lab.model().train(), lab.stream(unit.seed, f"curvature/{unit.step}")
     restore(with_weights(start, average.weights()), model)
     batches = [stream.batch(number + 1) for number in range(settings.batches)]

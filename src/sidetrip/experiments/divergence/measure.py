@@ -10,7 +10,7 @@ import pandas as pd
 
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import TrainState, distance, lerp, saved_steps
-from sidetrip.engine.training import DivergedError, Position, advance
+from sidetrip.engine.training import DivergedError, Position
 from sidetrip.experiments import evaluator
 from sidetrip.experiments.divergence.plan import (
     DISTANCES,
@@ -25,6 +25,7 @@ from sidetrip.experiments.divergence.plan import (
 )
 from sidetrip.experiments.units import BranchPoint
 from sidetrip.experiments.work import each_step
+from sidetrip.kernels import Schedule
 
 States = Mapping[int, TrainState]  # by steps after the branch point
 
@@ -40,9 +41,9 @@ def states_along(
         if position.step - start.step in steps:
             found[position.step - start.step] = position.state()
 
-    rates = (factor * lab.rates[start.step : start.step + max(steps)]).tolist()
     with suppress(DivergedError):
-        advance(lab.model(), start, lab.stream(seed, stream), rates, lab.optimizer, [keep, each_step(lab)])
+        schedule = Schedule.constant(max(steps), factor)
+        lab.take_trip(start, lab.stream(seed, stream), schedule, [keep, each_step(lab)])
     return found
 
 

@@ -23,7 +23,7 @@ import pandas as pd
 
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import Tensors, TrainState, with_weights
-from sidetrip.engine.training import DivergedError, Observer, Position, advance
+from sidetrip.engine.training import DivergedError, Observer, Position
 from sidetrip.experiments import evaluator
 from sidetrip.experiments.forecast.columns import (
     ALONG,
@@ -212,7 +212,5 @@ class _CoolDowns:
             return LOST
 
     def _advance(self, schedule: Schedule, observers: list[Observer]) -> TrainState:
-        lab, begin = self._lab, self._begin
-        rates = lab.rates[begin : begin + schedule.steps] * schedule.multipliers
-        stream = lab.stream(self._seed)
-        return advance(lab.model(), self._start, stream, rates.tolist(), lab.optimizer, [*observers, each_step(lab)])
+        watching = [*observers, each_step(self._lab)]
+        return self._lab.take_trip(self._start, self._lab.stream(self._seed), schedule, watching)

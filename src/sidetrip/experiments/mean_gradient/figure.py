@@ -1,4 +1,4 @@
-"""Average minus trip with the noise of one run's batches, and with less of it."""
+"""By how much means of weights lie above runs on the mean gradient: averages beside their trips."""
 
 from __future__ import annotations
 
@@ -12,35 +12,40 @@ from matplotlib.figure import Figure
 
 from sidetrip.config import Config
 from sidetrip.report import style
-from sidetrip.verdicts.statistics import fieller
+from sidetrip.verdicts.statistics import student_interval
 from sidetrip.verdicts.wording import method_words, methods_in_order
 
-MEANS = (  # column, label, colour
-    ("of_weights", "means of the weights of runs on one batch sequence each", style.MOMENTARY),
-    ("of_gradients", "one run on the mean of their gradients", style.OWN),
+MODELS = (  # name, label, colour, marker
+    ("average", "average", style.AVERAGE, "o"),
+    ("trip", "trip", style.TRIP, "s"),
+    ("momentary", "the run, where a window ends", style.MOMENTARY, "D"),
 )
 
 
-def differences(table: pd.DataFrame, confidence: float) -> Figure:
-    """Two marks with their intervals over seeds for each method."""
-    methods = methods_in_order(table["kernel"])
-    figure, axes = plt.subplots(figsize=(style.WIDE, 1.6 + 0.7 * len(methods)))
-    for number, method in enumerate(methods):
-        here = table[table["kernel"] == method].dropna()
-        for below, (column, label, color) in enumerate(MEANS):
-            found = fieller(here[column].to_numpy(float), here["gain"].to_numpy(float), confidence)
+def lifts(table: pd.DataFrame, confidence: float) -> Figure:
+    """A row for each method and one for the run, a mark with its interval over seeds for each model."""
+    methods = methods_in_order(set(table["kernel"]) - {"none"})
+    rows = {method: number for number, method in enumerate(methods)}
+    names = [method_words(method).title for method in methods]
+    windows = sorted(table.loc[table["kernel"] == "none", "window_steps"].unique())
+    figure, axes = plt.subplots(figsize=(style.WIDE, 1.8 + 0.5 * (len(methods) + len(windows))))
+    for below, (model, label, color, marker) in enumerate(MODELS):
+        for (kernel, window), here in table[table["model"] == model].groupby(["kernel", "window_steps"]):
+            place = rows[kernel] + 0.25 * below if kernel in rows else len(rows) + windows.index(window)
+            found = student_interval(here["lift"].to_numpy(float), confidence)
             reach = np.array([[found.value - found.low], [found.high - found.value]]) if found.bounded else None
-            look: dict[str, Any] = {"fmt": "os"[below], "ms": 6, "color": color, "capsize": 3, "lw": 1.4}
-            axes.errorbar(found.value, number + 0.25 * below, xerr=reach, label=label, **look)
+            look: dict[str, Any] = {"fmt": marker, "ms": 6, "color": color, "capsize": 3, "lw": 1.4}
+            axes.errorbar(found.value, place, xerr=reach, label=label, **look)
     axes.axvline(0.0, color="black", lw=0.8)
-    axes.set_yticks([number + 0.125 for number in range(len(methods))], [method_words(each).title for each in methods])
+    places = [*(number + 0.125 for number in range(len(methods))), *range(len(rows), len(rows) + len(windows))]
+    axes.set_yticks(places, [*names, *(f"Run, {window} steps" for window in windows)])
     axes.invert_yaxis()
-    axes.set(xlabel="(average − trip) ÷ gain, validation loss\n← average ends better                trip ends better →")
-    style.legend_below(figure, axes, columns=1)
+    axes.set(xlabel="validation loss, nats: mean of the weights − run on the mean gradient")
+    style.legend_below(figure, axes, columns=3)
     return figure
 
 
 def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:
-    """The figure of this experiment, by name; none where every trip diverged."""
-    found = tables["mean_gradient_parts"].query("split == 'validation'").dropna()
-    return {} if found.empty else {"mean_gradient": differences(found, config.claims.confidence)}
+    """The figure of this experiment, by name; none where every run diverged."""
+    found = tables["mean_gradient_lifts"].query("split == 'validation'")
+    return {} if found.empty else {"mean_gradient": lifts(found, config.claims.confidence)}

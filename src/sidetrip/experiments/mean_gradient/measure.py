@@ -1,8 +1,8 @@
 """The mean of the weights of several runs beside one run on the mean of their gradients.
 
-On a loss whose gradient is linear in the weights the two are one, whatever the batches: with θ the mean of the weights
-of runs θ⁽ⁱ⁾, the mean of their gradients is H θ plus the mean of their noise. What they differ by is what noise does
-because the gradient is not linear: it moves the mean of the weights.
+Where the gradient is linear in the weights, with one Hessian H for all batches, the two are one: with θ the mean of the
+weights of several runs, the mean of their gradients is H θ plus the mean of their noise. What they differ by is what
+noise does since that is not so.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sidetrip.experiments.mean_gradient.plan import COLUMNS, GRADIENTS, WEIGHTS
 from sidetrip.experiments.replicas.measure import WeightMeans, finite_scores, models
 from sidetrip.experiments.units import BranchPoint
 
-Key = tuple[object, ...]  # of a batch
+BatchKey = tuple[object, ...]
 
 
 class Together:
@@ -43,11 +43,13 @@ class Together:
         return Batch(inputs, targets, tuple(part.key for part in parts))
 
 
-def mean_loss(model: nn.Module, batch: Batch, precision: str) -> Tensor:
+def loss_of_all(model: nn.Module, batch: Batch, precision: str) -> Tensor:
     """Mean of the losses of the batches of `Together`; each goes through the network, and its BatchNorm, alone."""
-    number = len(batch.key)
+    number = len(batch.key)  # one key for each of the batches
     parts = zip(batch.inputs.chunk(number), batch.targets.chunk(number), batch.key, strict=True)
-    losses = [batch_loss(model, Batch(inputs, targets, cast(Key, key)), precision) for inputs, targets, key in parts]
+    losses = [
+        batch_loss(model, Batch(inputs, targets, cast(BatchKey, key)), precision) for inputs, targets, key in parts
+    ]
     return torch.stack(losses).mean()
 
 
@@ -68,7 +70,7 @@ def measure(lab: Lab, unit: BranchPoint) -> dict[str, pd.DataFrame]:
             alone.add(key, weights)
     found = {
         WEIGHTS: alone.of(number, start.weights),
-        GRADIENTS: models(lab, start, Together(streams), mean_loss, number),
+        GRADIENTS: models(lab, start, Together(streams), loss_of_all, number),
     }
     rows = [
         (unit.seed, unit.step, *key, mean_of, *score)

@@ -8,20 +8,40 @@ from typing import Any
 import pandas as pd
 
 from sidetrip.config import Config
+from sidetrip.verdicts.scores import TITLES
+from sidetrip.verdicts.statistics import student_interval
 from sidetrip.verdicts.wording import method_words, methods_in_order
-
-SHARES = ("lift", "of_weights", "of_gradients")  # of the gain
 
 
 def facts(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Any]:
-    """What the section shows: means over seeds, by method and split, in shares of the gain."""
-    found = tables["mean_gradient_parts"]
-    means = found.drop(columns="seed").groupby(["kernel", "window_steps", "split"]).mean().reset_index()
-    means[list(SHARES)] = means[list(SHARES)].div(means["gain"], axis=0)
+    """What the section shows, by split: lifts of the runs, and lifts and gaps of every method."""
+    lifts, gaps = tables["mean_gradient_lifts"], tables["mean_gradient_gaps"]
+
+    def shown(rows: pd.DataFrame, column: str, split: str) -> str:
+        return _nats(rows.loc[rows["split"] == split, column], config.claims.confidence)
+
+    def of_method(method: str, split: str) -> dict[str, Any]:
+        here, apart = lifts[lifts["kernel"] == method], gaps[gaps["kernel"] == method]
+        lifted = {model: shown(here[here["model"] == model], "lift", split) for model in ("average", "trip")}
+        return lifted | {name: shown(apart, name, split) for name in ("gap_of_weights", "gap_of_gradients", "favour")}
+
     return {
-        "mean_gradient_parts": [
-            {"title": method_words(method).title, **row}
-            for method in methods_in_order(means["kernel"])
-            for row in means[means["kernel"] == method].sort_values("split", ascending=False).to_dict("records")
-        ]
+        "lifted_runs": [
+            {"steps": steps, "split": title, "lift": shown(here, "lift", split)}
+            for steps, here in lifts[lifts["model"] == "momentary"].groupby("window_steps")
+            for split, title in TITLES.items()
+        ],
+        "mean_gradient": [
+            {"title": method_words(method).title, "split": title, **of_method(method, split)}
+            for method in methods_in_order(gaps["kernel"])
+            for split, title in TITLES.items()
+        ],
     }
+
+
+def _nats(values: pd.Series, confidence: float) -> str:
+    """A mean over seeds with its interval."""
+    if values.empty:
+        return "–"
+    found = student_interval(values.to_numpy(float), confidence)
+    return f"{found.value:+.4f}" + (f" ({found.low:+.4f} to {found.high:+.4f})" if found.bounded else "")

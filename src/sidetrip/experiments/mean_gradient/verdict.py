@@ -1,16 +1,13 @@
-"""Whether gradient noise moves the mean of the weights, and parts average and trip by that."""
+"""Whether gradient noise leaves the mean of the weights at a higher loss, and the average more than the trip."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-import pandas as pd
-
 from sidetrip.config import Config
-from sidetrip.experiments.methods import NAMES
 from sidetrip.verdicts.records import Found, Judged, Measured, NotMeasured, Table, Tables
 from sidetrip.verdicts.regime import beside, of_run
-from sidetrip.verdicts.scores import TITLES, compared, widest_window
+from sidetrip.verdicts.scores import TITLES, widest_window
 from sidetrip.verdicts.statements import Statement
 from sidetrip.verdicts.statistics import all_of, judge_mean
 from sidetrip.verdicts.wording import OURS, method_words
@@ -19,70 +16,72 @@ STATEMENTS = (
     Statement(
         "noise_lifts_the_mean",
         OURS,
-        "the mean of the weights of several runs lies higher than one run on the mean of their gradients; on a "
-        "quadratic loss they are one",
+        "the mean of the weights of several runs lies higher than one run on the mean of their gradients",
         "at the full rate, at the end of SWA's widest window: loss of the mean of the weights − loss of the run on the "
         "mean gradient > 0; training and validation loss",
-        "Gradient noise does more than scatter the weights: it moves their mean to where the loss is higher.",
-        "Gradient noise does not move the mean of the weights to where the loss is higher.",
+        "The mean of the weights of several runs ends higher than the run with less noise.",
+        "The mean of the weights of several runs does not end higher than the run with less noise.",
     ),
     Statement(
         "noise_favours_the_trip",
         OURS,
-        "with less gradient noise the trip gains less on the average",
-        "(average − trip) of the means of the weights − (average − trip) of the runs on the mean gradient > 0; "
+        "with less gradient noise the trip's lead over the average is smaller",
+        "(average − trip) of the means of weights − (average − trip) of the runs on the mean gradient > 0; "
         "SWA and two-point, training and validation loss",
-        "A falling rate lets the mean of the weights come back from where noise holds it; an average does not.",
-        "That trips end better than the quadratic model says is not for what noise does to the mean of the weights.",
+        "Gradient noise costs the average more than its trip, beyond what it does on a quadratic loss.",
+        "That gradient noise costs the average more than its trip is not so for every method and loss.",
     ),
 )
 KEYS = ["seed", "kernel", "window_steps", "split"]
-MODELS, MEANS_OF = ("momentary", "average", "trip"), ("weights", "gradients")
-DECIDE = ("swa", "two_point")  # where average and trip are not as far apart as the quadratic model says
 LIFTED = "swa"
+FAVOURED = ("swa", "two_point")
+NOT_LINEAR = "the step is not linear in the gradient, so that the two would differ on a quadratic loss, too"
 
 
-def parts(tables: Tables, config: Config) -> Table:
-    """What the mean of the weights and the run on the mean gradient differ by.
+def lifts(tables: Tables) -> Table:
+    """By how much means of weights lie above the run on the mean gradient.
 
     Returns
     -------
     DataFrame
-        seed, kernel, window_steps, split; in nats: gain (of the average over the momentary model, of one run, from
-        the table `side_trips`), lift (at the full rate, at the end of the window: loss of the mean of the weights −
-        that of the run on the mean gradient), of_weights and of_gradients (average − trip of either).
+        seed, kernel, window_steps, split, model (momentary, of kernel "none"; average, trip; as_far: the run where its
+        rates add up to those of the trip), weights and gradients (the losses), lift (weights − gradients), all nats.
     """
-    losses = tables["mean_gradient"].pivot_table(index=KEYS, columns=["model", "mean_of"], values="loss")
-    losses = losses.reindex(columns=pd.MultiIndex.from_product([MODELS, MEANS_OF]))
-    is_run = losses.index.get_level_values("kernel") == "none"
-    of_run, found = losses[is_run].droplevel("kernel")["momentary"], losses[~is_run]
-    gaps = (found["average"] - found["trip"]).add_prefix("of_")
-    lift = (of_run["weights"] - of_run["gradients"]).rename("lift")
-    found = gaps.join(lift).join(_gains(tables, config)).reset_index()
-    return found[[*KEYS, "gain", "lift", "of_weights", "of_gradients"]]
+    losses = tables["mean_gradient"].pivot_table(index=[*KEYS, "model"], columns="mean_of", values="loss")
+    found = losses.reindex(columns=["weights", "gradients"]).dropna()
+    return found.assign(lift=found["weights"] - found["gradients"]).reset_index().rename_axis(columns=None)
 
 
-def _gains(tables: Tables, config: Config) -> pd.Series:
-    """Gain in loss of one run's averages at the last branch point, by `KEYS`."""
-    rows, found = tables["side_trips"].query("branch == @config.branch.points[-1]"), {}
-    for method in NAMES:
-        window = widest_window(rows, method)
-        found[method, window] = compared(rows, method, window)["gain"].xs("loss", level="metric").droplevel("branch")
-    return pd.concat(found, names=["kernel", "window_steps"]).rename("gain")
+def favours(found: Table) -> Table:
+    """What the trip leads by, with the noise of the runs and with less of it.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by seed, kernel, window_steps, split; nats: gap_of_weights and gap_of_gradients (average − trip), favour
+        (their difference: the lift of the average − that of the trip). Rows without a trip are left out.
+    """
+    pairs = [found[found["model"] == model].set_index(KEYS) for model in ("average", "trip")]
+    gaps = (pairs[0][["weights", "gradients"]] - pairs[1][["weights", "gradients"]]).dropna().add_prefix("gap_of_")
+    return gaps.assign(favour=gaps["gap_of_weights"] - gaps["gap_of_gradients"])
 
 
 def derived(tables: Tables, config: Config) -> dict[str, Table]:
     """Tables that a report keeps."""
-    return {"mean_gradient_parts": parts(tables, config)}
+    found = lifts(tables)
+    return {"mean_gradient_lifts": found, "mean_gradient_gaps": favours(found).reset_index()}
 
 
 def judge(tables: Tables, config: Config) -> Judged:
     """Judge the rows noise_lifts_the_mean and noise_favours_the_trip."""
-    found = parts(tables, config)
-    found["less"] = found["of_weights"] - found["of_gradients"]
+    if config.burn_in.optimizer.name == "adamw" or config.burn_in.clip:
+        results: dict[str, Found] = {statement.id: NotMeasured(NOT_LINEAR) for statement in STATEMENTS}
+        return beside(results, of_run(tables, config))
+    found, window = lifts(tables), widest_window(tables["side_trips"], LIFTED)
+    of_runs = found[(found["model"] == "momentary") & (found["window_steps"] == window)].assign(kernel=LIFTED)
     results = {
-        "noise_lifts_the_mean": _above_zero(found, "lift", (LIFTED,), config),
-        "noise_favours_the_trip": _above_zero(found, "less", DECIDE, config),
+        "noise_lifts_the_mean": _above_zero(of_runs, "lift", (LIFTED,), config),
+        "noise_favours_the_trip": _above_zero(favours(found).reset_index(), "favour", FAVOURED, config),
     }
     return beside(results, of_run(tables, config))
 
@@ -92,7 +91,7 @@ def _above_zero(found: Table, column: str, methods: tuple[str, ...], config: Con
     judged: dict[str, Measured] = {}
     for method in methods:
         for split, title in TITLES.items():
-            values = found[(found["kernel"] == method) & (found["split"] == split)][column].dropna()
+            values = found.loc[(found["kernel"] == method) & (found["split"] == split), column]
             if values.empty:
                 return NotMeasured("a trip or the run diverged")
             part = judge_mean(values.to_numpy(float), config.claims, above=0.0)

@@ -7,17 +7,15 @@ average and trip differ by comes apart: into that noise, and the rest.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
 
-from sidetrip.engine.batch import Batch
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import Tensors, TrainState, with_weights
-from sidetrip.engine.training import DivergedError, Observer, Position, Stream, advance, batch_loss
+from sidetrip.engine.training import DivergedError, Loss, Observer, Position, Stream, batch_loss
 from sidetrip.experiments import evaluator
 from sidetrip.experiments.replicas.plan import AS_FAR, MEANS, REPLICAS, as_far, compared, windows
 from sidetrip.experiments.side_trips.plan import AVERAGE, MOMENTARY, NO_KERNEL, TRIP, longest, shared_trips
@@ -27,7 +25,6 @@ from sidetrip.kernels import Schedule
 from sidetrip.measure.averaging import AverageBank, RunningAverage
 
 Key = tuple[str, int, str]  # kernel, window in steps, model
-Loss = Callable[[nn.Module, Batch, str], Tensor]
 
 
 def measure(lab: Lab, unit: BranchPoint) -> dict[str, pd.DataFrame]:
@@ -117,9 +114,8 @@ def models(
         found[(*of_case[average].key, AVERAGE)] = average.weights()
 
     def take(schedule: Schedule, observers: Sequence[Observer]) -> None:
-        rates = (lab.rates[start.step : start.step + schedule.steps] * schedule.multipliers).tolist()
         with suppress(DivergedError):
-            advance(lab.model(), start, stream, rates, lab.optimizer, [*observers, each_step(lab, batches)], loss)
+            lab.take_trip(start, stream, schedule, [*observers, each_step(lab, batches)], loss)
 
     looks = {(NO_KERNEL, window, MOMENTARY): window for window in windows(lab.config)}
     looks |= {(*case.key, AS_FAR): as_far(case) for case in cases}

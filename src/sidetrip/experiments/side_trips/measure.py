@@ -10,7 +10,7 @@ import pandas as pd
 from sidetrip.data.packed import SPLITS
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import Tensors, TrainState, distance, with_weights
-from sidetrip.engine.training import DivergedError, Observer, Position, advance
+from sidetrip.engine.training import DivergedError, Observer, Position
 from sidetrip.experiments import evaluator
 from sidetrip.experiments.side_trips.plan import (
     AVERAGE,
@@ -156,10 +156,8 @@ class _Comparison:
             self.distances.append((self._seed, self._start.step, *kind.key, *apart))
 
     def _advance(self, schedule: Schedule, observers: Sequence[Observer]) -> None:
-        lab, step = self._lab, self._start.step
-        rates = (lab.rates[step : step + schedule.steps] * schedule.multipliers).tolist()
-        watching = [*observers, each_step(lab)]
-        advance(lab.model(), self._start, lab.stream(self._seed), rates, lab.optimizer, watching)
+        watching = [*observers, each_step(self._lab)]
+        self._lab.take_trip(self._start, self._lab.stream(self._seed), schedule, watching)
 
 
 def measure(lab: Lab, unit: BranchPoint) -> dict[str, pd.DataFrame]:
