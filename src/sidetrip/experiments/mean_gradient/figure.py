@@ -39,6 +39,7 @@ def lifts(table: pd.DataFrame, confidence: float) -> Figure:
     axes.axvline(0.0, color="black", lw=0.8)
     places = [*(number + 0.125 for number in range(len(methods))), *range(len(rows), len(rows) + len(windows))]
     axes.set_yticks(places, [*names, *(f"Run, {window} steps" for window in windows)])
+    axes.margins(y=0.12)
     axes.invert_yaxis()
     axes.set(xlabel="validation loss, nats: mean of the weights − run on the mean gradient")
     style.legend_below(figure, axes, columns=3)
