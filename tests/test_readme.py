@@ -120,6 +120,12 @@ def replicas(variant: str) -> pd.Series:
     return pd.Series({name: means[name] / means["gain"] for name in ("noise", "rest")} | predictions)
 
 
+def replica_gain(variant: str) -> float:
+    """What SWA gains in the replicas, validation loss."""
+    table = pd.read_csv(REPORTS / variant / "tables" / "replica_parts.csv")
+    return float(table[(table["kernel"] == "swa") & (table["split"] == "validation")]["gain"].mean())
+
+
 def noise_costs(variant: str, column: str, *, kernel: str = "swa", model: str = "") -> pd.DataFrame:
     """What noise does to means of weights beyond their scatter, nats: a row a seed, a column a split."""
     name = "lifts" if model else "gaps"
@@ -234,6 +240,10 @@ def test_what_the_sentences_say_in_words():
     assert verdicts("second_order_predicts", NAMES) == ["reproduced", "reproduced", "undecided"]
     assert verdicts("trip_mean_is_lower", ["cifar10_small"]) == ["undecided"]
     assert verdicts("replica_noise_predicted", ["fashion_mnist_no_decay"]) == ["undecided"]
+    for variant in REPLICATED:
+        excess = replicas(variant)["rest"] - replicas(variant)["predicted_rest"]
+        favour = noise_costs(variant, "favour")["validation"].mean() / replica_gain(variant)
+        assert excess / 2 < favour < excess  # "much of that"
 
 
 def test_the_guide_to_forecasts_tells_how_many_came_true():
