@@ -29,7 +29,7 @@ STATEMENTS = (
         "(average − trip) of the means of weights − (average − trip) of the runs on the mean gradient > 0; "
         "SWA and two-point, training and validation loss",
         "Gradient noise costs the average more than its trip, beyond what it does on a quadratic loss.",
-        "That gradient noise costs the average more than its trip is not so for every method and loss.",
+        "Gradient noise does not cost the average more than its trip for every method and loss.",
     ),
 )
 KEYS = ["seed", "kernel", "window_steps", "split"]
