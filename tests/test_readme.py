@@ -88,8 +88,8 @@ def sentence_of_the_methods() -> str:
     emas = [measured(variant, "ema")["ratio"] for variant in VARIANTS]
     return (
         f"SWA is shown to end within a quarter of its gain of where a linear decay ends, in all {RUNS[len(VARIANTS)]}. "
-        f"The EMA ends better than its own decay (not than a linear one) in all {RUNS[len(VARIANTS)]}, by {span(emas)} "
-        "of its gain. The two-point average is shown to end where half the rate ends on CIFAR-10 alone."
+        f"The EMA ends better than its own decay (a linear one was not tried) in all {RUNS[len(VARIANTS)]}, by "
+        f"{span(emas)} of its gain. The two-point average is shown to end where half the rate ends on CIFAR-10 alone."
     )
 
 
@@ -143,22 +143,23 @@ def favoured(variant: str, kernel: str = "swa") -> bool:
 def sentence_of_the_causes() -> str:
     """What the analytic model explains, and what it does not."""
     ours = "fashion_mnist_no_decay"
-    found, other = replicas(ours), replicas("cifar10_small")
-    runs = (*REPLICATED, "cifar10_small")
-    average, trip = (noise_costs(ours, "lift", model=model)["validation"].mean() for model in ("average", "trip"))
+    found, runs = replicas(ours), (*REPLICATED, "cifar10_small")
+    cost = student_interval(noise_costs(ours, "favour")["validation"].to_numpy(), 0.95)
+    clear = {kernel: sum(favoured(run, kernel) for run in runs) for kernel in ("swa", "two_point")}
     return (
-        "Why do they part? With the curvature that was measured, a quadratic model of SGD comes nearer than predicting "
-        "no difference on CIFAR-10; on Fashion-MNIST that is not shown. There, in a further run without weight decay, "
-        f"replicas on other batches tell noise from the rest. Noise parts SWA and its trip by "
-        f"{percent(found['noise'])} of the gain ({percent(found['predicted_noise'])} predicted; five seeds do not show "
-        f"that the two agree within a quarter), but the trip also comes to a lower place: {percent(found['rest'])} "
-        f"({percent(found['predicted_rest'])} predicted; on CIFAR-10 {percent(other['rest'])}, "
-        f"{percent(other['predicted_rest'])} predicted). Much of that is gradient noise, too. The mean of the weights "
-        "of four runs lies higher than one run on the mean of their gradients, where a quadratic loss with one Hessian "
-        f"would make them one: {average:.4f} nats for the SWA average, {trip:.4f} for its trip. That noise costs SWA "
-        f"more than its trip is clear of 0 in {sum(map(favoured, runs))} of {len(runs)} runs; of the two-point average "
-        f"in {sum(favoured(run, 'two_point') for run in runs)}. "
-        f"[More](reports/{ours}/README.md#does-noise-move-the-mean-of-the-weights)."
+        "Why do they part? On Fashion-MNIST two effects cancel. In a further run there, without weight decay, replicas "
+        "on other batches tell the scatter that noise makes from the place where the means of the weights lie: scatter "
+        f"favours the SWA average by {percent(-found['noise'])[1:]} of its gain (a quadratic model with the measured "
+        f"curvature says {percent(-found['predicted_noise'])[1:]}; five seeds do not show that the two agree within a "
+        f"quarter), the place favours the trip by {percent(found['rest'])[1:]} "
+        f"({percent(found['predicted_rest'])[1:]} predicted). Noise has a part in the place, too. Take four batch "
+        "sequences from one branch point. On a quadratic loss with one Hessian, the mean of the weights of a run on "
+        "each is one run on the mean of their gradients. Here it lies higher, for SWA by "
+        f"{cost.value:.4f} nats ({cost.low:.4f} to {cost.high:.4f}; about "
+        f"{percent(cost.value / replica_gain(ours))[1:]} of the gain) more than for its trip. For SWA that is clear of "
+        f"0 in {clear['swa']} of {len(runs)} settings, three of them on Fashion-MNIST; for the two-point average in "
+        f"{clear['two_point']}, so that the statement on both is undecided. "
+        f"[More, and what is not told apart](reports/{ours}/README.md#does-noise-move-the-mean-of-the-weights)."
     )
 
 
@@ -243,7 +244,7 @@ def test_what_the_sentences_say_in_words():
     for variant in REPLICATED:
         excess = replicas(variant)["rest"] - replicas(variant)["predicted_rest"]
         favour = noise_costs(variant, "favour")["validation"].mean() / replica_gain(variant)
-        assert excess / 2 < favour < excess  # "much of that"
+        assert 0 < favour < excess  # "a part in the place"
 
 
 def test_the_guide_to_forecasts_tells_how_many_came_true():

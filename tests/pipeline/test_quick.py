@@ -73,7 +73,10 @@ def test_what_was_not_measured_is_no_line(params):
 def test_make_quick_builds_it_beside_the_repository(tmp_path):
     """With the smoke variant in its place, of which it takes the averages alone."""
     experiments = f"    experiments: {{{', '.join(f'{name}: false' for name in LEFT_OUT)}}}\n    model: {{width: 2}}"
-    smoke = "    experiments: {quadratic: true, replicas: true}\n    replicas: {number: 2}\n    model: {width: 2}"
+    smoke = (
+        "    experiments: {quadratic: true, replicas: true, mean_gradient: true}\n    replicas: {number: 2}\n"
+        "    mean_gradient: {sequences: 2}\n    model: {width: 2}"
+    )
     folder = clone(tmp_path, ("\n  quick:\n", "\n  former:\n"), ("\n  smoke:\n", "\n  quick:\n"), (smoke, experiments),
                    ("active: [smoke]\n", "active: [former]\n"))  # fmt: skip
     (folder / ".venv").mkdir()

@@ -25,6 +25,7 @@ MARKS = {REPRODUCED: "yes", NOT_REPRODUCED: "**no**", UNDECIDED: "undecided", NO
 FIRST = "average_or_trip"
 MAP = "equivalence_map"
 FORECAST = "shakespeare/figures/forecast.png"  # of the variant that is nearest to how language models are trained
+BY_MORE = "differs by more"  # than a quarter
 NARROW = 0.1  # window ÷ branch step up to which a point is taken to be in the paper's regime
 
 REGIME = {
@@ -206,7 +207,7 @@ def _cell(row: dict[str, Any] | None) -> str:
     part = f"; {row['part']}" if row.get("part") else ""
     mark = MARKS[row["verdict"]]
     if outcome := row.get("outcome"):
-        mark = f"**{outcome}**" if outcome == DIFFERS else outcome
+        mark = f"**{BY_MORE}**" if outcome == DIFFERS else outcome
     return f"{mark} ({row['value']:.3g}{quantity}{part})"
 
 
@@ -275,5 +276,5 @@ def _sentences(points: pd.DataFrame) -> list[str]:
 
 def _counted(rows: pd.DataFrame, where: str) -> str:
     counts = ((outcome, int((rows["outcome"] == outcome).sum())) for outcome in OUTCOMES)
-    shown = ", ".join(f"{outcome} {count}" for outcome, count in counts if count)
+    shown = ", ".join(f"{BY_MORE if outcome == DIFFERS else outcome} {count}" for outcome, count in counts if count)
     return f"windows {where} {100 * NARROW:g} % of the branch step: {shown}"

@@ -10,12 +10,15 @@ from sidetrip.experiments.mean_gradient.section import facts
 
 def test_marks_are_means_over_seeds_of_validation_loss():
     tables = all_tables()
-    (axes,) = draw(tables, config())["mean_gradient"].axes
-    found = tables["mean_gradient_lifts"].query("split == 'validation' and model != 'as_far'")
-    means = found.groupby(["kernel", "window_steps", "model"])["lift"].mean()
-    marks = sorted(container.lines[0].get_xdata()[0] for container in axes.containers)  # type: ignore[attr-defined]
-    assert marks == pytest.approx(sorted(means))
-    assert draw({"mean_gradient_lifts": tables["mean_gradient_lifts"].iloc[:0]}, config()) == {}
+    left, right = draw(tables, config())["mean_gradient"].axes
+    chosen = tables["mean_gradient_lifts"].query("split == 'validation' and model in ('average', 'trip')")
+    lifts = chosen.groupby(["kernel", "model"])["lift"].mean()
+    favours = tables["mean_gradient_gaps"].query("split == 'validation'").groupby("kernel")["favour"].mean()
+    for axes, expected in ((left, lifts), (right, favours)):
+        marks = sorted(container.lines[0].get_xdata()[0] for container in axes.containers)  # type: ignore[attr-defined]
+        assert marks == pytest.approx(sorted(expected))
+    none = {name: table.iloc[:0] for name, table in tables.items() if name.startswith("mean_gradient_")}
+    assert draw(none, config()) == {}
 
 
 def test_the_section_gives_means_with_intervals_where_there_are_seeds_enough():
