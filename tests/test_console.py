@@ -46,6 +46,17 @@ def test_a_plan_for_pictures_of_unknown_number_says_what_to_do(capsys, tmp_path,
     )
 
 
+def test_a_plan_for_an_unknown_network_names_it_and_its_variant(capsys, tmp_path, monkeypatch):
+    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    params["variants"]["own"] = {"model": {"name": "resnet9"}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    status, text = said(capsys, lambda: planning.main(["own"]))
+    assert status == 2
+    assert text.startswith("sidetrip: model.name = resnet9: ")
+    assert text.endswith("(variant own)\n")
+
+
 @pytest.mark.parametrize(
     ("error", "expected"),
     [

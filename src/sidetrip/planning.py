@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sidetrip.config import Config, load_params, resolve
+from sidetrip.config import Config, ConfigError, load_params, resolve
 from sidetrip.console import command
 from sidetrip.engine.models import ModelError, network
 from sidetrip.engine.optimizers import optimizer_of
@@ -57,7 +57,10 @@ def makespan(work: Sequence[float], workers: int) -> float:
 def state_bytes(config: Config) -> int:
     """Size of the file of a training state: weights, what the optimizer keeps, buffers."""
     known = dataset(config)
-    model = network(config, known.channels, known.classes)
+    try:
+        model = network(config, known.channels, known.classes)
+    except ModelError as error:
+        raise ConfigError(f"model.name = {config.model.name}: {error} (variant {config.variant})") from error
     slots = optimizer_of(config.burn_in, config.model.precision).slots
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "state.safetensors"
@@ -106,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=WORKERS)
     parser.add_argument("--speed", type=float, help="training samples a second of one worker: a table of stages each")
     options = parser.parse_args(arguments)
-    with command(ModelError):
+    with command():
         params = load_params(Path("params.yaml"))
         configs = [resolve(params, name) for name in options.variants or params.variants]
         tables = (

@@ -129,7 +129,8 @@ def test_a_value_that_does_not_do(key, values, remedy):
     [
         ("burn_in.stps", 3, "burn_in.stps: unknown key; allowed in burn_in are steps, batch_size, rate"),
         ("brun_in", {"steps": 3}, "brun_in: unknown key; allowed in a variant are seeds, experiments"),
-        ("variant", "other", "variant: unknown key"),
+        ("variant", "other", "variants.smoke.variant: unknown key"),
+        ("runtime", {"workers": 2}, "variants.smoke.runtime: unknown key"),
         ("burn_in.momentum", 0.9, "burn_in.momentum: is burn_in.optimizer.momentum now; set that"),
         ("burn_in.weight_decay", 0, "burn_in.weight_decay: is burn_in.optimizer.weight_decay now; set that"),
         ("burn_in.5", None, "decimals have a point"),  # of {rate: 0,5}
