@@ -129,7 +129,7 @@ def test_a_value_that_does_not_do(key, values, remedy):
     [
         ("burn_in.stps", 3, "burn_in.stps: unknown key; allowed in burn_in are steps, batch_size, rate"),
         ("brun_in", {"steps": 3}, "brun_in: unknown key; allowed in a variant are seeds, experiments"),
-        ("variant", "other", "variants.smoke.variant: unknown key"),
+        ("variant", "other", "variants.smoke.variant: unknown key there"),
         ("runtime", {"workers": 2}, "variants.smoke.runtime: unknown key"),
         ("burn_in.momentum", 0.9, "burn_in.momentum: is burn_in.optimizer.momentum now; set that"),
         ("burn_in.weight_decay", 0, "burn_in.weight_decay: is burn_in.optimizer.weight_decay now; set that"),
@@ -139,6 +139,14 @@ def test_a_value_that_does_not_do(key, values, remedy):
 )
 def test_an_unknown_key(key, value, said):
     assert said in refusal(key, value)
+
+
+@pytest.mark.parametrize("key", ["variant", "runtime"])
+def test_what_no_variant_may_have_is_refused_in_base_too(key):
+    params = SMALL.copy()
+    params.base[key] = "other"
+    with pytest.raises(ConfigError, match=rf"^base\.{key}: unknown key there"):
+        resolve(params, "smoke")
 
 
 def test_a_hole():

@@ -2,6 +2,8 @@
 
 from helpers import smoke_config
 
+from sidetrip.experiments.divergence import plan as divergence
+from sidetrip.experiments.divergence.plan import ToTheEnd
 from sidetrip.experiments.units import branch_points, late_branch_points, points_of, replay_steps
 
 
@@ -12,6 +14,9 @@ def test_the_first_seeds_alone_have_early_branch_points():
     late = [(point.seed, point.step) for point in late_branch_points(config)]
     assert sorted(set(points) - set(late)) == [(3, 10), (7, 10)]
     assert len(points) == len(set(points)) == 8
+    none = smoke_config(**{"seeds": [7], "branch.early": [10], "branch.early_seeds": 0})
+    assert tuple(points_of(none, 7)) == (20, 30)
+    assert ToTheEnd(7, 10) in divergence.units(none)
     more = smoke_config(**{"seeds": [7], "branch.early_seeds": 2})
     assert tuple(points_of(more, 7)) == (10, 20, 30)
 

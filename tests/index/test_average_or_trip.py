@@ -135,3 +135,16 @@ def test_constant_rates_then_sgd_then_pictures_come_first():
 @pytest.mark.parametrize(("share", "text"), [(0.0, "0"), (-0.0038, "−0.4 %"), (0.25, "+25 %"), (-0.0001, "0")])
 def test_shares_are_told_with_sign_and_two_digits(share, text):
     assert average_or_trip.percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("low", "outcome", "said"),
+    [
+        (0.01, NOT_KNOWN, "differs, not known whether within a quarter"),
+        (-0.1, NOT_KNOWN, "not known"),
+        (0.01, WITHIN, WITHIN),
+    ],
+)
+def test_a_cell_says_differs_where_the_interval_is_clear_of_0(low, outcome, said):
+    rows = late({"ratio": 0.2, "ratio_low": low, "ratio_high": 0.4, "outcome": outcome})
+    assert average_or_trip.run_table(rows, RUNS)[2].endswith(f": {said} |")

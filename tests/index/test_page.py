@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import cache
 
 import pandas as pd
+import pytest
 from report_tables import all_tables
 from verdict_tables import config, side_trips
 
@@ -116,10 +117,11 @@ def test_statements_of_the_analytic_model_are_counted_and_shown_once(tmp_path):
     assert text.count(f" of {without} statements decided") == 2
 
 
-def test_a_comparison_for_equality_is_shown_with_its_outcome(tmp_path):
-    text = reports(tmp_path, "first", side_trips=side_trips(gap=0.015, spread=0.0005))
+@pytest.mark.parametrize(("gap", "said"), [(0.015, "differs within a quarter"), (0.08, "**differs by more**")])
+def test_a_comparison_for_equality_is_shown_with_its_outcome(tmp_path, gap, said):
+    text = reports(tmp_path, "first", side_trips=side_trips(gap=gap, spread=0.0005))
     row = next(line for line in text.splitlines() if "| the SWA average and the side trip" in line)
-    assert "| differs within a quarter (" in row
+    assert f"| {said} (" in row
 
 
 def test_the_same_reports_give_the_same_bytes(tmp_path):

@@ -67,9 +67,9 @@ def resolve(params: DictConfig, variant: str) -> Config:
     changes = {} if known[variant] is None else known[variant]
     merged = _merged(merged, changes, f"variants.{variant}")
     for key in ("variant", "runtime"):  # the name under which the values stand; what no variant may depend on
-        where = f"variants.{variant}" if key in changes else "base"
         if key in merged:
-            raise ConfigError(f"{shown(where)}.{key}: unknown key in a variant; take it out")
+            where = f"variants.{shown(variant)}" if key in changes else "base"
+            raise ConfigError(f"{where}.{key}: unknown key there; take it out")
     runtime = _runtime(values)
     with of_variant(variant):
         return _checked({**merged, "variant": variant, "runtime": runtime}, changes)

@@ -116,10 +116,26 @@ class Lab:
     ) -> TrainState:
         """Go on from a state of the main trajectory, at its rates times the multipliers of a schedule.
 
+        Parameters
+        ----------
+        start : TrainState
+            Where the trip leaves; not changed.
+        stream : Stream
+            Its batches.
+        schedule : Schedule
+            It ends within the main trajectory, whose rates it takes.
+        observers, loss
+            As `advance` has them.
+
+        Returns
+        -------
+        TrainState
+            After the last step.
+
         Raises
         ------
-        DivergedError
-            As `advance`.
+        DivergedError, ValueError
+            As `advance`; ValueError for a schedule that ends beyond the main trajectory, too.
         """
         rates = self.rates[start.step : start.step + schedule.steps] * schedule.multipliers
         return advance(self.model(), start, stream, rates.tolist(), self.optimizer, observers, loss)

@@ -55,15 +55,12 @@ def test_one_run_takes_the_mean_of_the_gradients_and_the_other_mean_is_of_weight
     assert (abs(apart) > 1e-6).any()  # the network's loss is not quadratic
 
 
-class Linear(nn.Module):
-    """A model whose loss, below, is quadratic in its one vector of weights."""
+class Vector(nn.Module):
+    """One vector of weights, of which the losses below are quadratic."""
 
     def __init__(self) -> None:
         super().__init__()
         self.theta = nn.Parameter(torch.zeros(3, dtype=torch.double))
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        return inputs @ self.theta
 
 
 class Drawn:
@@ -96,8 +93,8 @@ def both_means(loss, monkeypatch, number=3):
     theta = torch.tensor([1.0, -2.0, 0.5], dtype=torch.double)
     start = TrainState(0, {"theta": theta}, {}, {"momentum": {"theta": theta.clone()}})
     streams, rates = [Drawn(seed) for seed in range(number)], [0.1, 0.05, 0.02, 0.01] * 10
-    ends = [advance(Linear(), start, stream, rates, optimizer, loss=loss).weights["theta"] for stream in streams]
-    one = advance(Linear(), start, Together(streams), rates, optimizer, loss=loss_of_all).weights["theta"]
+    ends = [advance(Vector(), start, stream, rates, optimizer, loss=loss).weights["theta"] for stream in streams]
+    one = advance(Vector(), start, Together(streams), rates, optimizer, loss=loss_of_all).weights["theta"]
     assert not torch.allclose(ends[0], ends[1])
     return torch.stack(ends).mean(0), one
 

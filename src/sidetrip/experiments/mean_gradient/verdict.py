@@ -28,7 +28,7 @@ STATEMENTS = (
         "with less gradient noise the trip's lead over the average is smaller",
         "(average − trip) of the means of weights − (average − trip) of the runs on the mean gradient > 0; "
         "SWA and two-point, training and validation loss",
-        "Gradient noise costs the average more than its trip, beyond what it does on a quadratic loss.",
+        "Gradient noise costs the average more than its trip, beyond what it does with one Hessian.",
         "Gradient noise does not cost the average more than its trip for every method and loss.",
     ),
 )

@@ -89,7 +89,8 @@ class Panel:
         self._scale = SCORES[self._metric][1]
         points, settings = config.branch.points, config.side_trips
         # The first, steep part of the run would flatten all that follows.
-        self._first = points[0] if late else min([*config.branch.early, points[0] // 2])
+        early = config.branch.early if config.branch.early_seeds else ()
+        self._first = points[0] if late else min([*early, points[0] // 2])
         # At least three stretches, or the momentary model would be a dot.
         whole = min(settings.every, (config.burn_in.steps - self._first) // 3)
         self._stretch = method.widest(settings).steps if late else whole
