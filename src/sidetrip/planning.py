@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sidetrip.config import Config, ConfigError, load_params, resolve
-from sidetrip.config.errors import shown
+from sidetrip.config.errors import of_variant, shown
 from sidetrip.console import command
 from sidetrip.engine.models import ModelError, network
 from sidetrip.engine.optimizers import optimizer_of
@@ -64,10 +64,11 @@ def state_bytes(config: Config) -> int:
         If there is no such network.
     """
     known = dataset(config)
-    try:
-        model = network(config, known.channels, known.classes)
-    except ModelError as error:
-        raise ConfigError(f"model.name = {shown(config.model.name)}: {error} (variant {config.variant})") from error
+    with of_variant(config.variant):
+        try:
+            model = network(config, known.channels, known.classes)
+        except ModelError as error:
+            raise ConfigError(f"model.name = {shown(config.model.name)}: {error}") from error
     slots = optimizer_of(config.burn_in, config.model.precision).slots
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "state.safetensors"

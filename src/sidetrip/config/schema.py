@@ -161,9 +161,8 @@ class Branch:
     # late ones, on which the verdicts rest
     points: BranchSteps = Field(min_length=2, description="fixed_batch compares neighbouring branch points")
     early: BranchSteps  # for contrast; the independent trip to the end of the run leaves from the first
-    early_seeds: int = Field(
-        ge=0, le=1000
-    )  # so many seeds, the first ones, are measured from early ones otherwise, too
+    # so many seeds, the first ones, are measured from early ones otherwise, too
+    early_seeds: int = Field(ge=0, le=1000)
 
     @property
     def steps(self) -> list[int]:
