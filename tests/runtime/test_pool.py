@@ -4,6 +4,7 @@ import errno
 import os
 import queue
 import signal
+import time
 from multiprocessing import forkserver
 from unittest import mock
 
@@ -53,6 +54,20 @@ def test_workers_that_keep_crashing_are_one_line_with_the_signal(tmp_path, monke
     with pytest.raises(ConfigError, match=f"{said}$"):
         run_units(cluster_units.crashing, [0], [1], smoke_config(), "test", Folders(tmp_path), "unit")
     assert "perhaps for memory" not in capsys.readouterr().err
+
+
+def test_how_a_worker_ended_is_read_once_however_slowly(tmp_path, monkeypatch):
+    """A pipe tells it to the one thread that reads first: who comes second finds the end of it, read as status 255."""
+    monkeypatch.setenv("PYTHONPATH", "src:tests")
+    read = forkserver.read_signed
+
+    def slowly(descriptor):
+        time.sleep(0.2)
+        return read(descriptor)
+
+    monkeypatch.setattr(forkserver, "read_signed", slowly)
+    with pytest.raises(ConfigError, match="the last one killed by SIGSEGV"):
+        run_units(cluster_units.crashing, [0, 1], [1, 1], smoke_config(), "test", Folders(tmp_path), "unit")
 
 
 def test_the_process_that_forks_workers_may_die_like_one_of_them(tmp_path, monkeypatch, capsys):

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
 from typing import Any
@@ -151,12 +151,8 @@ def _start_alone() -> None:
 
 
 def _first_killed(workers: Sequence[Any]) -> str:
-    """How the worker ended that broke the pool; the pool ends the others with SIGTERM."""
-    statuses = []
-    for process in workers:
-        process.join(1.0)
-        statuses.append(process.exitcode)
-    own = [status for status in statuses if status not in (0, -signal.SIGTERM)]
+    """How the worker ended that broke the pool; the pool, shut down by now, ended the others with SIGTERM."""
+    own = [process.exitcode for process in workers if process.exitcode not in (0, -signal.SIGTERM)]
     return ending(own[0] if own else None)
 
 
@@ -167,8 +163,9 @@ def submit_all(executor: Executor, calls: Sequence[tuple[Any, ...]], finished: C
         for future in as_completed(futures):
             future.result()
             finished(futures[future])
-    except BaseException:
+    except BaseException as error:
         for future in futures:
             future.cancel()
-        executor.shutdown(wait=False)
+        # A broken pool ends its processes itself, and only one thread can learn a process's exit status.
+        executor.shutdown(wait=isinstance(error, BrokenExecutor))
         raise
