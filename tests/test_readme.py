@@ -265,8 +265,8 @@ def test_the_guide_to_forecasts_tells_how_many_came_true():
         f"{here['covered'].sum()} of {here['n'].sum()}" for here in map(known.get_group, ("none", "learned"))
     )
     assert f"{none} lay within their intervals without a correction, {learned} with a learned one" in guide
-    beats = verdicts("forecast_beats_power_law", VARIANTS)
-    assert beats == ["undecided", "not reproduced", "undecided", "undecided", "not reproduced"]
+    beats = verdicts("forecast_beats_power_law", [name for name in VARIANTS if name != "fashion_mnist"])
+    assert beats == ["undecided", "not reproduced", "undecided", "not reproduced"]
 
 
 def test_other_seeds_are_of_the_same_run():
@@ -281,7 +281,7 @@ def test_other_seeds_are_of_the_same_run():
 
 def test_the_guide_to_merging_tells_how_much_of_a_decay_merged_snapshots_give():
     guide = Path("docs/merge.md").read_text(encoding="utf-8").split("of what the decay gave |\n")[1].split("\n\n")[0]
-    runs = {"Shakespeare": "shakespeare", "CIFAR-10": "cifar10_small", "Fashion-MNIST": "fashion_mnist"}
+    runs = {"Shakespeare": "shakespeare", "CIFAR-10": "cifar10_small", "Fashion-MNIST": "fashion_mnist_adamw"}
     variant = ""
     for line in guide.splitlines()[1:]:
         name, *told = (text.strip() for text in line.strip("|").split("|"))
