@@ -55,29 +55,25 @@ def test_wherever_a_kill_cuts_the_lock_dvc_reads_it_again(checkout, length):
     Lockfile(Repo("."), "dvc.lock").load()
 
 
-def test_an_empty_lock_is_taken_from_the_last_commit(checkout, capsys):
-    commit(WHOLE)
-    Path("dvc.lock").write_bytes(b"")
-    repair.main()
-    assert Path("dvc.lock").read_bytes() == WHOLE
-    assert capsys.readouterr().err == FROM_GIT
-    repair.main()
-    assert capsys.readouterr().err == ""
-
-
-@pytest.mark.parametrize("left", [b"", b"\0" * 100, WHOLE[:28], b"schema: '2.0'\nstages:\n", b"\xff\xfe"])
-def test_without_a_commit_what_dvc_refuses_is_removed(checkout, capsys, left):
+@pytest.mark.parametrize(
+    ("committed", "left", "kept", "said"),
+    [
+        (WHOLE, b"", [WHOLE], FROM_GIT),
+        (b"", b"", [], REMOVED),
+        *(
+            (None, left, [], REMOVED)
+            for left in (b"", bytes(100), WHOLE[:28], b"schema: '2.0'\nstages:\n", b"\xff\xfe")
+        ),
+    ],
+)
+def test_what_dvc_refuses_is_taken_from_the_last_commit_or_removed(checkout, capsys, committed, left, kept, said):
+    if committed is not None:
+        commit(committed)
     Path("dvc.lock").write_bytes(left)
-    repair.main()
-    assert not Path("dvc.lock").exists()
-    assert capsys.readouterr().err == REMOVED
-
-
-def test_a_lock_that_was_committed_empty_is_no_better(checkout, capsys):
-    commit(b"")
-    repair.main()
-    assert not Path("dvc.lock").exists()
-    assert capsys.readouterr().err == REMOVED
+    for line in (said, ""):
+        repair.main()
+        assert [path.read_bytes() for path in checkout.glob("dvc.lock")] == kept
+        assert capsys.readouterr().err == line
 
 
 @pytest.mark.parametrize("names", [[], ["burn_in@v"], [*STAGES, "quadratic@v"]])

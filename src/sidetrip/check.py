@@ -20,14 +20,14 @@ from sidetrip.files import SUMS, FileError, faults, remedy
 CACHED = re.compile(r"[0-9a-f]{30}(\.dir)?")  # name of a cached file, after the folder of its first two digits
 
 
-def faults_of_results(root: Path) -> Iterator[FileError]:
-    """What is wrong with the outputs of stages below the root of a checkout."""
-    for folder in sorted(root.glob("runs/*/*/")):
+def faults_of_results() -> Iterator[FileError]:
+    """What is wrong with the outputs of stages in the working directory, which is the root of a checkout."""
+    for folder in sorted(Path().glob("runs/*/*/")):
         if (folder / SUMS).is_file():
             yield from faults(folder)
         else:
             yield FileError(f"{folder / SUMS}: not there; {remedy(folder / SUMS)}")
-    for sums in sorted(root.glob(f"reports/*/{SUMS}")):
+    for sums in sorted(Path().glob(f"reports/*/{SUMS}")):
         yield from faults(sums.parent, others=True)
 
 
@@ -45,7 +45,7 @@ def main() -> None:
     """Print a line for each fault, or that there is none; the exit status tells which."""
     with command():
         found = False
-        for fault in (*faults_of_cache(Path(Repo(".").cache.local.path)), *faults_of_results(Path())):
+        for fault in (*faults_of_cache(Path(Repo(".").cache.local.path)), *faults_of_results()):
             found = True
             sys.stdout.write(f"sidetrip: {fault}\n")
         if found:

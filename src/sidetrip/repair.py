@@ -12,75 +12,45 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-import yaml
 from dvc.lock import LockError
 from dvc.repo import Repo
 from dvc.schema import COMPILED_LOCKFILE_SCHEMA
-from voluptuous import Invalid
+from dvc.utils import strictyaml
+from dvc.utils.serialize import ParseError
 
 LOCK, USERS = Path("dvc.lock"), Path(".dvc/tmp/rwlock")
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def repair() -> list[str]:
-    """Mend both files in the working directory, which is the root of a checkout; returns what was done.
-
-    Raises
-    ------
-    LockError
-        If another dvc is at work here.
-    """
-    done = []
-    with Repo(".").lock:
-        if USERS.exists() and not _is_json(USERS.read_bytes()):
-            USERS.unlink()
-            done.append(f"{USERS} was cut off by a kill: removed, DVC makes it anew")
-        if LOCK.exists() and not _is_lock(LOCK.read_bytes()):
-            committed = _committed()
-            if _is_lock(committed):
-                LOCK.write_bytes(committed)
-                remedy = "taken from the last commit"
-            else:
-                LOCK.unlink()
-                remedy = "removed"
-            done.append(f"{LOCK} was cut off by a kill: {remedy}; what is finished comes from DVC's cache")
-    return done
-
-
-def _is_json(text: bytes) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _committed() -> bytes:
-    """dvc.lock as of the last commit; nothing if there is none."""
-    with suppress(OSError):
-        return subprocess.run(["git", "show", f"HEAD:./{LOCK}"], capture_output=True, check=False).stdout
-    return b""
-
-
-def _is_lock(content: bytes) -> bool:
-    """Whether it is a dvc.lock: DVC takes it, and it has its last line break, or numbers in the end may be cut off.
-
-    One with fewer stages than before is whole: who removed them meant it.
-    """
-    if not content.endswith(b"\n"):
-        return False
-    try:
-        COMPILED_LOCKFILE_SCHEMA(yaml.load(content, LOADER))
-    except (yaml.YAMLError, ValueError, Invalid):
-        return False
-    return True
 
 
 def main() -> None:
-    """Mend, and say so."""
-    with suppress(LockError):  # dvc itself will say which other one is at work
-        for line in repair():
-            sys.stderr.write(f"sidetrip: {line}\n")
+    """Mend both files in the working directory, which is the root of a checkout, and say so."""
+    with suppress(LockError), Repo(".").lock:  # dvc itself will say which other one is at work
+        try:
+            json.loads(USERS.read_bytes() if USERS.exists() else "{}")
+        except ValueError:
+            USERS.unlink()
+            sys.stderr.write(f"sidetrip: {USERS} was cut off by a kill: removed, DVC makes it anew\n")
+        if LOCK.exists() and not _lock_is_whole():
+            committed = subprocess.run(["git", "show", f"HEAD:./{LOCK}"], capture_output=True, check=False).stdout
+            LOCK.write_bytes(committed)  # nothing, if there is none
+            remedy = "taken from the last commit"
+            if not _lock_is_whole():
+                LOCK.unlink()
+                remedy = "removed"
+            sys.stderr.write(
+                f"sidetrip: {LOCK} was cut off by a kill: {remedy}; what is finished comes from DVC's cache\n"
+            )
+
+
+def _lock_is_whole() -> bool:
+    """Whether DVC takes it, and it has its last line break, or numbers in the end may be cut off.
+
+    One with fewer stages than before is whole: who removed them meant it.
+    """
+    try:
+        strictyaml.load(str(LOCK), COMPILED_LOCKFILE_SCHEMA)
+    except (ParseError, strictyaml.YAMLValidationError):
+        return False
+    return LOCK.read_bytes().endswith(b"\n")
 
 
 if __name__ == "__main__":
