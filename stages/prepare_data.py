@@ -74,9 +74,7 @@ def main(config: Config) -> None:
         drop_unreadable(results)
         account.check_readable(config, unreadable, sum(work), scratch.folder.parent)
         found = facts_of(parts, results)
-        samples = samples_of(config, found)
-        account.check_facts(config, found, samples[0])
-        check_samples(config, *samples)
+        check_samples(config, *samples_of(config, found))
         with publishing(config, "prepare_data", scratch) as folder:
             join_results(results, folder)
             write_facts(found, folder)

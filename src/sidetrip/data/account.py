@@ -18,8 +18,6 @@ LEFT_OUT = "left_out"  # table of all that lies beside what is packed
 REMARKS = "remarks"  # table of pictures that are packed and odd
 UNREADABLE = "unreadable"  # table of pictures that cannot be read
 NAMED = 5  # how many files or classes a message names
-SMALLEST_BATCH = 2
-COLOURS = {1: ("grey",), 3: ("red", "green", "blue")}  # of pictures with other channels, these are told by number
 # Why something is left out.
 HIDDEN, OTHER_KIND, NO_CLASS, EMPTY = "hidden", "other kind of file", "in no class folder", "empty"
 UNLISTED, LOOP = "folder that cannot be listed", "folder that leads back to one that is read already"
@@ -72,23 +70,6 @@ def check_readable(config: Config, unreadable: Sequence[tuple[str, str]], pictur
         )
 
 
-def check_facts(config: Config, facts: Facts, samples: int) -> None:
-    """Refuse so few training samples that no other settings would help, or pictures with nothing to see in them."""
-    source = f"data.source = {config.data.source}"
-    there = f"{samples} training {'windows of text' if facts.kind == 'text' else 'pictures'}"
-    batches = 1 + (config.single_step.held_out_batches if config.experiments.single_step else 1)
-    least = SMALLEST_BATCH * batches
-    if samples < least:
-        raise ConfigError(
-            f"{source}: {there} are too few; add some: {batches} batches of {SMALLEST_BATCH} take {least}"
-        )
-    if facts.kind == "pictures" and len(facts.constant) == facts.channels:
-        raise ConfigError(
-            f"{source}: all {there} are the same plain colour ({_levels(facts)}); use others, there is nothing to "
-            "learn from these"
-        )
-
-
 def account(facts: Facts, left_out: Sequence[LeftOut], remarks: Sequence[tuple[str, str]], output: Path) -> str:
     """Lines for whoever ran prepare_data, with where its output lies."""
     packed = facts.train_samples + facts.validation_samples
@@ -99,10 +80,6 @@ def account(facts: Facts, left_out: Sequence[LeftOut], remarks: Sequence[tuple[s
     lines += folders[:NAMED] + [f"left out: {len(folders) - NAMED} more folders"] * (len(folders) > NAMED)
     for remark, number in Counter(remark for _, remark in remarks).items():
         lines.append(f"{number} pictures with a remark: {remark}; listed in {output / REMARKS}.csv")
-    if facts.constant:
-        lines.append(
-            f"the same in every pixel of the training pictures, and so no help to the network: {_levels(facts)}"
-        )
     return "".join(f"sidetrip: {line}\n" for line in lines)
 
 
@@ -111,8 +88,3 @@ def _left_out(entries: Sequence[LeftOut], output: Path) -> str:
         return ", none left out"
     reasons = [f"{number} {reason}" for reason, number in Counter(reason for _, reason in entries).items()]
     return f", {len(entries)} left out ({', '.join(reasons)}), listed in {output / LEFT_OUT}.csv"
-
-
-def _levels(facts: Facts) -> str:
-    names = COLOURS.get(facts.channels) or [f"channel {channel}" for channel in range(facts.channels)]
-    return ", ".join(f"{names[channel]} = {level}" for channel, level in facts.constant.items())

@@ -23,7 +23,6 @@ from sidetrip.files import check, read_json, replacing, write_json
 SPLITS = ("train", "validation")
 PICTURES_A_SHARD = 1000  # of a folder: what a packing that is killed has to do again, at most, on each worker
 LEVELS = 256
-CONSTANT = 1.0  # what stands for a deviation of 0
 
 
 @dataclass(frozen=True)
@@ -127,12 +126,6 @@ class Facts:
     kind: str = "pictures"
     vocabulary: int = 0
 
-    @property
-    def constant(self) -> dict[int, int]:
-        """Channels that are the same in every pixel of the training pictures, and their grey level."""
-        levels = ((channel, round((LEVELS - 1) * mean)) for channel, mean in enumerate(self.mean))
-        return {channel: level for channel, level in levels if self.deviation[channel] == CONSTANT}
-
     def samples(self, split: str) -> int:
         """Pictures, or tokens, in a split, "train" or "validation"."""
         return {"train": self.train_samples, "validation": self.validation_samples}[split]
@@ -149,7 +142,7 @@ def gather_facts(shards: Mapping[str, Sequence[Path]]) -> Facts:
                 if split == "train":
                     histogram = histogram + file.get_tensor("histogram")
     mean, deviation = moments(np.asarray(histogram))
-    deviation = [found or CONSTANT for found in deviation]
+    deviation = [found or 1.0 for found in deviation]
     classes = len(classes_of(shards["train"][0]))
     return Facts(len(mean), classes, samples["train"], samples["validation"], mean, deviation)
 
