@@ -23,11 +23,9 @@ from sidetrip.data.packed import (
     read_facts,
     save_shard,
     shard_path,
-    shard_paths,
     write_facts,
 )
-from sidetrip.data.sources import find
-from sidetrip.data.text import facts_of_text
+from sidetrip.data.sources import pack
 from sidetrip.engine.determinism import make_deterministic
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.randomness import generator
@@ -120,8 +118,7 @@ def prepare(variant: str, folder: Path, device: torch.device, size: Size, random
     config = resolve(load_params(Path("params.yaml")), variant)
     with sealing(folder / "prepare_data") as packed:
         if config.data.is_text:
-            _pack(config, packed)
-            write_facts(facts_of_text(packed), packed)
+            pack(config.data, packed)
         else:
             _pack_pictures(_random(config, size.pictures) if random else _own(config, folder / "all"), packed, size)
     _branch_off(BenchmarkInput(config, folder, device, size))
@@ -134,7 +131,7 @@ def _pack_pictures(splits: Iterable[tuple[str, Pictures]], packed: Path, size: S
         kept = slice(size.pictures)
         first = replace(whole, pictures=whole.pictures[kept], labels=whole.labels[kept])
         save_shard(first, shard_path(packed, split, 0))
-    write_facts(gather_facts({split: shard_paths(packed, split) for split in SPLITS}), packed)
+    write_facts(gather_facts([packed]), packed)
 
 
 def _branch_off(work: BenchmarkInput) -> None:
@@ -146,14 +143,9 @@ def _branch_off(work: BenchmarkInput) -> None:
         save_state(state, state_path(result / f"seed_{seed}", step))
 
 
-def _pack(config: Config, packed: Path) -> None:
-    for part in find(config.data)[0]:
-        part.pack(config.data, packed, lambda done: None)
-
-
 def _own(config: Config, folder: Path) -> Iterator[tuple[str, Pictures]]:
     with sealing(folder) as packed:
-        _pack(config, packed)
+        pack(config.data, packed)
     for split in SPLITS:
         yield split, load_pictures(folder, split)
 

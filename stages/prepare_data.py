@@ -13,10 +13,9 @@ import pandas as pd
 
 from sidetrip.config import Config, check_samples
 from sidetrip.data import account
-from sidetrip.data.corpus import Text
-from sidetrip.data.packed import SPLITS, Facts, gather_facts, shard_paths, write_facts
-from sidetrip.data.sources import Part, find
-from sidetrip.data.text import facts_of_text, windows
+from sidetrip.data.packed import SPLITS, write_facts
+from sidetrip.data.sources import Part, facts_of, find
+from sidetrip.data.text import windows
 from sidetrip.files import UnitFolders
 from sidetrip.runtime.devices import on_cores
 from sidetrip.runtime.executor import run_units
@@ -38,43 +37,25 @@ def rows(results: Sequence[Path], name: str) -> list[tuple[str, str]]:
     return [row for table in tables for row in table.itertuples(index=False, name=None)]
 
 
-def drop_unreadable(results: Sequence[Path]) -> None:
-    """Drop the results of parts with pictures that cannot be read: the next start packs those parts again."""
-    for result in results:
-        if (result / f"{account.UNREADABLE}.csv").exists():
-            shutil.rmtree(result)
-
-
-def facts_of(parts: Sequence[Part], results: Sequence[Path]) -> Facts:
-    """The facts of all that is packed."""
-    if isinstance(parts[0], Text):
-        return facts_of_text(results[0])
-    return gather_facts(
-        {split: [path for result in results for path in shard_paths(result, split)] for split in SPLITS}
-    )
-
-
-def samples_of(config: Config, found: Facts) -> tuple[int, int]:
-    """How many samples of training and of validation there are: pictures, or windows of a text."""
-    if found.kind == "text":
-        return windows(found.train_samples, config.data.context), windows(found.validation_samples, config.data.context)
-    return found.train_samples, found.validation_samples
-
-
 @stage
 def main(config: Config) -> None:
     with open_scratch(config, "prepare_data") as scratch:
         parts, left_out = find(config.data)
         folders = FoldersByName(scratch.folder, [f"unit_{part.name}" for part in parts])
         work, placed = [len(part) for part in parts], on_cores(config)
-        counted = "byte" if isinstance(parts[0], Text) else "picture"
+        counted = "byte" if config.data.is_text else "picture"
         run_units(partial(unit, config), parts, work, placed, title("prepare_data"), folders, counted)
         results = [folders.of_unit(index).result for index in range(len(parts))]
         unreadable, remarks = rows(results, account.UNREADABLE), rows(results, account.REMARKS)
-        drop_unreadable(results)
+        for result in results:
+            if (result / f"{account.UNREADABLE}.csv").exists():
+                shutil.rmtree(result)  # so that the next start packs this part again
         account.check_readable(config, unreadable, sum(work), scratch.folder.parent)
-        found = facts_of(parts, results)
-        check_samples(config, *samples_of(config, found))
+        found = facts_of(config.data, results)
+        samples = [found.samples(split) for split in SPLITS]
+        if config.data.is_text:
+            samples = [windows(tokens, config.data.context) for tokens in samples]
+        check_samples(config, *samples)
         with publishing(config, "prepare_data", scratch) as folder:
             join_results(results, folder)
             write_facts(found, folder)

@@ -14,7 +14,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from sidetrip.config import Config, resolve
-from sidetrip.data.packed import SPLITS, Facts, Pictures, gather_facts, save_shard, shard_path, shard_paths, write_facts
+from sidetrip.data.packed import SPLITS, Facts, Pictures, gather_facts, save_shard, shard_path, write_facts
 from sidetrip.data.text import save_tokens, tokens_path
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import TrainState
@@ -64,7 +64,7 @@ def pack(folder: Path, train: Pictures, validation: Pictures, shard: int = 10**6
                 part = slice(start, start + shard)
                 piece = Pictures(pictures.pictures[part], pictures.labels[part], pictures.classes)
                 save_shard(piece, shard_path(packed, split, number))
-        write_facts(gather_facts({split: shard_paths(packed, split) for split in SPLITS}), packed)
+        write_facts(gather_facts([packed]), packed)
     return folder
 
 

@@ -74,21 +74,16 @@ def of_network(name: str, side: int, batch: int, channels: int, steps: int) -> D
 
 def pack(lab: Lab) -> Digests:
     """Pack the embedded pictures or text."""
-    from sidetrip.data.packed import SPLITS, gather_facts, shard_paths, write_facts
-    from sidetrip.data.sources import find
-    from sidetrip.data.text import facts_of_text, tokens_path
-    from sidetrip.files import sealing
+    from sidetrip.data import sources
+    from sidetrip.data.packed import SPLITS
+    from sidetrip.files import files_in, sealing
 
     data = lab.config.data
     with sealing(lab.runs / "prepare_data") as folder:
-        for part in find(data)[0]:
-            part.pack(data, folder, lambda done: None)
-        paths = {
-            split: [tokens_path(folder, split)] if data.is_text else shard_paths(folder, split) for split in SPLITS
-        }
-        write_facts(facts_of_text(folder) if data.is_text else gather_facts(paths), folder)
-        for split, files in paths.items():
-            yield f"{'text' if data.is_text else 'pictures'} packed, {split}", digest(*(f.read_bytes() for f in files))
+        sources.pack(data, folder)
+        for split in SPLITS:
+            contents = [path.read_bytes() for path in files_in(folder / split)]
+            yield f"{'text' if data.is_text else 'pictures'} packed, {split}", digest(*contents)
         if not data.is_text:
             yield "their moments", digest((folder / "facts.json").read_bytes())
 

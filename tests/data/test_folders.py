@@ -5,23 +5,26 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
+import helpers
 import numpy as np
 import pytest
-import yaml
 from helpers import smoke_config
 from PIL import Image
 from smoke import digests, environment
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from sidetrip.config import ConfigError, load_params, resolve, save_config
+from sidetrip.config import ConfigError, save_config
 from sidetrip.config.paths import as_path, found_path, original_checkout
 from sidetrip.data import folders
 from sidetrip.data.account import LeftOut, account, names_table
-from sidetrip.data.decoding import decode
 from sidetrip.data.folders import SUFFIXES, check_root, find_shards
 from sidetrip.data.packed import (
+    SPLITS,
     Facts,
     Pictures,
     gather_facts,
@@ -31,66 +34,49 @@ from sidetrip.data.packed import (
     save_shard,
     shard_path,
     shard_paths,
-    write_facts,
 )
-from sidetrip.data.sources import find
-from sidetrip.files import SUMS, seal
+from sidetrip.data.sources import find, pack
+from sidetrip.files import SUMS, sealing
 
 ROOT = Path(__file__).parents[2]
-TRAIN, TEST, SIDE = 6_000, 100, 16
-CLASSES = [f"class_{i}" for i in range(10)]
 
 
-def write_kinds(folder: Path) -> list[Path]:
-    """One small file of every kind."""
+def picture(level: int = 9, dtype: type = np.uint8) -> Image.Image:
+    return Image.fromarray(np.full((8, 8), level, dtype))
+
+
+def fill(root: Path, number: int) -> Path:
+    """A folder with two splits of two classes, so many random pictures in each."""
     random = np.random.default_rng(0)
-    folder.mkdir()
-
-    def picture(height, width):
-        coarse = random.integers(0, 256, (4, 5, 3), dtype=np.uint8)
-        return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
-
-    turned = Image.Exif()
-    turned[0x0112] = 6
-    picture(48, 64).save(folder / "wide.jpg")
-    picture(90, 40).save(folder / "tall.JPEG")
-    picture(16, 16).save(folder / "exact.jpg")
-    picture(7, 9).save(folder / "small.jpeg")
-    picture(50, 30).save(folder / "turned.jpg", exif=turned)
-    picture(33, 33).convert("L").save(folder / "grey.jpg")
-    picture(40, 40).quantize(16).save(folder / "palette.png")
-    return sorted(folder.iterdir())
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """6000 training pictures and 100 others, a handful of files under many names."""
-    root = tmp_path_factory.mktemp("data")
-    kinds = write_kinds(root / "kinds")
-    for split, number in (("train", TRAIN), ("test", TEST)):
-        for name in CLASSES:
-            (root / split / name).mkdir(parents=True)
+    for split, name in product(("train", "test"), ("bee", "ant")):
+        (root / split / name).mkdir(parents=True)
         for i in range(number):
-            kind = kinds[i % len(kinds)]
-            os.link(kind, root / split / CLASSES[i * len(CLASSES) // number] / f"{i:05d}{kind.suffix}")
+            pixels = random.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / split / name / f"{i}.png")
     return root
 
 
 @pytest.fixture
-def repository(tmp_path, pictures):
-    return repository_in(tmp_path, pictures)
+def tree(tmp_path):
+    """One picture in each class of each split."""
+    return fill(tmp_path, 1)
+
+
+def data(root, **changes):
+    values = {"source": "folder", "name": "bugs", "root": str(root), "size": 8, "shift": 1} | changes
+    return replace(smoke_config().data, **values)
+
+
+# Packing
 
 
 def repository_in(folder: Path, pictures: Path) -> Path:
     """A repository whose smoke variant has these pictures, configured."""
-    for name in ("dvc.yaml", "src", "stages", "datasets"):
+    folder.mkdir()
+    for name in ("params.yaml", "dvc.yaml", "src", "stages", "datasets"):
         (folder / name).symlink_to(ROOT / name)
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    data = {"source": "folder", "name": "kinds", "root": str(pictures), "size": 14, "stored": SIDE}
-    params |= {"active": ["smoke"], "variants": {"smoke": params["variants"]["smoke"] | {"data": data}}}
-    params["variants"]["smoke"]["evaluation"]["validation_samples"] = 0
-    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-    save_config(resolve(load_params(folder / "params.yaml"), "smoke"), folder / "reports/smoke/config.yaml")
+    config = smoke_config(**{"evaluation.validation_samples": 0})
+    save_config(replace(config, data=data(pictures)), folder / "reports/smoke/config.yaml")
     return folder
 
 
@@ -100,96 +86,77 @@ def start(folder: Path, workers: int = 2) -> subprocess.Popen[str]:
     return subprocess.Popen(line, cwd=folder, env=here, stderr=subprocess.PIPE, text=True, encoding="utf-8")
 
 
+def inodes(shards: Iterable[Path]) -> dict[str, int]:
+    return {path.name: path.stat().st_ino for path in shards}
+
+
 def finished(folder: Path) -> dict[str, int]:
-    """Shards of units that are finished, with their inodes."""
+    """Training shards of units that are finished."""
     units = (folder / "scratch/smoke/prepare_data").glob(f"*/unit_*/{SUMS}")
-    return {path.name: path.stat().st_ino for unit in units for path in unit.parent.glob("train/*")}
+    return inodes(path for unit in units for path in shard_paths(unit.parent, "train"))
 
 
-def test_a_stage_that_is_killed_goes_on_from_the_shards_it_has(repository, pictures, tmp_path_factory):
-    stage = start(repository)
-    while len(finished(repository)) < 2:
+def test_a_stage_that_is_killed_goes_on_from_the_shards_it_has(tmp_path):
+    pictures = fill(tmp_path / "pictures", 1)
+    for split, number in (("train", 3000), ("test", 50)):
+        for name, i in product(("ant", "bee"), range(1, number)):
+            os.link(pictures / split / name / "0.png", pictures / split / name / f"{i}.png")
+    here, other = (repository_in(tmp_path / name, pictures) for name in ("disturbed", "undisturbed"))
+    stage = start(here)
+    while len(finished(here)) < 2:
         assert stage.poll() is None, "the stage was through before it was killed"
         time.sleep(0.005)
     stage.kill()
     stage.wait()
-    before = finished(repository)
-    assert 2 <= len(before) < TRAIN // folders.PICTURES_A_SHARD
+    before = finished(here)
+    assert 2 <= len(before) < 6
 
-    stage = start(repository)
+    stage = start(here)
     _, said = stage.communicate()
     assert stage.returncode == 0, said
-    output = repository / "runs/smoke/prepare_data"
-    made = {path.name: path.stat().st_ino for path in shard_paths(output, "train")}
-    assert len(made) == TRAIN // folders.PICTURES_A_SHARD
-    assert {name: made[name] for name in before} == before  # the very files: neither made again nor copied
-    assert not list((repository / "scratch/smoke/prepare_data").glob("*/unit_*"))
+    output = here / "runs/smoke/prepare_data"
+    made = inodes(shard_paths(output, "train"))
+    assert len(made) == 6
+    assert before.items() <= made.items()  # the very files: neither made again nor copied
+    assert not list((here / "scratch/smoke/prepare_data").glob("*/unit_*"))
 
-    other = repository_in(tmp_path_factory.mktemp("undisturbed"), pictures)
     assert start(other, workers=1).wait() == 0
     assert digests(output) == digests(other / "runs/smoke/prepare_data")
 
-    train = load_pictures(output, "train")
-    files = sorted((pictures / "train").rglob("*.*"))
-    assert train.classes == tuple(CLASSES)
-    assert train.labels.tolist() == [CLASSES.index(file.parent.name) for file in files]
-    for i in (0, 1, 2, 3, 4, 5, 6, 999, 1000, 3003, 5999):
-        assert np.array_equal(train.pictures[i], decode(files[i], SIDE).pixels)
+
+def test_the_pictures_of_all_shards_are_those_of_the_files_in_their_order(tmp_path, monkeypatch):
+    """In classes numbered alphabetically. No process holds more pictures than those of a shard at once."""
+    monkeypatch.setattr(folders, "PICTURES_A_SHARD", 3)
+    settings = data(fill(tmp_path, 4))
+    assert [len(part) for part in find(settings)[0]] == [3, 3, 2, 3, 3, 2]
+    with sealing(tmp_path / "packed") as packed:
+        pack(settings, packed)
+    for split, folder in zip(SPLITS, ("train", "test"), strict=True):
+        found, files = load_pictures(tmp_path / "packed", split), sorted((tmp_path / folder).rglob("*.png"))
+        assert found.classes == ("ant", "bee")
+        assert found.labels.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+        assert np.array_equal(found.pictures, [np.asarray(Image.open(file)) for file in files])
 
 
-def test_a_picture_that_was_changed_is_packed_again(tmp_path, pictures, monkeypatch):
+def test_a_picture_that_was_changed_is_packed_again(tmp_path, monkeypatch):
     """A unit is known by its files: only those of the runs that a change touches are new."""
     monkeypatch.setattr(folders, "PICTURES_A_SHARD", 4)
-    kinds = write_kinds(tmp_path / "kinds")
-    for split in ("train", "test"):
-        for name in ("ant", "bee"):
-            (tmp_path / split / name).mkdir(parents=True)
-            for kind in kinds:
-                (tmp_path / split / name / kind.name).write_bytes(kind.read_bytes())
-    data = smoke_config(**{"data.source": "folder", "data.name": "bugs", "data.root": str(tmp_path)}).data
+    settings = data(fill(tmp_path, 7))
 
     def names():
-        return [part.name for part in find(data)[0]]
+        return [part.name for part in find(settings)[0]]
 
     before = names()
     assert len(set(before)) == len(before) == 2 * 4
     assert names() == before
-    path = tmp_path / "train" / "ant" / "wide.jpg"
+    path = tmp_path / "train" / "ant" / "5.png"
     path.write_bytes(path.read_bytes() + b"\0")
     assert [a == b for a, b in zip(names(), before, strict=True)] == [True, False, *[True] * 6]
-    (tmp_path / "train" / "bee" / "exact.jpg").unlink()
+    (tmp_path / "train" / "bee" / "1.png").unlink()
     assert [a == b for a, b in zip(names(), before, strict=True)] == [True, False, False, False, *[True] * 4]
 
 
-def test_a_unit_packs_one_run_of_a_split(pictures):
-    """So no process holds more pictures at once, whatever the folder holds."""
-    data = smoke_config(
-        **{"data.source": "folder", "data.name": "kinds", "data.root": str(pictures), "data.stored": SIDE}
-    ).data
-    parts, _ = find(data)
-    assert [len(part) for part in parts] == [folders.PICTURES_A_SHARD] * 6 + [TEST]
-
-
 # What is found
-
-
-@pytest.fixture
-def tree(tmp_path):
-    """Two splits, two classes, one picture in each."""
-    for split in ("train", "test"):
-        for name in ("ant", "bee"):
-            (tmp_path / split / name).mkdir(parents=True)
-            picture().save(tmp_path / split / name / "0.png")
-    return tmp_path
-
-
-def picture(level: int = 9, dtype: type = np.uint8) -> Image.Image:
-    return Image.fromarray(np.full((8, 8), level, dtype))
-
-
-def data(root, **changes):
-    values = {"source": "folder", "name": "bugs", "root": str(root), "size": 8, "shift": 1} | changes
-    return smoke_config(**{f"data.{key}": value for key, value in values.items()}).data
 
 
 def found(root) -> tuple[list[str], list[LeftOut]]:
@@ -389,20 +356,16 @@ def test_facts_are_those_of_all_shards_together(tmp_path):
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (17, 6, 6, 3), dtype=np.uint8) // np.array([1, 7, 2], np.uint8)
     pixels[..., 2] = 30
-    labels = random.integers(0, 3, 17)
-    for shard, start in enumerate(range(0, 17, 5)):
-        part = slice(start, start + 5)
-        save_shard(Pictures(pixels[part], labels[part], tuple("abc")), shard_path(tmp_path, "train", shard))
-    save_shard(Pictures(pixels[:4] * 0, labels[:4], tuple("abc")), shard_path(tmp_path, "validation", 0))
-    found = gather_facts({split: shard_paths(tmp_path, split) for split in ("train", "validation")})
+    whole = Pictures(pixels, random.integers(0, 3, 17), tuple("abc"))
+    halves = [Pictures(pixels[part], whole.labels[part], whole.classes) for part in (slice(9), slice(9, 17))]
+    packed = [helpers.pack(tmp_path / str(i), half, whole, shard=5) for i, half in enumerate(halves)]
+    found = gather_facts(packed)
     full = pixels / 255.0
     assert (found.channels, found.classes) == (3, 3)
-    assert (found.train_samples, found.validation_samples) == (17, 4)
+    assert (found.train_samples, found.validation_samples) == (17, 34)
     assert found.mean == pytest.approx(list(full.mean(axis=(0, 1, 2))), abs=1e-12)
     assert found.deviation == pytest.approx([*full[..., :2].std(axis=(0, 1, 2)), 1.0], abs=1e-12)  # to divide by
-    write_facts(found, tmp_path)
-    seal(tmp_path, [tmp_path / "facts.json"])
-    assert read_facts(tmp_path) == found
+    assert read_facts(packed[0]) == gather_facts(packed[:1])
 
 
 def test_moments_are_exact_for_counts_that_no_double_holds():

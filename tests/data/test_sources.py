@@ -1,16 +1,15 @@
-"""Pictures from folders, torchvision's data sets and the embedded sheets; what is refused: test_bad_input."""
+"""Torchvision's data sets and the embedded sheets; what else is refused: test_bad_input."""
 
 import gzip
 import hashlib
 import pickle
-import tempfile
+from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
 
 import numpy as np
 import pytest
 from helpers import smoke_config
-from PIL import Image
 from torchvision.datasets import CIFAR10, CIFAR100, FashionMNIST
 
 from sidetrip.config import ConfigError
@@ -19,38 +18,10 @@ from sidetrip.data import sources
 from sidetrip.data.corpus import find_text
 from sidetrip.data.embedded import CLASSES, fashion_mnist, shakespeare
 from sidetrip.data.folders import find_shards
-from sidetrip.data.packed import load_pictures
-from sidetrip.data.sources import downloaded, find
-from sidetrip.files import seal, sealing
+from sidetrip.data.sources import downloaded
+from sidetrip.files import seal
 
 ROOT = Path(__file__).parents[2]
-
-
-def folder_source(root: Path):
-    """Both splits of a folder, packed and read again."""
-    values = {"data.source": "folder", "data.name": "bugs", "data.root": str(root), "data.size": 8, "data.shift": 1}
-    data = smoke_config(**values).data
-    with tempfile.TemporaryDirectory() as folder:
-        with sealing(Path(folder) / "packed") as packed:
-            for part in find(data)[0]:
-                assert part.pack(data, packed, lambda pictures: None) == {}
-        return tuple(load_pictures(Path(folder) / "packed", split) for split in ("train", "validation"))
-
-
-def test_a_folder_keeps_pixels_and_numbers_classes_alphabetically(tmp_path):
-    random = np.random.default_rng(0)
-    pixels = {}
-    for split in ("train", "test"):
-        for name in ("bee", "ant"):
-            (tmp_path / split / name).mkdir(parents=True)
-            for i in range(3):
-                pixels[split, name, i] = random.integers(0, 256, (8, 8, 3), dtype=np.uint8)
-                Image.fromarray(pixels[split, name, i]).save(tmp_path / split / name / f"{i}.png")
-    for split, packed in zip(("train", "test"), folder_source(tmp_path), strict=True):
-        assert packed.classes == ("ant", "bee")
-        assert packed.labels.tolist() == [0, 0, 0, 1, 1, 1]
-        expected = [pixels[split, name, i] for name in ("ant", "bee") for i in range(3)]
-        assert np.array_equal(packed.pictures, expected)
 
 
 def test_embedded_holds_all_of_fashion_mnist():
@@ -90,8 +61,7 @@ def md5(path: Path) -> str:
 
 
 def torchvision(root: Path, name: str, stored: int):
-    values = {"source": "torchvision", "name": name, "root": str(root), "size": stored, "stored": stored, "shift": 1}
-    return smoke_config(**{f"data.{key}": value for key, value in values.items()}).data
+    return replace(smoke_config().data, source="torchvision", name=name, root=str(root), stored=stored)
 
 
 @pytest.fixture

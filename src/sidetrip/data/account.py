@@ -53,7 +53,7 @@ def listed(names: Sequence[object]) -> str:
 
 def names_table(rows: Iterable[tuple[object, str]]) -> pd.DataFrame:
     """Files and reasons. A name need not be valid text, and is only shown."""
-    shown = [(in_utf8(str(file)).encode(errors="surrogateescape").decode(errors="replace"), why) for file, why in rows]
+    shown = [(os.fsencode(str(file)).decode("utf-8", "replace"), reason) for file, reason in rows]
     return pd.DataFrame(shown, columns=["file", "reason"])
 
 
@@ -75,16 +75,12 @@ def account(facts: Facts, left_out: Sequence[LeftOut], remarks: Sequence[tuple[s
     packed = facts.train_samples + facts.validation_samples
     found = f"{packed + len(left_out)} pictures found, {packed}" if facts.kind == "pictures" else f"{packed} tokens"
     splits = f"{facts.train_samples} for training, {facts.validation_samples} for validation"
-    lines = [f"{found} packed ({splits}){_left_out(left_out, output)}"]
+    reasons = Counter(entry.reason for entry in left_out)
+    counts = ", ".join(f"{number} {reason}" for reason, number in reasons.items())
+    aside = f"{len(left_out)} left out ({counts}), listed in {output / LEFT_OUT}.csv" if left_out else "none left out"
+    lines = [f"{found} packed ({splits}), {aside}"]
     folders = [f"left out: {file} ({reason})" for file, reason in left_out if file.endswith("/")]
     lines += folders[:NAMED] + [f"left out: {len(folders) - NAMED} more folders"] * (len(folders) > NAMED)
     for remark, number in Counter(remark for _, remark in remarks).items():
         lines.append(f"{number} pictures with a remark: {remark}; listed in {output / REMARKS}.csv")
     return "".join(f"sidetrip: {line}\n" for line in lines)
-
-
-def _left_out(entries: Sequence[LeftOut], output: Path) -> str:
-    if not entries:
-        return ", none left out"
-    reasons = [f"{number} {reason}" for reason, number in Counter(reason for _, reason in entries).items()]
-    return f", {len(entries)} left out ({', '.join(reasons)}), listed in {output / LEFT_OUT}.csv"

@@ -22,37 +22,31 @@ MOST_TOKENS = 2**16  # different ones, that uint16 numbers
 
 @dataclass(frozen=True)
 class Text:
-    """A text, all of which is one part.
+    """A text, all of which is one part: files that are read one after another."""
 
-    Attributes
-    ----------
-    name : str
-        Tells it from every other one of every other state of its files.
-    files : tuple of Path
-        Read one after another.
-    size : int
-        Bytes in them.
-    """
-
-    name: str
     files: tuple[Path, ...]
-    size: int
+
+    @property
+    def name(self) -> str:
+        """Tells it from every other one of every other state of its files."""
+        return f"text_{state_of(Path(), [str(path) for path in self.files])}"
 
     def __len__(self) -> int:
-        return self.size
+        return sum(path.stat().st_size for path in self.files if path.exists())
 
     def pack(self, data: Data, folder: Path, progress: Callable[[int], None]) -> Odd:
         """Write the tokens of both splits into `folder`; see `Part`."""
         text = b"".join(_content(path, data.tokens) for path in self.files)
         tokens, vocabulary = tokenize(text, data.tokens)
-        for split, part in zip(SPLITS, divided(tokens, data.validation_share), strict=True):
+        training = int(len(tokens) * (1 - data.validation_share))
+        for split, part in zip(SPLITS, (tokens[:training], tokens[training:]), strict=True):
             if windows(len(part), data.context) < 1:
                 raise ConfigError(
                     f"data.context = {data.context}: the {split} split has {len(part)} {data.tokens}s, and needs "
                     f"{2 * data.context}; lower data.context, add text, or change data.validation_share"
                 )
             save_tokens(part, vocabulary, tokens_path(folder, split))
-        progress(self.size)
+        progress(len(self))
         return {}
 
 
@@ -65,11 +59,11 @@ def find_text(data: Data) -> tuple[list[Text], list[LeftOut]]:
         If there is no text.
     """
     if data.source == "embedded":
-        return [_text([SHAKESPEARE])], []
+        return [Text((SHAKESPEARE,))], []
     check_root(data)
     root, left_out = data_root(data), list[LeftOut]()
     if root.is_file():
-        return [_text([root])], []
+        return [Text((root,))], []
     try:
         entries = sorted(root.iterdir(), key=os.fsencode)
     except OSError as error:
@@ -87,12 +81,7 @@ def find_text(data: Data) -> tuple[list[Text], list[LeftOut]]:
             files.append(path)
     if not files:
         raise ConfigError(f"data.root = {data.root}: holds no .txt file with text in it; name a folder that does")
-    return [_text(files)], left_out
-
-
-def _text(files: list[Path]) -> Text:
-    size = sum(path.stat().st_size for path in files if path.exists())
-    return Text(f"text_{state_of(Path(), [str(path) for path in files])}", tuple(files), size)
+    return [Text(tuple(files))], left_out
 
 
 def _content(path: Path, tokens: str) -> bytes:
@@ -133,9 +122,3 @@ def tokenize(text: bytes, tokens: str) -> tuple[np.ndarray, tuple[str, ...]]:
             "use byte"
         )
     return (np.cumsum(there) - 1)[codes].astype(np.uint16), vocabulary
-
-
-def divided(tokens: np.ndarray, validation_share: float) -> tuple[np.ndarray, np.ndarray]:
-    """The first part of a text for training, and the rest for validation."""
-    training = int(len(tokens) * (1 - validation_share))
-    return tokens[:training], tokens[training:]

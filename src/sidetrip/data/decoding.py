@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
@@ -25,15 +24,8 @@ class UnreadableError(ValueError):
     """A picture that cannot be read; the message says why."""
 
 
-class Decoded(NamedTuple):
-    """Pixels uint8 [size, size, 3], and what is odd about them, if anything."""
-
-    pixels: np.ndarray
-    remark: str
-
-
-def decode(path: Path, size: int) -> Decoded:
-    """The central square of a picture, scaled to `size` pixels a side.
+def decode(path: Path, size: int) -> tuple[np.ndarray, str]:
+    """Central square of a picture, scaled to uint8 [size, size, 3], and what is odd about it, if anything.
 
     Raises
     ------
@@ -55,7 +47,7 @@ def decode(path: Path, size: int) -> Decoded:
             box=(left, top, left + side, top + side),
             reducing_gap=3.0 if side < LARGEST_RATIO * size else None,
         )
-    return Decoded(np.asarray(picture), remark)
+    return np.asarray(picture), remark
 
 
 def _read(path: Path, size: int) -> tuple[Image.Image, str]:
@@ -96,7 +88,7 @@ def _reason(path: Path, error: Exception) -> str:
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:
-    """A picture in RGB as a viewer shows it, transparent parts on black."""
+    """A picture in RGB as a viewer shows it, transparent parts on black, as what moves in at the edges in training."""
     if picture.mode.startswith(("I", "F")):
         return Image.fromarray(_eight_bits(picture)).convert("RGB")
     if picture.format == "BMP" and picture.mode == "RGBA" and not picture.getchannel("A").getbbox():

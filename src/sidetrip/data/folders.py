@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,10 +42,6 @@ SUFFIXES = (
 class ShardFiles:
     """Consecutive files of a split, which become one shard.
 
-    Every picture becomes its central square, scaled, in RGB as a viewer shows it: turned as its EXIF orientation
-    says, grey and palette pictures expanded, 16 bits reduced to the upper 8, transparent parts on black, which is
-    also what moves in at the edges in training. See `decode`.
-
     Attributes
     ----------
     split : str
@@ -57,8 +54,6 @@ class ShardFiles:
         All that the split has.
     files : tuple of str
         Relative to `where`; the first part of each is its class.
-    state : str
-        Digest of the files' names, sizes and times.
     """
 
     split: str
@@ -66,12 +61,11 @@ class ShardFiles:
     where: Path
     classes: tuple[str, ...]
     files: tuple[str, ...]
-    state: str
 
     @property
     def name(self) -> str:
         """Tells it from every other one of every other state of the folder."""
-        return f"{self.split}_{self.shard:05d}_{self.state}"
+        return f"{self.split}_{self.shard:05d}_{state_of(self.where, self.files)}"
 
     def __len__(self) -> int:
         return len(self.files)
@@ -106,24 +100,29 @@ def find_shards(data: Data) -> tuple[list[ShardFiles], list[LeftOut]]:
         If a folder or a class is missing, or the splits do not fit together.
     """
     check_root(data)
-    splits = [
-        _Split(data_root(data), key, folder)
-        for key, folder in (("data.train_split", data.train_split), ("data.validation_split", data.validation_split))
-    ]
-    train, validation = splits
+    root = data_root(data)
+    train = _split(root, "data.train_split", data.train_split)
+    validation = _split(root, "data.validation_split", data.validation_split)
     if os.path.samefile(train.where, validation.where):
         raise ConfigError(
             f"data.validation_split = {data.validation_split}: the same folder as data.train_split; name another one"
         )
     odd = [
-        f"{listed(only)} only in {mine.folder}"
-        for mine, other in ((train, validation), (validation, train))
+        f"{listed(only)} only in {folder}"
+        for folder, mine, other in (
+            (data.train_split, train, validation),
+            (data.validation_split, validation, train),
+        )
         if (only := [name for name in mine.classes if name not in set(other.classes)])
     ]
     if odd:
         raise ConfigError(f"data.root = {data.root}: the splits' classes differ: {'; '.join(odd)}; make them equal")
-    shards = [shard for name, split in zip(SPLITS, splits, strict=True) for shard in split.shards(name)]
-    return shards, [entry for split in splits for entry in sorted(split.left_out)]
+    shards = []
+    for name, split in zip(SPLITS, (train, validation), strict=True):
+        for shard, start in enumerate(range(0, len(split.files), PICTURES_A_SHARD)):
+            files = tuple(split.files[start : start + PICTURES_A_SHARD])
+            shards.append(ShardFiles(name, shard, split.where, split.classes, files))
+    return shards, train.left_out + validation.left_out
 
 
 def data_root(data: Data) -> Path:
@@ -145,98 +144,78 @@ def check_root(data: Data) -> None:
         raise ConfigError(f"data.root = {data.root}: no such folder{where}; name the folder that {source.root}")
 
 
-class _Split:
-    """The classes of a split, their files, and what else lies there.
+class _Split(NamedTuple):
+    """A split's folder, its classes, the picture files in them relative to the folder, and what else lies there."""
 
-    Parameters
-    ----------
-    root : Path
-        Folder of all splits.
-    key, folder : str
-        The setting that names the split's folder, and what it says.
-    """
+    where: Path
+    classes: tuple[str, ...]
+    files: list[str]
+    left_out: list[LeftOut]
 
-    def __init__(self, root: Path, key: str, folder: str) -> None:
-        self.folder, self.where = folder, root / as_path(folder)
-        self.left_out: list[LeftOut] = []
-        self._title = f"{key} = {folder}"
-        if not self.where.is_dir():
-            there = listed([entry.name for entry in self._entries(root) if entry.is_dir()]) or "no folder"
-            raise ConfigError(f"{self._title}: no folder {self.where}; there is {there} in {root}")
-        self.classes = self._classes()
 
-    def shards(self, split: str) -> list[ShardFiles]:
-        """Its files, cut into runs of PICTURES_A_SHARD, the last with the rest."""
-        by_class = {name: self._files(name) for name in self.classes}
-        if empty := [name for name, found in by_class.items() if not found]:
-            raise ConfigError(
-                f"{self._title}: {len(empty)} of {len(self.classes)} classes in {self.where} hold no picture file "
-                f"({listed(empty)}); fill or remove them"
-            )
-        files = [file for found in by_class.values() for file in found]
-        runs = [tuple(files[start : start + PICTURES_A_SHARD]) for start in range(0, len(files), PICTURES_A_SHARD)]
-        return [
-            ShardFiles(split, shard, self.where, self.classes, run, state_of(self.where, run))
-            for shard, run in enumerate(runs)
-        ]
+def _split(root: Path, key: str, folder: str) -> _Split:
+    """What lies in a split's folder; `key` is the setting that names it."""
+    title, where = f"{key} = {folder}", root / as_path(folder)
+    if not where.is_dir():
+        there = listed(_inside(root, title)[0]) or "no folder"
+        raise ConfigError(f"{title}: no folder {where}; there is {there} in {root}")
+    left_out: list[LeftOut] = []
 
-    def _entries(self, folder: Path) -> list[os.DirEntry[str]]:
-        """What a folder holds, in one order in every locale."""
-        try:
-            with os.scandir(folder) as entries:
-                return sorted(entries, key=lambda entry: os.fsencode(entry.name))
-        except OSError as error:
-            raise ConfigError(
-                f"{self._title}: {folder} cannot be listed ({error.strerror}); give yourself the permission to read it"
-            ) from error
+    def leave_out(path: str | Path, reason: str) -> None:
+        end = "/" if os.path.isdir(path) else ""
+        left_out.append(LeftOut(os.path.join(as_path(folder), os.path.relpath(path, where)) + end, reason))
 
-    def _classes(self) -> tuple[str, ...]:
-        classes = []
-        for entry in self._entries(self.where):
-            is_folder = os.path.isdir(entry.path)
-            if is_hidden(entry.name):
-                self._leave_out(entry.path, HIDDEN, is_folder)
-            elif is_folder:
-                classes.append(entry.name)
+    folders, others = _inside(where, title)
+    for name in filter(is_hidden, folders):
+        leave_out(where / name, HIDDEN)
+    for name in others:
+        leave_out(where / name, HIDDEN if is_hidden(name) else NO_CLASS)
+    classes = tuple(name for name in folders if not is_hidden(name))
+    if len(classes) < 2:
+        held = f" ({classes[0]})" if classes else ""
+        raise ConfigError(f"{title}: {where} holds {len(classes)} class folders{held}; it needs at least 2")
+    by_class = {name: _pictures(where, name, leave_out) for name in classes}
+    if empty := [name for name, files in by_class.items() if not files]:
+        raise ConfigError(
+            f"{title}: {len(empty)} of {len(classes)} classes in {where} hold no picture file "
+            f"({listed(empty)}); fill or remove them"
+        )
+    return _Split(where, classes, [file for files in by_class.values() for file in files], sorted(left_out))
+
+
+def _inside(folder: Path, title: str) -> tuple[list[str], list[str]]:
+    """Names of the folders, and of what else there is, in a folder, in one order in every locale."""
+
+    def refuse(error: OSError) -> None:
+        raise ConfigError(
+            f"{title}: {folder} cannot be listed ({error.strerror}); give yourself the permission to read it"
+        ) from error
+
+    _, folders, others = next(os.walk(folder, onerror=refuse))
+    return sorted(folders, key=os.fsencode), others
+
+
+def _pictures(where: Path, name: str, leave_out: Callable[[str, str], None]) -> list[str]:
+    """Picture files of a class, links followed, relative to the split's folder `where`."""
+    found, real = [], where.resolve()
+    read = {real, *real.parents}
+    for folder, inner, files in os.walk(
+        where / name, followlinks=True, onerror=lambda error: leave_out(error.filename, UNLISTED)
+    ):
+        if (here := Path(folder).resolve()) in read:
+            leave_out(folder, LOOP)
+            inner.clear()
+            continue
+        read.add(here)
+        for hidden in filter(is_hidden, (*inner, *files)):
+            leave_out(os.path.join(folder, hidden), HIDDEN)
+        inner[:] = sorted((entry for entry in inner if not is_hidden(entry)), key=os.fsencode)
+        for path in (os.path.join(folder, file) for file in files if not is_hidden(file)):
+            if path.lower().endswith(SUFFIXES):
+                found.append(os.path.relpath(path, where))
             else:
-                self._leave_out(entry.path, NO_CLASS)
-        if len(classes) < 2:
-            held = f" ({classes[0]})" if classes else ""
-            raise ConfigError(
-                f"{self._title}: {self.where} holds {len(classes)} class folders{held}; it needs at least 2"
-            )
-        return tuple(classes)
-
-    def _files(self, name: str) -> list[str]:
-        """Picture files of a class, links followed, relative to the split's folder."""
-        found, real = [], self.where.resolve()
-        read = {real, *real.parents}
-
-        def closed(error: OSError) -> None:
-            self._leave_out(error.filename, UNLISTED, True)
-
-        for folder, inner, files in os.walk(self.where / name, followlinks=True, onerror=closed):
-            if (here := Path(folder).resolve()) in read:
-                self._leave_out(folder, LOOP, True)
-                inner.clear()
-                continue
-            read.add(here)
-            for hidden in filter(is_hidden, inner):
-                self._leave_out(os.path.join(folder, hidden), HIDDEN, True)
-            inner[:] = sorted((entry for entry in inner if not is_hidden(entry)), key=os.fsencode)
-            for file in files:
-                path = os.path.join(folder, file)
-                if is_hidden(file):
-                    self._leave_out(path, HIDDEN)
-                elif not file.lower().endswith(SUFFIXES):
-                    self._leave_out(path, OTHER_KIND)
-                else:
-                    found.append(os.path.relpath(path, self.where))
-        return sorted(found, key=lambda file: os.fsencode(file).split(b"/"))
-
-    def _leave_out(self, path: str, reason: str, is_folder: bool = False) -> None:
-        file = os.path.join(as_path(self.folder), os.path.relpath(path, self.where))
-        self.left_out.append(LeftOut(f"{file}/" if is_folder else file, reason))
+                leave_out(path, OTHER_KIND)
+    return sorted(found, key=lambda file: os.fsencode(file).split(b"/"))
 
 
 def state_of(where: Path, files: Sequence[str]) -> str:

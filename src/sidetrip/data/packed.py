@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -131,19 +131,19 @@ class Facts:
         return {"train": self.train_samples, "validation": self.validation_samples}[split]
 
 
-def gather_facts(shards: Mapping[str, Sequence[Path]]) -> Facts:
-    """The facts of the shards of each split."""
+def gather_facts(folders: Sequence[Path]) -> Facts:
+    """The facts of the shards in all of some folders together."""
     samples = dict.fromkeys(SPLITS, 0)
     histogram: np.ndarray | int = 0
-    for split, paths in shards.items():
-        for path in paths:
+    for split in SPLITS:
+        for path in (path for folder in folders for path in shard_paths(folder, split)):
             with safe_open(path, framework="np") as file:
                 samples[split] += file.get_slice("labels").get_shape()[0]
                 if split == "train":
                     histogram = histogram + file.get_tensor("histogram")
     mean, deviation = moments(np.asarray(histogram))
     deviation = [found or 1.0 for found in deviation]
-    classes = len(classes_of(shards["train"][0]))
+    classes = len(classes_of(shard_path(folders[0], "train", 0)))
     return Facts(len(mean), classes, samples["train"], samples["validation"], mean, deviation)
 
 

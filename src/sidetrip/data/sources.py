@@ -15,7 +15,8 @@ from sidetrip.data.account import LeftOut, Odd
 from sidetrip.data.corpus import find_text
 from sidetrip.data.embedded import fashion_mnist
 from sidetrip.data.folders import data_root, find_shards
-from sidetrip.data.packed import SPLITS, Pictures, save_shard, shard_path
+from sidetrip.data.packed import SPLITS, Facts, Pictures, gather_facts, save_shard, shard_path, write_facts
+from sidetrip.data.text import facts_of_text
 
 
 class Part(Protocol):
@@ -24,15 +25,12 @@ class Part(Protocol):
     @property
     def name(self) -> str:
         """Tells it from other parts, and from the same part of other files."""
-        ...
 
     def __len__(self) -> int:
         """About how many pictures, or bytes of text."""
-        ...
 
     def pack(self, data: Data, folder: Path, progress: Callable[[int], None]) -> Odd:
         """Write what it holds into `folder`, unless some pictures cannot be read; return what is odd or unreadable."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -40,11 +38,11 @@ class Named:
     """A data set of a well-known name, which is small: all of it is one part, one shard a split."""
 
     name: str
-    pictures: int
     read: Callable[[Data, str], Pictures]
 
     def __len__(self) -> int:
-        return self.pictures
+        known = KNOWN_DATASETS[self.name]
+        return known.training_pictures + known.validation_pictures
 
     def pack(self, data: Data, folder: Path, progress: Callable[[int], None]) -> Odd:
         """See `Part`."""
@@ -69,25 +67,24 @@ def find(data: Data) -> Listing:
     return FINDERS[data.source](data)
 
 
-def _find_embedded(data: Data) -> Listing:
-    return find_text(data) if KNOWN_DATASETS[data.name].text else _named(data, fashion_mnist)
-
-
-def _find_in_torchvision(data: Data) -> Listing:
-    return _named(data, downloaded)
-
-
-def _named(data: Data, read: Callable[[Data, str], Pictures]) -> Listing:
-    known = KNOWN_DATASETS[data.name]
-    return [Named(data.name, known.training_pictures + known.validation_pictures, read)], []
-
-
 FINDERS: dict[str, Callable[[Data], Listing]] = {
-    "embedded": _find_embedded,
-    "torchvision": _find_in_torchvision,
+    "embedded": lambda data: find_text(data) if data.is_text else ([Named(data.name, fashion_mnist)], []),
+    "torchvision": lambda data: ([Named(data.name, downloaded)], []),
     "folder": find_shards,
     "text": find_text,
 }
+
+
+def facts_of(data: Data, folders: Sequence[Path]) -> Facts:
+    """The facts of what is packed in folders, those of all parts."""
+    return facts_of_text(*folders) if data.is_text else gather_facts(folders)
+
+
+def pack(data: Data, folder: Path) -> None:
+    """Pack all parts of the data into one folder, in this process, and write their facts."""
+    for part in find(data)[0]:
+        part.pack(data, folder, lambda amount: None)
+    write_facts(facts_of(data, [folder]), folder)
 
 
 def downloaded(data: Data, split: str) -> Pictures:
@@ -100,7 +97,9 @@ def downloaded(data: Data, split: str) -> Pictures:
     ConfigError
         If the files are not there and cannot be downloaded, or are not the originals.
     """
-    from torchvision import datasets  # loads torch, which other sources do without
+    import torch  # which other sources do without
+    from torchvision import datasets
+    from torchvision.transforms.functional import resize
 
     of_name = {"fashion_mnist": datasets.FashionMNIST, "cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}
     root, kind = data_root(data), of_name[data.name]
@@ -113,17 +112,7 @@ def downloaded(data: Data, split: str) -> Pictures:
             f"({shown(error)}); connect to the network, or put what {url} holds into {data.root}{inside} by hand"
         ) from error
     pixels = np.asarray(found.data)
-    pixels = resized(pixels.reshape(*pixels.shape[:3], -1), data.packed_side)
+    planes = torch.from_numpy(np.ascontiguousarray(pixels.reshape(*pixels.shape[:3], -1).transpose(0, 3, 1, 2)))
+    parts = [resize(part, [data.packed_side] * 2, antialias=True) for part in planes.split(2048)]
+    pixels = torch.cat(parts).permute(0, 2, 3, 1).numpy()
     return Pictures(pixels, np.asarray(found.targets, np.int64), tuple(found.classes))
-
-
-def resized(pictures: np.ndarray, side: int) -> np.ndarray:
-    """Pictures uint8 [n, h, w, c] at [n, side, side, c], antialiased."""
-    if pictures.shape[1:3] == (side, side):
-        return pictures
-    import torch
-    from torchvision.transforms.functional import resize
-
-    planes = torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
-    parts = [resize(part, [side, side], antialias=True) for part in planes.split(2048)]
-    return torch.cat(parts).permute(0, 2, 3, 1).numpy()

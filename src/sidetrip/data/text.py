@@ -6,10 +6,6 @@ vocabulary is every character of both splits, in the order of their Unicode numb
 byte i written as the character of number i.
 
 With either, Windows line ends become \n, and a byte order mark at the beginning of a file is dropped.
-
-facts.json (see `packed.Facts`) says: kind "text"; vocabulary and classes, both the length of the vocabulary, since a
-network tells the next token; train_samples and validation_samples, the tokens of each split; channels 0, mean and
-deviation empty.
 """
 
 from __future__ import annotations
