@@ -18,7 +18,7 @@ from sidetrip.data import sources
 from sidetrip.data.corpus import find_text
 from sidetrip.data.embedded import CLASSES, fashion_mnist, shakespeare
 from sidetrip.data.folders import find_shards
-from sidetrip.data.sources import downloaded
+from sidetrip.data.sources import Named, downloaded, find
 from sidetrip.files import seal
 
 ROOT = Path(__file__).parents[2]
@@ -134,5 +134,6 @@ def test_fashion_mnist_has_one_channel(tmp_path):
 
 def test_every_source_has_a_case_of_its_own():
     assert sources.FINDERS.keys() == SOURCES.keys()
-    assert len(set(sources.FINDERS.values())) == len(SOURCES)
+    found = [find(data)[0] for data in (smoke_config().data, torchvision(Path(), "cifar10", 32))]
+    assert found == [[Named("fashion_mnist", fashion_mnist)], [Named("cifar10", downloaded)]]
     assert (sources.FINDERS["folder"], sources.FINDERS["text"]) == (find_shards, find_text)
