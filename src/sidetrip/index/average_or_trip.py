@@ -233,15 +233,11 @@ def _panel(axes: Axes, rows: pd.DataFrame, names: list[str]) -> None:
 
 def _legend(figure: Figure, outcomes: set[str], predicted: bool) -> None:
     """What the marks that are there, and the band, are."""
-
-    def mark(outcome: str) -> plt.Line2D:
-        marker, face, edge = LOOKS[outcome]
-        return plt.Line2D([], [], color=edge, lw=2, marker=marker, mfc=face, mec=edge, mew=1.6, ms=8)
-
     entries: dict[str, Any] = {"band: less than ¼ of the gain": Patch(color=HOLDS, alpha=0.12, lw=0)}
     for outcome, label in SHOWN.items():
         if outcome in outcomes or (outcome == EQUAL and WITHIN in outcomes):
-            entries[label] = mark(outcome)
+            marker, face, edge = LOOKS[outcome]
+            entries[label] = plt.Line2D([], [], color=edge, lw=2, marker=marker, mfc=face, mec=edge, mew=1.6, ms=8)
     if NOT_KNOWN in outcomes:
         half = plt.Line2D([], [], color=style.MOMENTARY, lw=2, marker="o", mec=style.MOMENTARY, mew=1.6, ms=8, **CLEAR)
         entries["not known whether in the band, yet clear of 0"] = half

@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
@@ -41,15 +42,10 @@ def rows_of(points: pd.DataFrame) -> list[tuple[str, float]]:
     return list(found.itertuples(index=False, name=None))
 
 
-def _places(points: pd.DataFrame, rows: list[tuple[str, float]]) -> np.ndarray:
-    """Height of every point: its row, early branch points a little lower."""
-    row = {variant: i for i, (variant, _) in enumerate(rows)}
-    return points["variant"].map(row).to_numpy(float) - np.where(points["late"], 0.0, LOWER)
-
-
 def _panel(axes: Axes, points: pd.DataFrame, rows: list[tuple[str, float]], norm: TwoSlopeNorm) -> None:
     """Marks of one method: window ÷ branch step against the row of variant and rate."""
-    points = points.assign(row=_places(points, rows), known=points["ratio_low"].notna())
+    heights = points["variant"].map({variant: i for i, (variant, _) in enumerate(rows)})
+    points = points.assign(row=heights - np.where(points["late"], 0.0, LOWER), known=points["ratio_low"].notna())
     points["share"] = (points["gap"] / points["gain"].abs()).clip(-LIMIT, LIMIT)
     points["mark"] = points["outcome"].mask(points["known"] & (points["gain"] < 0), LOSES)
     for (mark, late, known), here in points.groupby(["mark", "late", "known"]):
@@ -91,7 +87,8 @@ def draw_map(points: pd.DataFrame) -> Figure:
     """
     rows, variants = rows_of(points), sorted(points["variant"].unique())
     methods = methods_in_order(points["kernel"])
-    colours = dict(zip(variants, style.kinds(len(variants)), strict=True))
+    # Told apart by those who see fewer colours as well.
+    colours = dict(zip(variants, sns.color_palette("colorblind", len(variants)), strict=True))
     x = points["window_over_branch"]
     height, norm = 0.8 + 0.55 * len(rows), TwoSlopeNorm(0.0, -LIMIT, LIMIT)
     figure, panels = plt.subplots(

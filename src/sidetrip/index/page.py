@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,8 @@ def write_index(reports: Path) -> None:
     claims = {
         path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(reports.glob("*/claims.json"))
     }
-    tables = [pd.read_csv(path) for name in claims if (path := reports / name / "tables" / f"{MAP}.csv").is_file()]
-    points = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
-    settings = {name: _settings(reports / name) for name in claims}
+    points = pd.concat([pd.read_csv(reports / name / "tables" / f"{MAP}.csv") for name in claims], ignore_index=True)
+    settings = {name: yaml.safe_load((reports / name / "config.yaml").read_text(encoding="utf-8")) for name in claims}
     style.apply_style()
     found = _first_screen(reports, points, claims, settings) if len(points) else []
     lines = ["# Results", "", *found, *_verdicts(claims), *_analytic(claims, settings)]
@@ -126,31 +126,22 @@ def _in_all_scores(claims: Mapping[str, Rows], late: pd.DataFrame) -> str:
 
 
 def _verdicts(claims: Mapping[str, Rows]) -> list[str]:
-    names = list(claims)
-    links = [f"[{name}]({name}/README.md)" for name in names]
-    lines = [
-        "One column for each variant; its link leads to its report, with criteria, intervals and regimes in full.",
-        "",
-        *(f"- {link}: {regime(rows)}{counts(rows)}" for link, rows in zip(links, claims.values(), strict=True)),
-        "",
-    ]
-    by_id = {name: {row["id"]: row for row in rows} for name, rows in claims.items()}
-    by_statement = {row["id"]: row for rows in claims.values() for row in rows if not row["analytic"]}
-    stated = list(by_statement.values())
+    links = {name: f"[{name}]({name}/README.md)" for name in claims}
+    by_id = [{row["id"]: row for row in rows} for rows in claims.values()]
+    stated = [*{row["id"]: row for rows in claims.values() for row in rows if not row["analytic"]}.values()]
 
-    def line(row: dict[str, Any]) -> str:
-        cells = " | ".join(_cell(by_id[name].get(row["id"])) for name in names)
-        return f"| {row['statement']} | {row['source']} | {cells} |"
-
-    def table(rows: Rows) -> list[str]:
-        return [
-            f"| statement | source | {' | '.join(links)} |",
-            "| --- | --- |" + " --- |" * len(names),
-            *map(line, rows),
-        ]
+    def table(rows: Rows) -> Iterator[str]:
+        yield f"| statement | source | {' | '.join(links.values())} |"
+        yield "| --- | --- |" + " --- |" * len(links)
+        for row in rows:
+            cells = " | ".join(_cell(found.get(row["id"])) for found in by_id)
+            yield f"| {row['statement']} | {row['source']} | {cells} |"
 
     return [
-        *lines,
+        "One column for each variant; its link leads to its report, with criteria, intervals and regimes in full.",
+        "",
+        *(f"- {links[name]}: {regime(rows)}{counts(rows)}" for name, rows in claims.items()),
+        "",
         *table(of_the_paper(stated)),
         "",
         "Statements of this project's own, not counted above:",
@@ -168,34 +159,25 @@ def _verdicts(claims: Mapping[str, Rows]) -> list[str]:
 
 def _analytic(claims: Mapping[str, Rows], settings: Mapping[str, Settings]) -> list[str]:
     """The statements about the analytic model, which belong to no variant: from the one that simulated it most."""
-    there = [name for name, rows in claims.items() if any(map(_simulated, rows))]
+    there = [name for name, rows in claims.items() if any(row["analytic"] for row in rows)]
     if not there:
         return []
     chosen = max(there, key=lambda name: settings[name]["quadratic"]["replicas"])
-    found = {row["id"]: row for row in claims[chosen] if row["analytic"]}
-    rows = [f"| {row['statement']} | {row['source']} | {_cell(row)} |" for row in found.values()]
-    title = "## The analytic model"
     return [
         "",
-        title,
+        "## The analytic model",
         "",
         "No data, no network: of no variant.",
         "",
         "| statement | source | |",
         "| --- | --- | --- |",
-        *rows,
+        *(f"| {row['statement']} | {row['source']} | {_cell(row)} |" for row in claims[chosen] if row["analytic"]),
     ]
-
-
-def _simulated(row: dict[str, Any]) -> bool:
-    return row["analytic"] and row["verdict"] != NOT_MEASURED
 
 
 def regime(rows: Rows) -> str:
     """The regime of a variant in brief, from the first rows that have one; empty if none does."""
-    found: dict[str, float | None] = {}
-    for row in rows:
-        found |= {key: value for key, value in row.get("regime", {}).items() if key not in found}
+    found = ChainMap(*(row["regime"] for row in rows))
     parts = [label.format(found[key]) for key, label in REGIME.items() if found.get(key) is not None]
     return f"{', '.join(parts)}. ".replace("%", " %") if parts else ""
 
@@ -209,10 +191,6 @@ def _cell(row: dict[str, Any] | None) -> str:
     if outcome := row.get("outcome"):
         mark = f"**{BY_MORE}**" if outcome == DIFFERS else outcome
     return f"{mark} ({row['value']:.3g}{quantity}{part})"
-
-
-def _settings(report: Path) -> Settings:
-    return yaml.safe_load((report / "config.yaml").read_text(encoding="utf-8"))
 
 
 def _not_known(claims: Mapping[str, Rows]) -> list[str]:
@@ -269,12 +247,11 @@ def _sentences(points: pd.DataFrame) -> list[str]:
             for chosen, where in ((narrow, "up to"), (~narrow, "above"))
             if (here & chosen).any()
         ]
-        if parts:
-            found.append(f"{method_words(method).title}: {'; '.join(parts)}.")
+        found.append(f"{method_words(method).title}: {'; '.join(parts)}.")
     return found
 
 
 def _counted(rows: pd.DataFrame, where: str) -> str:
-    counts = ((outcome, int((rows["outcome"] == outcome).sum())) for outcome in OUTCOMES)
-    shown = ", ".join(f"{BY_MORE if outcome == DIFFERS else outcome} {count}" for outcome, count in counts if count)
-    return f"windows {where} {100 * NARROW:g} % of the branch step: {shown}"
+    counts = rows["outcome"].value_counts()
+    shown = [f"{BY_MORE if each == DIFFERS else each} {counts[each]}" for each in OUTCOMES if each in counts]
+    return f"windows {where} {100 * NARROW:g} % of the branch step: {', '.join(shown)}"

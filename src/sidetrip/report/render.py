@@ -56,7 +56,6 @@ def render(
         loader=jinja2.FileSystemLoader(PACKAGE), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
     rows = {row["id"]: row for row in claims}
-    equivalences = {name: row for name, row in rows.items() if name.startswith(EQUIVALENCE)}
     return environment.get_template("report/page.md.j2").render(
         config=config,
         facts=data,
@@ -64,7 +63,6 @@ def render(
         validation=data.validation_samples,
         predicted="tokens" if data.kind == "text" else "images",
         software=software,
-        claims=claims,
         rows=rows,
         rows_of=lambda ids: [rows[name] for name in ids],
         counts=counts(claims),
@@ -73,7 +71,9 @@ def render(
         sections={name: f"experiments/{name}/section.md.j2" for name in sections},
         left_out=sorted(config.left_out),
         regimes={
-            method_words(name.removeprefix(EQUIVALENCE)).title: row["regime"] for name, row in equivalences.items()
+            method_words(name.removeprefix(EQUIVALENCE)).title: row["regime"]
+            for name, row in rows.items()
+            if name.startswith(EQUIVALENCE)
         },
         network=NETWORKS.get(config.model.name, config.model.name),
         data_title=DATA.get(config.data.name, config.data.name),
@@ -88,9 +88,9 @@ def render(
 def _scored(config: Config, data: Facts) -> int:
     """What is told on the validation split: a class for each image, or the next token for each of a window."""
     samples = config.evaluation.validation_samples
-    if data.kind == "text":
-        return samples * config.data.context if samples else data.validation_samples
-    return samples or data.validation_samples
+    if not samples:
+        return data.validation_samples
+    return samples * config.data.context if data.kind == "text" else samples
 
 
 def data_words(config: Config, data: Facts) -> str:

@@ -16,9 +16,8 @@ from sidetrip.files import replacing
 MOMENTARY, AVERAGE, TRIP = "#5b6b7b", "#0b72b5", "#d1431f"
 OWN, HELD_OUT = "#7a3e9d", "#2b8a5c"
 INDEPENDENT = "#b8860b"
-SPLIT_TITLES = {"train": "training", "validation": "validation"}
-METHOD_COLOURS = {"swa": "#0b72b5", "two_point": "#d1431f", "ema": "#7a3e9d"}
-DECAY_COLOURS = {"linear": "#d1431f", "cosine": "#2b8a5c", "1-sqrt": "#7a3e9d"}
+COLOURS = {"swa": "#0b72b5", "two_point": "#d1431f", "ema": "#7a3e9d"}  # of averaging methods
+COLOURS |= {"linear": "#d1431f", "cosine": "#2b8a5c", "1-sqrt": "#7a3e9d"}  # of decays
 OTHERS = sns.color_palette("dark").as_hex()  # of methods and decays that have no colour of their own
 WIDE = 9.0  # inches; a README shows it at about 850 pixels
 
@@ -44,18 +43,9 @@ def apply_style() -> None:
     )
 
 
-def method_colour(name: str) -> str:
-    """Colour of an averaging method's lines."""
-    return METHOD_COLOURS.get(name) or _other(name)
-
-
-def decay_colour(name: str) -> str:
-    """Colour of a decay's marks."""
-    return DECAY_COLOURS.get(name) or _other(name)
-
-
-def _other(name: str) -> str:
-    return str(OTHERS[sum(name.encode()) % len(OTHERS)])
+def colour_of(name: str) -> str:
+    """Colour of the lines of an averaging method, or of the marks of a decay."""
+    return COLOURS.get(name) or str(OTHERS[sum(name.encode()) % len(OTHERS)])
 
 
 def grid(columns: int) -> float:
@@ -66,11 +56,6 @@ def grid(columns: int) -> float:
 def sequence(n: int, palette: str = "flare") -> list[tuple[float, float, float]]:
     """Colours of n things in an order, light to dark, none too light to see."""
     return list(sns.color_palette(palette, n + 2))[2:]
-
-
-def kinds(n: int) -> list[tuple[float, float, float]]:
-    """Colours of n things in no order, told apart by those who see fewer colours as well."""
-    return list(sns.color_palette("colorblind", n))
 
 
 def curve(axes: plt.Axes, table: pd.DataFrame, x: str, y: str, colour: str, label: str, line: str = "-") -> None:

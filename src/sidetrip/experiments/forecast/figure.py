@@ -40,7 +40,7 @@ def _future(axes: Axes, momentary: pd.DataFrame, given: pd.DataFrame, window: in
     for begin, end, value in zip(here["branch"], ends, here["forecast"], strict=True):
         now = np.interp(begin, momentary["step"], momentary["loss"])
         axes.plot([begin, end], [now, value], color=style.AVERAGE, lw=0.7, ls=":")
-    look = {"ls": "", "marker": "x", "ms": 7, "mew": 2, "color": style.decay_colour(DRAWN), "zorder": 5}
+    look = {"ls": "", "marker": "x", "ms": 7, "mew": 2, "color": style.colour_of(DRAWN), "zorder": 5}
     axes.plot(ends, here["cool_down"], label="real cool-down", **look)
     axes.set(title=f"{DRAWN} decay over {window} steps", xlabel="step")
 
@@ -116,7 +116,7 @@ def _past(axes: Axes, line: pd.DataFrame, downs: pd.DataFrame) -> None:
         here = downs[downs["decay"] == decay]
         ends = here["branch"] + here["window_steps"]
         size = 7 if decay == DRAWN else 4.5
-        look = {"ls": "", "marker": "o", "ms": size, "mfc": style.decay_colour(decay), "mec": "white", "mew": 0.6}
+        look = {"ls": "", "marker": "o", "ms": size, "mfc": style.colour_of(decay), "mec": "white", "mew": 0.6}
         axes.plot(ends, here["loss"], label=f"real cool-down, {decay_title(decay)}", **look)
 
 

@@ -17,6 +17,7 @@ from sidetrip.experiments.methods import METHODS, Method
 from sidetrip.experiments.single_step.verdict import curvature_at_rate
 from sidetrip.measure.second_order import trip_factors
 from sidetrip.report import style
+from sidetrip.verdicts.scores import TITLES
 from sidetrip.verdicts.statistics import student_interval
 from sidetrip.verdicts.wording import method_words
 
@@ -152,7 +153,7 @@ def _grid(
         for axes, method in zip(panels[i], methods, strict=True):
             Panel(axes, tables, config, method, (split, metric), late).draw()
             axes.set(title=axes.get_title() if i == 0 else "", xlabel="step" if i == len(rows) - 1 else "")
-        panels[i][0].set(ylabel=f"{style.SPLIT_TITLES[split]} {SCORES[metric][0]}")
+        panels[i][0].set(ylabel=f"{TITLES[split]} {SCORES[metric][0]}")
     style.legend_below(figure, panels[0][0], columns=3)
     return figure
 
@@ -171,7 +172,7 @@ def rate_factors(settings: SideTrips, measured: pd.Series) -> Figure:
     x = np.logspace(-4, np.log10(1.9), 300)
     for method in METHODS:
         kernel = method.widest(settings)
-        label, colour = f"{method_words(method.name).title}, {kernel.steps} steps", style.method_colour(method.name)
+        label, colour = f"{method_words(method.name).title}, {kernel.steps} steps", style.colour_of(method.name)
         axes.plot(x, kernel.rate_factor(x), color=colour, lw=1.8, label=label)
         trip = trip_factors(kernel.schedule(), x).variance
         axes.plot(x, trip, color=colour, lw=1.2, ls=(0, (3, 2)))
