@@ -41,75 +41,34 @@ class Interval:
 
 @dataclass(frozen=True)
 class Regime:
-    """Where a row was measured; what does not apply is None.
+    """Where a row was measured, by the late branch points; what does not apply is None."""
 
-    Attributes
-    ----------
-    rate_over_batch : float or None
-        λ/B, mean over the late branch points.
-    window_over_branch, window_over_branch_least : float or None
-        Steps of the widest window ÷ branch step: largest and smallest over the late branch points.
-    fall_over_gain : float or None
-        Fall of the momentary validation loss over that window ÷ what the average gains; None if it gains nothing.
-    trip_over_branch : float or None
-        Steps of a trip without an average ÷ branch step, largest over the late branch points.
-    """
-
-    rate_over_batch: float | None = None
-    window_over_branch: float | None = None
-    window_over_branch_least: float | None = None
-    fall_over_gain: float | None = None
-    trip_over_branch: float | None = None
+    rate_over_batch: float | None = None  # λ/B, mean over the branch points
+    window_over_branch: float | None = None  # steps of the widest window ÷ branch step, the largest
+    window_over_branch_least: float | None = None  # and the smallest
+    fall_over_gain: float | None = None  # fall of the momentary validation loss over that window ÷ gain of the average
+    trip_over_branch: float | None = None  # steps of a trip without an average ÷ branch step, the largest
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What decides a statement, or a part of one.
+    """What decides a statement, or a part of one."""
 
-    Attributes
-    ----------
-    interval : Interval
-        The number that is shown; its ends are infinite where one unit gives no interval.
-    n : int
-        How many units it rests on.
-    verdict : str
-        "reproduced", "not reproduced" or "undecided".
-    p_holds, p_fails : float
-        p-values against "the criterion does not hold" and against "it holds".
-    unit : str
-        What n counts: "seeds", "simulation groups" or "closed form".
-    quantity : str
-        "nats" or "points" (hundredths of the pictures) of a difference; empty for a number without a unit.
-    detail : str
-        What else a reader should know, in words.
-    part : str
-        The part of the criterion that the number belongs to, if there are several.
-    ratio : Interval or None
-        For reading: how far an average is behind its trip ÷ what it gains, with Fieller's interval.
-    seeds_needed : int or None
-        Units at which the tests would decide with the power asked for, at the present mean and spread; None: more
-        than `statistics.MOST_SEEDS`, or no spread to count from. Of use for undecided rows alone.
-    outcome : str
-        Of a comparison for equality, one of `OUTCOMES`; empty for other criteria.
-    leans : bool
-        Whether the criterion holds for the mean itself.
-    regime : Regime
-        Where it was measured.
-    """
-
-    interval: Interval
-    n: int
-    verdict: str
-    p_holds: float = 1.0
-    p_fails: float = 1.0
-    unit: str = SEEDS
-    quantity: str = ""
-    detail: str = ""
-    part: str = ""
-    ratio: Interval | None = None
+    interval: Interval  # the number that is shown; its ends are infinite where one unit gives no interval
+    n: int  # how many units it rests on
+    verdict: str  # REPRODUCED, NOT_REPRODUCED or UNDECIDED
+    p_holds: float = 1.0  # p-value against "the criterion does not hold"
+    p_fails: float = 1.0  # p-value against "it holds"
+    unit: str = SEEDS  # what n counts: SEEDS, GROUPS or CLOSED_FORM
+    quantity: str = ""  # "nats" or "points" (hundredths of the pictures) of a difference; of other numbers empty
+    detail: str = ""  # what else a reader should know, in words
+    part: str = ""  # the part of the criterion that the number belongs to, if there are several
+    ratio: Interval | None = None  # for reading: average − trip ÷ gain, with Fieller's interval
+    # Units at which the tests would decide with the power asked for, at the present mean and spread; None: more than
+    # `statistics.MOST_SEEDS`, or no spread to count from. Of use for undecided rows alone.
     seeds_needed: int | None = None
-    outcome: str = ""
-    leans: bool = True
+    outcome: str = ""  # of a comparison for equality one of `OUTCOMES`
+    leans: bool = True  # whether the criterion holds for the mean itself
     regime: Regime = field(default_factory=Regime)
 
 

@@ -17,8 +17,7 @@ from sidetrip.verdicts.statistics import late
 def rates_over_batch(batch_losses: Table, config: Config) -> pd.Series:
     """λ/B of the main trajectory, by step; at a branch point it is that of the step that leads there."""
     rate = batch_losses.groupby("step")["rate"].first() / config.burn_in.batch_size
-    start = pd.Series({0: rate.iloc[0]}) if 0 not in rate.index else pd.Series(dtype=float)
-    return pd.concat([start, rate])
+    return pd.concat([pd.Series({0: rate.iloc[0]}), rate])
 
 
 def of_run(tables: Tables, config: Config) -> Regime:

@@ -46,20 +46,18 @@ def compared(side_trips: Table, method: str, window: int, average: str | None = 
     rows = side_trips[side_trips["split"].isin(SPLITS)]
     here = rows[(rows["kernel"] == rows["model"].map(source)) & (rows["window_steps"] == window)]
     start = rows[(rows["model"] == "momentary") & (rows["window_steps"] == 0)]
-    long = here.melt([*POINT, "model", "look", "split"], list(METRICS), var_name="metric", value_name="score")
     keys = ["metric", "split", *POINT]
+    long, began = (
+        part.melt([*POINT, "model", "look", "split"], list(METRICS), var_name="metric", value_name="score")
+        for part in (here, start)
+    )
     # One look without a score leaves the whole score open.
     means = long.groupby([*keys, "model"])["score"].mean(skipna=False).reset_index()
     by_model = means.pivot(index=keys, columns="model", values="score")  # noqa: PD010 - keeps what has no number
     spread = long[long["model"] == "momentary"].groupby(keys)["score"].std()
-    began = (
-        start.melt([*POINT, "split"], list(METRICS), var_name="metric", value_name="score")
-        .groupby(keys)["score"]
-        .mean()
-    )
     sign = by_model.index.get_level_values("metric").map(SIGN).to_numpy(float)
     return by_model.assign(
-        fall=sign * (began.reindex(by_model.index) - by_model["momentary"]),
+        fall=sign * (began.groupby(keys)["score"].mean().reindex(by_model.index) - by_model["momentary"]),
         gain=sign * (by_model["momentary"] - by_model["average"]),
         gap=by_model["average"] - by_model["trip"],
         sd_of_one_iterate=spread,

@@ -12,30 +12,16 @@ from sidetrip.verdicts.wording import method_words
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement, of the paper or of this project.
-
-    Attributes
-    ----------
-    id, source, statement : str
-        Its name, where it stands, and what it says in brief.
-    criterion : str
-        How it is judged; names of thresholds in braces.
-    if_true, if_false : str
-        What the verdict means, in a sentence.
-    if_within : str or None
-        The same where two things that are compared for equality differ, within what the criterion allows.
-    analytic : bool
-        Whether it is of the analytic model, and so of no variant.
-    """
+    """One statement, of the paper or of this project."""
 
     id: str
-    source: str
-    statement: str
-    criterion: str
-    if_true: str
+    source: str  # where it stands
+    statement: str  # what it says in brief
+    criterion: str  # how it is judged; names of thresholds in braces
+    if_true: str  # what the verdict means, in a sentence
     if_false: str
-    if_within: str | None = None
-    analytic: bool = False
+    if_within: str | None = None  # if two things that are compared for equality differ, within what is allowed
+    analytic: bool = False  # whether it is of the analytic model, and so of no variant
 
 
 def average_is_schedule(method: str) -> Statement:

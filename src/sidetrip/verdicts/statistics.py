@@ -142,20 +142,10 @@ def seeds_to_decide(tests: Sequence[Values], level: float, power: float) -> int 
 def _test(
     shown: Interval, holds: Sequence[Values], fails: Sequence[Sequence[Values]], tails: int, level: float, power: float
 ) -> Measured:
-    """Judge a criterion that is a set of means above 0.
+    """Judge a criterion: it holds if each mean of `holds` is above 0, and fails if all means of one of `fails` are.
 
-    Parameters
-    ----------
-    shown : Interval
-        The number that is shown.
-    holds : sequence of ndarray, shape (n,)
-        The criterion holds if the mean of each is above 0.
-    fails : sequence of sequences of ndarray, shape (n,)
-        The ways in which it can fail: in each, all these means are above 0.
-    tails : int
-        1 for one-sided tests that the criterion holds, 2 for what an interval of confidence 1 − `level` tells.
-    level, power : float
-        Of the tests. That it fails, in either of two ways, is always tested at half of the level.
+    That it holds is tested one-sided at the level (1 tail), or as an interval of confidence 1 − level tells (2 tails);
+    that it fails, in either of two ways, always at half of the level.
     """
     p_holds = min(1.0, tails * max(p_above_zero(values) for values in holds))
     p_fails = min(1.0, 2 * min(max(p_above_zero(values) for values in way) for way in fails))
@@ -210,28 +200,22 @@ def judge_equal(gap: Values, gain: Values, share: float, claims: Claims) -> Meas
     margin = share * gain
     # It fails if the gap is beyond the margin whatever the sign of the gain, so that a gain near 0 refutes nothing.
     fails = [[gap - margin, gap + margin], [-gap - margin, margin - gap]]
-    shown = student_interval(gap, claims.confidence)
+    shown, ratio = student_interval(gap, claims.confidence), fieller(gap, gain, claims.confidence)
     found = _test(shown, [margin - gap, margin + gap], fails, 1, claims.level, claims.power)
-    found = replace(found, ratio=fieller(gap, gain, claims.confidence))
     clear = p_above_zero(gain) * claims.level / ((1 - claims.confidence) / 2)
-    if found.verdict == REPRODUCED and clear >= claims.level:
-        found = replace(found, verdict=UNDECIDED, p_holds=min(1.0, clear), detail="the gain is not clear of 0")
-    else:
-        assert found.ratio is not None
-        over = any(found.ratio.has(limit) for limit in (share, -share))
-        found = _with_note(replace(found, p_holds=max(found.p_holds, min(1.0, clear))), over, claims)
-    return _with_outcome(found)
-
-
-def _with_outcome(found: Measured) -> Measured:
-    """The outcome that goes with the verdict, and a note where the gap differs from 0 though the verdict is open."""
-    same = found.interval.has(0.0)
-    if found.verdict == REPRODUCED:
-        return replace(found, outcome=EQUAL if same else WITHIN)
-    if found.verdict == NOT_REPRODUCED:
-        return replace(found, outcome=DIFFERS)
-    note = "" if same else "differs from 0; whether by more than the limit is not known"
-    return replace(found, outcome=NOT_KNOWN, detail=joined(found.detail, note))
+    p_holds, verdict = max(found.p_holds, min(1.0, clear)), found.verdict
+    notes: list[str] = []
+    if verdict == REPRODUCED and clear >= claims.level:
+        verdict = UNDECIDED
+        notes.append("the gain is not clear of 0")
+    elif verdict != UNDECIDED and (ratio.has(share) or ratio.has(-share)):
+        p = p_holds if verdict == REPRODUCED else found.p_fails
+        notes.append(f"decided at p = {p:.2g}, though the {100 * claims.confidence:g} % interval reaches over a limit")
+    differs = not shown.has(0.0)
+    if verdict == UNDECIDED and differs:
+        notes.append("differs from 0; whether by more than the limit is not known")
+    outcome = {REPRODUCED: WITHIN if differs else EQUAL, NOT_REPRODUCED: DIFFERS, UNDECIDED: NOT_KNOWN}[verdict]
+    return replace(found, verdict=verdict, p_holds=p_holds, ratio=ratio, outcome=outcome, detail=joined(*notes))
 
 
 def judge_seeds(
@@ -240,14 +224,6 @@ def judge_seeds(
     """`judge_mean` of the seeds' means of a series, or the reason why there is nothing to judge."""
     means = by_seed(values).to_numpy(float)
     return judge_mean(means, claims, below=below, above=above) if len(means) else NotMeasured(reason)
-
-
-def _with_note(found: Measured, over: bool, claims: Claims) -> Measured:
-    """Say so where a test passes at `claims.level` although the interval that is shown reaches over a limit."""
-    if found.n < 2 or found.verdict == UNDECIDED or not over:
-        return found
-    p, shown = found.p_holds if found.verdict == REPRODUCED else found.p_fails, f"{100 * claims.confidence:g} %"
-    return replace(found, detail=f"decided at p = {p:.2g}, though the {shown} interval reaches over a limit")
 
 
 def holm(p_values: Mapping[str, float], level: float) -> list[str]:
@@ -310,8 +286,7 @@ def _together(unsure: Sequence[Measured]) -> int | None:
     if against:
         return min((count for count in against if count is not None), default=None)
     counts = [part.seeds_needed for part in unsure]
-    known = [count for count in counts if count is not None]
-    return max(known) if known and len(known) == len(counts) else None
+    return None if None in counts else max(filter(None, counts), default=None)
 
 
 def failed(found: Found, why: str) -> Found:

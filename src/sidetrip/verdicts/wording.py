@@ -11,24 +11,12 @@ IN_THE_PAPER = "Table 1, Fig. 5, 10, 14"
 
 @dataclass(frozen=True)
 class Words:
-    """An averaging method in words.
+    """An averaging method in words."""
 
-    Attributes
-    ----------
-    title : str
-        In figures and reports.
-    phrase : str
-        As the subject of a sentence.
-    schedule : str
-        What its equivalent schedule is.
-    source : str
-        Where its equivalence with a trip is stated.
-    """
-
-    title: str
-    phrase: str
-    schedule: str
-    source: str
+    title: str  # in figures and reports
+    phrase: str  # as the subject of a sentence
+    schedule: str  # what its equivalent schedule is
+    source: str  # where its equivalence with a trip is stated
 
 
 METHOD_WORDS = {
