@@ -1,6 +1,6 @@
 """What a variant costs before it runs: units, work and storage, by arithmetic on its settings.
 
-    python -m sidetrip.planning [--workers N ...] [VARIANT ...]
+    python -m sidetrip.planning [VARIANT ...]
     python -m sidetrip.planning --speed SAMPLES_A_SECOND [VARIANT ...]     by stage, with minutes
 
 Work is counted in training samples: those that go forward and backward through the network once. One that only
@@ -94,16 +94,16 @@ def _shown(size: float) -> str:
     return f"{size / divisor:.3g} {name}"
 
 
-def table(configs: Sequence[Config], workers: Sequence[int] = WORKERS) -> Iterator[str]:
+def table(configs: Sequence[Config]) -> Iterator[str]:
     """Lines of a Markdown table, one row a variant."""
-    columns = ["variant", "units", "work", *(f"on {n}" for n in workers), "one state"]
+    columns = ["variant", "units", "work", *(f"on {n}" for n in WORKERS), "one state"]
     columns += ["pictures", "snapshots", "branch points", "cache"]
     yield f"| {' | '.join(columns)} |"
     yield f"| --- |{' ---: |' * (len(columns) - 1)}"
     for config in configs:
         sizes = storage(config)
         totals = [[work.passes / TRAINING for work in found] for found in units(config).values()]
-        spans = [sum(makespan(work, n) for work in totals) for n in workers]
+        spans = [sum(makespan(work, n) for work in totals) for n in WORKERS]
         cells = [config.variant, str(sum(map(len, totals))), f"{sum(map(sum, totals)) / 1e6:.3g} M"]
         cells += [f"{span / 1e6:.3g} M" for span in spans]
         cells += [_shown(size) for size in (state_bytes(config), *sizes.values(), sum(sizes.values()))]
@@ -114,17 +114,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("variants", nargs="*", help="all of params.yaml unless given")
-    parser.add_argument("--workers", type=int, nargs="+", default=WORKERS)
     parser.add_argument("--speed", type=float, help="training samples a second of one worker: a table of stages each")
     options = parser.parse_args(arguments)
     with command():
         params = load_params(Path("params.yaml"))
         configs = [resolve(params, name) for name in options.variants or params.variants]
-        tables = (
-            [stages(config, options.speed) for config in configs]
-            if options.speed
-            else [table(configs, options.workers)]
-        )
+        tables = [stages(config, options.speed) for config in configs] if options.speed else [table(configs)]
         sys.stdout.write("\n".join("".join(f"{line}\n" for line in lines) for lines in tables))
 
 

@@ -18,14 +18,30 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn.functional import cross_entropy
+from torch.optim.sgd import sgd
+
+from sidetrip.config import load_params, resolve
+from sidetrip.console import command
+from sidetrip.data import sources
+from sidetrip.data.packed import SPLITS
 from sidetrip.engine.determinism import PORTABLE, settle
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from sidetrip.engine.lab import Lab
+from sidetrip.engine.lab import Lab
+from sidetrip.engine.models import build_model
+from sidetrip.experiments.claims import derived, measure
+from sidetrip.experiments.figures import figures
+from sidetrip.experiments.registry import plans
+from sidetrip.experiments.units import Run
+from sidetrip.files import UnitFolders, files_in, sealing, write_json
+from sidetrip.report import style
+from sidetrip.runtime.experiment import measure_in
+from sidetrip.runtime.provenance import software
+from sidetrip.runtime.units import Worker, become
+from sidetrip.tables import write_table
 
 COMMITTED = Path("reports/verification.json")
 NETWORKS = (("resnet8", 14, 128, 1, 20), ("resnet8", 16, 64, 3, 20), ("resnet20", 32, 32, 3, 5))
@@ -41,12 +57,6 @@ def digest(*parts: bytes) -> str:
 
 def of_network(name: str, side: int, batch: int, channels: int, steps: int) -> Digests:
     """Weights drawn, first loss, and weights after some SGD steps of a network of width 16 on random pictures."""
-    import numpy as np
-    import torch
-    from torch.nn.functional import cross_entropy
-    from torch.optim.sgd import sgd
-
-    from sidetrip.engine.models import build_model
 
     def bits(*tensors: torch.Tensor) -> str:
         return digest(*(tensor.detach().numpy().tobytes() for tensor in tensors))
@@ -74,30 +84,18 @@ def of_network(name: str, side: int, batch: int, channels: int, steps: int) -> D
 
 def pack(lab: Lab) -> Digests:
     """Pack the embedded pictures or text."""
-    from sidetrip.data import sources
-    from sidetrip.data.packed import SPLITS
-    from sidetrip.files import files_in, sealing
-
     data = lab.config.data
     with sealing(lab.runs / "prepare_data") as folder:
         sources.pack(data, folder)
         for split in SPLITS:
-            contents = [path.read_bytes() for path in files_in(folder / split)]
-            yield f"{'text' if data.is_text else 'pictures'} packed, {split}", digest(*contents)
+            found = digest(*(file.read_bytes() for file in files_in(folder / split)))
+            yield f"{'text' if data.is_text else 'pictures'} packed, {split}", found
         if not data.is_text:
             yield "their moments", digest((folder / "facts.json").read_bytes())
 
 
 def of_text(folder: Path) -> Digests:
     """The text packed, and some AdamW steps of the decoder on it: settings of shakespeare, cut short."""
-    import torch
-
-    from sidetrip.config import load_params, resolve
-    from sidetrip.engine.lab import Lab
-    from sidetrip.experiments.units import Run
-    from sidetrip.files import UnitFolders, files_in, sealing
-    from sidetrip.runtime.experiment import measure_in
-
     config = resolve(load_params(Path("params.yaml")), "shakespeare")
     config = replace(config, burn_in=replace(config.burn_in, steps=20, warm_up=5, snapshot_every=20))
     lab = Lab(config, folder, torch.device("cpu"))
@@ -110,13 +108,6 @@ def of_text(folder: Path) -> Digests:
 
 def of_experiments(lab: Lab, tables: dict[str, pd.DataFrame]) -> Digests:
     """Every experiment of the smoke variant: its tables, and the states that it leaves."""
-    import pandas as pd
-
-    from sidetrip.experiments.registry import plans
-    from sidetrip.files import UnitFolders, files_in, sealing
-    from sidetrip.runtime.experiment import measure_in
-    from sidetrip.tables import write_table
-
     for plan in plans():
         parts: dict[str, list[pd.DataFrame]] = {}
         with sealing(lab.runs / plan.name) as result:
@@ -133,11 +124,6 @@ def of_experiments(lab: Lab, tables: dict[str, pd.DataFrame]) -> Digests:
 
 def of_pages(lab: Lab, tables: Mapping[str, pd.DataFrame]) -> Digests:
     """Derived tables, verdicts and figures."""
-    from sidetrip.experiments.claims import derived, measure
-    from sidetrip.experiments.figures import figures
-    from sidetrip.report import style
-    from sidetrip.tables import write_table
-
     found = dict(tables)
     for name, table in derived(found, lab.config).items():
         path = lab.runs / f"{name}.csv"
@@ -154,12 +140,6 @@ def of_pages(lab: Lab, tables: Mapping[str, pd.DataFrame]) -> Digests:
 
 def all_digests(folder: Path) -> Digests:
     """What is compared, in the order in which it builds on one another; computed as it is asked for."""
-    import torch
-
-    from sidetrip.config import load_params, resolve
-    from sidetrip.engine.lab import Lab
-    from sidetrip.runtime.units import Worker, become
-
     become(Worker(), "fp32")
     for network in NETWORKS:
         yield from of_network(*network)
@@ -190,10 +170,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--write", action="store_true", help=f"write {COMMITTED}")
     options = parser.parse_args(arguments)
     settle(PORTABLE)
-    from sidetrip.console import command
-    from sidetrip.files import write_json
-    from sidetrip.runtime.provenance import software
-
     with command(), tempfile.TemporaryDirectory() as folder:
         if options.write:
             write_json(COMMITTED, {"software": software("cpu"), "digests": dict(all_digests(Path(folder)))})
