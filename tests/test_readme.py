@@ -1,8 +1,8 @@
-"""The numbers of README's findings, and of the picture beside them, are those of the committed tables."""
+"""The numbers of README's findings are those of the committed tables."""
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +11,7 @@ import yaml
 
 from sidetrip.experiments.forecast.figure import errors_by_seed
 from sidetrip.index.average_or_trip import differs_unknown, percent
+from sidetrip.loss_forecast import CONFIDENCE
 from sidetrip.verdicts.records import DIFFERS, EQUAL, NOT_KNOWN, WITHIN
 from sidetrip.verdicts.statistics import student_interval
 
@@ -18,12 +19,7 @@ README = Path("README.md").read_text(encoding="utf-8")
 REPORTS = Path("reports")
 VARIANTS = ("cifar10_resnet20", "cifar10_small", "fashion_mnist", "fashion_mnist_adamw", "shakespeare")
 FRESH = "shakespeare_other_seeds"  # text again, with seeds that the law of the forecasts was not chosen by
-RUNS = {3: "three", 4: "four", 5: "five"}
-NAMES = {
-    "cifar10_resnet20": "ResNet-20 on CIFAR-10",
-    "cifar10_small": "ResNet-8 there",
-    "fashion_mnist": "ResNet-8 on Fashion-MNIST",
-}
+CURVED = ("cifar10_resnet20", "cifar10_small", "fashion_mnist")  # whose curvature was measured
 REPLICATED = tuple(f"fashion_mnist_{name}" for name in ("fast", "no_decay", "slow"))
 METHODS = ("swa", "two_point", "ema")
 ROWS = {
@@ -43,12 +39,9 @@ def measured(variant: str, kernel: str) -> pd.Series:
     return rows.loc[rows["window_steps"].idxmax()]
 
 
-def predicted(variant: str, kernel: str) -> float | None:
+def predicted(variant: str, kernel: str) -> float:
     """What the analytic model says there, mean over seeds."""
-    path = REPORTS / variant / "tables" / "second_order.csv"
-    if not path.is_file():
-        return None
-    table = pd.read_csv(path)
+    table = pd.read_csv(REPORTS / variant / "tables" / "second_order.csv")
     rows = table[(table["kernel"] == kernel) & (table["window_steps"] == measured(variant, kernel)["window_steps"])]
     return float(rows["predicted"].mean())
 
@@ -64,15 +57,16 @@ def cell(variant: str, kernel: str, column: str) -> str:
     return f"{percent(row['ratio'])}, {'differs' if differs else SHORT[row['outcome']]}"
 
 
-def verdicts(claim: str, variants: Iterable[str] = ()) -> list[str]:
-    """On one statement, by variant; without any named, of those that the table shows."""
-    rows = [json.loads((REPORTS / variant / "claims.json").read_bytes()) for variant in variants or VARIANTS]
+def verdicts(claim: str, variants: Iterable[str] = VARIANTS) -> list[str]:
+    """On one statement, by variant."""
+    rows = [json.loads((REPORTS / variant / "claims.json").read_bytes()) for variant in variants]
     return [row["verdict"] for claims in rows for row in claims if row["id"] == claim]
 
 
-def span(ratios: Sequence[float]) -> str:
-    """From the smallest to the largest size of shares of the gain that are all below 0."""
-    return f"{percent(max(ratios))[1:]} to {percent(min(ratios))[1:]}"
+def span(variants: Iterable[str], kernels: Iterable[str]) -> list[str]:
+    """Smallest and largest size of ratios that are all below 0."""
+    ratios = [measured(variant, kernel)["ratio"] for variant in variants for kernel in kernels]
+    return [percent(max(ratios))[1:], percent(min(ratios))[1:]]
 
 
 def given_by_snapshots(variant: str) -> pd.Series:
@@ -83,47 +77,11 @@ def given_by_snapshots(variant: str) -> pd.Series:
     return (means["momentary"] - means["merged"]) / (means["momentary"] - means["cool_down"])
 
 
-def sentence_of_the_methods() -> str:
-    """What holds in which runs."""
-    emas = [measured(variant, "ema")["ratio"] for variant in VARIANTS]
-    return (
-        f"SWA is shown to end within a quarter of its gain of where a linear decay ends, in all {RUNS[len(VARIANTS)]}. "
-        f"The EMA ends better than its own decay (a linear one was not tried) in all {RUNS[len(VARIANTS)]}, by "
-        f"{span(emas)} of its gain. The two-point average is shown to end where half the rate ends on CIFAR-10 alone."
-    )
-
-
-def sentence_of_all_scores() -> str:
-    """How often the statements hold as the paper has them."""
-    swa, two_point, ema = (verdicts(f"average_is_schedule_{method}").count("reproduced") for method in METHODS)
-    return (
-        "Asked of loss and accuracy at once, on training and on validation data, as the paper does, it is shown for "
-        f"SWA in {swa} of the {RUNS[len(VARIANTS)]}, for the two-point average in {two_point}, for the EMA in {ema}; "
-        "it is refuted in none."
-    )
-
-
-def sentence_of_the_cosine() -> str:
-    """What holds where the run's own rate falls."""
-    ratios = [measured("fashion_mnist_cosine", kernel)["ratio"] for kernel in METHODS]
-    return (
-        f"On a run whose own rate falls along a cosine all three averages end better than their trips, by "
-        f"{span(ratios)} of their gains; whether by less than a quarter is not known."
-    )
-
-
 def replicas(variant: str) -> pd.Series:
-    """What SWA and its trip differ by, in shares of the gain, validation loss, and what is predicted of it."""
+    """What SWA and its trip differ by in validation loss, measured and predicted, in shares of the gain; the gain."""
     table = pd.read_csv(REPORTS / variant / "tables" / "replica_parts.csv")
     means = table[(table["kernel"] == "swa") & (table["split"] == "validation")].mean(numeric_only=True)
-    predictions = {f"predicted_{name}": means[f"predicted_{name}"] for name in ("noise", "rest")}
-    return pd.Series({name: means[name] / means["gain"] for name in ("noise", "rest")} | predictions)
-
-
-def replica_gain(variant: str) -> float:
-    """What SWA gains in the replicas, validation loss."""
-    table = pd.read_csv(REPORTS / variant / "tables" / "replica_parts.csv")
-    return float(table[(table["kernel"] == "swa") & (table["split"] == "validation")]["gain"].mean())
+    return pd.concat([means[["noise", "rest"]] / means["gain"], means[["predicted_noise", "predicted_rest", "gain"]]])
 
 
 def favours(variant: str, kernel: str = "swa") -> pd.DataFrame:
@@ -132,86 +90,62 @@ def favours(variant: str, kernel: str = "swa") -> pd.DataFrame:
     return table[table["kernel"] == kernel].pivot_table(index="seed", columns="split", values="favour")
 
 
-def favoured(variant: str, kernel: str = "swa") -> bool:
+def favoured(variant: str, kernel: str) -> bool:
     """Whether noise costs the average more than its trip, by intervals clear of 0 in both losses."""
     found = favours(variant, kernel)
     return all(student_interval(found[split].to_numpy(), 0.95).low > 0 for split in found)
 
 
-def sentence_of_the_causes() -> str:
-    """What the analytic model explains, and what it does not."""
+def numbers_of_the_causes() -> list[str]:
+    """What the analytic model explains, and what noise does to the mean."""
     ours = "fashion_mnist_no_decay"
-    found, runs = replicas(ours), (*REPLICATED, "cifar10_small")
-    scatter, scatter_predicted, place, place_predicted = (
-        percent(abs(found[name]))[1:] for name in ("noise", "predicted_noise", "rest", "predicted_rest")
-    )
+    parts, runs = replicas(ours), (*REPLICATED, "cifar10_small")
+    shares = [percent(abs(parts[name]))[1:] for name in ("noise", "predicted_noise", "rest", "predicted_rest")]
     cost = student_interval(favours(ours)["validation"].to_numpy(), 0.95)
-    share = percent(cost.value / replica_gain(ours))[1:]
+    nats = [f"{each:.4f}" for each in (cost.value, cost.low, cost.high)]
     swa, two_point = (sum(favoured(run, kernel) for run in runs) for kernel in ("swa", "two_point"))
-    return (
-        "Why do they part? For SWA on Fashion-MNIST two effects cancel. In a further run there, without weight decay, "
-        "replicas on other batches tell the scatter that noise makes from the place where the means of the weights "
-        f"lie: scatter favours the SWA average by {scatter} of its gain (a quadratic model with the measured curvature "
-        f"says {scatter_predicted}; five seeds do not show that the two agree within a quarter), the place favours the "
-        f"trip by {place} ({place_predicted} predicted). Noise has a part in the place, too. Take four batch sequences "
-        "from one branch point. On a quadratic loss with one Hessian, the mean of the weights of a run on each is one "
-        "run on the mean of their gradients. Here the mean of the SWA averages lies higher, by "
-        f"{cost.value:.4f} nats ({cost.low:.4f} to {cost.high:.4f}; about {share} of the gain) more than that of its "
-        f"trips. For SWA that is clear of 0 in {swa} of {len(runs)} settings, three of them on Fashion-MNIST; for the "
-        f"two-point average in {two_point}, so that the statement on both is undecided. "
-        f"[More, and what is not told apart](reports/{ours}/README.md#does-noise-move-the-mean-of-the-weights)."
-    )
+    in_how_many = ["0", str(swa), str(len(runs)), str(two_point)]  # "clear of 0 in ..."
+    return [*shares, *nats, percent(cost.value / parts["gain"])[1:], *in_how_many]
 
 
-def sentence_of_the_model() -> str:
-    """What the analytic model gives, by run."""
-    told = []
-    for variant, name in NAMES.items():
-        numbers = [percent(predicted(variant, kernel)) for kernel in METHODS]
-        told.append("for {} SWA {}, two-point {}, EMA {}".format(name, *numbers))
-    return (
-        f"From the curvature that was measured, the quadratic model predicts {'; '.join(told)}. On Fashion-MNIST SWA's "
-        "trip ends better than that, at three rates, and without weight decay too."
-    )
-
-
-def sentence_of_snapshots() -> str:
+def numbers_of_snapshots() -> list[str]:
     """How much of a decay a few snapshots give, on text."""
     given = given_by_snapshots("shakespeare")
     tenth, fifth, sparse = (f"{100 * given[key]:.0f} %" for key in ((200, 20), (400, 20), (400, 200)))
-    return (
-        "From few snapshots, in place of every iterate: on text, snapshots every 20 steps give "
-        f"{tenth} of what a linear decay over a tenth of the run gives, {fifth} of one over a fifth; every 200 steps, "
-        f"{sparse}. [Merging snapshots](docs/merge.md)."
-    )
+    return ["20", tenth, fifth, "200", sparse]
 
 
-def within(correction: str) -> str:
-    """How many losses lie within the forecasts with a correction that the command gives, for fresh seeds."""
+def within(correction: str) -> list[str]:
+    """How many losses lie within the forecasts that the command gives for fresh seeds, and of how many."""
     table = pd.read_csv(REPORTS / FRESH / "tables" / "forecasts.csv")
-    given = table[table["given"] & (table["metric"] == "loss") & (table["correction"] == correction)]
-    return f"{given['covered'].sum():.0f} of {len(given)}"
+    covered = table.query("given and metric == 'loss' and correction == @correction")["covered"]
+    return [f"{covered.sum():.0f}", str(len(covered))]
 
 
-def sentence_of_forecasts() -> str:
-    """By how much forecasts miss."""
+def numbers_of_forecasts() -> list[str]:
+    """By how much forecasts miss, how many decays have all kinds of them, and how often intervals hold."""
     table = pd.read_csv(REPORTS / "shakespeare" / "tables" / "forecasts.csv")
-    errors = errors_by_seed(table).mean()
+    errors = errors_by_seed(table).mean()[["none", "momentary", "learned", "power_law"]]
     losses = table[table["metric"] == "loss"].groupby(["seed", "branch", "decay", "window_steps"])
-    all_kinds = (losses["correction"].nunique() == losses["correction"].nunique().max()).sum()
-    return (
-        "If the rate begins to decay now, where will the loss end? Forecasts were sealed before the decays ran. On "
-        f"text, the forecast from the run alone misses by {errors['none']:.3f} nats (the run's present loss by "
-        f"{errors['momentary']:.3f}). Three earlier cool-downs do not improve it ({errors['learned']:.3f}); the "
-        f"multi-power law, which needs them, is best ({errors['power_law']:.3f}; all over the {all_kinds} of "
-        f"{losses.ngroups} decays that have three). Of 90 % intervals, for seeds that nothing was chosen by, "
-        f"{within('none')} hold without cool-downs and {within('learned')} with them. "
-        "[How to forecast, and when not to](docs/forecast.md)."
-    )
+    kinds = losses["correction"].nunique()
+    decays = [str((kinds == kinds.max()).sum()), str(len(kinds))]
+    confidence = f"{100 * CONFIDENCE:.0f} %"
+    return [*(f"{error:.3f}" for error in errors), *decays, confidence, *within("none"), *within("learned")]
 
 
-FIRST = (sentence_of_the_methods, sentence_of_the_causes, sentence_of_forecasts)  # before the figure
-MORE = (sentence_of_all_scores, sentence_of_the_cosine, sentence_of_the_model, sentence_of_snapshots)
+SENTENCES = {  # by their beginning: the numbers in them
+    "SWA is shown to end within a quarter of its gain": lambda: span(VARIANTS, ["ema"]),
+    "Why do they part?": numbers_of_the_causes,
+    "If the rate begins to decay now, where will the loss end?": numbers_of_forecasts,
+    "Asked of loss and accuracy at once": lambda: [
+        str(verdicts(f"average_is_schedule_{method}").count("reproduced")) for method in METHODS
+    ],
+    "On a run whose own rate falls along a cosine": lambda: span(["fashion_mnist_cosine"], METHODS),
+    "From the curvature that was measured": lambda: [
+        percent(predicted(variant, kernel)) for variant in CURVED for kernel in METHODS
+    ],
+    "From few snapshots": numbers_of_snapshots,
+}
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -221,10 +155,11 @@ def test_findings_are_those_of_the_tables(name):
     assert found == [cell(variant, *ROWS[name]) for variant in VARIANTS]
 
 
-@pytest.mark.parametrize("sentence", [*FIRST, *MORE], ids=lambda each: each.__name__)
-def test_sentences_are_those_of_the_tables(sentence):
-    first, more = README.split("make quick", 1)
-    assert f"- {sentence()}\n" in (first if sentence in FIRST else more)
+@pytest.mark.parametrize("beginning", SENTENCES)
+def test_numbers_of_sentences_are_those_of_the_tables(beginning):
+    (line,) = [line for line in README.splitlines() if line.startswith(f"- {beginning}")]
+    names_and_links = r"[\w-]+-\d+|\]\(.*?\)"
+    assert re.findall(r"[+−]?\d+(?:\.\d+)?(?: %)?", re.sub(names_and_links, "", line)) == SENTENCES[beginning]()
 
 
 def test_what_the_sentences_say_in_words():
@@ -238,14 +173,14 @@ def test_what_the_sentences_say_in_words():
     assert all(row["ratio_high"] < 0 and row["outcome"] == NOT_KNOWN for row in of_cosine)
     for variant in ("fashion_mnist", *(f"fashion_mnist_{name}" for name in ("fast", "slow", "no_decay"))):
         assert measured(variant, "swa")["ratio"] > predicted(variant, "swa") + 0.05
-    assert verdicts("second_order_predicts", NAMES) == ["reproduced", "reproduced", "undecided"]
+    assert verdicts("second_order_predicts", CURVED) == ["reproduced", "reproduced", "undecided"]
     assert verdicts("trip_mean_is_lower", ["cifar10_small"]) == ["undecided"]
     assert verdicts("replica_noise_predicted", ["fashion_mnist_no_decay"]) == ["undecided"]
     for variant in REPLICATED:
-        noise, rest, predicted_rest = replicas(variant)[["noise", "rest", "predicted_rest"]]
+        noise, rest, predicted_rest, gain = replicas(variant)[["noise", "rest", "predicted_rest", "gain"]]
         assert noise < 0 < rest
         assert abs(noise + rest) < 0.1 * rest + 0.05  # "two effects cancel"
-        favour = favours(variant)["validation"].mean() / replica_gain(variant)
+        favour = favours(variant)["validation"].mean() / gain
         assert 0 < favour < rest - predicted_rest  # "a part in the place"
 
 
@@ -292,20 +227,6 @@ def test_the_guide_to_merging_tells_how_much_of_a_decay_merged_snapshots_give():
         steps = yaml.safe_load((REPORTS / variant / "config.yaml").read_text(encoding="utf-8"))["burn_in"]["steps"]
         expected = [f"{100 * window / steps:.0f} %", f"{100 * realised:.0f} %", f"{100 * given:.0f} %"]
         assert [told[1], *told[3:]] == expected
-
-
-def test_the_picture_shows_the_tables_of_all_reports():
-    shown = pd.read_csv(REPORTS / "average_or_trip.csv").set_index(["variant", "kernel"])
-    there = [path.parent.name for path in REPORTS.glob("*/claims.json")]
-    known = {(variant, kernel) for variant in there for kernel in METHODS if measured(variant, kernel)["ratio_low"] < 9}
-    assert set(shown.index) == known  # of the rest the gain is not clear of 0, so that its ratio means nothing
-    for variant, kernel in shown.index:
-        row = shown.loc[(variant, kernel)]
-        table = measured(variant, kernel)
-        names = [name for name in shown.columns if name != "predicted"]
-        assert row[names].astype(str).to_dict() == table[names].astype(str).to_dict()
-        model = predicted(variant, kernel)
-        assert pd.isna(row["predicted"]) if model is None else row["predicted"] == pytest.approx(model, rel=1e-6)
 
 
 def test_every_link_leads_somewhere():

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -17,87 +18,107 @@ from sidetrip.tables import write_table
 from sidetrip.verdicts.records import OUTCOMES, REPRODUCED, UNDECIDED
 from sidetrip.verdicts.wording import OURS
 
+TWO = ("first", "second")
+REPORTS = Path("reports")
+
 
 @cache
-def judged() -> tuple[dict[str, pd.DataFrame], list[dict]]:
-    """Tables and rows of a variant whose settings and tables are the usual ones; to be read."""
-    tables = all_tables()
-    return tables, measure(tables, config())
+def rows() -> list[dict]:
+    """Of claims.json of a variant whose settings and tables are the usual ones; to be read."""
+    return measure(all_tables(), config())
 
 
-def reports(folder, *variants, **changes):
-    """Committed reports of variants that are alike but for their names."""
-    tables, rows = judged()
-    if changes:
-        tables = all_tables(**changes)
-        rows = measure(tables, config())
-    for variant in variants:
-        write_json(folder / variant / "claims.json", rows)
-        save_config(replace(config(), variant=variant), folder / variant / "config.yaml")
-        points = tables["equivalence_map"].assign(variant=variant)
-        write_table(points, folder / variant / "tables" / "equivalence_map.csv")
+def page(folder: Path) -> str:
+    """The page over the reports of a folder."""
     write_index(folder)
     return (folder / "README.md").read_text(encoding="utf-8")
 
 
+def reports(folder, *variants, **changes) -> str:
+    """The page over reports of variants that are alike but for their names; some tables may be changed."""
+    tables = all_tables(**changes)
+    found = measure(tables, config()) if changes else rows()
+    for variant in variants:
+        write_json(folder / variant / "claims.json", found)
+        save_config(replace(config(), variant=variant), folder / variant / "config.yaml")
+        points = tables["equivalence_map"].assign(variant=variant)
+        write_table(points, folder / variant / "tables" / "equivalence_map.csv")
+    return page(folder)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory) -> tuple[Path, str]:
+    """Folder and text of the page over two variants; to be read."""
+    folder = tmp_path_factory.mktemp("reports")
+    return folder, reports(folder, *TWO)
+
+
+def test_the_committed_page_is_that_of_the_committed_reports(tmp_path):
+    for path in REPORTS.glob("*/claims.json"):
+        (tmp_path / path.parent.name).symlink_to(path.parent.resolve())
+    write_index(tmp_path)
+    for name in ("README.md", "average_or_trip.csv", "equivalence_map.csv"):
+        assert (tmp_path / name).read_bytes() == (REPORTS / name).read_bytes()
+
+
 def test_the_analytic_model_is_that_of_the_variant_that_simulated_it_most(tmp_path):
-    found = []
-    reports(tmp_path, "first", "second")
-    usual = judged()[1]
-    for replicas_of_each in ((8000, 200), (200, 8000)):
-        for variant, replicas in zip(("first", "second"), replicas_of_each, strict=True):
-            fewer = [row | {"value": 1.0} if row["analytic"] and replicas == 200 else row for row in usual]
-            write_json(tmp_path / variant / "claims.json", fewer)
+    reports(tmp_path, *TWO)
+    fewer = [row | {"value": 1.0} if row["analytic"] else row for row in rows()]
+    for most, other in (TWO, TWO[::-1]):
+        for variant, replicas, found in ((most, 8000, rows()), (other, 200, fewer)):
+            write_json(tmp_path / variant / "claims.json", found)
             settings = replace(config(**{"quadratic.replicas": replicas}), variant=variant)
             save_config(settings, tmp_path / variant / "config.yaml")
-        write_index(tmp_path)
-        found.append((tmp_path / "README.md").read_text(encoding="utf-8").split("## The analytic model")[1])
-    first, second = (text.split("## ")[0] for text in found)
-    assert first == second
-    assert "(1; " not in first
+        assert "(1; " not in page(tmp_path).split("## The analytic model")[1].split("## ")[0]
 
 
-def test_one_column_for_each_variant(tmp_path):
-    text = reports(tmp_path, "first", "second")
+def test_one_column_for_each_variant(two):
+    _, text = two
     assert "| statement | source | [first](first/README.md) | [second](second/README.md) |" in text
     row = next(line for line in text.splitlines() if "on a held-out training batch only small steps help" in line)
     assert row.count("yes (") == 2
     assert "- [first](first/README.md): λ ÷ batch size 3.1e-03, widest SWA window 50.0 % of the branch step" in text
 
 
-def test_the_map_covers_all_variants(tmp_path):
-    text = reports(tmp_path, "first", "second")
+def test_the_map_covers_all_variants(two):
+    folder, text = two
     assert "](equivalence_map.png)" in text
-    assert (tmp_path / "equivalence_map.png").stat().st_size > 0
-    assert set(pd.read_csv(tmp_path / "equivalence_map.csv")["variant"]) == {"first", "second"}
-    points = pd.read_csv(tmp_path / "equivalence_map.csv").query("kernel == 'swa'")
+    points = pd.read_csv(folder / "equivalence_map.csv")
+    assert set(points["variant"]) == set(TWO)
+    points = points[points["kernel"] == "swa"]
     narrow = points["window_over_branch"] <= 0.1
-    for where, rows in (("up to", points[narrow]), ("above", points[~narrow])):
-        counts = rows["outcome"].value_counts()
+    for where, here in (("up to", points[narrow]), ("above", points[~narrow])):
+        counts = here["outcome"].value_counts()
         told = ", ".join(f"{outcome} {counts[outcome]}" for outcome in OUTCOMES if outcome in counts)
         assert f"windows {where} 10 % of the branch step: {told}" in text
 
 
-def test_what_was_found_stands_first_with_its_picture_and_table(tmp_path):
-    text = reports(tmp_path, "first", "second")
+def test_what_was_found_stands_first_with_its_picture_and_table(two):
+    folder, text = two
     order = ["The SWA average and its trip", "](average_or_trip.png)", "## Statements", "## Where averaging"]
     assert sorted(order, key=text.index) == order
     assert "shown in 2 of 2 runs" in text
-    claims = [json.loads((tmp_path / name / "claims.json").read_bytes()) for name in ("first", "second")]
+    verdicts = {row["id"]: row["verdict"] for row in rows()}
     for method, phrase in (("swa", "the SWA average"), ("ema", "the EMA")):
-        rows = [row for rows in claims for row in rows if row["id"] == f"average_is_schedule_{method}"]
-        held = sum(row["verdict"] == REPRODUCED for row in rows)
+        held = 2 * (verdicts[f"average_is_schedule_{method}"] == REPRODUCED)
         assert f"{phrase} in {held} of 2" in text
-    assert (tmp_path / "average_or_trip.png").stat().st_size > 0
-    assert set(pd.read_csv(tmp_path / "average_or_trip.csv")["variant"]) == {"first", "second"}
+    assert set(pd.read_csv(folder / "average_or_trip.csv")["variant"]) == set(TWO)
+
+
+def test_statements_of_the_analytic_model_are_counted_and_shown_once(two):
+    _, text = two
+    variants, analytic = text.split("## The analytic model")
+    words = "with constant gradients the trajectories coincide"
+    assert (variants.count(words), analytic.count(words)) == (0, 1)
+    without = sum(s.source != OURS and not s.analytic for s in statements())
+    assert text.count(f" of {without} statements decided") == 2
 
 
 def test_a_forecast_is_shown_where_there_is_one(tmp_path):
     assert FORECAST not in reports(tmp_path, "first")
     (tmp_path / FORECAST).parent.mkdir(parents=True)
     (tmp_path / FORECAST).touch()
-    write_index(tmp_path)
-    assert f"]({FORECAST})" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert f"]({FORECAST})" in page(tmp_path)
 
 
 def test_what_is_undecided_is_listed_with_the_seeds_that_would_decide_it(tmp_path):
@@ -108,15 +129,6 @@ def test_what_is_undecided_is_listed_with_the_seeds_that_would_decide_it(tmp_pat
     assert f"- {row['statement']}: first ({needed} {row['unit']})" in unsure
 
 
-def test_statements_of_the_analytic_model_are_counted_and_shown_once(tmp_path):
-    text = reports(tmp_path, "first", "second")
-    variants, analytic = text.split("## The analytic model")
-    words = "with constant gradients the trajectories coincide"
-    assert (variants.count(words), analytic.count(words)) == (0, 1)
-    without = sum(s.source != OURS and not s.analytic for s in statements())
-    assert text.count(f" of {without} statements decided") == 2
-
-
 @pytest.mark.parametrize(("gap", "said"), [(0.015, "differs within a quarter"), (0.08, "**differs by more**")])
 def test_a_comparison_for_equality_is_shown_with_its_outcome(tmp_path, gap, said):
     text = reports(tmp_path, "first", side_trips=side_trips(gap=gap, spread=0.0005))
@@ -124,14 +136,10 @@ def test_a_comparison_for_equality_is_shown_with_its_outcome(tmp_path, gap, said
     assert f"| {said} (" in row
 
 
-def test_the_same_reports_give_the_same_bytes(tmp_path):
-    reports(tmp_path / "a", "first")
-    reports(tmp_path / "b", "first")
-    for name in (
-        "README.md",
-        "average_or_trip.png",
-        "average_or_trip.csv",
-        "equivalence_map.png",
-        "equivalence_map.csv",
-    ):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+def test_the_same_reports_give_the_same_bytes(tmp_path, two):
+    folder, _ = two
+    reports(tmp_path, *TWO)
+    made = [path for path in folder.iterdir() if path.is_file()]
+    assert {path.suffix for path in made} == {".md", ".csv", ".png"}
+    for path in made:
+        assert path.read_bytes() == (tmp_path / path.name).read_bytes()
