@@ -55,13 +55,6 @@ def test_costly_units_go_first():
     assert makespan([1, 1, 1, 3], 2) == 3
 
 
-@pytest.mark.parametrize(
-    "change", [{"burn_in.steps": 80}, {"branch.points": [15, 20, 30]}, {"evaluation.train_samples": 500}]
-)
-def test_more_to_do_is_more_work(change):
-    assert whole(smoke_config(**change)).passes > whole(smoke_config()).passes
-
-
 def test_minutes_of_the_stages_add_up():
     config = smoke_config()
     found = rows(config)

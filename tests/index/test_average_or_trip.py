@@ -24,9 +24,8 @@ def late(*rows, **second_order) -> pd.DataFrame:
 
 
 def marks(axes):
-    """Place, height and face of every measured mark."""
-    lines = [line for line in axes.get_lines() if line.get_marker() in ("o", "X")]
-    return [(line.get_xdata()[0], line.get_ydata()[0], line.get_markerfacecolor()) for line in lines]
+    """Every measured mark."""
+    return [line for line in axes.get_lines() if line.get_marker() in ("o", "X")]
 
 
 def test_the_widest_window_late_in_the_run_is_taken():
@@ -53,7 +52,7 @@ def test_predictions_are_means_over_seeds_of_the_same_kernel_and_window():
 def test_rows_stand_from_the_top_in_the_order_of_the_runs_left_where_the_average_is_better():
     figure = average_or_trip.draw(late({"variant": "second", "ratio": -0.3}, {}), RUNS)
     axes = figure.axes[0]
-    assert [(x, y) for x, y, _ in marks(axes)] == [(-0.3, 1), (0.04, 0)]
+    assert [(mark.get_xdata()[0], mark.get_ydata()[0]) for mark in marks(axes)] == [(-0.3, 1), (0.04, 0)]
     assert [label.get_text() for label in axes.get_yticklabels()] == [run.label for run in RUNS.values()]
     bottom, top = axes.get_ylim()
     assert bottom > top
@@ -65,17 +64,21 @@ def test_rows_stand_from_the_top_in_the_order_of_the_runs_left_where_the_average
     assert texts["average"] < axes.transAxes.inverted().transform(axes.transData.transform((0, 0)))[0]
 
 
-def test_only_what_is_shown_to_hold_is_filled_with_its_colour():
-    for outcome, held in ((EQUAL, True), (WITHIN, True), (NOT_KNOWN, False), (DIFFERS, False)):
-        ((_, _, face),) = marks(average_or_trip.draw(late({"outcome": outcome}), RUNS).axes[0])
-        assert (face == average_or_trip.HOLDS) is held
-
-
-def test_what_is_not_known_yet_clear_of_0_is_half_filled():
-    for low, style in ((-0.1, "full"), (0.01, "left")):
-        axes = average_or_trip.draw(late({"outcome": NOT_KNOWN, "ratio_low": low}), RUNS).axes[0]
-        (mark,) = [line for line in axes.get_lines() if line.get_marker() == "o"]
-        assert mark.get_fillstyle() == style
+@pytest.mark.parametrize(
+    ("outcome", "low", "held", "fill"),
+    [
+        (EQUAL, -0.1, True, "full"),
+        (WITHIN, 0.01, True, "full"),
+        (NOT_KNOWN, -0.1, False, "full"),
+        (NOT_KNOWN, 0.01, False, "left"),
+        (DIFFERS, 0.01, False, "full"),
+    ],
+)
+def test_only_what_is_shown_to_hold_has_its_colour_and_what_is_not_known_yet_clear_of_0_is_half_filled(
+    outcome, low, held, fill
+):
+    (mark,) = marks(average_or_trip.draw(late({"outcome": outcome, "ratio_low": low}), RUNS).axes[0])
+    assert (mark.get_markerfacecolor() == average_or_trip.HOLDS, mark.get_fillstyle()) == (held, fill)
 
 
 def test_sentences_count_outcomes_and_intervals_clear_of_0_at_a_constant_rate():

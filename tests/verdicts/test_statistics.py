@@ -24,7 +24,6 @@ from sidetrip.verdicts.statistics import (
     judge_equal,
     judge_mean,
     judge_seeds,
-    late,
     p_above_zero,
     seeds_to_decide,
     student_interval,
@@ -108,7 +107,7 @@ def test_no_values_and_no_numbers_are_errors_of_the_judge():
 # Equal within a share of the gain
 
 
-@given(VALUES, VALUES, st.floats(0.0, 3.0))
+@given(VALUES, VALUES, st.floats(-3.0, 3.0))
 def test_equality_is_two_one_sided_tests_and_a_gain_clear_of_0(gap, gain, shift):
     n = min(len(gap), len(gain))
     gap, gain = 0.1 * gap[:n], gain[:n] + shift
@@ -134,17 +133,6 @@ def test_equality_is_two_one_sided_tests_and_a_gain_clear_of_0(gap, gain, shift)
     assert ("differs from 0" in found.detail) == (found.outcome == "not known" and not same)
 
 
-@pytest.mark.parametrize(
-    ("middle", "outcome"), [(0.0, "equal"), (0.1, "differs within a quarter"), (0.25, "not known"), (0.4, "differs")]
-)
-def test_equal_and_differs_from_0_are_two_questions(middle, outcome):
-    """A gap clear of 0 at the limit itself is not known to lie within it, and that it is clear of 0 is said."""
-    for sign in (1, -1):
-        found = judge_equal(sign * (middle + 0.02 * np.arange(-2, 3)), np.ones(5), 0.25, CLAIMS)
-        assert found.outcome == outcome
-        assert found.detail.startswith("differs from 0") == (outcome == "not known")
-
-
 def test_a_gain_that_may_be_nothing_shows_nothing_equal():
     gain = np.array([-1.0, 1.2, 0.1])
     found = judge_equal(np.zeros(3), gain, 0.25, CLAIMS)
@@ -155,13 +143,6 @@ def test_a_gain_that_may_be_nothing_shows_nothing_equal():
     found = judge_equal(np.zeros(5), barely, 0.25, CLAIMS)
     assert (found.verdict, found.detail) == ("undecided", "the gain is not clear of 0")
     assert found.p_holds >= CLAIMS.level
-
-
-def test_a_loss_in_place_of_a_gain_is_never_equal_and_refutes_only_beyond_its_size():
-    random = np.random.default_rng(3)
-    gap, gain = 0.01 * random.standard_normal(6), -1 + 0.01 * random.standard_normal(6)
-    assert judge_equal(gap, gain, 0.25, CLAIMS).verdict == "undecided"
-    assert judge_equal(gap + 1, gain, 0.25, CLAIMS).verdict == "not reproduced"
 
 
 # Seeds needed
@@ -272,8 +253,3 @@ def test_the_seed_is_the_unit():
     assert by_seed(values).to_dict() == {0: 2.0, 1: 5.0}
     assert judge_seeds(values, CLAIMS, "", above=0.0).n == 2
     assert judge_seeds(values * np.nan, CLAIMS, "no trip", above=0.0) == NotMeasured("no trip")
-
-
-def test_late_points_alone():
-    table = pd.DataFrame({"seed": 0, "branch": [10, 20, 30]})
-    assert late(table, [20, 30])["branch"].to_list() == [20, 30]
