@@ -238,20 +238,11 @@ def _map_section(points: pd.DataFrame) -> list[str]:
 def _sentences(points: pd.DataFrame) -> list[str]:
     """Where each method's averages are shown equal, refuted and not known, at narrow and at wide windows."""
     points = points[points["schedule"] == "constant"]
-    narrow = points["window_over_branch"] <= NARROW + 1e-9
-    found = []
-    for method in methods_in_order(points["kernel"]):
-        here = points["kernel"] == method
-        parts = [
-            _counted(points[here & chosen], where)
-            for chosen, where in ((narrow, "up to"), (~narrow, "above"))
-            if (here & chosen).any()
-        ]
-        found.append(f"{method_words(method).title}: {'; '.join(parts)}.")
-    return found
-
-
-def _counted(rows: pd.DataFrame, where: str) -> str:
-    counts = rows["outcome"].value_counts()
-    shown = [f"{BY_MORE if each == DIFFERS else each} {counts[each]}" for each in OUTCOMES if each in counts]
-    return f"windows {where} {100 * NARROW:g} % of the branch step: {', '.join(shown)}"
+    wide = (points["window_over_branch"] > NARROW + 1e-9).rename("wide")
+    told: dict[str, list[str]] = {method: [] for method in methods_in_order(points["kernel"])}
+    for (method, is_wide), here in points.groupby(["kernel", wide]):
+        counts = here["outcome"].value_counts()
+        shown = [f"{BY_MORE if each == DIFFERS else each} {counts[each]}" for each in OUTCOMES if each in counts]
+        where = "above" if is_wide else "up to"
+        told[str(method)].append(f"windows {where} {100 * NARROW:g} % of the branch step: {', '.join(shown)}")
+    return [f"{method_words(method).title}: {'; '.join(parts)}." for method, parts in told.items()]
