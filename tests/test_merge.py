@@ -83,27 +83,32 @@ def assert_rounded_once(found, exact):
     assert (found.double() != rounded.double()).double().mean() < 1e-2 or found.numel() < 100
 
 
-@pytest.mark.parametrize("dtype", FLOATS, ids=str)
-def test_it_is_the_plain_sum_in_double_precision(dtype, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("dtype", "asked"), [*((dtype, None) for dtype in FLOATS), *((torch.float32, dtype) for dtype in FLOATS)], ids=str
+)
+def test_it_is_the_plain_sum_in_double_precision(dtype, asked, tmp_path, capsys):
+    """In the type of the snapshots, or in another on request."""
     paths = written(tmp_path, dtype)
-    merge(*reversed(paths), *MERGE, "--output", tmp_path / "merged.safetensors")
+    options = ["--dtype", str(asked).removeprefix("torch.")] if asked else []
+    merge(*reversed(paths), *MERGE, *options, "--output", tmp_path / "merged.safetensors")
     found, stored = load_file(tmp_path / "merged.safetensors"), [load_file(path) for path in paths]
     assert found.keys() == stored[-1].keys()
     for name, newest in stored[-1].items():
-        assert found[name].dtype == newest.dtype
         if name in NOT_AVERAGED:
+            assert found[name].dtype == newest.dtype
             assert torch.equal(found[name].double(), newest.double())
             continue
+        assert found[name].dtype == (asked or newest.dtype)
         parts = [c * snapshot[name].double() for c, snapshot in zip(COEFFICIENTS, stored, strict=True)]
         exact = parts[0] + parts[1] + parts[2]
         assert_rounded_once(found[name], exact)
-        if newest.dtype in (torch.float64, torch.float32):
-            assert torch.equal(found[name], exact.to(newest.dtype))
+        if found[name].dtype in (torch.float64, torch.float32):
+            assert torch.equal(found[name], exact.to(found[name].dtype))
     said = capsys.readouterr().out
     assert "3 tensors, BatchNorm statistics" in said
     assert "1 tensors, integers (positions)" in said
     assert "sidetrip.measure.batchnorm.recalibrate(model, batches)" in said
-    assert "--dtype float32" in said  # "odd" is bfloat16
+    assert ("--dtype float32" in said) == (asked is None)  # "odd" is bfloat16
     with safe_open(tmp_path / "merged.safetensors", "pt") as file:
         assert file.metadata()["format"] == "pt"
         assert file.metadata()["merged_steps"] == "[100, 200, 400]"
@@ -117,17 +122,6 @@ def test_every_tensor_is_aligned_whatever_its_new_type(tmp_path):
     assert {
         name: tensor.start % (tensor.size // math.prod(tensor.shape)) for name, tensor in found.items()
     } == dict.fromkeys(("a", "s", "z.running_mean"), 0)
-
-
-@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
-def test_another_type_on_request(dtype, tmp_path):
-    paths = written(tmp_path)
-    merge(*paths, *MERGE, "--dtype", dtype, "--output", tmp_path / "merged.safetensors")
-    found, stored = load_file(tmp_path / "merged.safetensors"), [load_file(path) for path in paths]
-    assert found["bn.running_mean"].dtype == torch.float32
-    parts = [c * snapshot["layer.weight"].double() for c, snapshot in zip(COEFFICIENTS, stored, strict=True)]
-    assert found["layer.weight"].dtype == getattr(torch, dtype)
-    assert_rounded_once(found["layer.weight"], parts[0] + parts[1] + parts[2])
 
 
 def test_a_merge_of_one_and_the_same_is_itself(tmp_path):
@@ -238,7 +232,7 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(tmp_path, capsys):
     (tmp_path / "nothing").write_text("", encoding="utf-8")
     (tmp_path / "ones").write_text("1\n" * 5, encoding="utf-8")
     before = sorted(tmp_path.iterdir())
-    content = [path.read_bytes() for path in paths]
+    content = paths[1].read_bytes()
 
     def says(*arguments, target=output):
         line = refused(capsys, *arguments, "--output", target)
@@ -253,28 +247,20 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(tmp_path, capsys):
     assert "begins at step -600, before the first snapshot at step 100" in says(*paths, *linear, 1000)
     assert "2 steps for 3 snapshots; give one for each" in says(*paths, *linear, 100, "--steps", 1, 2)
     assert "step 100: belongs to" in says(*paths, paths[0], *linear, 100)
-    assert "a whole number from 1 to 10000000, got 0" in says(*paths, *linear, 0)
     assert "--over: not given" in says(*paths, "--decay", "linear")
     assert "--output: not given" in refused(capsys, *paths, *MERGE)
-    assert "a whole number from 1 to 10000000, got 1" in says(*paths, *linear, 10**11)
     assert "give steps (1000), a part of the run (10%)" in says(*paths, *linear, "1e3")
     assert "File name too long; check the path" in says("x" * 300, *MERGE)
     assert "the snapshots are single files; name it x.safetensors" in says(*paths, *MERGE, target=tmp_path / "x")
     assert "safetensors is what is written; name it x.safetensors" in says(*paths, *MERGE, target=tmp_path / "x.pt")
     assert "is one of the snapshots" in says(*paths, *MERGE, target=paths[1])
-    assert "at least 2 snapshots, got 0" in says(*MERGE)
     assert "no snapshot is named" in says(*MERGE, "--steps", *STEPS)
     assert "not a list of numbers" in says(*paths, "--multipliers", tmp_path / "words")
     assert "has no numbers" in says(*paths, "--multipliers", tmp_path / "nothing")
     assert "--over = 300: the file gives 5 steps" in says(*paths, "--multipliers", tmp_path / "ones", "--over", 300)
-    assert "must sum to 1, these sum to 5" in says(*paths, "--kernel", tmp_path / "ones")
     assert "needs the run's own rates" in says(*paths, "--wanted-rates", tmp_path / "ones")
     wanted = ["--wanted-rates", tmp_path / "ones", "--rates", tmp_path / "ones"]
     assert "--rates: 5 rates, where 5 are wanted up to step 400" in says(*paths, *wanted)
-    assert "5 rates do not cover the steps 101..400" in says(*paths, *MERGE, "--rates", tmp_path / "ones")
-    for damaged in (content[1][:-3], b"\xff" * 8 + content[1][8:], content[1][:20], b""):
-        paths[1].write_bytes(damaged)
-        assert "checkpoint-200.safetensors: not a whole safetensors file" in says(*paths, *MERGE)
     for changed, message in (
         ({"more": torch.zeros(1)}, "has more, "),
         ({"layer.weight": torch.zeros(7, 6)}, "layer.weight is F32 [7, 6], in "),
@@ -282,7 +268,7 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(tmp_path, capsys):
     ):
         save_file(tensors(200) | changed, paths[1])
         assert message in says(*paths, *MERGE)
-    paths[1].write_bytes(content[1])
+    paths[1].write_bytes(content)
     for added, message in (
         ({"z": torch.zeros(1, dtype=torch.complex64)}, "z is of type C64, which is not averaged"),
         ({"q": torch.zeros(1, dtype=torch.float8_e4m3fn), "q_scale_inv": torch.ones(1)}, "q (F8_E4M3) is quantised"),
@@ -526,8 +512,7 @@ def test_a_kill_leaves_nothing_half_written(kind, tmp_path):
     assert output.read_bytes() == b"what was there"
     if kind != signal.SIGKILL:
         assert not list(tmp_path.glob(".*"))
-    for path in written(tmp_path):
-        assert path.exists()
+    written(tmp_path)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     assert not list(tmp_path.glob(".*"))
     assert load_file(output)["layer.weight"].shape == (7, BLOCK // 3)
@@ -551,6 +536,6 @@ def test_a_failed_read_in_the_middle_leaves_the_output_alone(tmp_path):
     output.write_bytes(b"what was there")
     os.truncate(paths[1], paths[1].stat().st_size // 2)
     with pytest.raises(FileError, match=r"checkpoint-200.safetensors: became shorter while it was read"):
-        write_merged(snapshots, COEFFICIENTS, output)
+        write_merged(snapshots, COEFFICIENTS, output, NOT_AVERAGED)
     assert output.read_bytes() == b"what was there"
     assert not list(tmp_path.glob(".*"))

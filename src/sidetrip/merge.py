@@ -12,9 +12,10 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import threading
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from filecmp import cmpfiles
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -24,11 +25,11 @@ from numpy.typing import NDArray
 from sidetrip.console import command, printable
 from sidetrip.files import FileError, replacing
 from sidetrip.kernels import DECAYS, Kernel, Schedule
-from sidetrip.merged_output import MergeReport, check_output, write_merged
+from sidetrip.merged_output import check_output, companions, write_merged
 from sidetrip.snapshot_paths import passed_over, sorted_snapshots
 from sidetrip.snapshots import SnapshotAverage, nearest_average, relative_schedule
-from sidetrip.tensor_files import Snapshot, StoredTensor, read_numbers, read_snapshot
-from sidetrip.tensor_kinds import BATCHNORM, are_averages, check_alike, is_training_state
+from sidetrip.tensor_files import SUFFIX, Snapshot, StoredTensor, read_numbers, read_snapshot
+from sidetrip.tensor_kinds import BATCHNORM, are_averages, check_alike, is_training_state, reasons_to_copy
 
 SHAPES: dict[str, Callable[[int], Schedule]] = {**DECAYS, "two-point": lambda k: Kernel.two_point(k).schedule()}
 DTYPES = {
@@ -54,14 +55,8 @@ SHOWN_NAMES = 3  # of a list
 Vector = NDArray[np.float64]
 
 
-def window_of(options: argparse.Namespace, end: int) -> int | None:
-    """The number of steps that --over asks for: steps, a percentage of those up to `end`, or tokens.
-
-    Raises
-    ------
-    FileError
-        If it is none of these.
-    """
+def _window(options: argparse.Namespace, end: int) -> int | None:
+    """The number of steps that --over asks for: steps, a percentage of those up to `end`, or tokens."""
     text, tokens = options.over, options.tokens_per_step
     if text is None:
         return None
@@ -75,25 +70,18 @@ def window_of(options: argparse.Namespace, end: int) -> int | None:
         ) from error
 
 
-def wanted_schedule(options: argparse.Namespace, own_rates: Vector | None, end: int) -> Schedule:
-    """The schedule that the command line asks for.
-
-    Raises
-    ------
-    FileError, ValueError
-        If it does not say one.
-    """
-    over = window_of(options, end)
+def _wanted_schedule(options: argparse.Namespace, own_rates: Vector | None, end: int) -> Schedule:
+    over = _window(options, end)
     if options.decay or options.ema is not None:
         if over is None:
             raise FileError("--over: not given; say over how many steps the learning rate decays")
         return SHAPES[options.decay](over) if options.decay else Kernel.ema(over, options.ema).schedule()
     if options.multipliers:
-        wanted = Schedule(numbers(options.multipliers))
+        wanted = Schedule(_numbers(options.multipliers))
     elif options.kernel:
-        wanted = Kernel(numbers(options.kernel)).schedule()
+        wanted = Kernel(_numbers(options.kernel)).schedule()
     else:
-        absolute = numbers(options.wanted_rates)
+        absolute = _numbers(options.wanted_rates)
         if own_rates is None:
             raise FileError("--wanted-rates: needs the run's own rates; give them with --rates")
         if not len(absolute) <= end <= len(own_rates):
@@ -107,17 +95,10 @@ def wanted_schedule(options: argparse.Namespace, own_rates: Vector | None, end: 
     return wanted
 
 
-def numbers(path: Path) -> Vector:
-    """The numbers of a text file, one on each line.
-
-    Raises
-    ------
-    FileError
-        If there are none, or other things.
-    """
+def _numbers(path: Path) -> Vector:
+    """The numbers of a text file, one on each line."""
     try:
-        lines = path.read_text(encoding="utf-8").split()
-        found = np.array([float(line) for line in lines])
+        found = np.array([float(line) for line in path.read_text(encoding="utf-8").split()])
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except ValueError as error:
@@ -127,7 +108,7 @@ def numbers(path: Path) -> Vector:
     return found
 
 
-def table(average: SnapshotAverage) -> str:
+def _table(average: SnapshotAverage) -> str:
     """Coefficients of the snapshots, the multiplier of each interval, and how good the answer is."""
     lines = ["    snapshot    coefficient   multiplier of the steps up to it"]
     levels = dict(zip(average.used[1:], average.levels, strict=True))
@@ -136,7 +117,7 @@ def table(average: SnapshotAverage) -> str:
             level = f"{levels[step]:.6g}" if step in levels else ""
             lines.append(f"{step:12d}   {coefficient:12.6g}   {level}".rstrip())
     if idle := [step for step in average.steps if step not in average.used]:
-        lines.append(f"not used, outside the window: {len(idle)} snapshots, {shortened(idle)}")
+        lines.append(f"not used, outside the window: {len(idle)} snapshots, {_shortened(idle)}")
     lines.append(
         f"These coefficients stand for the multipliers beside them and realise {average.share:.2%} of the schedule "
         f"(of its shape; how much of the loss is another question): root mean square distance {average.distance:.3g}, "
@@ -145,14 +126,8 @@ def table(average: SnapshotAverage) -> str:
     return "\n".join(lines)
 
 
-def bend(options: argparse.Namespace, average: SnapshotAverage, rates: Vector | None) -> str:
-    """What decoupled weight decay does to the answer.
-
-    Raises
-    ------
-    FileError
-        If the rate is not known.
-    """
+def _bend(options: argparse.Namespace, average: SnapshotAverage, rates: Vector | None) -> str:
+    """What decoupled weight decay does to the answer."""
     if rates is None and options.rate is None:
         raise FileError("--weight-decay: needs the run's learning rate; give it with --rate, or its rates with --rates")
     window = slice(average.end - average.window, average.end)
@@ -164,14 +139,8 @@ def bend(options: argparse.Namespace, average: SnapshotAverage, rates: Vector | 
     )
 
 
-def draw(average: SnapshotAverage, path: Path) -> None:
-    """Draw the schedule asked for and the staircase that the average stands for.
-
-    Raises
-    ------
-    FileError
-        If there is no matplotlib, or it cannot write the file.
-    """
+def _draw(average: SnapshotAverage, path: Path) -> None:
+    """Draw the schedule asked for and the staircase that the average stands for."""
     try:
         import matplotlib as mpl
 
@@ -197,33 +166,39 @@ def draw(average: SnapshotAverage, path: Path) -> None:
         plt.close(figure)
 
 
-def summary(report: MergeReport, output: Path, newest: int, excluded: Sequence[str]) -> str:
+def _summary(
+    snapshots: Mapping[int, Snapshot], reasons: Mapping[str, str], excluded: Sequence[str], options: argparse.Namespace
+) -> str:
     """What was averaged, copied and left out, one line for each kind."""
-    kinds = ", ".join(f"{count} {dtype}" for dtype, count in report.averaged.items())
-    lines = [f"{output}: averaged {sum(report.averaged.values())} tensors ({kinds})"]
-    for reason, names in report.copied.items():
-        lines.append(f"copied from step {newest}: {len(names)} tensors, {reason} ({shortened(names)})")
-    if report.files:
-        others = f"; another at the oldest step: {', '.join(report.differing)}" if report.differing else ""
-        lines.append(f"copied from step {newest}: {len(report.files)} files ({', '.join(report.files)}){others}")
+    oldest, (step, newest) = next(iter(snapshots.values())), list(snapshots.items())[-1]
+    averaged = Counter(
+        DTYPES.get(options.dtype, tensor.dtype) for name, tensor in newest.tensors.items() if name not in reasons
+    )
+    kinds = ", ".join(f"{count} {dtype}" for dtype, count in averaged.items())
+    lines = [f"{options.output}: averaged {averaged.total()} tensors ({kinds})"]
+    copied = defaultdict(list)
+    for name, reason in reasons.items():
+        copied[reason].append(name)
+    for reason, names in copied.items():
+        lines.append(f"copied from step {step}: {len(names)} tensors, {reason} ({_shortened(names)})")
+    if options.output.suffix != SUFFIX and newest.folder and (files := companions(newest.folder)):
+        same, _, _ = cmpfiles(oldest.folder or oldest.path.parent, newest.folder, files, shallow=False)
+        differing = ", ".join(name for name in files if name not in same)
+        others = f"; another at the oldest step: {differing}" if differing else ""
+        lines.append(f"copied from step {step}: {len(files)} files ({', '.join(files)}){others}")
     if excluded:
-        lines.append(f"left out: {len(excluded)} tensors ({shortened(excluded)})")
-    return "\n".join(printable(line) for line in lines)
+        lines.append(f"left out: {len(excluded)} tensors ({_shortened(excluded)})")
+    advice = [RECIPE] * (BATCHNORM in copied) + [ADVICE] * ("BF16" in averaged and not options.dtype)
+    return "\n".join([*map(printable, lines), *advice, FORECAST])
 
 
-def shortened(items: Sequence[object]) -> str:
+def _shortened(items: Sequence[object]) -> str:
     """The first few of a list."""
     return ", ".join(map(str, items[:SHOWN_NAMES])) + (", ..." if len(items) > SHOWN_NAMES else "")
 
 
-def opened(snapshots: dict[int, Path], options: argparse.Namespace) -> tuple[dict[int, Snapshot], list[str]]:
-    """Headers of the snapshots, checked against each other and against their steps, and the names that are left out.
-
-    Raises
-    ------
-    FileError
-        If one is missing, damaged or of another model, or says another step than its name.
-    """
+def _opened(snapshots: dict[int, Path], options: argparse.Namespace) -> tuple[dict[int, Snapshot], list[str]]:
+    """Headers of the snapshots, checked against each other and against their steps, and the names that are left out."""
     found, excluded = {}, set()
     for step, path in snapshots.items():
         whole = read_snapshot(path)
@@ -241,10 +216,9 @@ def opened(snapshots: dict[int, Path], options: argparse.Namespace) -> tuple[dic
     return found, sorted(excluded)
 
 
-def _renamed(snapshot: Snapshot, renames: Sequence[str]) -> dict[str, StoredTensor]:
+def _renamed(snapshot: Snapshot, pairs: Sequence[tuple[str, str]]) -> dict[str, StoredTensor]:
     """Tensors by their names with other beginnings."""
     found: dict[str, StoredTensor] = {}
-    pairs = [rename.partition("=")[::2] for rename in renames]
     for name, tensor in snapshot.tensors.items():
         old, new = next((pair for pair in pairs if name.startswith(pair[0])), ("", ""))
         name = new + name.removeprefix(old)
@@ -292,10 +266,11 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
-def _pair(text: str) -> str:
-    if text.find("=") < 1:
+def _pair(text: str) -> tuple[str, str]:
+    old, mark, new = text.partition("=")
+    if not old or not mark:
         raise argparse.ArgumentTypeError(f"{text}: write OLD=NEW, where NEW may be empty")
-    return text
+    return old, new
 
 
 def run(options: argparse.Namespace) -> None:
@@ -307,13 +282,13 @@ def run(options: argparse.Namespace) -> None:
         If something is wrong; no weights have been written then.
     """
     paths = sorted_snapshots(options.snapshots, options.steps)
-    rates = numbers(options.rates) if options.rates else None
+    rates = _numbers(options.rates) if options.rates else None
     end = max(paths, default=0) if options.end is None else options.end
-    average = nearest_average(list(paths), wanted_schedule(options, rates, end), rates, options.end)
+    average = nearest_average(list(paths), _wanted_schedule(options, rates, end), rates, options.end)
     needed = {step: path for step, path in paths.items() if path and step in average.used}
     if not needed and not options.dry_run:
         raise FileError("no snapshot is named; name them, or use --dry-run for the table of --steps")
-    snapshots, excluded = opened(needed, options) if needed else ({}, [])
+    snapshots, excluded = _opened(needed, options) if needed else ({}, [])
     output = None
     if not options.dry_run:
         inputs = [path for path in paths.values() if path]
@@ -321,9 +296,9 @@ def run(options: argparse.Namespace) -> None:
         output = check_output(options.output, inputs, snapshots[average.end])
         if average.objections and not options.accept_poor:
             raise FileError(f"{average.objections[0]}, or --accept-poor")
-    said = [table(average)]
+    said = [_table(average)]
     if options.weight_decay is not None:
-        said.append(bend(options, average, rates))
+        said.append(_bend(options, average, rates))
     sys.stdout.write("\n".join(said) + "\n")
     over = ", ".join(part.name for path in options.snapshots for part in passed_over(path))
     notes = [f"passed over, for no step is marked in the name: {printable(over)}"] * bool(over)
@@ -331,19 +306,19 @@ def run(options: argparse.Namespace) -> None:
     for warning in (*average.objections, *average.warnings, *notes):
         sys.stderr.write(f"sidetrip: {warning}\n")
     if options.picture:
-        draw(average, options.picture)
+        _draw(average, options.picture)
     if output:
         coefficients = [float(c) for s, c in zip(average.steps, average.coefficients, strict=True) if s in snapshots]
-        report = write_merged(snapshots, coefficients, output, DTYPES[options.dtype] if options.dtype else None)
-        advice = [RECIPE] * (BATCHNORM in report.copied) + [ADVICE] * ("BF16" in report.averaged and not options.dtype)
-        sys.stdout.write("\n".join([summary(report, output, average.end, excluded), *advice, FORECAST]) + "\n")
+        reasons = reasons_to_copy(snapshots[average.end])
+        write_merged(snapshots, coefficients, output, reasons, DTYPES.get(options.dtype))
+        sys.stdout.write(_summary(snapshots, reasons, excluded, options) + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Merge, or say in one line what is wrong and leave with status 2."""
     options = parser().parse_args(arguments)
-    if threading.current_thread() is threading.main_thread():  # a request to end removes the temporary file too
-        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    # A request to end removes the temporary file, too.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with command(ValueError, stopped="stopped, nothing was written"):
         try:
             run(options)

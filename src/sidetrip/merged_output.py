@@ -12,9 +12,8 @@ import os
 import platform
 import re
 import shutil
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,35 +23,12 @@ from numpy.typing import NDArray
 from sidetrip.files import FileError, replacing
 from sidetrip.number_formats import SIZES
 from sidetrip.tensor_files import INDEX_SUFFIX, SUFFIX, Snapshot, header_bytes
-from sidetrip.tensor_kinds import reasons_to_copy
 from sidetrip.weighted_sum import copied_blocks, weighted_blocks
 
 FOREIGN_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".npz", ".gguf", ".onnx", ".h5")
 COMPANIONS = (".json", ".txt", ".model", ".jinja", ".tiktoken", ".py", ".yaml", ".md")  # settings, tokenizers
 DIGEST = re.compile("hash|sha256|digest", re.IGNORECASE)  # in the names of metadata, of other weights than the merged
 STALE = ("trainer_state.json", "scheduler.json")  # of the run, not of the model
-
-
-@dataclass(frozen=True)
-class MergeReport:
-    """What became of the tensors and of the files beside them.
-
-    Attributes
-    ----------
-    averaged : dict of str to int
-        Number of tensors that were averaged, by the type that they are stored in.
-    copied : dict of str to list of str
-        Names of the tensors that were taken from the newest snapshot, by the reason for it.
-    files : list of str
-        Files that were copied from the folder of the newest snapshot.
-    differing : list of str
-        Those of them that are others in the folder of the oldest snapshot.
-    """
-
-    averaged: dict[str, int]
-    copied: dict[str, list[str]]
-    files: list[str]
-    differing: list[str]
 
 
 def check_output(output: Path | None, inputs: Sequence[Path], newest: Snapshot) -> Path:
@@ -80,8 +56,12 @@ def check_output(output: Path | None, inputs: Sequence[Path], newest: Snapshot) 
 
 
 def write_merged(
-    snapshots: Mapping[int, Snapshot], coefficients: Sequence[float], output: Path, dtype: str | None = None
-) -> MergeReport:
+    snapshots: Mapping[int, Snapshot],
+    coefficients: Sequence[float],
+    output: Path,
+    copied: Collection[str],
+    dtype: str | None = None,
+) -> None:
     """Write Σ_n c_n x_n for every tensor x of the snapshots.
 
     Parameters
@@ -93,13 +73,10 @@ def write_merged(
     output : Path
         A file, NAME.safetensors, replaced when all of the new one is on disk; or a folder to make, with the files that
         the last snapshot has.
+    copied : collection of str
+        Names of the tensors that are not averaged.
     dtype : str, optional
         Type of the averaged tensors, a key of `number_formats.SIZES`; by default they keep theirs.
-
-    Returns
-    -------
-    MergeReport
-        What was averaged and what was not.
 
     Raises
     ------
@@ -107,104 +84,82 @@ def write_merged(
         If a file cannot be read or written, a snapshot is not finite, or a sum is too large for `dtype`. `output` is
         then as it was.
     """
-    oldest, newest = next(iter(snapshots.values())), list(snapshots.values())[-1]
-    merge = _Merge(snapshots, coefficients, dtype)
-    _remove_left_over(output)
-    with replacing(output) as temporary:
-        try:
-            if output.suffix == SUFFIX:
-                merge.write_file(temporary, list(newest.tensors))
-            else:
-                _write_folder(merge, temporary, newest)
-        except BaseException:
-            if temporary.is_dir():
-                shutil.rmtree(temporary)
-            raise
-    files = [] if output.suffix == SUFFIX else [path.name for path in _companions(newest)]
-    differing = [name for name in files if not _is_same(name, oldest, newest)]
-    return MergeReport(merge.averaged, merge.copied, files, differing)
+    newest = list(snapshots.values())[-1]
+    terms = [(step, coefficient) for step, coefficient in zip(snapshots, coefficients, strict=True) if coefficient]
+    metadata = {name: text for name, text in newest.metadata.items() if not DIGEST.search(name)} | {
+        "merged_steps": json.dumps(list(snapshots)),
+        "merged_coefficients": json.dumps(list(coefficients)),
+    }
 
+    def form(name: str) -> tuple[str, tuple[int, ...], int]:
+        tensor = newest.tensors[name]
+        if name in copied or dtype is None:
+            return tensor.dtype, tensor.shape, tensor.size
+        return dtype, tensor.shape, math.prod(tensor.shape) * SIZES[dtype]
 
-class _Merge:
-    """The sums of all tensors, written to one file or to several."""
+    def blocks(name: str, kind: str) -> Iterator[NDArray[Any]]:
+        if name in copied:
+            return copied_blocks(newest.tensors[name])
+        return weighted_blocks(name, {step: (snapshots[step].tensors[name], c) for step, c in terms}, kind)
 
-    def __init__(self, snapshots: Mapping[int, Snapshot], coefficients: Sequence[float], dtype: str | None) -> None:
-        self.newest = list(snapshots.values())[-1]
-        self.terms = {s: (snapshots[s], c) for s, c in zip(snapshots, coefficients, strict=True) if c}
-        self.reasons = reasons_to_copy(self.newest)
-        self.dtype = dtype
-        self.averaged: Counter[str] = Counter()
-        self.copied: defaultdict[str, list[str]] = defaultdict(list)
-        self.metadata = {name: text for name, text in self.newest.metadata.items() if not DIGEST.search(name)} | {
-            "merged_steps": json.dumps(list(snapshots)),
-            "merged_coefficients": json.dumps(list(coefficients)),
-        }
-
-    def write_file(self, path: Path, names: Sequence[str]) -> int:
+    def write_file(path: Path, names: Iterable[str]) -> int:
         """Write some of the tensors and return how many bytes they take."""
-        layout = [(name, *self._form(name)) for name in names]
+        layout = [(name, *form(name)) for name in names]
         # Large numbers first, so that each tensor is aligned.
         layout.sort(key=lambda entry: -entry[3] // max(math.prod(entry[2]), 1))
         with path.open("wb") as file:
-            file.write(header_bytes(layout, self.metadata))
-            for name, dtype, *_ in layout:
-                for block in self._blocks(name, dtype):
+            file.write(header_bytes(layout, metadata))
+            for name, kind, *_ in layout:
+                for block in blocks(name, kind):
                     file.write(block.view(np.uint8).data)
             file.flush()
             os.fsync(file.fileno())
         return sum(size for *_, size in layout)
 
-    def _form(self, name: str) -> tuple[str, tuple[int, ...], int]:
-        """Type, shape and number of bytes that a tensor will have."""
-        tensor = self.newest.tensors[name]
-        if name in self.reasons or self.dtype is None:
-            return tensor.dtype, tensor.shape, tensor.size
-        return self.dtype, tensor.shape, math.prod(tensor.shape) * SIZES[self.dtype]
-
-    def _blocks(self, name: str, dtype: str) -> Iterator[NDArray[Any]]:
-        if name in self.reasons:
-            self.copied[self.reasons[name]].append(name)
-            return copied_blocks(self.newest.tensors[name])
-        self.averaged[dtype] += 1
-        return weighted_blocks(name, {s: (whole.tensors[name], c) for s, (whole, c) in self.terms.items()}, dtype)
+    _remove_left_over(output)
+    with replacing(output) as temporary:
+        try:
+            if output.suffix == SUFFIX or not newest.folder:
+                write_file(temporary, newest.tensors)
+            else:
+                _write_folder(write_file, temporary, newest, newest.folder)
+        except BaseException:
+            if temporary.is_dir():
+                shutil.rmtree(temporary)
+            raise
 
 
-def _write_folder(merge: _Merge, folder: Path, newest: Snapshot) -> None:
+def companions(folder: Path) -> list[str]:
+    """Names of the files of a model beside its weights: settings, tokenizer, code."""
+    return [
+        path.name
+        for path in sorted(folder.iterdir())
+        if path.suffix in COMPANIONS and path.name not in STALE and not path.name.endswith(INDEX_SUFFIX)
+    ]
+
+
+def _write_folder(
+    write_file: Callable[[Path, Iterable[str]], int], folder: Path, newest: Snapshot, former: Path
+) -> None:
     """Shards, index, settings and tokenizer as the newest snapshot has them."""
     folder.mkdir(parents=True)
     shards = defaultdict(list)
     for name, tensor in newest.tensors.items():
         shards[tensor.path.name].append(name)
-    total = sum(merge.write_file(folder / shard, names) for shard, names in shards.items())
+    total = sum(write_file(folder / shard, names) for shard, names in shards.items())
     if newest.index:
         index = json.loads(newest.index.read_text(encoding="utf-8"))
         index["metadata"] = {**(index.get("metadata") or {}), "total_size": total}
         index["weight_map"] = {name: shard for shard, names in shards.items() for name in names}
         (folder / newest.index.name).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-    for path in _companions(newest):
-        shutil.copyfile(path, folder / path.name)
-
-
-def _companions(snapshot: Snapshot) -> list[Path]:
-    """The files of a model beside its weights: settings, tokenizer, code."""
-    found = sorted(snapshot.folder.iterdir()) if snapshot.folder else []
-    return [
-        path
-        for path in found
-        if path.suffix in COMPANIONS and path.name not in STALE and not path.name.endswith(INDEX_SUFFIX)
-    ]
-
-
-def _is_same(name: str, one: Snapshot, other: Snapshot) -> bool:
-    first, second = ((snapshot.folder or snapshot.path.parent) / name for snapshot in (one, other))
-    return first.exists() and first.read_bytes() == second.read_bytes()
+    for name in companions(former):
+        shutil.copyfile(former / name, folder / name)
 
 
 def _remove_left_over(output: Path) -> None:
     """Remove what killed merges into the same target, on this machine, have left beside it."""
     mark = f".{platform.node()}."
-    # Elsewhere than on posix there is no harmless way to ask whether a process is alive.
-    for path in output.parent.glob(f"{mark}*.{glob.escape(output.name)}") if os.name == "posix" else ():
+    for path in output.parent.glob(f"{mark}*.{glob.escape(output.name)}"):
         owner = path.name.removeprefix(mark).removesuffix(f".{output.name}")
         try:
             os.kill(int(owner), 0)
