@@ -12,7 +12,6 @@ Rounding to odd: Boldo, Melquiond, "When double rounding is odd", 2005.
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,6 @@ Vector = NDArray[np.float64]
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E5M2": 1, "F8_E4M3": 1}  # bytes of a number, by safetensors' name
 NATIVE = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 EIGHT_BITS = {"F8_E5M2": "float8_e5m2", "F8_E4M3": "float8_e4m3fn"}
-_HIGH_HALF = 1 if sys.byteorder == "little" else 0
 
 
 def decoded(raw: NDArray[np.uint8], name: str) -> NDArray[Any]:
@@ -84,15 +82,9 @@ def _eight_bits(name: str) -> np.dtype[Any]:
 
 
 def _bfloat16(values: Vector) -> NDArray[np.uint16]:
-    bits = values.astype(np.float32).view(np.uint32)
-    # A second rounding errs only where the first one made a tie.
-    ties = np.flatnonzero(bits << 16 == 0x8000_0000)
-    bits[ties] = _rounded_to_odd(values[ties])
-    up = bits >> 16
-    up &= 1
-    up += 0x7FFF
-    bits += up
-    return bits.view(np.uint16)[_HIGH_HALF::2].astype("<u2")
+    bits = _rounded_to_odd(values)
+    bits += 0x7FFF + (bits >> 16 & 1)  # half of the last place that stays, or a little less where it is even
+    return (bits >> 16).astype("<u2")
 
 
 def _rounded_to_odd(values: Vector) -> NDArray[np.uint32]:
