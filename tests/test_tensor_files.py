@@ -27,26 +27,6 @@ def raw(tensor):
     return read_numbers(tensor, 0, np.empty(tensor.size, np.uint8)).tobytes()
 
 
-def test_what_the_library_writes_is_read(tmp_path):
-    path = tmp_path / "x.safetensors"
-    save_file(TENSORS, path, metadata={"format": "pt"})
-    found = read_snapshot(path)
-    assert found.metadata == {"format": "pt"}
-    for name, tensor in TENSORS.items():
-        assert raw(found.tensors[name]) == tensor.numpy().tobytes()
-        assert found.tensors[name].shape == tuple(tensor.shape)
-    types = {name: tensor.dtype for name, tensor in found.tensors.items()}
-    assert types == {"a.weight": "F32", "n": "I64", "empty": "F32", "b": "F32"}
-
-
-@pytest.mark.parametrize("length", [0x280, 0x4B50])
-def test_a_header_as_long_as_the_mark_of_another_format_is_read(length, tmp_path):
-    path = tmp_path / "x.safetensors"
-    text = json.dumps({"a": entry(0, 8, [2])}).encode().ljust(length)
-    path.write_bytes(struct.pack("<Q", length) + text + b"\0" * 8)
-    assert read_snapshot(path).tensors.keys() == {"a"}
-
-
 @given(st.dictionaries(st.text(max_size=5), st.lists(st.integers(0, 3), max_size=3), max_size=5))
 def test_the_library_reads_what_is_laid_out_here(shapes):
     if "__metadata__" in shapes:
@@ -59,13 +39,8 @@ def test_the_library_reads_what_is_laid_out_here(shapes):
     assert all(torch.equal(found[name], tensors[name]) for name in tensors)
 
 
-def with_header(header, data=b"\0" * 8):
-    text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + data
-
-
-def entry(begin, end, shape, dtype="F32"):
-    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+def with_header(text):
+    return struct.pack("<Q", len(text)) + text + b"\0" * 8
 
 
 GOOD = save({"a": torch.ones(2)})
@@ -73,24 +48,20 @@ DAMAGED = {
     b"": "header too small",
     GOOD[:20]: "header",
     GOOD[:-1]: "not fully covered",
-    GOOD + b"\0": "not fully covered",
     b"\xff" * 8 + GOOD[8:]: "header too large",
     pickle.dumps({"a": 1}, protocol=2): "a pickled checkpoint",
     b"PK\x03\x04" + GOOD: "a pickled checkpoint, never opened here; docs/merge.md converts it",
     with_header(b"[" * 100_000): "invalid JSON",
-    with_header(b'{"a":{"dtype":"F32","shape":[' + b"9" * 1_000_000 + b'],"data_offsets":[0,8]}}'): "out of range",
-    with_header({"a": entry(0, 8, [2], "F7")}): "unknown variant `F7`",
-    with_header({"a": entry(0, 4, [1]), "b": entry(0, 8, [2])}): "invalid offset",
-    with_header(
-        b'{"a":%b,"a":%b}' % tuple(json.dumps(entry(n, n + 4, [1])).encode() for n in (0, 4))
-    ): "invalid offset",
 }
 
 
-def test_metadata_may_be_null(tmp_path):
+@pytest.mark.parametrize("length", [0x280, 0x4B50])
+def test_a_header_may_have_null_for_metadata_and_the_length_that_is_the_mark_of_a_pickle(length, tmp_path):
     path = tmp_path / "x.safetensors"
-    path.write_bytes(with_header({"__metadata__": None, "a": entry(0, 8, [2])}))
-    assert read_snapshot(path).metadata == {}
+    entry = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+    path.write_bytes(with_header(json.dumps({"__metadata__": None, "a": entry}).encode().ljust(length)))
+    found = read_snapshot(path)
+    assert (found.metadata, str(found.tensors["a"])) == ({}, "F32 [2]")
 
 
 def test_a_pointer_of_git_lfs_is_told_as_such(tmp_path):
@@ -127,15 +98,6 @@ def test_a_damaged_byte_is_refused_or_harmless(tmp_path_factory, place, value):
         assert set(file.keys()) == found.tensors.keys()
         for name, tensor in found.tensors.items():
             assert tuple(file.get_slice(name).get_shape()) == tensor.shape
-
-
-def test_a_file_that_shrinks_while_it_is_read(tmp_path):
-    path = tmp_path / "x.safetensors"
-    path.write_bytes(GOOD)
-    tensor = read_snapshot(path).tensors["a"]
-    path.write_bytes(GOOD[:-3])
-    with pytest.raises(FileError, match="became shorter while it was read"):
-        raw(tensor)
 
 
 def sharded(folder, tensors, index="model.safetensors.index.json"):
@@ -188,17 +150,14 @@ def test_faults_of_shards_are_one_line(tmp_path):
             read_snapshot(tmp_path / "shards")
         assert "\n" not in str(error.value)
 
-    index.write_text(
-        json.dumps({"weight_map": content["weight_map"] | {"more": "model-1-of-2.safetensors"}}), encoding="utf-8"
-    )
-    says("model-1-of-2.safetensors: has no tensor more, which model.safetensors.index.json places there")
-    index.write_text(
-        json.dumps({"weight_map": content["weight_map"] | {"n": "model-3-of-3.safetensors"}}), encoding="utf-8"
-    )
-    says("model-3-of-3.safetensors: cannot be read")
-    for outside in ("../x.safetensors", str(tmp_path / "x.safetensors")):
-        index.write_text(json.dumps({"weight_map": content["weight_map"] | {"n": outside}}), encoding="utf-8")
-        says("outside its folder; copy")
+    for name, place, message in (
+        ("more", "model-1-of-2.safetensors", "model-1-of-2.safetensors: has no tensor more, which model.safetensors."),
+        ("n", "model-3-of-3.safetensors", "model-3-of-3.safetensors: cannot be read"),
+        ("n", "../x.safetensors", "outside its folder; copy"),
+        ("n", str(tmp_path / "x.safetensors"), "outside its folder; copy"),
+    ):
+        index.write_text(json.dumps({"weight_map": content["weight_map"] | {name: place}}), encoding="utf-8")
+        says(message)
     for wrong in ("", "[]", "{}", '{"weight_map": {"a": 3}}', '{"weight_map": {}}'):
         index.write_text(wrong, encoding="utf-8")
         says("not an index of shards")

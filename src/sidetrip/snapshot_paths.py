@@ -31,8 +31,11 @@ def step_of(path: Path) -> int:
     if own.isdecimal():
         return int(own)
     for name in (own, *folders):
-        if MARKED_STEP.search(name):
-            return _marked(path, name)
+        if marked := MARKED_STEP.findall(name):
+            clear = CLEAR_STEP.findall(name)
+            if len(clear) < len(marked) or len({int(digits) for digits in clear}) > 1:
+                raise FileError(f"{path}: which number of {name} is its step is not clear; give the steps with --steps")
+            return int(clear[0])
     for name in (own, *folders[:1]):
         if numbers := re.findall(r"\d+", name):
             if len(numbers) > 1 or re.search(r"\d[A-Za-z]", name):
@@ -89,10 +92,3 @@ def _is_snapshot(path: Path) -> bool:
 
 def _stem(path: Path) -> str:
     return path.name.removesuffix(INDEX_SUFFIX).removesuffix(SUFFIX)
-
-
-def _marked(path: Path, name: str) -> int:
-    found = {int(digits) for digits in CLEAR_STEP.findall(name)}
-    if len(found) != 1 or len(CLEAR_STEP.findall(name)) != len(MARKED_STEP.findall(name)):
-        raise FileError(f"{path}: which number of {name} is its step is not clear; give the steps with --steps")
-    return found.pop()

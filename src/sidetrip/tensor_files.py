@@ -17,7 +17,6 @@ import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +29,6 @@ INDEX_SUFFIX = f"{SUFFIX}.index.json"
 LFS_POINTER = b"version "  # how one begins
 LARGEST_HEADER = 100_000_000  # bytes, the format's own limit; a damaged file's length may begin as a pickle does
 PICKLES = (b"PK\x03\x04", b"\x80\x02")  # how files of torch.save begin
-
-Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +112,7 @@ def read_snapshot(path: Path) -> Snapshot:
     return Snapshot(path, *_read_header(files[0]), folder=path)
 
 
-def read_numbers(tensor: StoredTensor, first: int, into: Bytes) -> Bytes:
+def read_numbers(tensor: StoredTensor, first: int, into: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Fill `into` with the bytes of a tensor from its byte `first` on; the file is open meanwhile only.
 
     Raises
@@ -178,13 +175,11 @@ def _read_header(path: Path) -> tuple[dict[str, StoredTensor], dict[str, str]]:
             raise FileError(f"{path}: a pickled checkpoint, never opened here; docs/merge.md converts it") from error
         raise FileError(f"{path}: not a whole safetensors file ({error}); copy or convert it again") from error
     header.pop("__metadata__", None)
-    by_place = sorted(header.items(), key=lambda item: item[1]["data_offsets"])
-    return {name: _stored(path, entry, 8 + length) for name, entry in by_place}, metadata
-
-
-def _stored(path: Path, entry: Mapping[str, Any], data: int) -> StoredTensor:
-    begin, end = entry["data_offsets"]
-    return StoredTensor(path, entry["dtype"], tuple(entry["shape"]), data + begin, end - begin)
+    tensors = {}
+    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        begin, end = entry["data_offsets"]
+        tensors[name] = StoredTensor(path, entry["dtype"], tuple(entry["shape"]), 8 + length + begin, end - begin)
+    return tensors, metadata
 
 
 def _read_shards(path: Path, index: Path) -> Snapshot:

@@ -19,7 +19,6 @@ STATISTICS = re.compile(r"(running|moving)_(mean|var|variance|std)|num_batches_t
 OPTIMIZER = re.compile(r"optim(izer)?(_states?)?|opt_state|exp_avg(_sq)?|max_exp_avg_sq|momentum_buffer")
 STATE_GROUPS = ("weights", "buffers", "momentum")  # of a state that this package writes
 INTEGERS = ("I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL")
-AVERAGED = re.compile(r"(.*[./])?n_averaged")  # the count that torch's AveragedModel keeps beside its weights
 QUANTISED = re.compile("F8|F4|F6|[IU](8|16|32)$")  # types that hold codes where a scale lies beside them
 SCALE = re.compile(
     r"((weight|input|w|q)_?)?(scales?|zeros?|zero_points?)(_inv)?|scale_(weight|input|inv)|absmax|SCB|quant_\w+"
@@ -50,8 +49,8 @@ def reasons_to_copy(snapshot: Snapshot) -> dict[str, str]:
 
 
 def are_averages(snapshot: Snapshot) -> bool:
-    """Whether its weights are not iterates but an average of them already, as torch.optim.swa_utils keeps it."""
-    return any(AVERAGED.fullmatch(name) for name in snapshot.tensors)
+    """Whether its weights are not iterates but an average of them already: torch's AveragedModel keeps their number."""
+    return any(re.split(r"[./]", name)[-1] == "n_averaged" for name in snapshot.tensors)
 
 
 def check_alike(snapshots: Sequence[Snapshot]) -> None:
