@@ -15,7 +15,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -154,8 +153,7 @@ def sealing(folder: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-@lru_cache(maxsize=256)
-def _sums(path: Path, changed: int) -> dict[str, str]:
+def _sums(path: Path) -> dict[str, str]:
     # Not splitlines, for which a damaged line break may still be one.
     lines = path.read_bytes().decode(errors="replace").split("\n")
     return {name: found for found, _, name in (line.partition("  ") for line in lines if line)}
@@ -166,7 +164,7 @@ def _expected(path: Path) -> tuple[Path, str]:
     for folder in path.parents:
         sums = folder / SUMS
         if sums.is_file():
-            found = _sums(sums, sums.stat().st_mtime_ns).get(path.relative_to(folder).as_posix())
+            found = _sums(sums).get(path.relative_to(folder).as_posix())
             if found is None:
                 raise FileError(f"{path}: not listed in {sums}, one of the two is damaged; {remedy(path)}")
             return sums, found
@@ -228,7 +226,7 @@ def faults(folder: Path, others: bool = False) -> Iterator[FileError]:
     """What is wrong with a sealed folder: files damaged, missing, or not listed, unless it may hold `others`."""
     sums = folder / SUMS
     try:
-        names = _sums(sums, sums.stat().st_mtime_ns)
+        names = _sums(sums)
     except OSError as error:
         yield FileError(f"{sums}: cannot be read ({error.strerror}); {remedy(sums)}")
         return
