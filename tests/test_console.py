@@ -35,26 +35,26 @@ def test_a_variant_that_is_not_there_is_one_line(capsys, run):
     assert text.count("\n") == 1
 
 
-def test_a_plan_for_pictures_of_unknown_number_says_what_to_do(capsys, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("changes", "begins", "ends"),
+    [
+        (
+            {"data": {"source": "folder", "name": "mine", "root": "datasets/mine"}},
+            "data.name = mine: how many samples it has is not known yet; ",
+            "run `dvc repro prepare_data@own`",
+        ),
+        ({"model": {"name": "resnet9"}}, "model.name = resnet9: ", "(variant own)"),
+    ],
+)
+def test_a_variant_that_cannot_be_planned_says_what_to_do(changes, begins, ends, capsys, tmp_path, monkeypatch):
     params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    params["variants"]["own"] = {"data": {"source": "folder", "name": "mine", "root": "datasets/mine"}}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    assert said(capsys, lambda: planning.main(["own"])) == (
-        2,
-        "sidetrip: data.name = mine: how many samples it has is not known yet; run `dvc repro prepare_data@own`\n",
-    )
-
-
-def test_a_plan_for_an_unknown_network_names_it_and_its_variant(capsys, tmp_path, monkeypatch):
-    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    params["variants"]["own"] = {"model": {"name": "resnet9"}}
+    params["variants"]["own"] = changes
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     status, text = said(capsys, lambda: planning.main(["own"]))
     assert status == 2
-    assert text.startswith("sidetrip: model.name = resnet9: ")
-    assert text.endswith("(variant own)\n")
+    assert text.startswith(f"sidetrip: {begins}")
+    assert text.endswith(f"{ends}\n")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,10 @@ BAD_INPUT, INTERRUPTED = 2, 130  # exit statuses
 LONGEST = 1000  # characters of foreign text that is shown
 
 
+class ConfigError(ValueError):
+    """An input that cannot be run; the message is one line: what, which value, what to do."""
+
+
 def printable(text: str) -> str:
     """Foreign text as one line: control characters by their number, a very long text without its middle."""
     line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
@@ -40,13 +44,7 @@ def command(*refusals: type[Exception], stopped: str = "stopped") -> Iterator[No
         sys.stderr.write(f"sidetrip: {stopped}\n")
         sys.exit(INTERRUPTED)
     except Exception as error:
-        if not isinstance(error, (FileError, *_config_errors(), *refusals)):
+        if not isinstance(error, (FileError, ConfigError, *refusals)):
             raise
         sys.stderr.write(f"sidetrip: {printable(str(error))}\n")
         sys.exit(BAD_INPUT)
-
-
-def _config_errors() -> tuple[type[Exception], ...]:
-    # Only a loaded sidetrip.config can have raised one; the commands that need numpy alone never load it.
-    config = sys.modules.get("sidetrip.config")
-    return (config.ConfigError,) if config else ()

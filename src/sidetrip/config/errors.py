@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sidetrip.console import ConfigError
+
 LONGEST = 80  # characters of a value that a message shows
 AS_YAML = {"None": "null", "True": "true", "False": "false", "": "''"}
-
-
-class ConfigError(ValueError):
-    """An input that cannot be run; the message is one line: what, which value, what to do."""
 
 
 def shown(value: object) -> str:
