@@ -56,14 +56,26 @@ def paths_of(folder):
     return [folder / f"checkpoint-{step}.safetensors" for step in STEPS]
 
 
-def written(folder, dtype=torch.float32):
+def saved(folder, of_step, metadata=None):
+    """Snapshots with tensors that a function of the step makes."""
     for step, path in zip(STEPS, paths_of(folder), strict=True):
-        save_file(tensors(step, dtype), path, metadata={"format": "pt"})
+        save_file(of_step(step), path, metadata)
     return paths_of(folder)
+
+
+def written(folder, dtype=torch.float32):
+    return saved(folder, lambda step: tensors(step, dtype), {"format": "pt"})
 
 
 def merge(*arguments):
     main([str(argument) for argument in arguments])
+
+
+def merged(paths, *options):
+    """Tensors of the merge, beside the snapshots."""
+    output = paths[0].with_name("merged.safetensors")
+    merge(*paths, *options, "--output", output)
+    return load_file(output)
 
 
 def refused(capsys, *arguments):
@@ -90,8 +102,7 @@ def test_it_is_the_plain_sum_in_double_precision(dtype, asked, tmp_path, capsys)
     """In the type of the snapshots, or in another on request."""
     paths = written(tmp_path, dtype)
     options = ["--dtype", str(asked).removeprefix("torch.")] if asked else []
-    merge(*reversed(paths), *MERGE, *options, "--output", tmp_path / "merged.safetensors")
-    found, stored = load_file(tmp_path / "merged.safetensors"), [load_file(path) for path in paths]
+    found, stored = merged(paths[::-1], *MERGE, *options), [load_file(path) for path in paths]
     assert found.keys() == stored[-1].keys()
     for name, newest in stored[-1].items():
         if name in NOT_AVERAGED:
@@ -115,9 +126,8 @@ def test_it_is_the_plain_sum_in_double_precision(dtype, asked, tmp_path, capsys)
 
 
 def test_every_tensor_is_aligned_whatever_its_new_type(tmp_path):
-    for path in paths_of(tmp_path):
-        save_file({"a": torch.ones(3), "z.running_mean": torch.ones(3), "s": torch.ones(1).half()}, path)
-    merge(*paths_of(tmp_path), *MERGE, "--dtype", "float16", "--output", tmp_path / "merged.safetensors")
+    held = {"a": torch.ones(3), "z.running_mean": torch.ones(3), "s": torch.ones(1).half()}
+    merged(saved(tmp_path, lambda step: held), *MERGE, "--dtype", "float16")
     found = read_snapshot(tmp_path / "merged.safetensors").tensors
     assert {
         name: tensor.start % (tensor.size // math.prod(tensor.shape)) for name, tensor in found.items()
@@ -126,12 +136,9 @@ def test_every_tensor_is_aligned_whatever_its_new_type(tmp_path):
 
 def test_a_merge_of_one_and_the_same_is_itself(tmp_path):
     """To the bit where types are narrower than double precision, whatever the coefficients."""
-    for path in paths_of(tmp_path):
-        save_file({"w": tensors(1)["layer.weight"], "h": tensors(1)["odd"], "zero": torch.tensor(-0.0)}, path)
-    merge(*paths_of(tmp_path), "--ema", 0.01, "--over", 300, "--output", tmp_path / "merged.safetensors")
-    found = load_file(tmp_path / "merged.safetensors")
-    assert torch.equal(found["w"], tensors(1)["layer.weight"])
-    assert torch.equal(found["h"], tensors(1)["odd"])
+    held = {"w": tensors(1)["layer.weight"], "h": tensors(1)["odd"], "zero": torch.tensor(-0.0)}
+    found = merged(saved(tmp_path, lambda step: held), "--ema", 0.01, "--over", 300)
+    assert all(torch.equal(found[name], tensor) for name, tensor in held.items())
     assert torch.signbit(found["zero"])
 
 
@@ -164,9 +171,8 @@ def test_only_what_is_needed_is_read(tmp_path, capsys):
     newer.write_bytes(b"damaged")
     save_file(tensors(300) | {"scalar": torch.tensor(float("nan"))}, between)
     (tmp_path / "flat").write_text("0.5\n" * 300, encoding="utf-8")
-    arguments = [*paths, older, newer, between, "--end", 400, "--multipliers", tmp_path / "flat"]
-    merge(*arguments, "--output", tmp_path / "merged.safetensors")
-    found, first, last = (load_file(path) for path in (tmp_path / "merged.safetensors", paths[0], paths[2]))
+    found = merged([*paths, older, newer, between], "--end", 400, "--multipliers", tmp_path / "flat")
+    first, last = load_file(paths[0]), load_file(paths[2])
     expected = (0.5 * first["scalar"].double() + 0.5 * last["scalar"].double()).float()
     assert torch.equal(found["scalar"], expected)  # the two-point average: those between have coefficient 0
     assert int(found["bn.num_batches_tracked"]) == 400
@@ -277,40 +283,32 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(tmp_path, capsys):
         ({"a.weight": torch.zeros(1, dtype=torch.uint8), "a.weight.absmax": torch.ones(1)}, "is quantised"),
         ({"z": torch.zeros(1, dtype=torch.float8_e8m0fnu)}, "z is of type F8_E8M0"),
     ):
-        for path in paths:
-            save_file(added, path)
+        saved(tmp_path, lambda step, added=added: added)
         assert message in says(*paths, *MERGE)
-    for path in paths:
-        save_file({"w": torch.full((3,), 1e5)}, path)
+    saved(tmp_path, lambda step: {"w": torch.full((3,), 1e5)})
     assert "w: its merged values reach 1e+05, too large for F16" in says(*paths, *MERGE, "--dtype", "float16")
 
 
 @pytest.mark.parametrize("value", ["nan", "inf"])
 def test_what_is_not_finite_is_refused_by_step_and_name(value, tmp_path, capsys):
     for wrong in STEPS:
-        for step, path in zip(STEPS, paths_of(tmp_path), strict=True):
-            save_file({"bad": torch.tensor([1.0, float(value) if step == wrong else 2.0])}, path)
-        line = refused(capsys, *paths_of(tmp_path), *MERGE, "--output", tmp_path / "merged.safetensors")
+        held = {step: torch.tensor([1.0, float(value) if step == wrong else 2.0]) for step in STEPS}
+        paths = saved(tmp_path, lambda step, held=held: {"bad": held[step]})
+        line = refused(capsys, *paths, *MERGE, "--output", tmp_path / "merged.safetensors")
         assert f"bad: is not finite in the snapshot of step {wrong}; " in line
-        assert sorted(tmp_path.iterdir()) == sorted(paths_of(tmp_path))
+        assert sorted(tmp_path.iterdir()) == sorted(paths)
 
 
 def test_a_mask_of_infinities_is_kept(tmp_path):
     (tmp_path / "rising").write_text("1.5\n" * 100 + "0.5\n" * 200, encoding="utf-8")  # with a negative coefficient
-    for path in paths_of(tmp_path):
-        save_file({"mask": torch.tensor([0.0, -torch.inf])}, path)
-    arguments = ["--multipliers", tmp_path / "rising", "--output", tmp_path / "merged.safetensors"]
-    merge(*paths_of(tmp_path), *arguments)
-    assert load_file(tmp_path / "merged.safetensors")["mask"].tolist() == [0.0, -torch.inf]
+    paths = saved(tmp_path, lambda step: {"mask": torch.tensor([0.0, -torch.inf])})
+    assert merged(paths, "--multipliers", tmp_path / "rising")["mask"].tolist() == [0.0, -torch.inf]
 
 
 def test_statistics_and_states_of_optimizers_are_copied(tmp_path, capsys):
     names = ["bn.moving_variance", "batch_stats.bn.mean", "bn.running_std", "optimizer.w.exp_avg", "exp_avg_sq.w"]
-    for step, path in zip(STEPS, paths_of(tmp_path), strict=True):
-        held = {name: torch.full((2,), float(step)) for name in [*names, "batch_statsx"]}
-        save_file(held, path, {"sshs_model_hash": "1"})
-    merge(*paths_of(tmp_path), *MERGE, "--output", tmp_path / "merged.safetensors")
-    found = load_file(tmp_path / "merged.safetensors")
+    held = {step: {name: torch.full((2,), float(step)) for name in [*names, "batch_statsx"]} for step in STEPS}
+    found = merged(saved(tmp_path, held.get, {"sshs_model_hash": "1"}), *MERGE)
     assert [name for name, tensor in found.items() if tensor[0] != 400.0] == ["batch_statsx"]
     assert "2 tensors, states of an optimizer (" in capsys.readouterr().out
     assert "sshs_model_hash" not in read_snapshot(tmp_path / "merged.safetensors").metadata
@@ -318,16 +316,13 @@ def test_statistics_and_states_of_optimizers_are_copied(tmp_path, capsys):
 
 @pytest.mark.parametrize(("name", "said"), [("n_averaged", True), ("w_averaged", False)])
 def test_snapshots_that_are_averages_already_are_told(name, said, tmp_path, capsys):
-    for step, path in zip(STEPS, paths_of(tmp_path), strict=True):
-        save_file({"module.w": torch.full((2,), float(step)), name: torch.tensor(7)}, path)
-    merge(*paths_of(tmp_path), *MERGE, "--output", tmp_path / "merged.safetensors")
+    merged(saved(tmp_path, lambda step: {"module.w": torch.full((2,), float(step)), name: torch.tensor(7)}), *MERGE)
     assert ("averages of iterates already" in capsys.readouterr().err) == said
 
 
 def test_a_gain_that_is_learned_is_no_scale(tmp_path):
-    for path in paths_of(tmp_path):
-        save_file({"weight": torch.ones(2, dtype=torch.float8_e4m3fn), "logit_scale": torch.ones(1)}, path)
-    merge(*paths_of(tmp_path), *MERGE, "--output", tmp_path / "merged.safetensors")
+    held = {"weight": torch.ones(2, dtype=torch.float8_e4m3fn), "logit_scale": torch.ones(1)}
+    merged(saved(tmp_path, lambda step: held), *MERGE)
 
 
 def hugging_face(folder, step):
@@ -413,8 +408,7 @@ def test_numpy_and_safetensors_are_enough(tmp_path):
             (tmp_path / package).symlink_to(place)
     (tmp_path / "sidetrip").symlink_to(Path("src/sidetrip").absolute())
     environment = {"PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
-    for path in paths_of(tmp_path):
-        save_file({"h": torch.ones(3).bfloat16(), "w": torch.ones(3)}, path)
+    saved(tmp_path, lambda step: {"h": torch.ones(3).bfloat16(), "w": torch.ones(3)})
 
     def run(*arguments):
         command = [sys.executable, "-S", "-m", "sidetrip.merge", *paths_of(tmp_path), *MERGE, *arguments]
