@@ -360,7 +360,6 @@ def test_a_folder_is_written_as_the_newest_is(tmp_path, capsys):
     assert sorted(tmp_path.iterdir()) == before
 
 
-@pytest.mark.skipif(not Path("/dev/null").exists(), reason="a device is needed")
 def test_what_is_no_regular_file_is_not_replaced(tmp_path, capsys):
     paths = written(tmp_path)
     (tmp_path / "x.safetensors").symlink_to("/dev/null")
@@ -477,7 +476,6 @@ def big(folder, megabytes):
     return paths_of(folder)
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from /proc")
 def test_memory_is_that_of_a_few_blocks(tmp_path):
     """Three models of 300 MB, each one tensor; and torch, which would take as much, is not loaded."""
     script = (

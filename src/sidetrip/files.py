@@ -91,9 +91,17 @@ def _temporary(path: Path, mark: str = "") -> Path:
     return path.with_name(f".{platform.node()}.{os.getpid()}.{mark}{path.name}")
 
 
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path to write to, which takes the place of `path` when all of it is on disk, or never.
+    """Yield a path to write a file or a folder to, which takes the place of `path` when all is on disk, or never.
 
     Raises
     ------
@@ -105,12 +113,20 @@ def replacing(path: Path) -> Iterator[Path]:
     with telling(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            remove(temporary)
             yield temporary
-            _flush(temporary)
-            os.replace(temporary, path)
+            for written in (*files_in(temporary), temporary):
+                _flush(written)
+            if path.is_dir() and temporary.is_dir():  # a rename takes the place of an empty folder only
+                former = _temporary(path, "former.")
+                path.rename(former)
+                temporary.rename(path)
+                remove(former)
+            else:
+                os.replace(temporary, path)
             _flush(path.parent)
         finally:
-            temporary.unlink(missing_ok=True)
+            remove(temporary)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -132,25 +148,10 @@ def seal(folder: Path, paths: Iterable[Path]) -> None:
 @contextmanager
 def sealing(folder: Path) -> Iterator[Path]:
     """Yield an empty folder to fill; sealed and on disk, it takes the place of `folder` at the end, or never."""
-    temporary = _temporary(folder)
-    with telling(folder):
-        try:
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
-            yield temporary
-            for path in files_in(temporary):
-                _flush(path)
-            seal(temporary, files_in(temporary))
-            if folder.exists():  # a rename takes the place of an empty folder only
-                former = _temporary(folder, "former.")
-                folder.rename(former)
-                temporary.rename(folder)
-                shutil.rmtree(former)
-            else:
-                temporary.rename(folder)
-            _flush(folder.parent)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    with replacing(folder) as temporary:
+        temporary.mkdir()
+        yield temporary
+        seal(temporary, files_in(temporary))
 
 
 def _sums(path: Path) -> dict[str, str]:

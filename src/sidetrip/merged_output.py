@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sidetrip.files import FileError, replacing
+from sidetrip.files import FileError, remove, replacing
 from sidetrip.number_formats import SIZES
 from sidetrip.tensor_files import INDEX_SUFFIX, SUFFIX, Snapshot, header_bytes
 from sidetrip.weighted_sum import copied_blocks, weighted_blocks
@@ -112,21 +112,14 @@ def write_merged(
             for name, kind, *_ in layout:
                 for block in blocks(name, kind):
                     file.write(block.view(np.uint8).data)
-            file.flush()
-            os.fsync(file.fileno())
         return sum(size for *_, size in layout)
 
     _remove_left_over(output)
     with replacing(output) as temporary:
-        try:
-            if output.suffix == SUFFIX or not newest.folder:
-                write_file(temporary, newest.tensors)
-            else:
-                _write_folder(write_file, temporary, newest, newest.folder)
-        except BaseException:
-            if temporary.is_dir():
-                shutil.rmtree(temporary)
-            raise
+        if output.suffix == SUFFIX or not newest.folder:
+            write_file(temporary, newest.tensors)
+        else:
+            _write_folder(write_file, temporary, newest, newest.folder)
 
 
 def companions(folder: Path) -> list[str]:
@@ -142,7 +135,7 @@ def _write_folder(
     write_file: Callable[[Path, Iterable[str]], int], folder: Path, newest: Snapshot, former: Path
 ) -> None:
     """Shards, index, settings and tokenizer as the newest snapshot has them."""
-    folder.mkdir(parents=True)
+    folder.mkdir()
     shards = defaultdict(list)
     for name, tensor in newest.tensors.items():
         shards[tensor.path.name].append(name)
@@ -164,6 +157,6 @@ def _remove_left_over(output: Path) -> None:
         try:
             os.kill(int(owner), 0)
         except ProcessLookupError:
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            remove(path)
         except (ValueError, OverflowError, OSError):
             continue  # not a process of ours
