@@ -111,11 +111,10 @@ def _numbers(path: Path) -> Vector:
 def _table(average: SnapshotAverage) -> str:
     """Coefficients of the snapshots, the multiplier of each interval, and how good the answer is."""
     lines = ["    snapshot    coefficient   multiplier of the steps up to it"]
-    levels = dict(zip(average.used[1:], average.levels, strict=True))
-    for step, coefficient in zip(average.steps, average.coefficients, strict=True):
-        if step in average.used:
-            level = f"{levels[step]:.6g}" if step in levels else ""
-            lines.append(f"{step:12d}   {coefficient:12.6g}   {level}".rstrip())
+    coefficients = dict(zip(average.steps, average.coefficients, strict=True))
+    levels = ["", *(f"{level:.6g}" for level in average.levels)]
+    for step, level in zip(average.used, levels, strict=True):
+        lines.append(f"{step:12d}   {coefficients[step]:12.6g}   {level}".rstrip())
     if idle := [step for step in average.steps if step not in average.used]:
         lines.append(f"not used, outside the window: {len(idle)} snapshots, {_shortened(idle)}")
     lines.append(
@@ -289,11 +288,10 @@ def run(options: argparse.Namespace) -> None:
     if not needed and not options.dry_run:
         raise FileError("no snapshot is named; name them, or use --dry-run for the table of --steps")
     snapshots, excluded = _opened(needed, options) if needed else ({}, [])
-    output = None
     if not options.dry_run:
         inputs = [path for path in paths.values() if path]
         inputs += {t.path for snapshot in snapshots.values() for t in snapshot.tensors.values()}
-        output = check_output(options.output, inputs, snapshots[average.end])
+        check_output(options.output, inputs, snapshots[average.end])
         if average.objections and not options.accept_poor:
             raise FileError(f"{average.objections[0]}, or --accept-poor")
     said = [_table(average)]
@@ -307,10 +305,10 @@ def run(options: argparse.Namespace) -> None:
         sys.stderr.write(f"sidetrip: {warning}\n")
     if options.picture:
         _draw(average, options.picture)
-    if output:
+    if not options.dry_run:
         coefficients = [float(c) for s, c in zip(average.steps, average.coefficients, strict=True) if s in snapshots]
         reasons = reasons_to_copy(snapshots[average.end])
-        write_merged(snapshots, coefficients, output, reasons, DTYPES.get(options.dtype))
+        write_merged(snapshots, coefficients, options.output, reasons, DTYPES.get(options.dtype))
         sys.stdout.write(_summary(snapshots, reasons, excluded, options) + "\n")
 
 

@@ -31,7 +31,7 @@ DIGEST = re.compile("hash|sha256|digest", re.IGNORECASE)  # in the names of meta
 STALE = ("trainer_state.json", "scheduler.json")  # of the run, not of the model
 
 
-def check_output(output: Path | None, inputs: Sequence[Path], newest: Snapshot) -> Path:
+def check_output(output: Path | None, inputs: Sequence[Path], newest: Snapshot) -> None:
     """Refuse a target that is missing, of another format, or that would replace what it must not.
 
     Raises
@@ -52,7 +52,6 @@ def check_output(output: Path | None, inputs: Sequence[Path], newest: Snapshot) 
         raise FileError(f"{output}: would be a folder, the snapshots are single files; name it {output.name}{SUFFIX}")
     elif output.is_symlink() or (output.exists() and (not output.is_dir() or any(output.iterdir()))):
         raise FileError(f"{output}: is there and no empty folder; name a new one, or a file, NAME{SUFFIX}")
-    return output
 
 
 def write_merged(
