@@ -6,16 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sidetrip.merge import DTYPES
 from sidetrip.number_formats import SIZES, decoded, encoded
 
-TORCH = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "F8_E5M2": torch.float8_e5m2,
-}
+TORCH = {name: getattr(torch, dtype) for dtype, name in DTYPES.items()}
 
 
 def stored(values, name):
