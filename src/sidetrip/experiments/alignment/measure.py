@@ -38,42 +38,11 @@ def cosine(a: Gradient, b: Gradient) -> float:
     return inner(a.parts, b.parts) / norms if norms else math.nan
 
 
-class _Trip:
-    """A trip that is advanced from look to look; None once it has diverged."""
-
-    def __init__(self, lab: Lab, start: TrainState, seed: int, rates: Sequence[float]) -> None:
-        self._lab, self._start, self._rates = lab, start.step, rates
-        self._stream, self._model = lab.stream(seed), lab.model()
-        self._copy = lab.model()
-        self.state: TrainState | None = start
-
-    def advance_to(self, step: int) -> None:
-        """Go on to a step after the branch point."""
-        if self.state is None:
-            return
-        rates = self._rates[self.state.step - self._start : step]
-        observers = [each_step(self._lab)]
-        try:
-            self.state = advance(self._model, self.state, self._stream, rates, self._lab.optimizer, observers)
-        except DivergedError:
-            self.state = None
-
-    def gradient(self, batch: Batch) -> tuple[float, Gradient]:
-        """Mean loss of a batch at the trip's weights, and its gradient; on a copy, so the trip is not touched."""
-        assert self.state is not None
-        restore(self.state, self._copy)
-        self._lab.progress(training(self._lab.config, 1).passes)
-        return loss_and_gradient(self._copy.train(), batch, self._lab.optimizer.precision)
-
-    def training_gradient(self) -> tuple[float, Gradient]:
-        """Mean loss and gradient of the batch that the next step takes."""
-        assert self.state is not None
-        return self.gradient(self._stream.batch(self.state.step + 1))
-
-
-def loss_and_gradient(model: nn.Module, batch: Batch, precision: str) -> tuple[float, Gradient]:
-    """Mean loss of a batch and its gradient, in the order of the parameters."""
-    loss = batch_loss(model, batch, precision)
+def _gradient(lab: Lab, model: nn.Module, state: TrainState, batch: Batch) -> tuple[float, Gradient]:
+    """Mean loss of a batch at the weights of a state, and its gradient."""
+    restore(state, model)
+    loss = batch_loss(model.train(), batch, lab.optimizer.precision)
+    lab.progress(training(lab.config, 1).passes)
     return float(loss.detach()), Gradient(gradient(loss, model))
 
 
@@ -94,30 +63,36 @@ def measure(lab: Lab, unit: BranchPoint) -> dict[str, pd.DataFrame]:
     seed, start, steps = unit.seed, lab.branch_point(unit.seed, unit.step), lab.config.alignment.steps
     rates = lab.rates[start.step : start.step + steps]
     decayed = rates * Schedule.linear(steps).multipliers
-    trips = {name: _Trip(lab, start, seed, r.tolist()) for name, r in ((CONSTANT, rates), (LINEAR, decayed))}
-    stream = lab.stream(seed, f"alignment/{start.step}")
-    fixed = [stream.batch(number + 1) for number in range(lab.config.alignment.fixed_batches)]
+    trips = {CONSTANT: rates.tolist(), LINEAR: decayed.tolist()}
+    states = dict.fromkeys(trips, start)  # of the trips that have not diverged
+    stream, others = lab.stream(seed), lab.stream(seed, f"alignment/{start.step}")
+    fixed = [others.batch(number + 1) for number in range(lab.config.alignment.fixed_batches)]
     firsts: dict[int, Gradient] = {}
+    model, taken = lab.model(), 0
     along: list[tuple[object, ...]] = []
     between: list[tuple[object, ...]] = []
     for step in looks(lab.config):
-        for trip in trips.values():
-            trip.advance_to(step)
-        training = {name: trip.training_gradient() for name, trip in trips.items() if trip.state is not None}
+        for name, state in list(states.items()):
+            try:
+                states[name] = advance(model, state, stream, trips[name][taken:step], lab.optimizer, [each_step(lab)])
+            except DivergedError:
+                del states[name]
+        taken, next_batch = step, stream.batch(start.step + step + 1)
+        of_training = {name: _gradient(lab, model, state, next_batch) for name, state in states.items()}
         for number, batch in enumerate(fixed):
             seen: list[Gradient] = []
-            for name, trip in trips.items():
-                if trip.state is None:
+            for name in trips:
+                if name not in states:
                     along.append((seed, start.step, name, step, number, *[math.nan] * len(MEASURED), True))
                     continue
-                fixed_loss, mine = trip.gradient(batch)
-                training_loss, theirs = training[name]
+                fixed_loss, mine = _gradient(lab, model, states[name], batch)
+                training_loss, theirs = of_training[name]
                 angles = cosine(mine, firsts.setdefault(number, mine)), cosine(mine, theirs)
                 row = (*angles, mine.norm, theirs.norm, fixed_loss, training_loss, False)
                 along.append((seed, start.step, name, step, number, *row))
                 seen.append(mine)
             if len(seen) == len(trips):
-                angles = cosine(*seen), cosine(*(found for _, found in training.values()))
+                angles = cosine(*seen), cosine(*(found for _, found in of_training.values()))
                 between.append((seed, start.step, step, number, *angles))
     return {
         "alignment": pd.DataFrame(along, columns=ALONG),
