@@ -1,11 +1,8 @@
 """Distances between trips, against trips that are run one by one."""
 
-from functools import partial
-
 import pytest
 from helpers import advanced, random_lab, smoke_config
 
-from sidetrip.engine.optimizers import SGD
 from sidetrip.engine.state import distance, lerp
 from sidetrip.engine.training import advance
 from sidetrip.experiments import evaluator
@@ -62,21 +59,6 @@ def test_trips_are_looked_at_ten_times_or_at_every_step(widest, expected):
     changes = {"burn_in.steps": 1000, "side_trips.two_point_windows": [1, widest], "divergence.looks": 10}
     config = smoke_config(**changes)
     assert looks(config) == list(expected)
-
-
-def linear(model, batch, precision):
-    """A loss whose gradient does not depend on the weights."""
-    scale = batch.inputs.mean()
-    return sum(scale * (number + 1) * parameter.sum() for number, parameter in enumerate(model.parameters()))
-
-
-def test_on_a_linear_loss_the_midpoint_is_the_trip_at_half_the_rate(lab, branched, monkeypatch):
-    """Whatever momentum the branch point has."""
-    monkeypatch.setattr(lab, "take_trip", partial(lab.take_trip, loss=linear))
-    monkeypatch.setattr(lab, "optimizer", SGD(momentum=0.9, weight_decay=0.0))
-    found = divergence.measure(lab, POINT)["trip_distances"]
-    assert (found["midpoint_to_half_rate"] < 1e-5 * found["midpoint_to_start"]).all()
-    assert found["midpoint_to_start"].to_numpy() == pytest.approx(found["trip_to_start"] / 2, rel=1e-5)
 
 
 def test_a_trip_that_diverges_leaves_holes(lab, branched, monkeypatch):

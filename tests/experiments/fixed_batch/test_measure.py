@@ -8,8 +8,9 @@ import pytest
 import torch
 from helpers import random_lab, smoke_config
 
+from sidetrip.engine.optimizers import SGD
 from sidetrip.engine.state import initial_state, restore
-from sidetrip.engine.training import batch_loss
+from sidetrip.engine.training import advance, batch_loss
 from sidetrip.experiments.fixed_batch import measure as fixed_batch
 from sidetrip.experiments.fixed_batch.plan import FixedBatch, units
 
@@ -35,15 +36,6 @@ def test_a_control_starts_at_another_seed_s_run(lab, branched, monkeypatch):
         model = lab.model().train()
         restore(state, model)
         assert before[alpha] == pytest.approx(float(batch_loss(model, own).detach()), rel=1e-5)
-
-
-def loss_after(lab, state, direction, step_size, batch):
-    model = lab.model().train()
-    restore(state, model)
-    with torch.no_grad():
-        for p, d in zip(model.parameters(), direction, strict=True):
-            p -= step_size * d
-        return float(batch_loss(model, batch))
 
 
 def test_lines_between_two_runs(lab, branched):
@@ -72,15 +64,13 @@ def test_lines_between_two_runs(lab, branched):
 def test_the_line_search_finds_what_a_fine_grid_finds(lab, branched):
     states = [lab.branch_point(0, point) for point in (20, 30)]
     own = lab.stream(0, "fixed_batch/20").batch(1)
-    directions = []
-    for state in states:
-        model = lab.model().train()
-        restore(state, model)
-        directions.append(torch.autograd.grad(batch_loss(model, own), list(model.parameters())))
 
     def mean_loss(step_size):
-        pairs = zip(states, directions, strict=True)
-        return np.mean([loss_after(lab, state, direction, step_size, own) for state, direction in pairs])
+        losses, model = [], lab.model()
+        for state in states:
+            advance(model, state, fixed_batch.FixedStream(own), [step_size], SGD())
+            losses.append(float(batch_loss(model, own).detach()))
+        return np.mean(losses)
 
     found = fixed_batch.common_step_size(lab, states, own)
     grid = min(mean_loss(step_size) for step_size in np.geomspace(0.01, 4.0, 60))

@@ -81,11 +81,10 @@ def _to_the_end(lab: Lab, unit: ToTheEnd) -> list[tuple[object, ...]]:
     seed, last = unit.seed, lab.config.burn_in.steps - unit.step
     (start,) = lab.replay(seed, [unit.step], [each_step(lab)])
     end = states_along(lab, start, seed, [last], independent(start)).get(last)
-    later = [step for step in saved_steps(lab.snapshots(seed)) if step >= unit.step] if end else []
-    found = [(step, lab.snapshot(seed, step)) for step in later]
-    if end and unit.step not in later:
-        found.insert(0, (unit.step, start))
-    return [(seed, unit.step, step, distance(state, end)) for step, state in found if end]
+    if end is None:
+        return []
+    later = [lab.snapshot(seed, step) for step in saved_steps(lab.snapshots(seed)) if step > unit.step]
+    return [(seed, unit.step, state.step, distance(state, end)) for state in (start, *later)]
 
 
 def _near(lab: Lab, unit: BranchPoint) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:

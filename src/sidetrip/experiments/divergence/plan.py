@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sidetrip.config import Config
@@ -29,12 +28,7 @@ class ToTheEnd:
 def units(config: Config) -> list[BranchPoint | ToTheEnd]:
     """The last branch point of every seed, and a trip to the end from the first early one."""
     near = [BranchPoint(seed, config.branch.points[-1]) for seed in config.seeds]
-    return [*near, *(ToTheEnd(seed, step) for seed in config.seeds for step in early(config))]
-
-
-def early(config: Config) -> Sequence[int]:
-    """The early branch point that the trip to the end leaves from; none if the variant has none."""
-    return config.branch.early[:1]
+    return [*near, *(ToTheEnd(seed, step) for seed in config.seeds for step in config.branch.early[:1])]
 
 
 def window(config: Config) -> int:

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.optimize import minimize_scalar
-from torch import Tensor, nn
 
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.gradients import gradient
@@ -39,33 +38,24 @@ def common_step_size(lab: Lab, states: Sequence[TrainState], batch: Batch) -> fl
     Halvings of `fixed_batch.widest` are tried first, then the best one's neighbourhood by Brent's method.
     """
     model, precision = lab.model().train(), lab.optimizer.precision
-    directions = [_gradient(model, state, batch, precision) for state in states]
+    directions = []
+    for state in states:
+        restore(state, model)
+        directions.append(gradient(batch_loss(model, batch, precision), model))
 
+    @torch.no_grad()
     def loss_after(step_size: float) -> float:
-        losses = [
-            _loss_after(model, state, direction, step_size, batch, precision)
-            for state, direction in zip(states, directions, strict=True)
-        ]
+        losses = []
+        for state, direction in zip(states, directions, strict=True):
+            for (name, parameter), d in zip(trained(model).items(), direction, strict=True):
+                parameter.copy_(state.weights[name] - step_size * d)
+            losses.append(float(batch_loss(model, batch, precision)))
         return sum(losses) / len(losses) if all(map(math.isfinite, losses)) else math.inf
 
     tried = [lab.config.fixed_batch.widest * 0.5**halvings for halvings in range(HALVINGS)]
     best = min(tried, key=loss_after)
     found = minimize_scalar(loss_after, bounds=(0.5 * best, 2.0 * best), options={"xatol": CLOSE * best})
     return float(found.x) if found.fun < loss_after(best) else best
-
-
-def _gradient(model: nn.Module, state: TrainState, batch: Batch, precision: str) -> list[Tensor]:
-    restore(state, model)
-    return gradient(batch_loss(model, batch, precision), model)
-
-
-@torch.no_grad()
-def _loss_after(
-    model: nn.Module, state: TrainState, direction: Sequence[Tensor], step_size: float, batch: Batch, precision: str
-) -> float:
-    for (name, parameter), d in zip(trained(model).items(), direction, strict=True):
-        parameter.copy_(state.weights[name] - step_size * d)
-    return float(batch_loss(model, batch, precision))
 
 
 def train_together(
