@@ -1,6 +1,5 @@
-"""Figures are closed after every test: pyplot keeps them otherwise."""
+"""Figures look as they do in reports."""
 
-import matplotlib.pyplot as plt
 import pytest
 
 from sidetrip.report import style
@@ -9,5 +8,3 @@ from sidetrip.report import style
 @pytest.fixture(autouse=True)
 def figures():
     style.apply_style()
-    yield
-    plt.close("all")

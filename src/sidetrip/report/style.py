@@ -7,11 +7,13 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
 from sidetrip.files import replacing
+from sidetrip.verdicts.records import Interval
 
 MOMENTARY, AVERAGE, TRIP = "#5b6b7b", "#0b72b5", "#d1431f"
 OWN, HELD_OUT = "#7a3e9d", "#2b8a5c"
@@ -66,10 +68,21 @@ def curve(axes: plt.Axes, table: pd.DataFrame, x: str, y: str, colour: str, labe
     axes.set(xlabel="", ylabel="")
 
 
+def mark(axes: plt.Axes, found: Interval, place: float, **look: Any) -> None:
+    """A number with its interval, if that has ends, in the row at `place`."""
+    reach = np.array([[found.value - found.low], [found.high - found.value]]) if found.bounded else None
+    axes.errorbar(found.value, place, xerr=reach, ms=6, capsize=3, lw=1.4, **look)
+
+
+def labelled(axes: plt.Axes) -> dict[str, plt.Artist]:
+    """What a panel shows in its legend, by label; each label once."""
+    handles, labels = axes.get_legend_handles_labels()
+    return dict(zip(labels, handles, strict=True))
+
+
 def legend_below(figure: Figure, source: plt.Axes, columns: int = 5) -> None:
     """One legend for the whole figure, below it, from the labels of one panel."""
-    handles, labels = source.get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
+    unique = labelled(source)
     figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=min(columns, len(unique)))
 
 

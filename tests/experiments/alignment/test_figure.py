@@ -5,11 +5,7 @@ import pytest
 from verdict_tables import alignment, config
 
 from sidetrip.experiments.alignment import figure as figures
-
-
-def lines(figure, panel):
-    """Lines of a panel, by label; a label that comes twice keeps the last."""
-    return {line.get_label(): line for line in figure.axes[panel].get_lines()}
+from sidetrip.report.style import labelled
 
 
 @pytest.mark.parametrize(
@@ -23,7 +19,7 @@ def lines(figure, panel):
 )
 def test_lines_are_means(panel, label, column, first):
     tables = alignment(growth=0.3)
-    line = lines(figures.draw(tables, config())["figure_7"], panel)[label]
+    line = labelled(figures.draw(tables, config())["figure_7"].axes[panel])[label]
     rows = tables["alignment"].query("trip == 'constant' and trip_step >= @first")
     expected = rows.groupby("trip_step")[column].mean()
     assert list(line.get_xdata()) == list(expected.index)
@@ -32,7 +28,7 @@ def test_lines_are_means(panel, label, column, first):
 
 def test_limits_of_the_criteria_are_drawn():
     settings = config()
-    figure = figures.draw(alignment(), settings)["figure_7"]
-    assert lines(figure, 0)["limit"].get_ydata()[0] == settings.claims.fixed_gradient_cosine
-    assert lines(figure, 1)["limits"].get_ydata()[0] == settings.claims.batch_gradients_orthogonal
-    assert lines(figure, 2)["limits, second half"].get_ydata()[0] == pytest.approx(2.0 * np.exp(0.05), rel=1e-3)
+    cosines, others, norms, _ = map(labelled, figures.draw(alignment(), settings)["figure_7"].axes)
+    assert cosines["limit"].get_ydata()[0] == settings.claims.fixed_gradient_cosine
+    assert others["limits"].get_ydata()[0] == settings.claims.batch_gradients_orthogonal
+    assert norms["limits, second half"].get_ydata()[0] == pytest.approx(2.0 * np.exp(0.05), rel=1e-3)

@@ -5,16 +5,12 @@ from report_tables import all_tables
 from verdict_tables import SEEDS, config, divergence
 
 from sidetrip.experiments.divergence.figure import draw
-
-
-def drawn(figure, axes):
-    """Lines with a label, by label."""
-    return {line.get_label(): line for line in figure.axes[axes].get_lines() if not line.get_label().startswith("_")}
+from sidetrip.report.style import labelled
 
 
 def test_figure_6_shows_the_distances():
     tables = all_tables()
-    line = drawn(draw(tables, config())["figure_6"], 0)["two λ trips on different batches"]
+    line = labelled(draw(tables, config())["figure_6"].axes[0])["two λ trips on different batches"]
     expected = tables["trip_distances"].groupby("trip_step")["trip_to_independent"].mean()
     assert list(line.get_xdata()) == [0, *expected.index]
     assert np.allclose(line.get_ydata(), [0.0, *expected])
@@ -22,13 +18,13 @@ def test_figure_6_shows_the_distances():
 
 def test_figure_6_shows_the_training_losses_at_late_branch_points_and_their_difference_with_its_limits():
     tables = all_tables(**divergence(gap=0.02))
-    figure = draw(tables, config())["figure_6"]
+    _, middle, right = draw(tables, config())["figure_6"].axes
     losses = tables["trip_losses"].pivot_table(index="trip_step", columns="model", values="loss")
     for label, model in (("λ trip", "trip"), ("λ/2 trip", "half_rate")):
-        line = drawn(figure, 1)[label]
+        line = labelled(middle)[label]
         assert list(line.get_xdata()) == list(range(11))
         assert np.allclose(line.get_ydata(), losses[model] - 1.0)
-    gap = drawn(figure, 2)
+    gap = labelled(right)
     assert np.allclose(gap["midpoint − λ/2 trip"].get_ydata(), losses["midpoint"] - losses["half_rate"])
     assert np.allclose(np.abs(gap["limits: ¼ of the mean gain"].get_ydata()), 0.1 / 4)
 

@@ -44,8 +44,9 @@ def figure_7(along: pd.DataFrame, between: pd.DataFrame, claims: Claims) -> Figu
         axes.set(xlabel="steps after the branch point", ylabel=ylabel)
         axes.set_title(f"{title} of fixed and training batches")
     for axes, below in ((cosines, -0.1), (others, -0.1), (norms, -0.22), (losses, -0.22)):
+        once = style.labelled(axes)
         look: dict[str, Any] = {"fontsize": "small", "loc": "upper center", "bbox_to_anchor": (0.5, below)}
-        axes.legend(*_once(axes), **look, ncols=2, columnspacing=1.0, handlelength=1.6)
+        axes.legend(once.values(), once.keys(), **look, ncols=2, columnspacing=1.0, handlelength=1.6)
         axes.tick_params(labelbottom=True)
     return figure
 
@@ -56,13 +57,6 @@ def _limits(axes: Axes, along: pd.DataFrame, change: float) -> None:
     first = float(along.loc[along["trip_step"] <= last / 2, "fixed_norm"].mean())
     for limit in (first * np.exp(-change), first * np.exp(change)):
         axes.plot([last / 2, last], [limit, limit], label="limits, second half", **LIMIT)
-
-
-def _once(axes: Axes) -> tuple[list[plt.Artist], list[str]]:
-    """Handles and labels, each label once."""
-    handles, labels = axes.get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
-    return list(unique.values()), list(unique)
 
 
 def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:

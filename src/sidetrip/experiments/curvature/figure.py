@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -32,10 +30,7 @@ def second_order(table: pd.DataFrame, confidence: float) -> Figure:
             ("predicted", style.OWN, "D", 0.13, "predicted from the measured curvature"),
         ):
             found = student_interval(here[column].to_numpy(float), confidence)
-            ends = np.array([[found.value - found.low], [found.high - found.value]])
-            reach = ends if found.bounded else None
-            look: dict[str, Any] = {"fmt": marker, "ms": 6, "color": colour, "capsize": 3, "lw": 1.4}
-            axes.errorbar(found.value, place + shift, xerr=reach, label=label if place == 0 else None, **look)
+            style.mark(axes, found, place + shift, label=label, color=colour, fmt=marker)
     axes.axvline(0.0, color="black", lw=0.8)
     names = [f"{method_words(kernel).title}, {window} steps" for kernel, window, _ in groups]
     axes.set_yticks(range(len(groups)), names)

@@ -54,8 +54,7 @@ def figure_6(distances: pd.DataFrame, losses: pd.DataFrame) -> Figure:
     for axes in (left, middle, right):
         axes.set(xlabel="steps after the\nbranch point")
         axes.axhline(0.0, color="black", lw=0.8, ls=":")
-        handles, labels = axes.get_legend_handles_labels()
-        once = dict(zip(labels, handles, strict=True))
+        once = style.labelled(axes)
         axes.legend(once.values(), once.keys(), loc="upper center", bbox_to_anchor=(0.5, -0.24), fontsize="small")
     return figure
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sidetrip.config import Config
@@ -36,10 +33,10 @@ def costs(lifts: pd.DataFrame, gaps: pd.DataFrame, confidence: float) -> Figure:
     for place, method in enumerate(methods):
         of_method = lifts[lifts["kernel"] == method]
         for below, (model, color, marker) in enumerate(MODELS):
-            values = of_method.loc[of_method["model"] == model, "lift"]
-            _mark(left, values, place + BELOW * below, confidence, label=model, color=color, fmt=marker)
-        favour = gaps.loc[gaps["kernel"] == method, "favour"]
-        _mark(right, favour, place + BELOW / 2, confidence, label="average − trip", color=style.OWN, fmt="D")
+            lift = student_interval(of_method.loc[of_method["model"] == model, "lift"].to_numpy(float), confidence)
+            style.mark(left, lift, place + BELOW * below, label=model, color=color, fmt=marker)
+        favour = student_interval(gaps.loc[gaps["kernel"] == method, "favour"].to_numpy(float), confidence)
+        style.mark(right, favour, place + BELOW / 2, label="average − trip", color=style.OWN, fmt="D")
     for axes, title in ((left, "mean of the weights − run on the mean gradient"), (right, "average − trip of that")):
         axes.axvline(0.0, color="black", lw=0.8)
         axes.margins(y=0.15)
@@ -49,13 +46,6 @@ def costs(lifts: pd.DataFrame, gaps: pd.DataFrame, confidence: float) -> Figure:
     left.invert_yaxis()
     style.legend_below(figure, left, columns=2)
     return figure
-
-
-def _mark(axes: Axes, values: pd.Series, place: float, confidence: float, **look: Any) -> None:
-    """A mean over seeds with its interval, if it has one."""
-    found = student_interval(values.to_numpy(float), confidence)
-    reach = np.array([[found.value - found.low], [found.high - found.value]]) if found.bounded else None
-    axes.errorbar(found.value, place, xerr=reach, ms=6, capsize=3, lw=1.4, **look)
 
 
 def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -34,9 +33,8 @@ def replica_parts(table: pd.DataFrame, confidence: float) -> Figure:
             place = number * (len(PARTS) + 0.7) + below
             labels.append((place, f"{method_words(method).title}: {label}"))
             found = fieller(here[part].to_numpy(float), here["gain"].to_numpy(float), confidence)
-            reach = np.array([[found.value - found.low], [found.high - found.value]]) if found.bounded else None
-            look: dict[str, Any] = {"fmt": "o", "ms": 6, "color": style.MOMENTARY, "capsize": 3, "lw": 1.4}
-            axes.errorbar(found.value, place, xerr=reach, label="measured, with its interval over seeds", **look)
+            measured = "measured, with its interval over seeds"
+            style.mark(axes, found, place, label=measured, color=style.MOMENTARY, fmt="o")
             if here[prediction].notna().any():
                 mark: dict[str, Any] = {"marker": "D", "ls": "", "mfc": "none", "mec": style.OWN, "mew": 1.5, "ms": 8}
                 axes.plot(here[prediction].mean(), place, label="predicted from the measured curvature", **mark)
