@@ -6,12 +6,13 @@ from torch import nn
 
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.optimizers import SGD
-from sidetrip.engine.state import TrainState, with_weights
+from sidetrip.engine.state import TrainState, restore, with_weights
 from sidetrip.engine.training import advance, batch_loss
 from sidetrip.experiments import evaluator
+from sidetrip.experiments.fixed_batch.measure import FixedStream
 from sidetrip.experiments.mean_gradient.measure import Together, loss_of_all, measure
 from sidetrip.experiments.units import BranchPoint
-from sidetrip.kernels import Kernel, Schedule
+from sidetrip.kernels import Schedule
 
 
 def by_hand(lab, streams, rates):
@@ -19,15 +20,9 @@ def by_hand(lab, streams, rates):
     state = lab.branch_point(0, 30)
     for step, rate in enumerate(rates, start=31):
         gradients: dict[str, torch.Tensor] = {}
-
-        class Fixed:
-            def batch(self, step, gradients=gradients):
-                return gradients
-
         for stream in streams:
-            model = lab.model()
-            advance(model, state, stream, [], lab.optimizer)
-            model.train()
+            model = lab.model().train()
+            restore(state, model)
             batch_loss(model, stream.batch(step)).backward()
             for name, parameter in model.named_parameters():
                 gradients[name] = gradients.get(name, 0) + parameter.grad.double() / len(streams)
@@ -35,7 +30,7 @@ def by_hand(lab, streams, rates):
         def linear(model, gradients, precision):
             return sum((p * gradients[name].float()).sum() for name, p in model.named_parameters())
 
-        state = advance(lab.model(), state, Fixed(), [rate], lab.optimizer, loss=linear)
+        state = advance(lab.model(), state, FixedStream(gradients), [rate], lab.optimizer, loss=linear)
     return state.weights
 
 
@@ -107,10 +102,3 @@ def test_on_a_quadratic_loss_with_one_hessian_both_are_one_to_rounding(monkeypat
 def test_with_a_hessian_for_each_batch_they_are_not(monkeypatch):
     mean, one = both_means(least_squares, monkeypatch)
     assert not torch.allclose(one, mean, rtol=1e-3)
-
-
-def test_a_run_that_diverges_is_missing(lab, branched, monkeypatch):
-    monkeypatch.setattr(Kernel, "schedule", lambda kernel: Schedule(1e12 * Schedule.linear(kernel.steps).multipliers))
-    table = measure(lab, BranchPoint(0, 30))["mean_gradient"]
-    assert "trip" not in set(table["model"])
-    assert {"momentary", "average"} <= set(table["model"])

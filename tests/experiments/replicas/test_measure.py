@@ -6,6 +6,7 @@ import torch
 from sidetrip.engine.state import with_weights
 from sidetrip.engine.training import advance
 from sidetrip.experiments import evaluator
+from sidetrip.experiments.mean_gradient.measure import measure as mean_gradient
 from sidetrip.experiments.replicas.measure import measure
 from sidetrip.experiments.units import BranchPoint
 from sidetrip.kernels import Kernel, Schedule
@@ -42,18 +43,20 @@ def test_each_replica_and_the_mean_of_all_are_scored(lab, branched):
             assert together[(*key, split)] == pytest.approx(score.loss, rel=1e-5)
 
 
-def test_a_model_whose_last_step_leads_to_infinity_is_missing(lab, branched, monkeypatch):
-    def one_step_too_far(steps):
-        return Schedule([1.0] * (steps - 1) + [1e38])
-
-    monkeypatch.setattr(Kernel, "schedule", lambda kernel: one_step_too_far(kernel.steps))
-    tables = measure(lab, BranchPoint(0, 30))
-    assert "trip" not in set(tables["replicas"]["model"]) | set(tables["replica_means"]["model"])
+def one_step_too_far(steps):
+    """The losses of the steps are finite, that of the end is not."""
+    return Schedule([1.0] * (steps - 1) + [1e38])
 
 
-def test_of_a_trip_that_diverges_neither_it_nor_a_mean_is_there(lab, branched, monkeypatch):
-    monkeypatch.setattr(Kernel, "schedule", lambda kernel: Schedule(1e12 * Schedule.linear(kernel.steps).multipliers))
-    tables = measure(lab, BranchPoint(0, 30))
-    for table in tables.values():
+def wild(steps):
+    return Schedule(1e12 * Schedule.linear(steps).multipliers)
+
+
+@pytest.mark.parametrize(
+    ("measured", "schedule"), [(measure, one_step_too_far), (measure, wild), (mean_gradient, wild)]
+)
+def test_of_a_trip_that_diverges_neither_it_nor_a_mean_is_there(lab, branched, monkeypatch, measured, schedule):
+    monkeypatch.setattr(Kernel, "schedule", lambda kernel: schedule(kernel.steps))
+    for table in measured(lab, BranchPoint(0, 30)).values():
         assert "trip" not in set(table["model"])
         assert {"momentary", "average"} <= set(table["model"])

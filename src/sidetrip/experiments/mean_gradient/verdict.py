@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import pandas as pd
 
 from sidetrip.config import Config
-from sidetrip.verdicts.records import Found, Judged, Measured, NotMeasured, Table, Tables
+from sidetrip.experiments.replicas.verdict import above_zero
+from sidetrip.verdicts.records import Found, Judged, NotMeasured, Table, Tables
 from sidetrip.verdicts.regime import beside, of_run
 from sidetrip.verdicts.scores import TITLES, widest_window
 from sidetrip.verdicts.statements import Statement
-from sidetrip.verdicts.statistics import all_of, judge_mean
 from sidetrip.verdicts.wording import OURS, method_words
 
 STATEMENTS = (
@@ -80,20 +80,18 @@ def judge(tables: Tables, config: Config) -> Judged:
     found, window = lifts(tables), widest_window(tables["side_trips"], LIFTED)
     of_runs = found[(found["model"] == "momentary") & (found["window_steps"] == window)].assign(kernel=LIFTED)
     results = {
-        "noise_lifts_the_mean": _above_zero(of_runs, "lift", (LIFTED,), config),
-        "noise_favours_the_trip": _above_zero(favours(found).reset_index(), "favour", FAVOURED, config),
+        "noise_lifts_the_mean": above_zero(_by_part(of_runs, "lift", (LIFTED,)), config),
+        "noise_favours_the_trip": above_zero(_by_part(favours(found).reset_index(), "favour", FAVOURED), config),
     }
     return beside(results, of_run(tables, config))
 
 
-def _above_zero(found: Table, column: str, methods: tuple[str, ...], config: Config) -> Found:
-    """Whether a column is above 0, in the losses of both splits and for each method."""
-    judged: dict[str, Measured] = {}
-    for method in methods:
-        for split, title in TITLES.items():
-            values = found.loc[(found["kernel"] == method) & (found["split"] == split), column]
-            if values.empty:
-                return NotMeasured("a trip or the run diverged")
-            part = judge_mean(values.to_numpy(float), config.claims, above=0.0)
-            judged[f"{method_words(method).title}, {title} loss"] = replace(part, quantity="nats")
-    return all_of(judged, config.claims.level)
+def _by_part(found: Table, column: str, methods: tuple[str, ...]) -> dict[str, pd.Series]:
+    """A column, by method and split."""
+    return {
+        f"{method_words(method).title}, {title} loss": found.loc[
+            (found["kernel"] == method) & (found["split"] == split), column
+        ]
+        for method in methods
+        for split, title in TITLES.items()
+    }

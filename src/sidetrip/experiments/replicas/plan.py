@@ -33,11 +33,16 @@ def as_far(case: Case) -> int:
     return max(1, round(float(case.kernel.schedule().multipliers.sum())))
 
 
+def work_on(config: Config, sequences: int, scored: int) -> Work:
+    """Run and trips on so many batch sequences, where the models of so many sequences and means are scored."""
+    steps = longest(config) + sum(schedule.steps for schedule, _ in shared_trips(compared(config)))
+    models = len(windows(config)) + 3 * len(compared(config))
+    return training(config, sequences * steps) + scoring(config, scored * models)
+
+
 def work(config: Config, point: BranchPoint) -> Work:
     """The run and the trips of every replica, all models that are scored, and their means."""
-    steps = longest(config) + sum(schedule.steps for schedule, _ in shared_trips(compared(config)))
-    models, number = len(windows(config)) + 3 * len(compared(config)), config.replicas.number
-    return training(config, number * steps) + scoring(config, (number + 1) * models)
+    return work_on(config, config.replicas.number, config.replicas.number + 1)
 
 
 PLAN = Plan("replicas", last_branch_points, work)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pandas as pd
 from sidetrip.config import Config
 from sidetrip.experiments.curvature.model import applies
 from sidetrip.experiments.curvature.verdict import excesses
-from sidetrip.verdicts.records import Found, Judged, Measured, NotMeasured, Table, Tables
+from sidetrip.verdicts.records import Found, Judged, NotMeasured, Table, Tables
 from sidetrip.verdicts.regime import beside, of_run
 from sidetrip.verdicts.scores import TITLES
 from sidetrip.verdicts.statements import Statement
@@ -103,9 +104,11 @@ def derived(tables: Tables, config: Config) -> dict[str, Table]:
 def judge(tables: Tables, config: Config) -> Judged:
     """Judge the rows replica_noise_predicted and trip_mean_is_lower."""
     found = parts(tables, config)
+    deciding = found[found["kernel"] == DECIDES].dropna(subset="slide")
+    slides = {f"{title} loss": deciding.loc[deciding["split"] == split, "slide"] for split, title in TITLES.items()}
     results = {
         "replica_noise_predicted": _noise_predicted(found.query("split == 'validation'"), config),
-        "trip_mean_is_lower": _mean_is_lower(found[found["kernel"] == DECIDES], config),
+        "trip_mean_is_lower": above_zero(slides, config),
     }
     return beside(results, of_run(tables, config))
 
@@ -118,23 +121,18 @@ def _noise_predicted(found: Table, config: Config) -> Found:
         here = known[known["kernel"] == method]
         expected = (here["predicted_noise"] * here["gain"]).to_numpy(float)
         gap = here["noise"].to_numpy(float) - expected
-        judged[method_words(method).title] = _in_nats(
-            judge_equal(gap, abs(expected), config.claims.average_is_schedule, config.claims)
-        )
+        equal = judge_equal(gap, abs(expected), config.claims.average_is_schedule, config.claims)
+        # Without the words of a comparison of an average with its trip.
+        judged[method_words(method).title] = replace(equal, quantity="nats", outcome="", ratio=None)
     return all_of(judged, config.claims.level) if judged else NotMeasured("a trip diverged, or nothing is stationary")
 
 
-def _mean_is_lower(found: Table, config: Config) -> Found:
-    slides = {TITLES[str(split)]: here["slide"].dropna() for split, here in found.groupby("split")}
-    if not slides or any(values.empty for values in slides.values()):
+def above_zero(found: Mapping[str, pd.Series], config: Config) -> Found:
+    """Whether the mean over seeds of every part, in nats, is above 0."""
+    if any(values.empty for values in found.values()):
         return NotMeasured("a trip or the run diverged")
     judged = {
-        f"{title} loss": _in_nats(judge_mean(values.to_numpy(float), config.claims, above=0.0))
-        for title, values in slides.items()
+        part: replace(judge_mean(values.to_numpy(float), config.claims, above=0.0), quantity="nats")
+        for part, values in found.items()
     }
     return all_of(judged, config.claims.level)
-
-
-def _in_nats(found: Measured) -> Measured:
-    """Without the words of a comparison of an average with its trip."""
-    return replace(found, quantity="nats", outcome="", ratio=None)
