@@ -83,12 +83,6 @@ def test_a_decay_that_ends_too_soon_is_not_measured():
     assert "quadratic.steps" in found.reason
 
 
-def test_decay_rates_by_hand():
-    rates = judge_of.decay_rates(two_scales(speed=0.9), 20).mean()
-    assert rates["large_rate"] == pytest.approx(0.01, rel=0.01)
-    assert rates["ema"] == pytest.approx(0.009, rel=0.01)
-
-
 def test_the_lag_of_an_ema():
     assert judge_of.ema_lag(0.05 * 0.015, 1 / 450) == pytest.approx(549, abs=1)
     assert judge_of.ema_lag(1e-9, 0.1) == pytest.approx(10, rel=1e-3)  # 1/δ for a slow coordinate

@@ -9,7 +9,7 @@ interval needs nothing but the spread over groups.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,7 @@ from sidetrip.experiments.quadratic.plan import Part
 from sidetrip.kernels import Kernel
 from sidetrip.measure.averaging import RunningAverage
 from sidetrip.measure.quadratic import (
+    change_of_norm,
     drag_and_drift,
     equation_19,
     simulate,
@@ -36,9 +37,12 @@ from sidetrip.measure.quadratic import (
     stochastic_step,
 )
 
-Tables = dict[str, pd.DataFrame]
 CPU = torch.device("cpu")
 LARGE, SMALL, EMA = "large_rate", "small_rate", "ema"
+OMEGAS = {  # of Appendix A: a symmetric one, and one that does not commute with its transpose
+    "symmetric": np.array([[1.0, 0.3, 0.0], [0.3, 0.6, 0.1], [0.0, 0.1, 0.3]]),
+    "non_symmetric": np.array([[1.0, 2.0, 0.0], [0.0, 0.6, 2.0], [0.0, 0.0, 0.3]]),
+}
 
 
 def group_means(values: Tensor, settings: Quadratic) -> list[float]:
@@ -119,13 +123,11 @@ def lemma_2(settings: Quadratic) -> pd.DataFrame:
                 nn.init.constant_(parameter, 0.3)
             stream = _LinearLoss(index, sum(p.numel() for p in model.parameters()))
 
-            def run(start, rates, observers=(), model=model, stream=stream, optimizer=optimizer):  # type: ignore[no-untyped-def]
-                return advance(model, start, stream, rates, optimizer, observers, _inner_product)
-
-            branch = run(initial_state(model), [0.1] * 5)
+            run = partial(advance, model, stream=stream, optimizer=optimizer, loss=_inner_product)
+            branch = run(initial_state(model), rates=[0.1] * 5)
             averages = [RunningAverage(each, branch.step) for each in (kernel, *wrong)]
-            run(branch, [0.1] * kernel.steps, averages)
-            trip = run(branch, (0.1 * kernel.schedule().multipliers).tolist())
+            run(branch, rates=[0.1] * kernel.steps, observers=averages)
+            trip = run(branch, rates=(0.1 * kernel.schedule().multipliers).tolist())
             apart = [
                 max(float((w - trip.weights[name]).abs().max()) for name, w in average.weights().items())
                 for average in averages
@@ -135,8 +137,8 @@ def lemma_2(settings: Quadratic) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["momentum", "kernel", "steps", "smallest_weight", *differences])
 
 
-def drag_and_drift_steps(settings: Quadratic, steps: int = 100) -> pd.DataFrame:
-    """Both sides of eq. 8, step by step, with random A_x and c_x.
+def drag_and_drift_steps(settings: Quadratic) -> pd.DataFrame:
+    """Both sides of eq. 8, for 100 steps one by one, with random A_x and c_x.
 
     Returns
     -------
@@ -144,21 +146,17 @@ def drag_and_drift_steps(settings: Quadratic, steps: int = 100) -> pd.DataFrame:
         step, relative_difference: largest over the replicas, relative to ‖θ‖²; mean_cross_term and its
         standard_error: 2λ(1 - λγ_x)θᵀb_x ÷ ‖θ‖², which the paper's γ_x (from A_x alone) leaves out.
     """
-    random, n, d, rate = (
-        torch_generator(CPU, "quadratic", "drag_and_drift"),
-        settings.replicas,
-        settings.dimension,
-        max(settings.rates),
-    )
+    random = torch_generator(CPU, "quadratic", "drag_and_drift")
+    n, d, rate = settings.replicas, settings.dimension, max(settings.rates)
     theta = standard_normal((n, d), random)
     rows = []
-    for step in range(1, steps + 1):
+    for step in range(1, 101):
         a = standard_normal((n, d, d), random) / math.sqrt(d)
         c = standard_normal((n, d), random)
         after = stochastic_step(theta, rate, a, c)
         squared = squared_norm(theta)
         change = squared_norm(after) - squared
-        predicted = drag_and_drift(theta, (theta - after) / rate).change(theta, rate)
+        predicted = change_of_norm(theta, rate, *drag_and_drift(theta, (theta - after) / rate))
         along = (a * theta[:, None, :]).sum(dim=2)  # A_x θ
         cross = -2.0 * rate * (1.0 - rate * squared_norm(along) / squared) * (along * c).sum(dim=1) / squared
         error = float(cross.std()) / math.sqrt(n)
@@ -167,34 +165,28 @@ def drag_and_drift_steps(settings: Quadratic, steps: int = 100) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["step", "relative_difference", "mean_cross_term", "standard_error"])
 
 
-def midpoints(settings: Quadratic) -> tuple[pd.DataFrame, pd.DataFrame]:
+def midpoints(settings: Quadratic) -> dict[str, pd.DataFrame]:
     """Two independent points of a stationary ellipsoid in the plane, and their midpoint.
 
     Returns
     -------
-    ratios : DataFrame
+    midpoint_ratios : DataFrame
         group, ratio: root mean square norm of the midpoints over that of the points.
-    points : DataFrame
+    stationary_points : DataFrame
         first_x, first_y, second_x, second_y of up to 300 pairs, to draw.
     """
     omega, rate = np.diag([1.0, 0.25]), max(settings.rates)
     warm_up = math.ceil(math.log(1e-5) / (2 * math.log1p(-0.25 * rate)))
-    first, second = (
-        simulate(
-            omega,
-            rate,
-            [Kernel.identity(1)],
-            settings.replicas,
-            warm_up,
-            torch_generator(CPU, "quadratic", name),
-        )[0]
-        for name in ("first", "second")
+    (first,), (second,) = (
+        simulate(omega, rate, [Kernel.identity(1)], settings.replicas, warm_up, random)
+        for random in (torch_generator(CPU, "quadratic", name) for name in ("first", "second"))
     )
     inside = group_means(squared_norm((first + second) / 2), settings)
     outside = group_means((squared_norm(first) + squared_norm(second)) / 2, settings)
     ratios = pd.DataFrame({"group": range(settings.groups), "ratio": np.sqrt(np.divide(inside, outside))})
-    pairs = torch.hstack([first, second])[:300].cpu().numpy()
-    return ratios, pd.DataFrame(pairs, columns=["first_x", "first_y", "second_x", "second_y"])
+    pairs = torch.hstack([first, second])[:300].numpy()
+    points = pd.DataFrame(pairs, columns=["first_x", "first_y", "second_x", "second_y"])
+    return {"midpoint_ratios": ratios, "stationary_points": points}
 
 
 def two_scales(settings: Quadratic) -> pd.DataFrame:
@@ -229,14 +221,6 @@ def two_scales(settings: Quadratic) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["step", "run", "coordinate", "group", "loss"])
 
 
-def appendix_a_systems() -> Mapping[str, np.ndarray]:
-    """Ω of the comparison: a symmetric one, and one that does not commute with its transpose."""
-    return {
-        "symmetric": np.array([[1.0, 0.3, 0.0], [0.3, 0.6, 0.1], [0.0, 0.1, 0.3]]),
-        "non_symmetric": np.array([[1.0, 2.0, 0.0], [0.0, 0.6, 2.0], [0.0, 0.0, 0.3]]),
-    }
-
-
 def appendix_a(settings: Quadratic) -> pd.DataFrame:
     """Simulated covariance of an average over its closed form, tr(F⁻¹F̂)/d.
 
@@ -251,7 +235,7 @@ def appendix_a(settings: Quadratic) -> pd.DataFrame:
         "EMA": Kernel.ema(settings.window, newest=4.0 / settings.window),
     }
     rows, rate = [], settings.covariance_rate
-    for name, omega in appendix_a_systems().items():
+    for name, omega in OMEGAS.items():
         slowest = np.abs(np.linalg.eigvals(np.eye(3) - rate * omega)).max()
         warm_up = math.ceil(math.log(1e-6) / math.log(slowest))
         random = torch_generator(CPU, "quadratic", "appendix_a", name)
@@ -264,24 +248,16 @@ def appendix_a(settings: Quadratic) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["omega", "kernel", "formula", "group", "ratio"])
 
 
-def _midpoint_tables(settings: Quadratic) -> Tables:
-    ratios, points = midpoints(settings)
-    return {"midpoint_ratios": ratios, "stationary_points": points}
-
-
-# Parts that need no argument, independent of one another; each returns tables by name. Lemma 1 is a part for each rate.
-PARTS: dict[str, Callable[[Quadratic], Tables]] = {
-    "two_scales": lambda settings: {"two_scales": two_scales(settings)},
-    "appendix_a": lambda settings: {"appendix_a": appendix_a(settings)},
-    "midpoints": _midpoint_tables,
-    "drag_and_drift": lambda settings: {"drag_and_drift": drag_and_drift_steps(settings)},
-    "lemma_2": lambda settings: {"lemma_2": lemma_2(settings)},
-}
+# Parts that make one table, of the same name.
+PARTS = {"two_scales": two_scales, "appendix_a": appendix_a, "drag_and_drift": drag_and_drift_steps, "lemma_2": lemma_2}
 
 
 def measure(lab: Lab, part: Part) -> dict[str, pd.DataFrame]:
     """The tables of one part of the analytic model."""
     settings = lab.config.quadratic
-    tables = {"lemma_1": lemma_1(settings, part)} if isinstance(part, float) else PARTS[part](settings)
+    if part == "midpoints":
+        tables = midpoints(settings)
+    else:
+        tables = {"lemma_1": lemma_1(settings, part)} if isinstance(part, float) else {part: PARTS[part](settings)}
     lab.progress(1)
     return tables
