@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sidetrip.kernels import Kernel, Schedule
 from sidetrip.measure.quadratic import stationary_covariance
-from sidetrip.measure.second_order import Spectrum, average_factors, factors, predict, stationary_variance, trip_factors
+from sidetrip.measure.second_order import Spectrum, factors, predict, stationary_variance
 
 SEEDS = st.integers(0, 2**32 - 1)
 MOMENTA = st.sampled_from([0.0, 0.5, 0.9])
@@ -23,9 +23,9 @@ def draw(seed: int) -> tuple[Schedule, Kernel]:
     return Schedule(random.uniform(0.0, 1.3, k)), Kernel(weights + (1.0 - weights.sum()) / (k + 1))
 
 
-def run(multipliers: np.ndarray, x: float, momentum: float, noise: np.ndarray, theta: float = 0.0) -> np.ndarray:
-    """θ after each step of v ← μ v + κ θ + ξ, θ ← θ - s v at κ = x, λ = 1, from θ and the momentum of its gradient."""
-    velocity, path = np.full(noise.shape[1:], x * theta / (1.0 - momentum)), [np.full(noise.shape[1:], theta)]
+def run(multipliers: np.ndarray, x: float, momentum: float, noise: np.ndarray) -> np.ndarray:
+    """θ after each step of v ← μ v + κ θ + ξ, θ ← θ - s v at κ = x, λ = 1, from 0."""
+    velocity, path = np.zeros(noise.shape[1:]), [np.zeros(noise.shape[1:])]
     for multiplier, xi in zip(multipliers, noise, strict=True):
         velocity = momentum * velocity + x * path[-1] + xi
         path.append(path[-1] - multiplier * velocity)
@@ -33,7 +33,7 @@ def run(multipliers: np.ndarray, x: float, momentum: float, noise: np.ndarray, t
 
 
 @given(SEEDS, MOMENTA, st.floats(0.05, 1.6))
-def test_variance_and_bias_are_those_of_the_steps_written_out(seed, momentum, x):
+def test_variances_are_those_of_the_steps_written_out(seed, momentum, x):
     schedule, kernel = draw(seed)
     # A long run-up at constant rate, and every noise by itself: each column of the identity is one of them.
     run_up = math.ceil(40.0 / min(x / (1.0 - momentum), 1.0 - math.sqrt(momentum)))
@@ -44,32 +44,15 @@ def test_variance_and_bias_are_those_of_the_steps_written_out(seed, momentum, x)
     assert stationary_variance(x, momentum) == pytest.approx(stationary, rel=1e-9)
     assert found.variance == pytest.approx((end**2).sum() / stationary, rel=1e-9)
     assert found.fresh == pytest.approx((end[run_up:] ** 2).sum() / stationary, rel=1e-9)
-    kept = run(schedule.multipliers, x, momentum, np.zeros((schedule.steps, 1)), theta=1.0)
-    assert found.bias == pytest.approx(float((kernel.weights @ kept)[0]), rel=1e-9, abs=1e-12)
 
 
 @given(SEEDS, st.floats(0.05, 1.8))
 def test_without_momentum_an_average_is_that_of_appendix_a(seed, x):
     _, kernel = draw(seed)
-    assert average_factors(kernel, x).variance == pytest.approx(float(kernel.rate_factor(x)), rel=1e-9)
+    variance = factors(Schedule.constant(kernel.steps), kernel, x).variance
+    assert variance == pytest.approx(float(kernel.rate_factor(x)), rel=1e-9)
     covariance = stationary_covariance([[x]], 1.0, kernel)[0, 0]
-    assert average_factors(kernel, x).variance * stationary_variance(x, 0.0) == pytest.approx(covariance, rel=1e-9)
-
-
-@given(SEEDS, MOMENTA)
-def test_average_and_trip_are_one_point_to_first_order(seed, momentum):
-    """The difference of their bias falls with the square of the curvature, the bias itself with its first power."""
-    _, kernel = draw(seed)
-    apart, moved = [], []
-    for x in (1e-3, 1e-4):
-        average = average_factors(kernel, x, momentum).bias
-        apart.append(abs(float(average - trip_factors(kernel.schedule(), x, momentum).bias)))
-        moved.append(apart[-1] / x)
-    assert moved[1] <= 0.11 * moved[0] + 1e-9
-    short = Kernel([1.0 - 0.3, 0.3])  # of one step there is no second order
-    assert trip_factors(short.schedule(), 0.4, momentum).bias == pytest.approx(
-        float(average_factors(short, 0.4, momentum).bias)
-    )
+    assert variance * stationary_variance(x, 0.0) == pytest.approx(covariance, rel=1e-9)
 
 
 def test_a_prediction_adds_up_the_directions_that_have_a_stationary_state():

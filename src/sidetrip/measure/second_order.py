@@ -27,20 +27,17 @@ Values = NDArray[np.float64]
 
 
 class Factors(NamedTuple):
-    """What a window makes of noise and of a displacement: of the shape of x, nan where there is no stationary state.
+    """What a window makes of noise: of the shape of x, nan where there is no stationary state.
 
     Attributes
     ----------
     variance : ndarray
         Variance at its end, over the stationary variance of one iterate.
-    bias : ndarray
-        Mean at its end, over the mean at the branch point.
     fresh : ndarray
         The part of `variance` that is of noise since the branch point; the rest is where the branch point lies.
     """
 
     variance: Values
-    bias: Values
     fresh: Values
 
 
@@ -65,10 +62,9 @@ def stationary_variance(x: ArrayLike, momentum: float) -> Values:
 
 
 def factors(schedule: Schedule, kernel: Kernel, x: ArrayLike, momentum: float = 0.0) -> Factors:
-    """Factors of the average, with weights `kernel`, of a trip along `schedule`.
+    """Factors of the average, with weights `kernel`, of a trip along `schedule`; noise is stationary where it begins.
 
-    The noise is stationary at the branch point; a displacement has there the momentum that its own constant gradient
-    would have built up.
+    At a constant rate and without momentum, that of the variance is `Kernel.rate_factor`.
 
     Parameters
     ----------
@@ -99,12 +95,7 @@ def factors(schedule: Schedule, kernel: Kernel, x: ArrayLike, momentum: float = 
     # Relative to Var θ, the stationary λv has variance 2 x / (1 + μ) and covariance -x / (1 + μ) with θ.
     kept = theta**2 + 2.0 * x / (1.0 + momentum) * (velocity - theta) * velocity
     fresh = added / stationary
-    return Factors(kept + fresh, theta + x / (1.0 - momentum) * velocity, fresh)
-
-
-def average_factors(kernel: Kernel, x: ArrayLike, momentum: float = 0.0) -> Factors:
-    """Factors of an average of the undecayed run; without momentum that of the variance is `Kernel.rate_factor`."""
-    return factors(Schedule.constant(kernel.steps), kernel, x, momentum)
+    return Factors(kept + fresh, fresh)
 
 
 def trip_factors(schedule: Schedule, x: ArrayLike, momentum: float = 0.0) -> Factors:
@@ -179,6 +170,7 @@ def predict(kernel: Kernel, schedule: Schedule, spectrum: Spectrum, rate: float,
     curvature, power = (values[spectrum.curvature > 0.0] for values in spectrum)
     x = rate * curvature
     momentary = 0.5 * curvature * power * rate**2 * stationary_variance(x, momentum)
-    average, trip = average_factors(kernel, x, momentum), trip_factors(schedule, x, momentum)
+    average = factors(Schedule.constant(kernel.steps), kernel, x, momentum)
+    trip = trip_factors(schedule, x, momentum)
     parts = (1.0, average.variance, trip.variance, average.fresh, trip.fresh)
     return ExcessLoss(*(float((momentary * part).sum()) for part in parts))
