@@ -6,15 +6,12 @@ is compared, momentary ones and trips included, gets its statistics recomputed o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm, _LazyNormBase
-
-STATISTICS = ("running_mean", "running_var")
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @torch.no_grad()
@@ -46,21 +43,46 @@ def recalibrate(model: nn.Module, batches: Iterable[Any]) -> nn.Module:
     Raises
     ------
     ValueError
-        If there is a BatchNorm layer to set and no sample, if a batch has no inputs, or if a layer cannot have
-        statistics of its own: one that is used twice, or a lazy one that no batch has given a size yet. The model is
-        then as it was.
+        If there is a BatchNorm layer to set and no sample, if a batch has no inputs, or if a layer is used twice and so
+        has no statistics of its own. The model is then as it was.
     """
-    layers = {name: m for name, m in model.named_modules() if isinstance(m, _BatchNorm) and m.track_running_stats}
+    layers = {m: name for name, m in model.named_modules() if isinstance(m, _BatchNorm) and m.track_running_stats}
     if not layers:
         return model
-    for name, layer in layers.items():
-        if isinstance(layer, _LazyNormBase) and layer.has_uninitialized_params():
-            raise ValueError(f"layer {name!r} has no size yet; send a batch through the model before recalibrating it")
     inputs = [_inputs(batch) for batch in batches]
     if not sum(len(x) for x in inputs):
         raise ValueError("BatchNorm statistics need at least one sample; raise evaluation.recalibration_samples")
-    with _taking_statistics(model, layers):
+    flags = [(module, module.training) for module in model.modules()]
+    kept: dict[_BatchNorm, tuple[float | None, dict[str, Tensor]]] = {}  # of the layers that are reached
+
+    def take_statistics(layer: _BatchNorm, arguments: Any) -> None:
+        if layer in kept:
+            raise ValueError(
+                f"BatchNorm layer {layers[layer]!r} is used twice by the model, so that no statistics are those of one "
+                "input; use a model that has a layer for each place"
+            )
+        kept[layer] = layer.momentum, {name: b.clone() for name, b in layer.named_buffers(recurse=False)}
+        layer.train()
+        layer.reset_running_stats()  # 0 × a statistic that is not finite would not be 0
+        layer.momentum = 1.0
+
+    hooks = [layer.register_forward_pre_hook(take_statistics) for layer in layers]
+    restored = ["num_batches_tracked"]
+    try:
+        model.eval()
         model(torch.cat(inputs))
+    except BaseException:
+        restored += ["running_mean", "running_var"]
+        raise
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, flag in flags:
+            module.training = flag
+        for layer, (momentum, buffers) in kept.items():
+            layer.momentum = momentum
+            for name in restored:
+                layer.get_buffer(name).copy_(buffers[name])
     return model
 
 
@@ -72,43 +94,3 @@ def _inputs(batch: Any) -> Tensor:
             "give tensors, or tuples that begin with one"
         )
     return found
-
-
-@contextmanager
-def _taking_statistics(model: nn.Module, layers: Mapping[str, _BatchNorm]) -> Iterator[None]:
-    """Let the statistics of `layers` become those of the next batch; afterwards nothing else has changed."""
-    flags = [(m, m.training) for m in model.modules()]
-    momenta = [layer.momentum for layer in layers.values()]
-    kept = [{name: b.clone() for name, b in layer.named_buffers(recurse=False)} for layer in layers.values()]
-    names = {layer: name for name, layer in layers.items()}
-    used: set[nn.Module] = set()
-
-    def note(layer: Any, arguments: Any, output: Any) -> None:
-        if layer in used:
-            raise ValueError(
-                f"BatchNorm layer {names[layer]!r} is used twice by the model, so that no statistics are those of one "
-                "input; use a model that has a layer for each place"
-            )
-        used.add(layer)
-
-    hooks = [layer.register_forward_hook(note) for layer in layers.values()]
-    try:
-        model.eval()
-        for layer in layers.values():
-            layer.train()
-            layer.reset_running_stats()  # 0 × a statistic that is not finite would not be 0
-            layer.momentum = 1.0
-        yield
-    except BaseException:
-        used.clear()  # so that all of them keep what they had
-        raise
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for module, flag in flags:
-            module.training = flag
-        for layer, momentum, buffers in zip(layers.values(), momenta, kept, strict=True):
-            layer.momentum = momentum
-            for name, buffer in layer.named_buffers(recurse=False):
-                if layer not in used or name not in STATISTICS:
-                    buffer.copy_(buffers[name])
