@@ -22,12 +22,6 @@ def test_partial_batches_count_by_their_predictions(sizes, each, seed):
     assert found.accuracy == float((logits.argmax(1) == expected).double().mean())
 
 
-def test_training_mode_is_put_back():
-    model = nn.Linear(2, 2).train()
-    score(model, [(torch.zeros(1, 2), torch.zeros(1, dtype=torch.int64))])
-    assert model.training
-
-
 def test_scores_do_not_depend_on_what_was_scored_before():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5), nn.Linear(5, 2))

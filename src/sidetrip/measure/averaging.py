@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor
 
 from sidetrip.engine.state import Tensors
 from sidetrip.engine.training import Position
 from sidetrip.kernels import Kernel
-
-
-def accumulator(tensor: Tensor) -> Tensor:
-    """Zeros like `tensor` in float32 or better: sums of many small terms stand still in half precision."""
-    return torch.zeros_like(tensor, dtype=torch.promote_types(tensor.dtype, torch.float32))
 
 
 class RunningAverage:
@@ -47,14 +41,11 @@ class RunningAverage:
         if not 0 <= index <= self.kernel.steps:
             return
         if not self._sum:
-            self._sum = {name: accumulator(w) for name, w in position.weights.items()}
+            self._sum = {name: torch.zeros_like(w) for name, w in position.weights.items()}
         self._seen += 1
         weight = float(self.kernel.weights[index])
         if weight:
-            torch._foreach_add_(list(self._sum.values()), self._terms(position.weights), alpha=weight)
-
-    def _terms(self, weights: Tensors) -> list[Tensor]:
-        return [w.to(self._sum[name].dtype) for name, w in weights.items()]
+            torch._foreach_add_(list(self._sum.values()), list(position.weights.values()), alpha=weight)
 
     def weights(self) -> Tensors:
         """The finished average; the sum is handed over, not copied.

@@ -27,8 +27,7 @@ class Score:
 
 @torch.inference_mode()
 def score(model: nn.Module, batches: Iterable[Batch], precision: str = "fp32") -> Score:
-    """Score `model` in evaluation mode; every sample counts once, the last partial batch included."""
-    was_training = model.training
+    """Score `model`, which is put into evaluation mode; every sample counts once, the last partial batch included."""
     model.eval()
     losses, right, predictions = [], [], 0
     for inputs, targets in batches:
@@ -37,7 +36,6 @@ def score(model: nn.Module, batches: Iterable[Batch], precision: str = "fp32") -
         losses.append(loss_of(logits.float(), targets, reduction="sum").double())
         right.append((logits.argmax(dim=-1) == targets).sum())
         predictions += targets.numel()
-    model.train(was_training)
     # Read once at the end: a GPU is not waited for at every batch.
     loss, hits = torch.stack([torch.stack(losses).sum(), torch.stack(right).sum().double()]).tolist()
     return Score(loss / predictions, hits / predictions)

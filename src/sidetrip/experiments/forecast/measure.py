@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import Tensors, TrainState, with_weights
@@ -48,7 +49,7 @@ from sidetrip.experiments.units import Run
 from sidetrip.experiments.work import Work, each_step
 from sidetrip.files import is_whole, read_bytes, sealing
 from sidetrip.kernels import DECAYS, Schedule
-from sidetrip.measure.averaging import AverageBank, RunningAverage, accumulator
+from sidetrip.measure.averaging import AverageBank, RunningAverage
 from sidetrip.tables import read_table, write_table
 
 LOST = (math.nan, math.nan)  # the scores of a run that diverged
@@ -157,7 +158,7 @@ def _merged(lab: Lab, seed: int, coefficients: Mapping[int, float]) -> Tensors:
     total: Tensors = {}
     for step, coefficient in sorted(coefficients.items()):
         weights = lab.snapshot(seed, step).weights
-        total = total or {name: accumulator(weight) for name, weight in weights.items()}
+        total = total or {name: torch.zeros_like(weight) for name, weight in weights.items()}
         for name, weight in weights.items():
             total[name].add_(weight, alpha=coefficient)
     return total
