@@ -69,9 +69,11 @@ def test_a_run_broken_off_anywhere_ends_with_the_same_bytes(lab, undisturbed, tm
     assert found == undisturbed
 
 
-def test_it_goes_on_where_it_was(lab, tmp_path, monkeypatch):
+def test_it_keeps_snapshots_and_the_last_step_and_goes_on_from_there(lab, tmp_path, monkeypatch):
     save_every(monkeypatch, 0.0)
     assert attempt(lab, tmp_path, 22) is None
+    steps = [int(path.name.removeprefix("at_")) for path in sorted((tmp_path / "progress").glob("at_*"))]
+    assert steps == [0, 5, 10, 15, 20, 22]
     asked = []
     stream = lab.stream(0)
     monkeypatch.setattr(type(lab), "stream", lambda self, seed: _Noting(stream, asked))
@@ -130,10 +132,3 @@ def test_saves_take_a_fiftieth_of_the_time_at_most(lab, tmp_path, monkeypatch, s
     apart = np.diff(saved)
     assert apart.min() > pause - 1
     assert apart.max() <= pause + 2
-
-
-def test_only_snapshots_are_kept(lab, tmp_path, monkeypatch):
-    save_every(monkeypatch, 0.0)
-    assert attempt(lab, tmp_path, 22) is None
-    steps = [int(path.name.removeprefix("at_")) for path in sorted((tmp_path / "progress").glob("at_*"))]
-    assert steps == [0, 5, 10, 15, 20, 22]

@@ -57,9 +57,7 @@ def predictions(tables: Tables, config: Config) -> Table:
     points = late(by_point(tables, config, [method.name for method in METHODS]), config.branch.points)
     points = points.query("split == 'validation' and metric == 'loss'")
     measured = points.groupby(["seed", *KEYS])[["average_minus_trip", "gain"]].mean().reset_index()
-    gains = measured.groupby(KEYS)["gain"].mean().rename("mean_gain")
-    measured = measured.join(gains, on=KEYS)
-    measured["measured"] = measured["average_minus_trip"] / measured["mean_gain"]
+    measured["measured"] = measured["average_minus_trip"] / measured.groupby(KEYS)["gain"].transform("mean")
     found = excesses(late(tables["curvature_nodes"], config.branch.points), config)
     rows = [(*key, excess.difference, excess.gain) for key, excess in found.items()]
     predicted = pd.DataFrame(rows, columns=["seed", *KEYS, "predicted", "predicted_gain"])
