@@ -74,7 +74,7 @@ def mark(axes: plt.Axes, found: Interval, place: float, **look: Any) -> None:
     axes.errorbar(found.value, place, xerr=reach, ms=6, capsize=3, lw=1.4, **look)
 
 
-def labelled(axes: plt.Axes) -> dict[str, plt.Artist]:
+def labelled(axes: plt.Axes) -> dict[str, Any]:
     """What a panel shows in its legend, by label; each label once."""
     handles, labels = axes.get_legend_handles_labels()
     return dict(zip(labels, handles, strict=True))
