@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidetrip.engine.state import initial_state
+from sidetrip.engine.streams import PictureStream
 from sidetrip.engine.training import Position
 from sidetrip.experiments.burn_in import measure as burn_in
 from sidetrip.experiments.units import Run
@@ -74,20 +75,15 @@ def test_it_keeps_snapshots_and_the_last_step_and_goes_on_from_there(lab, tmp_pa
     assert attempt(lab, tmp_path, 22) is None
     steps = [int(path.name.removeprefix("at_")) for path in sorted((tmp_path / "progress").glob("at_*"))]
     assert steps == [0, 5, 10, 15, 20, 22]
-    asked = []
-    stream = lab.stream(0)
-    monkeypatch.setattr(type(lab), "stream", lambda self, seed: _Noting(stream, asked))
+    asked, batch = [], PictureStream.batch
+
+    def noted(stream, step):
+        asked.append(step)
+        return batch(stream, step)
+
+    monkeypatch.setattr(PictureStream, "batch", noted)
     assert attempt(lab, tmp_path, 3) is None
     assert asked == [23, 24, 25]
-
-
-class _Noting:
-    def __init__(self, stream, asked: list[int]) -> None:
-        self._stream, self._asked = stream, asked
-
-    def batch(self, step: int):
-        self._asked.append(step)
-        return self._stream.batch(step)
 
 
 def test_a_damaged_save_is_said_and_not_used(lab, undisturbed, tmp_path, capsys):
