@@ -1,7 +1,6 @@
 """Forecasts of what a decay would end at: exact where losses follow a law, blind to their answer, and calibrated."""
 
 import contextlib
-import csv
 import hashlib
 import io
 import json
@@ -18,18 +17,7 @@ from scipy.stats import binom
 from scipy.stats import t as student
 
 from sidetrip.forecast import main
-from sidetrip.loss_forecast import (
-    CONFIDENCE,
-    LEAST,
-    WINDOWS,
-    Losses,
-    TooFewLossesError,
-    drifted,
-    fitted,
-    forecast,
-    past_errors,
-    student_quantile,
-)
+from sidetrip.loss_forecast import CONFIDENCE, LEAST, WINDOWS, Losses, fitted, forecast, student_quantile
 
 OVER, EVERY, NOW = 200, 50, 3000
 
@@ -41,6 +29,12 @@ def line(s):
 
 GAP = 0.25  # momentary minus merged
 RUN = "step,momentary,merged\n"
+
+
+def earlier_file(folder, rows):
+    path = folder / "earlier.csv"
+    path.write_text("start,over,shape,loss\n" + "".join(f"{row}\n" for row in rows), encoding="utf-8")
+    return path
 
 
 def run_file(folder, merged, gap=GAP):
@@ -73,10 +67,9 @@ def test_it_is_exact_where_losses_follow_its_law(offset, tmp_path):
     """Also for cool-downs that end a fixed way off it; then its interval has no width, and the run gets there when."""
     arguments = ["--losses", run_file(tmp_path, line, gap=0.0 if offset is None else GAP)]
     if offset is not None:
-        rows = [f"{s},{OVER},linear,{line(s + OVER) + offset}\n" for s in (1500, 1800, 2200, 2800)]
-        rows += [f"1500,{OVER},cosine,9\n", "1500,100,linear,9\n", f"10,{OVER},linear,9\n"]
-        (tmp_path / "earlier.csv").write_text("start,over,shape,loss\n" + "".join(rows), encoding="utf-8")
-        arguments += ["--cool-downs", tmp_path / "earlier.csv"]
+        rows = [f"{s},{OVER},linear,{line(s + OVER) + offset}" for s in (1500, 1800, 2200, 2800)]
+        rows += [f"1500,{OVER},cosine,9", "1500,100,linear,9", f"10,{OVER},linear,9"]
+        arguments += ["--cool-downs", earlier_file(tmp_path, rows)]
     result, expected = found(*arguments), line(NOW + OVER) + (offset or 0.0)
     assert [result["loss"], *(result["interval"][end] for end in ("low", "high"))] == pytest.approx([expected] * 3)
     assert result["correction"] == pytest.approx(offset or 0.0)
@@ -115,7 +108,7 @@ def test_the_fit_and_its_error_are_those_of_the_linear_map(power):
     variance = left @ left / (len(steps) - 2) * (1 + ahead @ ahead)
     there = level + slope * (np.log(600) if power == 0 else -1 / power / 600**power)
     assert (fit.slope, fit.at(600), fit.error(700)) == pytest.approx((slope, there, variance**0.5))
-    assert fit.step_of(fit.at(650)) == pytest.approx(650) or slope >= 0
+    assert power == 0 or slope >= 0 or fit.step_of(fit.at(650)) == pytest.approx(650)
 
 
 def test_student_s_quantile_is_scipy_s():
@@ -124,24 +117,20 @@ def test_student_s_quantile_is_scipy_s():
             assert student_quantile(probability, freedom) == pytest.approx(student.ppf(probability, freedom), rel=1e-9)
 
 
-def scattered(random, now, together):
-    """Losses about the law, their noise correlated from row to row, and that of a window later."""
-    steps = np.arange(EVERY, now + OVER + 1, EVERY, dtype=float)
-    noise = random.normal(size=len(steps))
-    for i in range(1, len(steps)):
-        noise[i] = together * noise[i - 1] + (1 - together**2) ** 0.5 * noise[i]
-    values = line(steps) + 0.01 * noise
-    return Losses(steps, values).until(now), values[-1]
-
-
 @pytest.mark.parametrize(("now", "together", "basis"), [(NOW, 0.0, "past"), (NOW, 0.6, "past"), (600, 0.0, "fit")])
 def test_the_interval_covers_about_its_level(now, together, basis):
+    """Of losses about the law, their noise correlated from row to row."""
     runs, hits = 150, 0
+    steps = np.arange(EVERY, now + OVER + 1, EVERY, dtype=float)
     for seed in range(runs):
-        losses, answer = scattered(np.random.default_rng(seed), now, together)
+        noise = np.random.default_rng(seed).normal(size=len(steps))
+        for i in range(1, len(steps)):
+            noise[i] = together * noise[i - 1] + (1 - together**2) ** 0.5 * noise[i]
+        values = line(steps) + 0.01 * noise
+        losses = Losses(steps, values).until(now)
         result = forecast(losses, losses, [], now, OVER, "linear")
         assert basis in result.interval.rests_on
-        hits += result.interval.low <= answer <= result.interval.high
+        hits += result.interval.low <= values[-1] <= result.interval.high
     # Errors one window apart share a loss, so they are not quite independent: a few percent less are allowed for it.
     # An interval that rests on the fit is wider than its level, since it allows for other laws.
     assert binom.ppf(1e-3, runs, CONFIDENCE - 0.03) <= hits
@@ -163,11 +152,10 @@ def test_with_a_short_past_the_interval_holds_other_powers_of_the_step(power, no
 
 
 def test_an_interval_from_cool_downs_is_student_s(tmp_path):
-    path = run_file(tmp_path, line)
     offsets, starts = np.array([-0.02, 0.01, -0.05]), (1500, 1800, 2200)
-    rows = [f"{s},{OVER},1-sqrt,{line(s + OVER) + offset}\n" for s, offset in zip(starts, offsets, strict=True)]
-    (tmp_path / "earlier.csv").write_text("start,over,shape,loss\n" + "".join(rows), encoding="utf-8")
-    arguments = ["--losses", path, "--cool-downs", tmp_path / "earlier.csv", "--decay", "1-sqrt"]
+    rows = [f"{s},{OVER},1-sqrt,{line(s + OVER) + offset}" for s, offset in zip(starts, offsets, strict=True)]
+    files = ["--losses", run_file(tmp_path, line), "--cool-downs", earlier_file(tmp_path, rows)]
+    arguments = [*files, "--decay", "1-sqrt"]
     result = found(*arguments)
     scale = offsets.std(ddof=1) * (1 + 1 / LEAST) ** 0.5
     expected = student.interval(CONFIDENCE, LEAST - 1, line(NOW + OVER) + offsets.mean(), scale)
@@ -186,30 +174,17 @@ def test_it_cannot_see_its_answer(tmp_path):
     for folder, later in (("a", 0.0), ("b", 5.0)):
         (tmp_path / folder).mkdir()
         path = run_file(tmp_path / folder, lambda s, later=later: 2 - s * 1e-4 + 0.01 * noise[s] + later * (s > at))
-        rows = [f"{s},{OVER},linear,{2 - s * 1e-4 + 0.01 * noise[s] + later * (s + OVER > at)}\n" for s in noise]
-        (tmp_path / folder / "earlier.csv").write_text("start,over,shape,loss\n" + "".join(rows), encoding="utf-8")
+        rows = [f"{s},{OVER},linear,{2 - s * 1e-4 + 0.01 * noise[s] + later * (s + OVER > at)}" for s in noise]
         if later:
             with path.open("a", encoding="utf-8") as file:
                 file.write(f"{NOW + 1},nan,nan\n")
-        arguments = ["--losses", path, "--cool-downs", path.with_name("earlier.csv"), "--at", at]
-        results.append(found(*arguments))
+        earlier = earlier_file(tmp_path / folder, rows)
+        results.append(found("--losses", path, "--cool-downs", earlier, "--at", at))
     assert results[0] == results[1]
     assert results[0]["cool_downs"] > LEAST
     lines = path.read_bytes().splitlines(keepends=True)[: results[1]["inputs"][0]["lines"]]
     assert hashlib.sha256(b"".join(lines)).hexdigest() == results[1]["inputs"][0]["sha256"]
     assert lines[-1].startswith(b"2000,")
-
-
-def test_an_earlier_cool_down_is_forecast_from_what_lay_before_it():
-    steps = np.arange(EVERY, NOW + 1, EVERY, dtype=float)
-    values = line(steps) + np.random.default_rng(0).normal(size=len(steps))
-    start, changed = 1500, values.copy()
-    changed[steps > start] += 1.0
-    before, after = (drifted(Losses(steps, v).until(start), start, OVER)[0] for v in (values, changed))
-    assert before == after
-    last = Losses(steps, values).until(NOW - OVER)
-    error = values[-1] - last.values[-1] - fitted(last, OVER).change(NOW)
-    assert past_errors(Losses(steps, values), OVER)[0] == pytest.approx(error, rel=1e-12)
 
 
 def test_gaps_and_places_between_rows(tmp_path):
@@ -268,13 +243,13 @@ def test_bad_input_is_one_line(content, arguments, what, remedy, tmp_path, capsy
 
 
 def test_bad_files_are_one_line(tmp_path, capsys):
-    path, other = run_file(tmp_path, line), tmp_path / "earlier.csv"
-    assert "check the path" in refused(capsys, "--losses", tmp_path / "none.csv", "--over", OVER)
+    path, other = run_file(tmp_path, line), tmp_path / "other.csv"
+    assert "check the path" in refused(capsys, "--losses", other, "--over", OVER)
     other.write_bytes(b"\xff\xfe1")
     assert "UTF-8" in refused(capsys, "--losses", other, "--over", OVER)
     for row, what in (("1,2,exp,3", "write one of"), ("1,0,linear,3", "over = 0"), ("1,2,linear,", "loss = ''")):
-        other.write_text(f"start,over,shape,loss\n{row}\n", encoding="utf-8")
-        assert what in refused(capsys, "--losses", path, "--cool-downs", other, "--over", OVER)
+        files = ["--losses", path, "--cool-downs", earlier_file(tmp_path, [row])]
+        assert what in refused(capsys, *files, "--over", OVER)
 
 
 def test_it_is_light():
@@ -297,11 +272,4 @@ def test_the_guide_s_own_run_ends_nearer_to_its_forecast_than_to_the_momentary_l
     exec(compile(re.search(r"```python\n(.*?)```", guide, re.DOTALL)[1], "guide", "exec"), {})
     real = float(capsys.readouterr().out)
     result = found("--losses", "run.csv")
-    with open("run.csv", newline="", encoding="utf-8") as file:
-        assert float(list(csv.DictReader(file))[-1]["momentary"]) == result["momentary"]
     assert abs(result["loss"] - real) < abs(result["momentary"] - real)
-
-
-def test_too_few_losses_are_told_from_a_mistake():
-    with pytest.raises(TooFewLossesError, match="needs at least"):
-        fitted(Losses(np.array([1.0, 2.0]), np.array([1.0, 2.0])), OVER)

@@ -28,7 +28,6 @@ Vector = NDArray[np.float64]
 
 CONFIDENCE = 0.9  # of intervals
 WINDOWS = 8  # the fit looks back over so many windows
-LEAST_WINDOWS = 1
 LEAST_POINTS = 4  # of a fit; its residuals then have 2 degrees of freedom
 LEAST = 3  # errors that a mean or an interval can rest on
 POWER = 0.5  # losses run along a straight line over step ** -POWER
@@ -58,42 +57,13 @@ class Losses:
 
     def until(self, step: float) -> Losses:
         """Those up to a step."""
-        return self._where(self.steps <= step)
-
-    def recent(self, over: int) -> Losses:
-        """Those that a fit for windows of `over` steps rests on.
-
-        Raises
-        ------
-        TooFewLossesError
-            If they are too few, or cover too few steps.
-        """
-        if not len(self.steps):
-            raise TooFewLossesError("no losses; a fit needs some")
-        found = self._where(self.steps >= self.steps[-1] - WINDOWS * over)
-        span = found.steps[-1] - found.steps[0]
-        if len(found.steps) < LEAST_POINTS or span < LEAST_WINDOWS * over:
-            raise TooFewLossesError(
-                f"{len(found.steps)} losses over the {span:g} steps up to step {self.steps[-1]:g}; a decay over {over} "
-                f"steps needs at least {LEAST_POINTS}, over {LEAST_WINDOWS * over} steps of the run or more"
-            )
-        return found
-
-    def _where(self, wanted: NDArray[np.bool_]) -> Losses:
-        return Losses(self.steps[wanted], self.values[wanted])
+        known = self.steps <= step
+        return Losses(self.steps[known], self.values[known])
 
 
 def scaled(steps: Vector | float, power: float) -> Vector:
     """x = -step^-p / p, which rises with the step; its limit for p = 0, up to a constant, is log step."""
     return np.asarray(np.log(steps) if power == 0 else -(np.asarray(steps) ** -power) / power)
-
-
-def unscaled(x: float, power: float) -> float:
-    """The step of x; infinite where no step has so large an x."""
-    with np.errstate(over="ignore"):
-        if power == 0:
-            return float(np.exp(x))
-        return float(np.float64(-power * x) ** (-1 / power)) if x < 0 else math.inf
 
 
 @dataclass(frozen=True)
@@ -140,10 +110,11 @@ class Fit:
         return self.residual * math.sqrt(2 + (2 * beyond + ahead) * ahead / self.spread)
 
     def step_of(self, loss: float) -> float:
-        """The step at which the line reaches a loss below that of the newest step; infinite where it never does."""
-        if self.slope >= 0:
+        """The step at which the line over a power above 0 reaches a loss; infinite where it never comes down to it."""
+        if self.slope >= 0 or (x := self.middle + (loss - self.level) / self.slope) >= 0:
             return math.inf
-        return unscaled(self.middle + (loss - self.level) / self.slope, self.power)
+        with np.errstate(over="ignore"):
+            return float(np.float64(-self.power * x) ** (-1 / self.power))
 
     def _x(self, step: float) -> float:
         return float(scaled(step, self.power))
@@ -153,21 +124,30 @@ class Fit:
 
 
 def fitted(losses: Losses, over: int, power: float = POWER) -> Fit:
-    """The line through the recent losses, for windows of `over` steps, over a power of the step.
+    """The line through the losses of the last `WINDOWS` windows of `over` steps, over a power of the step.
 
     Raises
     ------
     TooFewLossesError
-        If there are too few.
+        If they are too few, or cover too few steps.
     """
-    recent = losses.recent(over)
-    x = scaled(recent.steps, power)
-    middle, level = float(x.mean()), float(recent.values.mean())
+    if not len(losses.steps):
+        raise TooFewLossesError("no losses; a fit needs some")
+    recent = losses.steps >= losses.steps[-1] - WINDOWS * over
+    steps, values = losses.steps[recent], losses.values[recent]
+    begin, end = float(steps[0]), float(steps[-1])
+    if len(steps) < LEAST_POINTS or end - begin < over:
+        raise TooFewLossesError(
+            f"{len(steps)} losses over the {end - begin:g} steps up to step {end:g}; a decay over {over} steps needs "
+            f"at least {LEAST_POINTS}, over {over} steps of the run or more"
+        )
+    x = scaled(steps, power)
+    middle, level = float(x.mean()), float(values.mean())
     spread = float(((x - middle) ** 2).sum())
-    slope = float((x - middle) @ (recent.values - level)) / spread
-    left = recent.values - level - slope * (x - middle)
+    slope = float((x - middle) @ (values - level)) / spread
+    left = values - level - slope * (x - middle)
     residual = math.sqrt(float(left @ left) / (len(x) - 2))
-    return Fit(power, float(recent.steps[0]), float(recent.steps[-1]), len(x), middle, level, slope, spread, residual)
+    return Fit(power, begin, end, len(x), middle, level, slope, spread, residual)
 
 
 def past_errors(losses: Losses, over: int) -> Vector:
@@ -178,10 +158,10 @@ def past_errors(losses: Losses, over: int) -> Vector:
         step = losses.steps[target]
         past = losses.until(step - over)
         try:
-            forecast = past.values[-1:] + fitted(past, over).change(step)
+            change = fitted(past, over).change(step)
         except TooFewLossesError:
             break
-        found.append(float(losses.values[target] - forecast[0]))
+        found.append(float(losses.values[target] - (past.values[-1] + change)))
         target = len(past.steps) - 1
     return np.array(found)
 
@@ -299,7 +279,7 @@ def drifted(merged: Losses, at: int, over: int) -> tuple[float, Fit]:
 
 
 def learned(merged: Losses, cool_downs: Sequence[CoolDown], decay: str, over: int) -> tuple[Vector, dict[str, int]]:
-    """Real minus forecast of each earlier cool-down like this one, and how many others there are, by reason."""
+    """Real minus forecast of each earlier cool-down like this one, if enough are; how many are not used, by reason."""
     alike = [found for found in cool_downs if (found.shape, found.over) == (decay, over)]
     errors = []
     for found in alike:
@@ -311,23 +291,22 @@ def learned(merged: Losses, cool_downs: Sequence[CoolDown], decay: str, over: in
         "of another shape or length": len(cool_downs) - len(alike),
         "with too few losses before them": len(alike) - len(errors),
     }
+    if len(errors) < LEAST:
+        reasons["fewer than needed"] = len(errors)
+        errors = []
     return np.array(errors), {reason: count for reason, count in reasons.items() if count}
 
 
-def law_error(merged: Losses, over: int, target: int) -> float:
-    """Half of what the other powers of the step carry the newest loss apart by."""
-    drifts = [fitted(merged, over, power).change(target) for power in POWERS]
-    return (max(drifts) - min(drifts)) / 2
-
-
-def interval_of(loss: float, gaps: Vector, merged: Losses, over: int, target: int, allowance: float) -> Interval:
+def interval_of(
+    loss: float, gaps: Vector, merged: Losses, fit: Fit, over: int, target: int, allowance: float
+) -> Interval:
     """Student's prediction interval around a forecast: from cool-downs, else from the run's past, else from the fit.
 
     Without cool-downs it is widened by an allowance, and where it rests on the fit by the law's own error: in
     quadrature, for these parts are independent.
     """
     probability = (1 + CONFIDENCE) / 2
-    if (n := len(gaps)) >= LEAST:
+    if n := len(gaps):
         reach = student_quantile(probability, n - 1) * float(gaps.std(ddof=1)) * math.sqrt(1 + 1 / n)
         return Interval(loss - reach, loss + reach, "errors for earlier cool-downs", n)
     past = past_errors(merged, over)
@@ -335,9 +314,10 @@ def interval_of(loss: float, gaps: Vector, merged: Losses, over: int, target: in
         rests_on = "errors on the run's own past"
         reach = student_quantile(probability, n) * float(np.sqrt((past**2).mean()))
     else:
-        fit = fitted(merged, over)
         rests_on, n = "residuals of the fit", fit.points
-        reach = math.hypot(student_quantile(probability, n - 2) * fit.error(target), law_error(merged, over, target))
+        drifts = [fitted(merged, over, power).change(target) for power in POWERS]
+        law_error = (max(drifts) - min(drifts)) / 2
+        reach = math.hypot(student_quantile(probability, n - 2) * fit.error(target), law_error)
     reach = math.hypot(reach, allowance)
     return Interval(loss - reach, loss + reach, rests_on, n)
 
@@ -365,9 +345,7 @@ def forecast(
     """
     carried, fit = drifted(merged, at, over)
     gaps, left_out = learned(merged, cool_downs, decay, over)
-    if len(gaps) < LEAST and len(gaps):
-        left_out["fewer than needed"] = len(gaps)
-    correction = float(gaps.mean()) if len(gaps) >= LEAST else 0.0
+    correction = float(gaps.mean()) if len(gaps) else 0.0
     loss, now = carried + correction, float(merged.values[-1])
     momentary_fit = fitted(momentary, over)
     gain = max(0.0, momentary_fit.at(at) - fit.at(at))
@@ -380,9 +358,9 @@ def forecast(
         drift=carried - now,
         correction=correction,
         loss=loss,
-        cool_downs=len(gaps) if len(gaps) >= LEAST else 0,
+        cool_downs=len(gaps),
         left_out=left_out,
-        interval=interval_of(loss, gaps, merged, over, at + over, ALLOWANCE * gain),
+        interval=interval_of(loss, gaps, merged, fit, over, at + over, ALLOWANCE * gain),
         fit=fit,
         momentary_fit=momentary_fit,
         gain=gain,
