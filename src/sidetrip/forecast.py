@@ -38,17 +38,7 @@ LARGEST_STEP = 2**53  # up to which every whole number is a float64
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a CSV file.
-
-    Attributes
-    ----------
-    place : str
-        The file and the line, for messages.
-    line : bytes
-        As it stands in the file, with its line break.
-    cells : dict of str
-        By column.
-    """
+    """A line of a CSV file: its place for messages, its bytes with the line break, and its cells by column."""
 
     place: str
     line: bytes
@@ -75,17 +65,10 @@ class Row:
         return int(found)
 
 
-def cells_of(line: str, place: str) -> list[str]:
-    """The cells of a line of a CSV file.
-
-    Raises
-    ------
-    FileError
-        If Python's csv cannot read it: lines that end in a carriage return alone, a cell that is too long.
-    """
+def _cells(line: str, place: str) -> list[str]:
     try:
         return [cell.strip() for cell in next(csv.reader([line]), [])]
-    except csv.Error as error:
+    except csv.Error as error:  # lines that end in a carriage return alone, a cell that is too long
         raise FileError(
             f"{place}: is no line of a CSV file ({error}); write commas, and a line feed after each"
         ) from error
@@ -106,7 +89,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> tuple[bytes, list[Row]]:
         raise FileError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except UnicodeDecodeError as error:
         raise FileError(f"{path}: is no text in UTF-8; write a CSV file") from error
-    names = cells_of(texts[0], f"{path}, line 1")
+    names = _cells(texts[0], f"{path}, line 1")
     for column in columns:
         if (count := names.count(column)) != 1:
             raise FileError(
@@ -116,7 +99,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> tuple[bytes, list[Row]]:
     lines = [line + b"\n" for line in content.split(b"\n")]
     rows = []
     for number, (text, line) in enumerate(zip(texts[1:], lines[1:], strict=False), start=2):
-        cells = cells_of(text, place := f"{path}, line {number}")
+        cells = _cells(text, place := f"{path}, line {number}")
         if len(cells) != len(names):
             raise FileError(f"{place}: has {len(cells)} cells for {len(names)} columns; correct it")
         rows.append(Row(place, line, dict(zip(names, cells, strict=True))))
@@ -150,14 +133,13 @@ def read_run(path: Path, at: int | None) -> tuple[Losses, Losses, int, Source]:
     if not steps[0] <= at <= steps[-1]:
         raise FileError(f"--at {at}: the steps of {path} are {steps[0]} to {steps[-1]}; give one of that range")
     used = [row for row, step in zip(rows, steps, strict=True) if step <= at]
-    momentary = [(row.whole("step"), row.number("momentary")) for row in used]
-    merged = [(row.whole("step"), row.number("merged")) for row in used if row.cells["merged"]]
-    return _losses(momentary), _losses(merged), at, source_of(path, header, used)
+    merged = [row for row in used if row.cells["merged"]]
+    return _losses(used, "momentary"), _losses(merged, "merged"), at, source_of(path, header, used)
 
 
-def _losses(pairs: Sequence[tuple[int, float]]) -> Losses:
-    table = np.array([pair for pair in pairs if pair[0] > 0], dtype=np.float64).reshape(-1, 2)
-    return Losses(table[:, 0], table[:, 1])
+def _losses(rows: Sequence[Row], column: str) -> Losses:
+    table = np.array([(row.whole("step"), row.number(column)) for row in rows], dtype=np.float64).reshape(-1, 2)
+    return Losses(*table[table[:, 0] > 0].T)
 
 
 def read_cool_downs(path: Path, at: int) -> tuple[list[CoolDown], Source]:
@@ -193,14 +175,9 @@ def power_law(
     """
     if len(cool_downs) < LEAST or not find_spec("scipy"):
         return None
-    from sidetrip.measure.multi_power_law import decayed, predicted, warmed_up  # scipy, which the rest does without
+    from sidetrip.measure.multi_power_law import predicted, warmed_up  # scipy, which the rest does without
 
-    rates = warmed_up(max([at + over, *(c.start + c.over for c in cool_downs)]), warm_up)
-    seen = momentary.until(at)
-    ways = [rates[: int(step)] for step in seen.steps]
-    ways += [decayed(rates, c.start, DECAYS[c.shape](c.over).multipliers) for c in cool_downs]
-    ends = np.r_[seen.values, [c.loss for c in cool_downs]]
-    (loss,) = predicted(ways, ends, [decayed(rates, at, DECAYS[decay](over).multipliers)])
+    (loss,) = predicted(warmed_up(at + over, warm_up), momentary, cool_downs, at, [(decay, over)])
     return loss
 
 
@@ -216,8 +193,8 @@ def as_json(found: Forecast, law: float | None, sources: Sequence[Source]) -> di
     }
 
 
-def text(found: Forecast, law: float | None) -> str:
-    """The forecast as people read it: a table, whether it is worth it, what it rests on, and what it cannot know."""
+def text(found: Forecast, law: float | None, output: Path | None) -> str:
+    """The forecast as people read it: a table, its worth, what it rests on, what it cannot know, where it is sealed."""
     low, high = found.interval.low, found.interval.high
     learned = f"from {found.cool_downs} earlier cool-downs" if found.cool_downs else f"none: needs {LEAST} cool-downs"
     lines = [
@@ -232,7 +209,8 @@ def text(found: Forecast, law: float | None) -> str:
     ]
     if law is not None:
         lines.append(f"multi-power law  {law:9.4f}   fitted to the run and all its cool-downs; it has no interval")
-    return "\n".join([*lines, "", _worth(found), _basis(found), _limits(found)])
+    sealed = [printable(f"Sealed: {output}")] if output else []
+    return "\n".join([*lines, "", _worth(found), _basis(found), _limits(found), *sealed])
 
 
 def _worth(found: Forecast) -> str:
@@ -315,12 +293,7 @@ def run(options: argparse.Namespace) -> None:
     content = as_json(found, law, sources)
     if options.output:
         write_json(options.output, content)
-    sys.stdout.write((json.dumps(content, indent=2) if options.json else printed(found, law, options.output)) + "\n")
-
-
-def printed(found: Forecast, law: float | None, output: Path | None) -> str:
-    """The text, and where the forecast was sealed."""
-    return text(found, law) + ("\n" + printable(f"Sealed: {output}") if output else "")
+    sys.stdout.write((json.dumps(content, indent=2) if options.json else text(found, law, options.output)) + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -21,6 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
+from sidetrip.kernels import DECAYS
+from sidetrip.loss_forecast import CoolDown, Losses
+
 Vector = NDArray[np.float64]
 # Of L0, log A, α, log B, log C, β, γ. Rates are relative and losses of order 1, so what is reduced lies within them.
 LOWEST = np.array([0.0, -12.0, 0.01, -12.0, -14.0, 0.01, 0.0])
@@ -124,20 +127,30 @@ def warmed_up(steps: int, warm_up: int) -> Vector:
     return np.minimum(1.0, np.arange(1, steps + 1) / max(1, warm_up))
 
 
-def decayed(rates: Vector, begin: int, multipliers: Vector) -> Vector:
-    """The rates of a run up to the step `begin`, then those of its next steps times the multipliers of a decay."""
-    return np.r_[rates[:begin], rates[begin : begin + len(multipliers)] * multipliers]
-
-
-def predicted(ways: Sequence[Vector], seen: Vector, wanted: Sequence[Vector]) -> list[float]:
-    """Losses at the end of the schedules `wanted`, by the law fitted to those `seen` at the end of the `ways`.
+def predicted(
+    rates: Vector, seen: Losses, cool_downs: Sequence[CoolDown], at: int, decays: Sequence[tuple[str, int]]
+) -> list[float]:
+    """Losses in nats at the end of decays of a run, by the law fitted to what the run had shown before.
 
     Parameters
     ----------
-    ways, wanted : sequence of ndarray
-        Rates of the steps 1..n of each, relative to that at which the run trains.
-    seen : ndarray, shape (ways,)
-        In nats, above 0.
+    rates : ndarray, shape (n,)
+        Of the steps 1..n of the run, relative to that at which it trains.
+    seen : Losses
+        Of the run, above 0.
+    cool_downs : sequence of CoolDown
+        That had ended.
+    at : int
+        Step at which the decays begin.
+    decays : sequence of (str, int)
+        Shape and steps of each.
     """
-    law = fit(schedules_of(ways), seen)
-    return [round(float(loss), FITTED_TO) for loss in losses(law, schedules_of(wanted))]
+
+    def decayed(begin: int, shape: str, over: int) -> Vector:
+        return np.r_[rates[:begin], rates[begin : begin + over] * DECAYS[shape](over).multipliers]
+
+    ways = [rates[: int(step)] for step in seen.steps]
+    ways += [decayed(each.start, each.shape, each.over) for each in cool_downs]
+    law = fit(schedules_of(ways), np.r_[seen.values, [each.loss for each in cool_downs]])
+    wanted = schedules_of([decayed(at, *each) for each in decays])
+    return [round(float(loss), FITTED_TO) for loss in losses(law, wanted)]

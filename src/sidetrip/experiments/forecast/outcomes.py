@@ -12,9 +12,9 @@ from scipy.stats import binomtest
 from sidetrip.config import Config
 from sidetrip.experiments.forecast.columns import CELL, COOL_DOWN, LEARNED, MOMENTARY, NO_CORRECTION
 from sidetrip.experiments.forecast.hindsight import covered
-from sidetrip.kernels import DECAYS, Schedule
-from sidetrip.loss_forecast import LEAST
-from sidetrip.measure.multi_power_law import decayed, predicted, warmed_up
+from sidetrip.kernels import Schedule
+from sidetrip.loss_forecast import LEAST, CoolDown, Losses
+from sidetrip.measure.multi_power_law import predicted, warmed_up
 from sidetrip.verdicts.records import Table, Tables
 
 KEYS = ["seed", "branch", *CELL]
@@ -63,12 +63,11 @@ def _power_laws(tables: Tables, config: Config) -> Iterator[tuple[object, ...]]:
         ended = downs[(downs["seed"] == seed) & (downs["branch"] + downs["window_steps"] <= begin)]
         if len(ended) < LEAST:
             continue
-        ways = [own[:step] for step in seen["step"]]
-        ways += [_decayed(own, *key) for key in ended[["branch", "decay", "window_steps"]].itertuples(index=False)]
+        earlier = ended[["branch", "window_steps", "decay", "loss"]].itertuples(index=False, name=None)
         here = sealed[(sealed["seed"] == seed) & (sealed["branch"] == begin)]
         wanted = list(here[["decay", "window_steps"]].drop_duplicates().itertuples(index=False, name=None))
-        losses = np.r_[seen["loss"].to_numpy(), ended["loss"].to_numpy()]
-        ends = predicted(ways, losses, [_decayed(own, begin, *each) for each in wanted])
+        losses = Losses(seen["step"].to_numpy(), seen["loss"].to_numpy())
+        ends = predicted(own, losses, [CoolDown(*each) for each in earlier], begin, wanted)
         for each, loss in zip(wanted, ends, strict=True):
             yield seed, begin, *each, "loss", loss
 
@@ -78,10 +77,6 @@ def _relative_rates(config: Config) -> np.ndarray:
     settings = config.burn_in
     multipliers: np.ndarray = getattr(Schedule, settings.schedule)(settings.steps).multipliers
     return multipliers * warmed_up(settings.steps, settings.warm_up)
-
-
-def _decayed(own: np.ndarray, begin: int, decay: str, window: int) -> np.ndarray:
-    return decayed(own, begin, DECAYS[decay](window).multipliers)
 
 
 def _steps_bought(looks: Table, row: object) -> float:
