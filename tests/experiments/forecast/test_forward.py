@@ -29,12 +29,6 @@ def measured(**changes):
     return {"merged_snapshots": merged_snapshots(), "cool_downs": cool_downs(**changes)}
 
 
-def with_curvature(nodes):
-    """As where the widest averages behind the curvature, over 2 steps, end by step 30."""
-    settings = {"side_trips.windows": [1, 2], "side_trips.looks": 1, "branch.points": [28, 30]}
-    return {**measured(), "curvature_nodes": nodes}, settings
-
-
 def test_it_is_the_merged_loss_its_drift_and_what_earlier_cool_downs_ended_below():
     found = at(35, measured(gap=0.01, spread=0.0)).set_index(KEYS)
     plain, learned = (found.loc["linear", 5, "loss", kind] for kind in ("none", "learned"))
@@ -54,34 +48,20 @@ def test_no_forecast_can_see_its_answer(seed, begin):
     tables = {**measured(), "curvature_nodes": curvature_nodes()}
     random = np.random.default_rng(seed)
 
-    def changed(table, known, columns):
-        other = table.copy()
-        other.loc[~known, columns] = random.normal(size=(int((~known).sum()), len(columns)))
-        return other
-
     looks, downs, nodes = tables.values()
-    others = {
-        "merged_snapshots": changed(looks, (looks["seed"] == 0) & (looks["step"] <= begin), ["loss", "accuracy"]),
-        "cool_downs": changed(
-            downs, (downs["seed"] == 0) & (downs["branch"] + downs["window_steps"] <= begin), ["loss", "accuracy"]
-        ),
-        "curvature_nodes": changed(
-            nodes, (nodes["seed"] == 0) & (nodes["branch"] + 10 <= begin), ["curvature", "power"]
-        ),
-    }
+    ends = (looks["step"], downs["branch"] + downs["window_steps"], nodes["branch"] + 10)
+    others = {}
+    for (name, table), end in zip(tables.items(), ends, strict=True):
+        later, numbers = (table["seed"] != 0) | (end > begin), list(table.columns[-2:])
+        others[name] = table.copy()
+        others[name].loc[later, numbers] = random.normal(size=(int(later.sum()), 2))
     pd.testing.assert_frame_equal(at(begin, tables), at(begin, others))
 
 
-def test_it_learns_from_the_run_s_own_cool_downs_that_had_ended():
-    assert {kind: set(at(kind, measured())["correction"]) for kind in (20, 30, 35)} == {
-        20: {"none"},
-        30: {"none"},  # two had ended
-        35: {"none", "learned"},
-    }
-
-
 def test_the_predicted_correction_is_the_model_s_share_of_what_merging_gains():
-    tables, settings = with_curvature(curvature_nodes())
+    # The widest averages behind the curvature, over 2 steps, end by step 30.
+    settings = {"side_trips.windows": [1, 2], "side_trips.looks": 1, "branch.points": [28, 30]}
+    tables = {**measured(), "curvature_nodes": curvature_nodes()}
     row = at(35, tables, **settings).query("decay == 'linear' and correction == 'predicted'").iloc[0]
     nodes = curvature_nodes().query("seed == 0 and branch <= 33")
     starts = len(nodes[["branch", "start"]].drop_duplicates())
@@ -102,8 +82,8 @@ def test_without_earlier_cool_downs_the_interval_allows_for_a_quarter_of_what_me
 def test_the_command_gives_the_same(tmp_path, capsys):
     """From the stage's tables written as CSV files: each number of each forecast that it gives, and the law's."""
     tables = forecast_tables()
-    laws = outcomes(tables, config()).query("metric == 'loss'").set_index(["seed", "branch", "decay"])["power_law"]
-    looks, downs, sealed = (tables[name] for name in ("merged_snapshots", "cool_downs", "sealed_forecasts"))
+    given = outcomes(tables, config()).query("metric == 'loss' and given").set_index(["seed", "branch", "decay"])
+    looks, downs = tables["merged_snapshots"], tables["cool_downs"]
     for seed, begin, decay in product((0, 3), (20, 35), DECAYS):
         here = looks[looks["seed"] == seed]
         momentary = here[here["model"] == "momentary"].set_index("step")["loss"].rename("momentary")
@@ -115,22 +95,18 @@ def test_the_command_gives_the_same(tmp_path, capsys):
         files = ["--losses", str(tmp_path / "run.csv"), "--cool-downs", str(tmp_path / "earlier.csv")]
         main([*files, "--over", "5", "--decay", decay, "--at", str(begin), "--json"])
         found = json.loads(capsys.readouterr().out)
-        here = sealed[(sealed["seed"] == seed) & (sealed["branch"] == begin) & (sealed["decay"] == decay)]
-        (row,) = here[
-            (here["metric"] == "loss") & (here["correction"] == ("learned" if begin == 35 else "none"))
-        ].to_dict("records")
-        expected = [row[name] for name in ("momentary", "merged", "drift", "added", "forecast", "low", "high")]
-        given = [found[name] for name in ("momentary", "merged", "drift", "correction", "loss")]
-        assert [*given, found["interval"]["low"], found["interval"]["high"]] == expected
-        law = np.ravel(laws.loc[(seed, begin, decay)])[0]
-        assert found["power_law"] == law or (found["power_law"] is None and np.isnan(law))
-        steps = found["steps_at_constant_rate"]["loss"]
-        assert steps == row["steps_at_constant_rate"] or (steps is None and np.isnan(row["steps_at_constant_rate"]))
+        row = given.loc[(seed, begin, decay)]
+        numbers = [found[name] for name in ("momentary", "merged", "drift", "correction", "loss")]
+        numbers += [found["interval"]["low"], found["interval"]["high"]]
+        assert numbers == row[["momentary", "merged", "drift", "added", "forecast", "low", "high"]].tolist()
+        for number, column in (
+            (found["power_law"], "power_law"),
+            (found["steps_at_constant_rate"]["loss"], "steps_at_constant_rate"),
+        ):
+            assert number == row[column] or (number is None and np.isnan(row[column]))
 
 
 def test_too_few_losses_are_no_forecast():
     assert at(20, measured(), **{"forecast.begins": [5, 20], "forecast.every": 5}).shape[0]
     few = {**measured(), "merged_snapshots": merged_snapshots().query("step >= 15")}
     assert at(20, few).empty
-    with pytest.raises(KeyError):
-        at(20, {"cool_downs": cool_downs()})

@@ -8,25 +8,18 @@ from scipy.stats import t as student
 from verdict_tables import BEGINS, SEEDS, config, cool_downs, curvature_nodes, merged_snapshots
 
 from sidetrip.experiments.curvature.model import spectra
-from sidetrip.experiments.forecast.hindsight import (
-    LEAST,
-    errors,
-    hindsight,
-    hindsight_line,
-    prediction_interval,
-    staircases,
-)
+from sidetrip.experiments.forecast.hindsight import hindsight, hindsight_line, prediction_interval, staircases
 from sidetrip.kernels import Kernel, Schedule
+from sidetrip.loss_forecast import CONFIDENCE, LEAST
 from sidetrip.measure.second_order import predict
 
 
 def test_an_estimate_is_the_merged_score_less_what_earlier_cool_downs_gained():
     found = hindsight(cool_downs(gap=0.01, spread=0.0))
-    off = errors(found).set_index("metric")
-    assert off.loc["loss", "off_estimate"].abs().max() < 1e-12
-    assert off.loc["accuracy", "off_estimate"].abs().max() < 1e-12
-    assert off.loc["loss", "off_momentary"].to_numpy() == pytest.approx(0.11)
-    assert off.loc["loss", "off_merged"].to_numpy() == pytest.approx(0.01)
+    assert (found["estimate"] - found["cool_down"]).abs().max() < 1e-12
+    of_loss = found.query("metric == 'loss'")
+    assert (of_loss["momentary"] - of_loss["cool_down"]).to_numpy() == pytest.approx(0.11)
+    assert (of_loss["merged"] - of_loss["cool_down"]).to_numpy() == pytest.approx(0.01)
 
 
 def test_nothing_that_began_as_late_has_a_part_in_an_estimate():
@@ -59,14 +52,13 @@ def test_an_estimate_along_the_run_begins_where_cool_downs_began_before_its_wind
     assert line.loc[30, "low"] < line.loc[30, "estimate"] < line.loc[30, "high"] < line.loc[30, "merged"]
 
 
-@given(st.lists(st.floats(-3, 3), min_size=LEAST, max_size=12), st.sampled_from([0.8, 0.9]))
-def test_the_interval_of_the_next_value_is_student_s(values, confidence):
+@given(st.lists(st.floats(-3, 3), min_size=LEAST, max_size=12))
+def test_the_interval_of_the_next_value_is_student_s(values):
     """Of its difference from the mean of the others, whose variance is 1 + 1/n times that of one."""
     scale = np.std(values, ddof=1) * (1 + 1 / len(values)) ** 0.5
-    found = prediction_interval(np.array(values), confidence)
-    expected = np.mean(values) + scale * np.array(student.interval(confidence, len(values) - 1))
-    assert (found.low, found.high) == pytest.approx(tuple(expected))
-    assert not prediction_interval(np.array([1.0, 2.0]), 0.9).bounded
+    expected = np.mean(values) + scale * np.array(student.interval(CONFIDENCE, len(values) - 1))
+    assert prediction_interval(np.array(values)) == pytest.approx((np.mean(values), *expected))
+    assert np.isnan(prediction_interval(np.array([1.0, 2.0]))).all()
 
 
 def test_sparse_averages_part_from_decays_as_measured_and_as_predicted():

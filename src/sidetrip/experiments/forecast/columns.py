@@ -6,6 +6,7 @@ MOMENTARY, MERGED, COOL_DOWN = "momentary", "merged", "cool-down"  # models
 NO_DECAY = "none"  # the decay of a momentary model
 NO_CORRECTION, LEARNED, PREDICTED = "none", "learned", "predicted"  # corrections
 SCORED_ON = ("validation",)
+METRICS = ("loss", "accuracy")
 ALONG = ["seed", "step", "decay", "window_steps", "model", "loss", "accuracy"]
 COOL_DOWNS = ["seed", "branch", "decay", "window_steps", "spacing_steps", "model", "loss", "accuracy"]
 CELL = ["decay", "window_steps", "metric"]  # what a forecast is of

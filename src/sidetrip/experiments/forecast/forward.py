@@ -23,18 +23,16 @@ from sidetrip.experiments.forecast.columns import (
     COOL_DOWN,
     LEARNED,
     MERGED,
+    METRICS,
     MOMENTARY,
     NO_CORRECTION,
     PREDICTED,
     SEALED,
 )
 from sidetrip.experiments.forecast.plan import windows_from
-from sidetrip.experiments.forecast.sparse import sparse_kernel
+from sidetrip.experiments.forecast.sparse import predicted_difference
 from sidetrip.kernels import DECAYS
 from sidetrip.loss_forecast import CoolDown, Forecast, Losses, TooFewLossesError, forecast
-from sidetrip.measure.second_order import predict
-
-METRICS = ("loss", "accuracy")
 
 
 def falling(metric: str, values: np.ndarray) -> np.ndarray:
@@ -120,11 +118,8 @@ def _losses(rows: pd.DataFrame, metric: str) -> Losses:
 def _predicted(config: Config, nodes: pd.DataFrame, plain: Forecast) -> float:
     """Cool-down minus merged, by the analytic model."""
     (spectrum,) = spectra(nodes).values()
-    schedule, rate = DECAYS[plain.decay](plain.over_steps), config.burn_in.rate
-    constant = np.full(plain.over_steps, rate)
-    kernel = sparse_kernel(plain.decay, constant, 0, plain.over_steps, config.burn_in.snapshot_every)
-    excess = predict(kernel, schedule, spectrum, rate, config.burn_in.optimizer.momentum)
-    return -excess.difference * plain.gain
+    spacing = config.burn_in.snapshot_every
+    return -predicted_difference(config, plain.decay, plain.over_steps, spacing, spectrum) * plain.gain
 
 
 def corrected(plain: Forecast, correction: float) -> Forecast:

@@ -11,14 +11,19 @@ from scipy.stats import binomtest
 
 from sidetrip.config import Config
 from sidetrip.experiments.forecast.columns import CELL, COOL_DOWN, LEARNED, MOMENTARY, NO_CORRECTION
-from sidetrip.experiments.forecast.hindsight import covered
+from sidetrip.experiments.forecast.hindsight import covered, scores_of
 from sidetrip.kernels import Schedule
 from sidetrip.loss_forecast import LEAST, CoolDown, Losses
 from sidetrip.measure.multi_power_law import predicted, warmed_up
 from sidetrip.verdicts.records import Table, Tables
 
 KEYS = ["seed", "branch", *CELL]
-RIVALS = ("momentary", "merged", "drifted", "power_law")
+RIVALS = {  # columns that a forecast is held against, in words
+    "momentary": "the loss of the run as it is",
+    "merged": "the loss of the merged snapshots now",
+    "drifted": "the merged loss with its drift, without what earlier cool-downs taught",
+    "power_law": "the multi-power law fitted to the same losses",
+}
 
 
 def outcomes(tables: Tables, config: Config) -> Table:
@@ -36,9 +41,7 @@ def outcomes(tables: Tables, config: Config) -> Table:
     found = tables["sealed_forecasts"]
     kinds = found.groupby(KEYS)["correction"].transform(lambda here: LEARNED if LEARNED in set(here) else NO_CORRECTION)
     found = found.assign(given=found["correction"] == kinds)
-    ends = _of_model(tables["cool_downs"], COOL_DOWN)
-    real = ends.melt(KEYS[:4], ["loss", "accuracy"], var_name="metric", value_name="cool_down")
-    found = found.merge(real, on=KEYS, how="left")
+    found = found.merge(scores_of(tables["cool_downs"], COOL_DOWN, "cool_down", KEYS[:4]), on=KEYS, how="left")
     plain = found[found["correction"] == NO_CORRECTION].set_index(KEYS)["forecast"].rename("drifted")
     found = found.join(plain, on=KEYS)
     law = pd.DataFrame(_power_laws(tables, config), columns=[*KEYS, "power_law"])
@@ -48,16 +51,12 @@ def outcomes(tables: Tables, config: Config) -> Table:
     return found
 
 
-def _of_model(table: Table, model: str) -> Table:
-    return table[table["model"] == model]
-
-
 def _power_laws(tables: Tables, config: Config) -> Iterator[tuple[object, ...]]:
     """The law's losses, fitted at each step where decays begin to what the run had shown by then."""
-    looks = _of_model(tables["merged_snapshots"], MOMENTARY)
-    downs = _of_model(tables["cool_downs"], COOL_DOWN).dropna(subset=["loss"])
+    looks, downs, sealed = (tables[name] for name in ("merged_snapshots", "cool_downs", "sealed_forecasts"))
+    looks = looks[looks["model"] == MOMENTARY]
+    downs = downs[downs["model"] == COOL_DOWN].dropna(subset=["loss"])
     own = _relative_rates(config)
-    sealed = tables["sealed_forecasts"]
     for seed, begin in sealed[["seed", "branch"]].drop_duplicates().itertuples(index=False, name=None):
         seen = looks[(looks["seed"] == seed) & (looks["step"] <= begin)]
         ended = downs[(downs["seed"] == seed) & (downs["branch"] + downs["window_steps"] <= begin)]

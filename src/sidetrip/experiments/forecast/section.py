@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from sidetrip.config import Config
-from sidetrip.experiments.forecast.hindsight import errors
+from sidetrip.experiments.forecast.columns import METRICS
+from sidetrip.experiments.forecast.hindsight import covered
 from sidetrip.verdicts.wording import decay_title
 
 
@@ -50,14 +51,17 @@ def _bought(window: int, given: pd.DataFrame, config: Config) -> dict[str, Any]:
 
 def _hindsight(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     """How far off estimates and their rivals were, by decay, window and spacing; and the estimates of the last step."""
-    found = errors(tables["hindsight"]).query("metric == 'loss'").dropna(subset=["cool_down"])
+    found = tables["hindsight"].query("metric == 'loss'").dropna(subset=["cool_down"])
+    found = found.assign(covered=covered(found))
     rows = []
-    for key, here in found.groupby(["window_steps", "decay", "spacing_steps"]):
-        off = here[["off_momentary", "off_merged", "off_estimate"]]
+    for (window, decay, spacing), here in found.groupby(["window_steps", "decay", "spacing_steps"]):
+        off = here[["momentary", "merged", "estimate"]].sub(here["cool_down"], axis=0).add_prefix("off_")
         rows.append(
             {
-                **dict(zip(("window", "decay", "spacing"), key, strict=True)),
-                "title": decay_title(str(key[1])),  # type: ignore[index]
+                "window": window,
+                "decay": decay,
+                "spacing": spacing,
+                "title": decay_title(str(decay)),
                 "n": len(here),
                 **{f"bias_{name}": float(value) for name, value in off.mean().items()},
                 **{str(name): float(value) for name, value in off.abs().mean().items()},
@@ -67,7 +71,7 @@ def _hindsight(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     line = tables["hindsight_line"]
     last = line[line["step"] == line["step"].max()].assign(title=lambda table: table["decay"].map(decay_title))
     parted = tables.get("staircases", pd.DataFrame(columns=["decay"]))
-    by_metric = {metric: last[last["metric"] == metric].to_dict("records") for metric in ("loss", "accuracy")}
+    by_metric = {metric: last[last["metric"] == metric].to_dict("records") for metric in METRICS}
     return {
         "rows": rows,
         "last": list(zip(by_metric["loss"], by_metric["accuracy"], strict=True)),

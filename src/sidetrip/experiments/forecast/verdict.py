@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 
 from sidetrip.config import Claims, Config
 from sidetrip.experiments.curvature.model import applies
-from sidetrip.experiments.forecast.hindsight import hindsight, hindsight_line, of_snapshots, staircases
+from sidetrip.experiments.forecast.hindsight import covered, hindsight, hindsight_line, staircases
 from sidetrip.experiments.forecast.outcomes import RIVALS, cells, outcomes
 from sidetrip.loss_forecast import CONFIDENCE, LEAST
 from sidetrip.verdicts.records import (
@@ -31,13 +31,7 @@ from sidetrip.verdicts.statements import Statement
 from sidetrip.verdicts.statistics import by_seed, failed, judge_seeds
 from sidetrip.verdicts.wording import OURS
 
-WORDS = {
-    "momentary": "the loss of the run as it is",
-    "merged": "the loss of the merged snapshots now",
-    "drifted": "the merged loss with its drift, without what earlier cool-downs taught",
-    "power_law": "the multi-power law fitted to the same losses",
-}
-PAST = {"momentary": WORDS["momentary"], "merged": "the merged model without a correction"}
+PAST = {"momentary": RIVALS["momentary"], "merged": "the merged model without a correction"}
 
 
 def _covers(name: str, subject: str, plural: str) -> Statement:
@@ -66,7 +60,7 @@ FORECAST = ("a forecast of a decay that begins now", "Forecasts")
 ESTIMATE = ("an estimate in hindsight", "Estimates in hindsight")
 STATEMENTS = (
     _covers("forecast_covers", *FORECAST),
-    *(_beats(f"forecast_beats_{name}", *FORECAST, rival) for name, rival in WORDS.items()),
+    *(_beats(f"forecast_beats_{name}", *FORECAST, rival) for name, rival in RIVALS.items()),
     _covers("hindsight_covers", *ESTIMATE),
     *(_beats(f"hindsight_beats_{name}", *ESTIMATE, rival) for name, rival in PAST.items()),
 )
@@ -96,15 +90,17 @@ def judge(tables: Tables, config: Config) -> Judged:
     forecasts = tables["forecasts"].query("given and metric == 'loss'").set_index(["seed", "branch"])
     why_not = {name: joined(TOO_FEW, WHY_NOT.get(name, "")) for name in (*RIVALS, "covers")}
     learned = forecasts.assign(drifted=forecasts["drifted"].where(forecasts["cool_downs"] > 0))
-    found = _judged("forecast", learned, "forecast", RIVALS, config, why_not)
-    past = of_snapshots(tables["hindsight"], config)
+    found = _judged("forecast", learned, "forecast", list(RIVALS), config, why_not)
+    past = tables["hindsight"]
+    past = past[(past["metric"] == "loss") & (past["spacing_steps"] == config.burn_in.snapshot_every)]
+    past = past.assign(covered=covered(past)).set_index(["seed", "branch"])
     earlier = dict.fromkeys((*PAST, "covers"), f"an estimate needs {LEAST} cool-downs that began earlier")
-    found |= _judged("hindsight", past, "estimate", tuple(PAST), config, earlier)
+    found |= _judged("hindsight", past, "estimate", list(PAST), config, earlier)
     return beside(found, of_run(tables, config))
 
 
 def _judged(
-    prefix: str, table: Table, value: str, rivals: tuple[str, ...], config: Config, why_not: Mapping[str, str]
+    prefix: str, table: Table, value: str, rivals: list[str], config: Config, why_not: Mapping[str, str]
 ) -> dict[str, Found]:
     """Rows on one kind of forecast: whether its intervals hold, and whether it is nearer than each rival."""
     known = table.dropna(subset=["cool_down"])
@@ -116,8 +112,9 @@ def _judged(
         found[f"{prefix}_beats_{rival}"] = replace(row, quantity="nats") if isinstance(row, Measured) else row
     if len(known) < len(table):
         found = {name: failed(row, DIVERGED) for name, row in found.items()}
-    detail = f"{len(known)} decays, {int(known['covered'].sum())} within their interval"
-    found[f"{prefix}_covers"] = _told(found[f"{prefix}_covers"], detail)
+    if isinstance(row := found[f"{prefix}_covers"], Measured):
+        detail = f"{len(known)} decays, {int(known['covered'].sum())} within their interval"
+        found[f"{prefix}_covers"] = replace(row, detail=joined(detail, row.detail))
     return found
 
 
@@ -139,8 +136,3 @@ def _coverage(covered: pd.Series, claims: Claims, why_not: str) -> Found:
         detail="all seeds have the same share, so each counts as one trial (Clopper and Pearson)",
         seeds_needed=None,
     )
-
-
-def _told(found: Found, detail: str) -> Found:
-    """The row with what else a reader should know."""
-    return replace(found, detail=joined(detail, found.detail)) if isinstance(found, Measured) else found
