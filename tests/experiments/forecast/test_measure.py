@@ -13,7 +13,8 @@ from sidetrip.engine.state import with_weights
 from sidetrip.engine.training import DivergedError
 from sidetrip.experiments import evaluator
 from sidetrip.experiments.forecast import measure as forecast
-from sidetrip.experiments.forecast.plan import looks, merged_at, spacings, sparse_averages
+from sidetrip.experiments.forecast.plan import looks, spacings
+from sidetrip.experiments.forecast.sparse import sparse_kernel
 from sidetrip.experiments.units import Run
 from sidetrip.files import UnitFolders, read_bytes
 from sidetrip.kernels import DECAYS, Kernel
@@ -23,17 +24,21 @@ BEGINS = (20, 25, 30, 35)
 
 
 @pytest.fixture(scope="module")
-def here(lab, snapshots, tmp_path_factory):
-    """The lab, its curvature left out, and a place of its own for what is under way."""
+def open_lab(lab, snapshots, tmp_path_factory):
+    """Opens the lab, its curvature left out, with a place of its own for what is under way."""
     config = replace(lab.config, experiments=replace(lab.config.experiments, curvature=False))
-    found = Lab(config, lab.runs, lab.device)
-    found.folders = place(tmp_path_factory)
-    return found
+
+    def opened():
+        found, folder = Lab(config, lab.runs, lab.device), tmp_path_factory.mktemp("unit")
+        found.folders = UnitFolders(folder / "result", folder / "progress")
+        return found
+
+    return opened
 
 
-def place(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("unit")
-    return UnitFolders(folder / "result", folder / "progress")
+@pytest.fixture(scope="module")
+def here(open_lab):
+    return open_lab()
 
 
 @pytest.fixture(scope="module")
@@ -85,38 +90,32 @@ def test_what_is_sealed_is_what_the_seal_is_of(here, tables):
         assert own.to_csv(index=False, float_format="%.9g", lineterminator="\n").encode() == content
 
 
-def test_a_forecast_is_sealed_before_its_cool_down_runs(here, tables, tmp_path_factory, monkeypatch):
+def test_a_forecast_is_sealed_before_its_cool_down_runs(open_lab, tables, monkeypatch):
     """A kill as the cool-downs of step 30 begin finds its forecasts on disk; they stay when the unit goes on."""
-    unit = Lab(here.config, here.runs, here.device)
-    unit.folders = place(tmp_path_factory)
-    measured = forecast._CoolDowns.measure
+    unit = open_lab()
+    ran, made = forecast._cool_downs, forecast.forecasts_at
 
-    def killed(self):
-        if self._begin == 30:
+    def killed(lab, seed, begin):
+        if begin == 30:
             raise KeyboardInterrupt
-        return measured(self)
+        return ran(lab, seed, begin)
 
-    monkeypatch.setattr(forecast._CoolDowns, "measure", killed)
+    monkeypatch.setattr(forecast, "_cool_downs", killed)
     with pytest.raises(KeyboardInterrupt):
         forecast.measure(unit, Run(0))
-    kept = sorted(path.name for path in unit.folders.progress.iterdir())
-    assert {"forecasts_30", "cool_downs_25"} <= set(kept)
+    kept = {path.name for path in unit.folders.progress.iterdir()}
+    assert {"forecasts_30", "cool_downs_25"} <= kept
     assert "cool_downs_30" not in kept
-    monkeypatch.setattr(forecast._CoolDowns, "measure", measured)
+    monkeypatch.setattr(forecast, "_cool_downs", ran)
     monkeypatch.setattr(
-        forecast, "forecasts_at", lambda *given: pytest.fail("sealed again") if given[2] <= 30 else real(*given)
+        forecast, "forecasts_at", lambda *given: pytest.fail("sealed again") if given[2] <= 30 else made(*given)
     )
-    again = forecast.measure(unit, Run(0))
-    for name, table in again.items():
+    for name, table in forecast.measure(unit, Run(0)).items():
         pd.testing.assert_frame_equal(table, tables[name])
 
 
-real = forecast.forecasts_at
-
-
-def test_a_cool_down_that_diverges_is_a_row_without_a_score(here, tmp_path_factory, monkeypatch):
-    unit = Lab(here.config, here.runs, here.device)
-    unit.folders = place(tmp_path_factory)
+def test_a_cool_down_that_diverges_is_a_row_without_a_score(open_lab, monkeypatch):
+    unit = open_lab()
     take_trip = unit.take_trip
 
     def diverging(start, stream, schedule, *rest):
@@ -144,7 +143,4 @@ def test_only_the_widest_window_is_tried_at_other_spacings():
 
 
 def test_an_average_of_all_iterates_is_the_kernel_of_its_decay(here):
-    (linear, *_) = [each for each in sparse_averages(here.config, here.rates, 15, 5) if each.spacing == 1]
-    assert linear.kernel.weights == pytest.approx(Kernel.swa(5).weights)
-    ((decay, merged), *_) = merged_at(here.config, here.rates, 15, 30)
-    assert (decay, merged.used) == ("linear", (15, 20, 25, 30))
+    assert sparse_kernel("linear", here.rates, 15, 5, 1).weights == pytest.approx(Kernel.swa(5).weights)

@@ -13,10 +13,10 @@ rate", Table 1 and Lemma 2. DOI 10.48550/arXiv.2301.02312.
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -37,19 +37,14 @@ from sidetrip.experiments.forecast.columns import (
     SEALS,
 )
 from sidetrip.experiments.forecast.forward import forecasts_at
-from sidetrip.experiments.forecast.plan import (
-    cool_down_work,
-    look_work,
-    looks,
-    merged_at,
-    sparse_averages,
-    windows_from,
-)
+from sidetrip.experiments.forecast.plan import cool_down_work, look_work, looks, spacings, windows_from
+from sidetrip.experiments.forecast.sparse import sparse_kernel
 from sidetrip.experiments.units import Run
 from sidetrip.experiments.work import Work, each_step
-from sidetrip.files import is_whole, read_bytes, sealing
+from sidetrip.files import digest, is_whole, sealing
 from sidetrip.kernels import DECAYS, Schedule
 from sidetrip.measure.averaging import AverageBank, RunningAverage
+from sidetrip.snapshots import SnapshotAverage, nearest_average
 from sidetrip.tables import read_table, write_table
 
 LOST = (math.nan, math.nan)  # the scores of a run that diverged
@@ -76,8 +71,7 @@ def measure(lab: Lab, unit: Run) -> dict[str, pd.DataFrame]:
 
     All scores are on the validation split.
     """
-    seed, begins, kept = unit.seed, lab.config.forecast.begins, _Kept(lab)
-    curvature = _curvature(lab)
+    seed, begins, curvature = unit.seed, lab.config.forecast.begins, _curvature(lab)
     scored: list[pd.DataFrame] = []
     sealed: list[pd.DataFrame] = []
     ran: list[pd.DataFrame] = []
@@ -85,14 +79,16 @@ def measure(lab: Lab, unit: Run) -> dict[str, pd.DataFrame]:
     for last, begin in zip((-1, *begins), (*begins, lab.config.burn_in.steps), strict=True):
         here = {step: windows for step, windows in looks(lab.config).items() if last < step <= begin}
         work = sum((look_work(lab.config, windows) for windows in here.values()), Work())
-        scored.append(kept(f"looks_{begin}", work, partial(_scored, lab, seed, here)))
+        scored.append(read_table(_kept(lab, f"looks_{begin}", work, partial(_scored, lab, seed, here))))
         if begin not in begins:
             continue
-        known = {"merged_snapshots": pd.concat(scored), "cool_downs": _joined(ran, COOL_DOWNS), **curvature}
-        sealed.append(kept(f"forecasts_{begin}", Work(), partial(forecasts_at, lab.config, seed, begin, known)))
-        seals.append((seed, begin, kept.digest(f"forecasts_{begin}")))
+        ended = pd.concat(ran) if ran else pd.DataFrame(columns=COOL_DOWNS, dtype=float)
+        known = {"merged_snapshots": pd.concat(scored), "cool_downs": ended, **curvature}
+        path = _kept(lab, f"forecasts_{begin}", Work(), partial(forecasts_at, lab.config, seed, begin, known))
+        sealed.append(read_table(path))
+        seals.append((seed, begin, digest(path)))
         work = cool_down_work(lab.config, begin)
-        ran.append(kept(f"cool_downs_{begin}", work, _CoolDowns(lab, seed, begin).measure))
+        ran.append(read_table(_kept(lab, f"cool_downs_{begin}", work, partial(_cool_downs, lab, seed, begin))))
     return {
         "merged_snapshots": pd.concat(scored),
         "sealed_forecasts": pd.concat(sealed),
@@ -101,37 +97,21 @@ def measure(lab: Lab, unit: Run) -> dict[str, pd.DataFrame]:
     }
 
 
-def _joined(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
-    return pd.concat(parts) if parts else pd.DataFrame(columns=list(columns), dtype=float)
-
-
 def _curvature(lab: Lab) -> dict[str, pd.DataFrame]:
     """The measured curvature, where the variant has it."""
     return {} if "curvature" in lab.config.left_out else {NODES: read_table(lab.runs / "curvature" / f"{NODES}.csv")}
 
 
-class _Kept:
-    """Tables of a unit on disk, sealed one by one; those that a killed attempt has finished are not made again."""
-
-    def __init__(self, lab: Lab) -> None:
-        self._lab = lab
-
-    def __call__(self, name: str, work: Work, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-        """The table of a name, as it is read back from disk."""
-        if is_whole(self._file(name).parent):
-            self._lab.progress(work.passes)
-        else:
-            table = make()
-            with sealing(self._file(name).parent) as folder:
-                write_table(table, folder / self._file(name).name)
-        return read_table(self._file(name))
-
-    def digest(self, name: str) -> str:
-        """SHA-256 of its file."""
-        return hashlib.sha256(read_bytes(self._file(name))).hexdigest()
-
-    def _file(self, name: str) -> Path:
-        return self._lab.folders.progress / name / f"{name}.csv"
+def _kept(lab: Lab, name: str, work: Work, make: Callable[[], pd.DataFrame]) -> Path:
+    """File of a part of a unit's tables, sealed; one that a killed attempt has finished is not made again."""
+    path = lab.folders.progress / name / f"{name}.csv"
+    if is_whole(path.parent):
+        lab.progress(work.passes)
+    else:
+        table = make()
+        with sealing(path.parent) as folder:
+            write_table(table, folder / path.name)
+    return path
 
 
 def _score(lab: Lab, state: TrainState) -> tuple[float, float]:
@@ -141,77 +121,59 @@ def _score(lab: Lab, state: TrainState) -> tuple[float, float]:
 
 
 def _scored(lab: Lab, seed: int, looks_here: Mapping[int, Iterable[int]]) -> pd.DataFrame:
-    rows = []
+    rows, snapshots = [], range(0, lab.config.burn_in.steps + 1, lab.config.burn_in.snapshot_every)
     for step, windows in looks_here.items():
         newest = lab.snapshot(seed, step)
         rows.append((seed, step, NO_DECAY, 0, MOMENTARY, *_score(lab, newest)))
-        for window in windows:
-            for decay, average in merged_at(lab.config, lab.rates, window, step):
-                coefficients = dict(zip(average.steps, average.coefficients.tolist(), strict=True))
-                weights = _merged(lab, seed, {used: coefficients[used] for used in average.used})
-                rows.append((seed, step, decay, window, MERGED, *_score(lab, with_weights(newest, weights))))
+        for window, (decay, schedule) in product(windows, DECAYS.items()):
+            average = nearest_average(snapshots, schedule(window), lab.rates, step)
+            merged = with_weights(newest, _merged(lab, seed, average))
+            rows.append((seed, step, decay, window, MERGED, *_score(lab, merged)))
     return pd.DataFrame(rows, columns=ALONG)
 
 
-def _merged(lab: Lab, seed: int, coefficients: Mapping[int, float]) -> Tensors:
+def _merged(lab: Lab, seed: int, average: SnapshotAverage) -> Tensors:
     """Weighted sum of the weights of snapshots, in the order of their steps."""
     total: Tensors = {}
-    for step, coefficient in sorted(coefficients.items()):
+    coefficients = dict(zip(average.steps, average.coefficients.tolist(), strict=True))
+    for step in average.used:
         weights = lab.snapshot(seed, step).weights
         total = total or {name: torch.zeros_like(weight) for name, weight in weights.items()}
         for name, weight in weights.items():
-            total[name].add_(weight, alpha=coefficient)
+            total[name].add_(weight, alpha=coefficients[step])
     return total
 
 
-class _CoolDowns:
-    """All that begins at one step of a main trajectory."""
+def _cool_downs(lab: Lab, seed: int, begin: int) -> pd.DataFrame:
+    """Follow the main trajectory from a step through the widest window, then run every decay from there."""
+    (start,) = lab.replay(seed, [begin], [each_step(lab)])
+    windows = windows_from(lab.config, begin)
+    averages = {
+        RunningAverage(sparse_kernel(decay, lab.rates, begin, window, spacing), begin): (decay, window, spacing)
+        for window in windows
+        for decay in DECAYS
+        for spacing in spacings(lab.config, window)
+    }
+    rows: list[tuple[object, ...]] = []
 
-    def __init__(self, lab: Lab, seed: int, begin: int) -> None:
-        self._lab, self._seed, self._begin = lab, seed, begin
-        self._windows = windows_from(lab.config, begin)
-        self._start: TrainState
-        self._rows: list[tuple[object, ...]] = []
+    def add(decay: str, window: int, spacing: int, model: str, scores: tuple[float, float]) -> None:
+        rows.append((seed, begin, decay, window, spacing, model, *scores))
 
-    def measure(self) -> pd.DataFrame:
-        """Follow the main trajectory through the widest window, then run every decay."""
-        (self._start,) = self._lab.replay(self._seed, [self._begin], [each_step(self._lab)])
-        self._follow()
-        for window in self._windows:
-            for decay, schedule in DECAYS.items():
-                self._add(decay, window, 0, COOL_DOWN, self._cooled_down(schedule(window)))
-        return pd.DataFrame(self._rows, columns=COOL_DOWNS)
+    def advance(schedule: Schedule, *observers: Observer) -> TrainState:
+        return lab.take_trip(start, lab.stream(seed), schedule, [*observers, each_step(lab)])
 
-    def _add(self, decay: str, window: int, spacing: int, model: str, scores: tuple[float, float]) -> None:
-        self._rows.append((self._seed, self._begin, decay, window, spacing, model, *scores))
+    def finished(position: Position, running: RunningAverage) -> None:
+        add(*averages[running], MERGED, _score(lab, with_weights(start, running.weights())))
 
-    def _follow(self) -> None:
-        lab, start = self._lab, self._start
-        averages = [
-            average
-            for window in self._windows
-            for average in sparse_averages(lab.config, lab.rates, self._begin, window)
-        ]
-        names = {id(average.kernel): average for average in averages}
+    def momentary(position: Position) -> None:
+        if (window := position.step - begin) in windows:
+            add(NO_DECAY, window, 0, MOMENTARY, _score(lab, with_weights(start, position.weights)))
 
-        def finished(position: Position, running: RunningAverage) -> None:
-            sparse = names[id(running.kernel)]
-            scores = _score(lab, with_weights(start, running.weights()))
-            self._add(sparse.decay, running.kernel.steps, sparse.spacing, MERGED, scores)
-
-        def momentary(position: Position) -> None:
-            if (window := position.step - self._begin) in self._windows:
-                self._add(NO_DECAY, window, 0, MOMENTARY, _score(lab, with_weights(start, position.weights)))
-
-        bank = AverageBank([RunningAverage(average.kernel, self._begin) for average in averages], finished)
-        self._advance(Schedule.constant(self._windows[-1]), [bank, momentary])
-
-    def _cooled_down(self, schedule: Schedule) -> tuple[float, float]:
+    advance(Schedule.constant(windows[-1]), AverageBank(averages, finished), momentary)
+    for window, (decay, schedule) in product(windows, DECAYS.items()):
         try:
-            return _score(self._lab, self._advance(schedule, []))
+            scores = _score(lab, advance(schedule(window)))
         except DivergedError:
-            return LOST
-
-    def _advance(self, schedule: Schedule, observers: list[Observer]) -> TrainState:
-        watching = [*observers, each_step(self._lab)]
-        return self._lab.take_trip(self._start, self._lab.stream(self._seed), schedule, watching)
+            scores = LOST
+        add(decay, window, 0, COOL_DOWN, scores)
+    return pd.DataFrame(rows, columns=COOL_DOWNS)

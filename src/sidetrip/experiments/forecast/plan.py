@@ -2,38 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
-
 from sidetrip.config import Config
 from sidetrip.experiments.forecast.columns import SCORED_ON
-from sidetrip.experiments.forecast.sparse import sparse_kernel
 from sidetrip.experiments.plan import Plan
 from sidetrip.experiments.units import Run, replay_steps, runs
 from sidetrip.experiments.work import Work, scoring, training
-from sidetrip.kernels import DECAYS, Kernel
+from sidetrip.kernels import DECAYS
 from sidetrip.loss_forecast import WINDOWS
-from sidetrip.snapshots import SnapshotAverage, nearest_average
-
-
-@dataclass(frozen=True, eq=False)
-class SparseAverage:
-    """An average of evenly spaced iterates over a window, the branch point and the newest among them.
-
-    Attributes
-    ----------
-    decay : str
-        Name of the decay that it stands for.
-    spacing : int
-        Steps between the iterates.
-    kernel : Kernel
-        Its weights over the branch point and all iterates of the window.
-    """
-
-    decay: str
-    spacing: int
-    kernel: Kernel
 
 
 def spacings(config: Config, window: int) -> list[int]:
@@ -41,31 +16,6 @@ def spacings(config: Config, window: int) -> list[int]:
     widest = window == config.forecast.windows[-1]
     others = {window // intervals for intervals in config.forecast.intervals} if widest else set()
     return sorted({config.burn_in.snapshot_every, *others})
-
-
-def sparse_averages(config: Config, rates: np.ndarray, begin: int, window: int) -> list[SparseAverage]:
-    """The averages over a window after a branch point that stand for each decay, at each spacing.
-
-    Parameters
-    ----------
-    config : Config
-        For the spacings.
-    rates : ndarray, shape (steps,)
-        λ of every step of the main trajectory.
-    begin, window : int
-        Step of the branch point, steps of the decay.
-    """
-    return [
-        SparseAverage(decay, spacing, sparse_kernel(decay, rates, begin, window, spacing))
-        for decay in DECAYS
-        for spacing in spacings(config, window)
-    ]
-
-
-def merged_at(config: Config, rates: np.ndarray, window: int, end: int) -> list[tuple[str, SnapshotAverage]]:
-    """The averages of the run's own snapshots that stand for the decays over a window that end at a step."""
-    snapshots = range(0, config.burn_in.steps + 1, config.burn_in.snapshot_every)
-    return [(decay, nearest_average(snapshots, schedule(window), rates, end)) for decay, schedule in DECAYS.items()]
 
 
 def looks(config: Config) -> dict[int, list[int]]:
