@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
-from torch import Tensor
 
 from sidetrip.data.packed import SPLITS
 from sidetrip.engine.lab import Lab
@@ -23,25 +22,18 @@ def scores(lab: Lab, state: TrainState, splits: tuple[str, ...] = SPLITS) -> Ite
     lab.progress(scoring(lab.config, 1, splits).passes)
 
 
-def recalibrated(lab: Lab, state: TrainState) -> dict[str, Tensor]:
-    """Parameters and buffers of a network with the weights of a state, BatchNorm statistics recomputed for them."""
-    return evaluator(lab, SPLITS).recalibrated(state)
-
-
 @cache
 def evaluator(lab: Lab, splits: tuple[str, ...]) -> Evaluator:
     """Scores states on fixed parts of the splits; made once per lab."""
     settings, validation = lab.config.evaluation, lab.loader("validation")
     order = generator("evaluation").permutation(len(lab.train))
     scored, recalibration = order[: settings.train_samples], order[::-1][: settings.recalibration_samples]
-    validated = _validated(len(validation), settings.validation_samples)
+    validated = np.arange(len(validation))
+    if settings.validation_samples:
+        validated = generator("validation").permutation(len(validation))[: settings.validation_samples]
     scored_on = {
         "train": FixedBatches(lab.train, scored, settings.batch_size),
         "validation": FixedBatches(validation, validated, settings.batch_size),
     }
     batches = FixedBatches(lab.train, recalibration, settings.batch_size)
     return Evaluator(lab.model(), batches, {split: scored_on[split] for split in splits}, lab.config.model.precision)
-
-
-def _validated(pictures: int, samples: int) -> np.ndarray:
-    return generator("validation").permutation(pictures)[:samples] if samples else np.arange(pictures)

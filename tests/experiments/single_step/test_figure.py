@@ -12,25 +12,18 @@ from sidetrip.experiments.single_step.plan import VARIED
 from sidetrip.experiments.single_step.verdict import paper_setting
 
 
-def two_curves(**columns):
+def test_curves_that_were_measured_at_different_step_sizes_are_joined_by_straight_lines():
     """One held-out batch measured at 0, 1, 2 and another at 0, 2 alone."""
     rows = [(0, 0.0, 1.0), (0, 1.0, 3.0), (0, 2.0, 5.0), (1, 0.0, 2.0), (1, 2.0, 6.0)]
-    table = pd.DataFrame(rows, columns=["index", "step_size", "loss"])
-    return table.assign(seed=0, own_batch=0, batch="held_out", **columns)
-
-
-def test_curves_that_were_measured_at_different_step_sizes_are_joined_by_straight_lines():
-    found = single_step.curves(two_curves(), "held_out")
+    table = pd.DataFrame(rows, columns=["index", "step_size", "loss"]).assign(seed=0, own_batch=0, batch="held_out")
+    found = single_step.curves(table, "held_out")
     assert list(found.index) == [0.0, 1.0, 2.0]
     assert list(found["mean"]) == [1.5, 3.5, 5.5]
     assert (found.loc[1.0, "min"], found.loc[1.0, "max"]) == (3.0, 4.0)
     assert found.loc[1.0, "std"] == pytest.approx(np.std([3.0, 4.0], ddof=1))
-
-
-def test_relative_curves_start_at_0():
-    found = single_step.curves(two_curves(), "held_out", relative=True)
-    assert list(found["mean"]) == [0.0, 2.0, 4.0]
-    assert list(found["max"] - found["min"]) == [0.0, 0.0, 0.0]
+    relative = single_step.curves(table, "held_out", relative=True)
+    assert list(relative["mean"]) == [0.0, 2.0, 4.0]
+    assert list(relative["max"] - relative["min"]) == [0.0, 0.0, 0.0]
 
 
 def test_figure_2_shows_the_mean_over_seeds_and_own_batches():
@@ -69,12 +62,6 @@ def test_the_dip_of_the_held_out_batches_is_in_view():
     assert (low, high) == pytest.approx((4 * lowest, -4 * lowest))
 
 
-def test_figure_12_has_a_panel_for_each_branch_point_and_batch_size():
-    figure = single_step.draw(all_tables(), config())["figure_12"]
-    assert len(figure.axes) == 9
-    assert [axes.get_title() for axes in figure.axes[:3]] == ["batch 8", "batch 16", "batch 32"]
-
-
 def test_figure_13_shows_medians_and_quartiles():
     tables = all_tables()
     (axes,) = single_step.draw(tables, config())["figure_13"].axes
@@ -102,7 +89,10 @@ def test_a_network_without_batchnorm_has_no_panel_of_it():
         assert any("BatchNorm" in each.get_title() for each in axes) is (tables is not without)
 
 
-def test_no_mark_or_curve_of_a_loss_lies_below_its_axis():
+def test_figure_12_has_a_panel_for_each_branch_point_and_batch_size_and_no_loss_lies_below_its_axis():
     drawn = single_step.draw(all_tables(), config())
-    for axes in (drawn["figure_2"].axes[0], *drawn["figure_12"].axes):
+    panels = drawn["figure_12"].axes
+    assert len(panels) == 9
+    assert [axes.get_title() for axes in panels[:3]] == ["batch 8", "batch 16", "batch 32"]
+    for axes in (drawn["figure_2"].axes[0], *panels):
         assert axes.get_ylim()[0] <= min(min(line.get_ydata()) for line in axes.get_lines()[:2])

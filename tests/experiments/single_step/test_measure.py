@@ -1,20 +1,22 @@
 """One step: its direction, its curvature, and the step sizes that are tried."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
 import torch
 from helpers import advanced, branched_off, burnt_in, random_lab, smoke_config
 
+from sidetrip.data.packed import SPLITS
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.determinism import make_deterministic
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import restore
 from sidetrip.engine.training import DivergedError, batch_loss
-from sidetrip.experiments import evaluator
+from sidetrip.experiments.evaluator import evaluator
 from sidetrip.experiments.single_step import measure as steps
-from sidetrip.experiments.single_step.plan import VARIED, DecayedRun
+from sidetrip.experiments.single_step.plan import VARIED, DecayedRun, measured_settings
 from sidetrip.experiments.units import BranchPoint
 
 LAST = smoke_config().branch.points[-1]
@@ -34,9 +36,8 @@ def table(tables):
 def test_what_is_measured(table):
     settings = ["batch_size", "own_batch", "direction", "batchnorm"]
     found = table[settings].drop_duplicates().to_numpy().tolist()
-    plain = [[size, own, "gradient", "batch"] for size in (8, 16, 32) for own in (0, 1)]
-    others = [[16, 0, "gradient", "frozen"], [16, 1, "gradient", "frozen"], [16, 0, "momentum", "batch"]]
-    assert sorted(found) == sorted([*plain, *others])
+    every = product((8, 16, 32), (0, 1))
+    assert found == [[*here, *each] for here in every for each in measured_settings(*here, LAST, smoke_config())]
     coarse = table[table["range"].isin(["wide", "zoom"])]
     assert not coarse.duplicated([*settings, "batch", "index", "step_size"]).any()
     held_out = coarse[coarse["batch"] == "held_out"].groupby(settings)["index"].unique()
@@ -61,15 +62,6 @@ def test_refining_comes_nearer_to_the_lowest_loss(table):
         assert fit.max() == pytest.approx(1.5 * refined.loc[refined["loss"].idxmin(), "step_size"])
 
 
-def test_it_starts_at_the_batch_loss_and_descends(table):
-    own = table.query("batch == 'own' and batch_size == 16 and own_batch == 0")
-    losses = own.groupby(["direction", "batchnorm", "step_size"])["loss"].first()
-    starts = losses.xs(0.0, level="step_size")
-    assert starts["gradient", "batch"] == starts["momentum", "batch"] != starts["gradient", "frozen"]
-    for batchnorm in ("batch", "frozen"):
-        assert losses["gradient", batchnorm].iloc[1] < losses["gradient", batchnorm].iloc[0]
-
-
 def test_other_settings_are_measured_at_multiples_of_their_parabola_s_best_step_size(tables):
     keys = ["own_batch", "direction", "batchnorm"]
     at = tables["curvature"].query("batch_size == 16").set_index(keys)
@@ -81,14 +73,25 @@ def test_other_settings_are_measured_at_multiples_of_their_parabola_s_best_step_
         assert line["loss"].iloc[0] == pytest.approx(at.loc[key, "loss"], rel=1e-5)
 
 
-def test_frozen_statistics_are_those_of_the_branch_point_recomputed(lab, table):
-    model = lab.model()
-    model.load_state_dict(evaluator.recalibrated(lab, lab.branch_point(0, LAST)))
-    batch = lab.stream(0, f"single_step/{LAST}", 16).batch(1)
-    with torch.no_grad():
-        expected = float(batch_loss(model.eval(), batch))
-    found = table.query("batchnorm == 'frozen' and own_batch == 0 and batch == 'own' and step_size == 0")["loss"]
-    assert found.tolist() == pytest.approx([expected], rel=1e-5)
+def test_lines_begin_at_the_losses_of_their_batches_and_go_down(lab, table):
+    """Of more samples than go through at once, the mean of the parts; frozen statistics are recomputed ones."""
+    stream, state, frozen = lab.stream(0, f"single_step/{LAST}", 16), lab.branch_point(0, LAST), lab.model()
+    frozen.load_state_dict(evaluator(lab, SPLITS).recalibrated(state))
+    plain = lab.model().train()
+    restore(state, plain)
+    own = table.query("batch == 'own'").set_index(["batch_size", "own_batch", "direction", "batchnorm", "step_size"])
+    for key, model, batches in (
+        ((16, 0, "gradient", "batch"), plain, [1]),
+        ((16, 0, "momentum", "batch"), plain, [1]),
+        ((16, 0, "gradient", "frozen"), frozen.eval(), [1]),
+        ((32, 0, "gradient", "batch"), plain, [1, 2]),
+        ((32, 1, "gradient", "batch"), plain, [3, 4]),
+    ):
+        with torch.no_grad():
+            expected = np.mean([float(batch_loss(model, stream.batch(number))) for number in batches])
+        losses = own.loc[key, "loss"].groupby("step_size").first()
+        assert losses.iloc[0] == pytest.approx(expected, rel=1e-5)
+        assert losses.iloc[1] < losses.iloc[0]
 
 
 def test_the_decayed_run_is_one_trained_on_for_as_long_on_batches_as_a_step_sees_them(lab, snapshots):
@@ -110,29 +113,14 @@ def test_a_decayed_run_that_diverges_is_a_row_without_a_loss(lab, snapshots, mon
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_plain_gradient_against_finite_differences(lab, device):
-    """Directional derivative in float64; no momentum, no weight decay in it."""
-    model = lab.model().to(device).double().train()
-    x, y = lab.stream(0).batch(1)
-    batch = Batch(x.to(device).double(), y.to(device))
-    gradient, values = steps.mean_gradient(model, [batch], "fp32"), []
-    for step in (1e-6, -2e-6):  # to one side of where it was, then to the other
-        with torch.no_grad():
-            for p, g in zip(model.parameters(), gradient, strict=True):
-                p.add_(g, alpha=step)
-            values.append(float(steps.batch_loss(model, batch)))
-    squared = float(sum(g.square().sum() for g in gradient))
-    assert (values[0] - values[1]) / 2e-6 == pytest.approx(squared, rel=1e-4)
-
-
-def test_curvature_is_that_of_finite_differences():
+def test_gradient_and_curvature_are_those_of_finite_differences(device):
     """In float64, on a small network with BatchNorm: slope and curvature of the loss along the step."""
     torch.manual_seed(0)
     model = torch.nn.Sequential(
         torch.nn.Conv2d(1, 3, 3), torch.nn.BatchNorm2d(3), torch.nn.Tanh(), torch.nn.Flatten(), torch.nn.Linear(12, 4)
-    ).double()
-    model.train()
-    parts = [Batch(torch.randn(6, 1, 4, 4, dtype=torch.float64), torch.randint(0, 4, (6,))) for _ in range(3)]
+    ).to(device, torch.float64)
+    pictures, labels = torch.randn(3, 6, 1, 4, 4, dtype=torch.float64), torch.randint(0, 4, (3, 6))
+    parts = [Batch(x.to(device), y.to(device)) for x, y in zip(pictures, labels, strict=True)]
     gradient = steps.mean_gradient(model, parts, "fp32")
     found = steps.expand(model, parts, gradient, "fp32")
     start = [p.detach().clone() for p in model.parameters()]
@@ -148,17 +136,6 @@ def test_curvature_is_that_of_finite_differences():
     assert found.slope == pytest.approx((loss_at(h) - loss_at(-h)) / (2 * h), rel=1e-6)
     assert found.slope == pytest.approx(-sum(float(g.square().sum()) for g in gradient), rel=1e-9)
     assert found.curvature == pytest.approx((loss_at(h) - 2 * loss_at(0.0) + loss_at(-h)) / h**2, rel=1e-5)
-
-
-def test_chunks_are_the_mean_of_their_parts(lab, table):
-    stream, model = lab.stream(0, f"single_step/{LAST}", 16), lab.model()
-    restore(lab.branch_point(0, LAST), model)
-    model.train()
-    rows = table.query("batch_size == 32 and batch == 'own' and step_size == 0 and range == 'wide'")
-    with torch.no_grad():
-        for own_batch, chunks in ((0, range(1, 3)), (1, range(3, 5))):
-            expected = np.mean([float(batch_loss(model, stream.batch(i))) for i in chunks])
-            assert rows.set_index("own_batch").loc[own_batch, "loss"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_batches_of_the_run_s_size_have_parabolas_in_chunks_too(lab, branched):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from sidetrip.config import Config
 from sidetrip.experiments.single_step.plan import VARIED
@@ -199,15 +199,14 @@ def figure_13(best: pd.DataFrame) -> Figure:
             look: dict[str, Any] = {"fmt": "o-", "color": colour, "ms": 5, "lw": 1.4, "capsize": 3}
             axes.errorbar(x, drop[0.5], bars, label=f"{TITLES[kind]}, step {branch}", **look)
     axes.set(xscale="log", yscale="log", xlabel="batch size", ylabel="largest relative drop in one step")
-    axes.xaxis.set_major_locator(FixedLocator(sizes))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xticklabels(map(str, sizes))
+    axes.set_xticks(sizes, map(str, sizes))
+    axes.set_xticks([], minor=True)
     axes.set(ylim=(smallest / 1.5, None))  # the bar of a quartile of 0 goes to the edge
     low, high = axes.get_ylim()
     marks = [m for m in (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if low <= m <= high]
     if marks:  # drops of less than a thousandth keep the plain scale
-        axes.yaxis.set_major_locator(FixedLocator(marks))
-        axes.yaxis.set_minor_locator(NullLocator())
+        axes.set_yticks(marks)
+        axes.set_yticks([], minor=True)
     axes.yaxis.set_major_formatter(lambda drop, _: f"{100 * drop:g} %")
     style.legend_below(figure, axes, columns=2)
     return figure

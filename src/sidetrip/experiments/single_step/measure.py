@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sidetrip.config import SingleStep
+from sidetrip.data.packed import SPLITS
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.gradients import gradient, twice_differentiable
 from sidetrip.engine.lab import Lab
@@ -26,11 +27,13 @@ from sidetrip.engine.products import ieee_products
 from sidetrip.engine.state import TrainState, restore, trained
 from sidetrip.engine.streams import KeptBatches
 from sidetrip.engine.training import DivergedError, advance, batch_loss
-from sidetrip.experiments import evaluator
+from sidetrip.experiments.evaluator import evaluator
 from sidetrip.experiments.single_step.plan import (
     BATCH,
     CURVATURE,
     FIT,
+    FIT_REACH,
+    FITTED,
     FROZEN,
     GRADIENT,
     HELD_OUT,
@@ -44,8 +47,6 @@ from sidetrip.experiments.single_step.plan import (
     VARIED,
     DecayedRun,
     coarse_step_sizes,
-    fit_step_sizes,
-    lowest_at,
     measured_settings,
     near_lowest,
     reference_batches,
@@ -109,54 +110,42 @@ def _dot(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
     return torch.stack([(a.double() * b.double()).sum() for a, b in zip(left, right, strict=True)]).sum()
 
 
+OF_OWN, OF_HELD_OUT, OF_ALL = slice(0, 1), slice(1, None), slice(None)  # of the batches of a line
+
+
 class _Line:
-    """Losses of several batches along one line of step sizes from a branch point."""
+    """Losses of several batches along one line of step sizes from a branch point, as rows."""
 
     def __init__(
         self, lab: Lab, model: nn.Module, state: TrainState, along: Direction, batches: Sequence[KeptBatches]
     ) -> None:
         self._lab, self._model, self._state, self._along, self._batches = lab, model, state, along, batches
+        self.rows: list[tuple[object, ...]] = []  # range, step_size, batch, index, loss
 
-    def losses(self, step_size: float, which: slice) -> list[float]:
+    @torch.no_grad()
+    def take(self, name: str, size: float, which: slice = OF_ALL) -> list[float]:
         """Mean losses of some of the batches after a step of this size."""
-        _move(self._model, self._state, self._along, step_size)
-        found = [mean_loss(self._model, batch, self._lab.optimizer.precision) for batch in self._batches[which]]
-        self._lab.progress(sum(batch.samples for batch in self._batches[which]))
-        return found
-
-
-def _variation(line: _Line, optimum: float) -> list[tuple[object, ...]]:
-    """Rows of one line at multiples of the step size that a parabola has its lowest point at."""
-    rows: list[tuple[object, ...]] = []
-    for size in (optimum * times for times in VARIED):
-        losses = line.losses(size, OF_ALL)
-        rows += [(NEAR_PARABOLA, size, HELD_OUT if i else OWN, i, loss) for i, loss in enumerate(losses)]
-    return rows
-
-
-OF_OWN, OF_HELD_OUT, OF_ALL = slice(0, 1), slice(1, None), slice(None)  # of the batches of a line
-
-
-def _sweep(line: _Line, settings: SingleStep) -> list[tuple[object, ...]]:
-    """Rows (range, step_size, batch, index, loss) of one line, refined where losses are lowest."""
-    rows: list[tuple[object, ...]] = []
-
-    def take(name: str, size: float, which: slice) -> list[float]:
-        losses = line.losses(size, which)
+        for (parameter_name, parameter), d in zip(trained(self._model).items(), self._along, strict=True):
+            parameter.copy_(self._state.weights[parameter_name] - size * d)
+        batches = self._batches[which]
+        losses = [mean_loss(self._model, batch, self._lab.optimizer.precision) for batch in batches]
+        self._lab.progress(sum(batch.samples for batch in batches))
         for index, loss in enumerate(losses, start=which.start or 0):
-            rows.append((name, size, HELD_OUT if index else OWN, index, loss))
+            self.rows.append((name, size, HELD_OUT if index else OWN, index, loss))
         return losses
 
-    coarse = coarse_step_sizes(settings)
-    sizes = [size for _, size in coarse]
-    losses = np.array([take(name, size, OF_ALL) for name, size in coarse])
-    own, near = losses[:, 0], near_lowest(sizes, losses[:, 0])
-    closer = [take(NEAR_OWN, size, OF_OWN)[0] for size in near]
-    for size in near_lowest(sizes, losses[:, 1:].mean(axis=1)):
-        take(NEAR_HELD_OUT, size, OF_HELD_OUT)
-    for size in fit_step_sizes(lowest_at([*sizes, *near], [*own, *closer])):
-        take(FIT, size, OF_OWN)
-    return rows
+    def sweep(self, settings: SingleStep) -> None:
+        """Take steps over both ranges, and more where losses are lowest."""
+        coarse = coarse_step_sizes(settings)
+        sizes = [size for _, size in coarse]
+        losses = np.array([self.take(name, size) for name, size in coarse])
+        own, near = losses[:, 0], near_lowest(sizes, losses[:, 0])
+        closer = [self.take(NEAR_OWN, size, OF_OWN)[0] for size in near]
+        for size in near_lowest(sizes, losses[:, 1:].mean(axis=1)):
+            self.take(NEAR_HELD_OUT, size, OF_HELD_OUT)
+        best = [*sizes, *near][int(np.argmin([*own, *closer]))]
+        for size in np.linspace(0.0, FIT_REACH * best, FITTED).tolist():
+            self.take(FIT, size, OF_OWN)
 
 
 def measure(lab: Lab, unit: BranchPoint | DecayedRun) -> dict[str, pd.DataFrame]:
@@ -186,9 +175,7 @@ def measure(lab: Lab, unit: BranchPoint | DecayedRun) -> dict[str, pd.DataFrame]
         return {"decayed_run": _decayed_run(lab, unit)}
     settings, precision = lab.config.single_step, lab.optimizer.precision
     seed, state, model = unit.seed, lab.branch_point(unit.seed, unit.step), lab.model()
-    frozen = evaluator.recalibrated(lab, state)
-    restore(state, model)
-    names = list(trained(model))
+    frozen = evaluator(lab, SPLITS).recalibrated(state)
     curves: list[tuple[object, ...]] = []
     curvatures: list[tuple[object, ...]] = []
     for size in settings.batch_sizes:
@@ -200,7 +187,7 @@ def measure(lab: Lab, unit: BranchPoint | DecayedRun) -> dict[str, pd.DataFrame]
                 set_training(model, batchnorm == BATCH)
                 along = mean_gradient(model, batches[0], precision)
                 if direction == MOMENTUM:
-                    gradients = dict(zip(names, along, strict=True))
+                    gradients = dict(zip(trained(model), along, strict=True))
                     along = list(next_direction(state, gradients, lab.optimizer).values())
                 key = (seed, state.step, size, own_batch, direction, batchnorm)
                 # Exact second derivatives take as long as some 16 forward passes.
@@ -210,10 +197,11 @@ def measure(lab: Lab, unit: BranchPoint | DecayedRun) -> dict[str, pd.DataFrame]
                     curvatures.append((*key, parabola.loss, parabola.slope, parabola.curvature))
                 line = _Line(lab, model, state, along, batches)
                 if (direction, batchnorm) == (GRADIENT, BATCH):
-                    rows = _sweep(line, settings)
+                    line.sweep(settings)
                 else:
-                    rows = _variation(line, parabola.optimum)
-                curves += [(*key, *row) for row in rows]
+                    for times in VARIED:
+                        line.take(NEAR_PARABOLA, times * parabola.optimum)
+                curves += [(*key, *row) for row in line.rows]
     return {
         "single_step": pd.DataFrame(curves, columns=SWEEP),
         "curvature": pd.DataFrame(curvatures, columns=CURVATURE),
@@ -254,9 +242,3 @@ def _batches(lab: Lab, step: int, seed: int, size: int) -> Iterator[list[KeptBat
     held_out = [KeptBatches(stream, [number]) for number in range(first + 1, first + settings.held_out_batches + 1)]
     for own_batch in range(settings.own_batches):
         yield [KeptBatches(stream, range(own_batch * chunks + 1, (own_batch + 1) * chunks + 1)), *held_out]
-
-
-@torch.no_grad()
-def _move(model: nn.Module, state: TrainState, direction: Direction, step_size: float) -> None:
-    for (name, parameter), d in zip(trained(model).items(), direction, strict=True):
-        parameter.copy_(state.weights[name] - step_size * d)

@@ -23,7 +23,7 @@ SWEEP = [*KEYS, "range", "step_size", "batch", "index", "loss"]
 REFERENCE = ["seed", "steps", "loss"]
 CURVATURE = [*KEYS, "loss", "slope", "curvature"]
 REFINED = 5  # step sizes between those beside the lowest
-FITTED = 9  # evenly spaced step sizes that parabolas are fitted to
+FITTED = 9  # evenly spaced step sizes that parabolas are fitted to, from 0 to somewhat beyond the best one
 VARIED = (0.0, 0.03, 0.06, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0)  # times a parabola's best step size
 FIT_REACH = 1.5  # times the best step size
 
@@ -35,21 +35,11 @@ def coarse_step_sizes(settings: SingleStep) -> list[tuple[str, float]]:
     return sorted([*((WIDE, float(x)) for x in wide), *((ZOOM, float(x)) for x in zoom)], key=lambda entry: entry[1])
 
 
-def lowest_at(sizes: Sequence[float], losses: ArrayLike) -> float:
-    """The step size of the lowest loss."""
-    return float(sizes[int(np.argmin(losses))])
-
-
 def near_lowest(sizes: Sequence[float], losses: ArrayLike) -> list[float]:
     """Evenly spaced step sizes between the neighbours of the one with the lowest loss, those measured left out."""
     at = int(np.argmin(losses))
     low, high = sizes[max(at - 1, 0)], sizes[min(at + 1, len(sizes) - 1)]
-    return [float(x) for x in np.linspace(low, high, REFINED + 2)[1:-1] if x not in sizes]
-
-
-def fit_step_sizes(best: float) -> list[float]:
-    """Evenly spaced step sizes from 0 to somewhat beyond the best one, on which a parabola is fitted."""
-    return [float(x) for x in np.linspace(0.0, FIT_REACH * best, FITTED)]
+    return [x for x in np.linspace(low, high, REFINED + 2)[1:-1].tolist() if x not in sizes]
 
 
 def measured_settings(batch_size: int, own_batch: int, step: int, config: Config) -> list[tuple[str, str]]:

@@ -13,18 +13,12 @@ from sidetrip.verdicts.statistics import late
 
 
 def facts(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Any]:
-    """What the section shows."""
-    best = tables["best_steps"]
-    return {"step": step_facts(config, best), "batchnorm": has_batchnorm(best)}
-
-
-def step_facts(config: Config, best_steps: pd.DataFrame) -> dict[str, Any]:
-    """Means over the own batches of the run's own size at late branch points."""
-    size = config.burn_in.batch_size
+    """What the section shows: means over the own batches of the run's own size at late branch points."""
+    best_steps, size = tables["best_steps"], config.burn_in.batch_size
     best = late(paper_setting(best_steps), config.branch.points).query("batch_size == @size")
     own, held = (best[best["batch"] == kind].set_index(BATCH) for kind in ("own", "held_out"))
     ratios = (held["best_step_size"] / own["best_step_size"]).where(own["best_step_size"] > 0)
-    return {
+    step = {
         "n": len(own),
         "batch_size": size,
         "own_start": own["start"].mean(),
@@ -33,3 +27,4 @@ def step_facts(config: Config, best_steps: pd.DataFrame) -> dict[str, Any]:
         "held_lowest": held["lowest"].mean(),
         "rate_ratio": ratios.mean(skipna=False),  # undefined where no step lowers the loss of an own batch
     }
+    return {"step": step, "batchnorm": has_batchnorm(best_steps)}

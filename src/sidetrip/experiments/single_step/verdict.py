@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from dataclasses import replace
 
@@ -9,11 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.polynomial import Polynomial
 
-from sidetrip.config import Config
-from sidetrip.verdicts.records import POINT, Found, Judged, NotMeasured, Table, Tables, joined
+from sidetrip.config import Claims, Config
+from sidetrip.verdicts.records import POINT, Found, Judged, Measured, NotMeasured, Table, Tables, joined
 from sidetrip.verdicts.regime import beside, of_run
 from sidetrip.verdicts.statements import Statement
-from sidetrip.verdicts.statistics import all_of, failed, judge_mean, judge_seeds, late
+from sidetrip.verdicts.statistics import all_of, by_seed, failed, judge_mean, judge_seeds, late
 from sidetrip.verdicts.wording import OURS
 
 SETTING = ["direction", "batchnorm"]
@@ -63,13 +64,10 @@ def best_steps(single_step: Table) -> Table:
 
 
 def has_batchnorm(best: Table) -> bool:
-    """Whether frozen statistics change a batch's loss before any step is taken: if not, the network has no BatchNorm.
-
-    True if no step was measured with frozen statistics.
-    """
+    """Whether frozen statistics change a batch's loss before any step is taken: else the network has no BatchNorm."""
     plain = best[best["direction"] == "gradient"]
     starts = plain.pivot_table("start", index=[*BATCH, "batch"], columns="batchnorm").dropna()
-    return "frozen" not in starts or not np.array_equal(starts["frozen"], starts["batch"])
+    return not np.array_equal(starts["frozen"], starts["batch"])
 
 
 def parabolas(single_step: Table, curvature: Table) -> Table:
@@ -92,19 +90,18 @@ def parabolas(single_step: Table, curvature: Table) -> Table:
     for key, curve in own.groupby(BATCH):
         fit = curve[curve["range"] == FIT].sort_values("step_size")
         x, y = fit["step_size"].to_numpy(), fit["loss"].to_numpy()
-        r_squared = {degree: _r_squared(x, y, degree) for degree in range(1, HIGHEST_DEGREE + 1) if len(x) > degree + 1}
+        r_squared = {degree: _r_squared(x, y, degree) for degree in range(1, HIGHEST_DEGREE + 1)}
         rows.append(
             {
                 **dict(zip(BATCH, key, strict=True)),
                 "best_step_size": best[key],
-                "r_squared": r_squared.get(2, np.nan),
-                "r_squared_cubic": r_squared.get(3, np.nan),
+                "r_squared": r_squared[2],
+                "r_squared_cubic": r_squared[3],
                 "lowest_degree": next((d for d, r in r_squared.items() if r >= NEARLY_ALL), 0),
                 "valid_to": _valid_to(curve, expansions[key]) if key in expansions else np.nan,
             }
         )
-    columns = [*BATCH, "best_step_size", "r_squared", "r_squared_cubic", "lowest_degree", "valid_to"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows)
 
 
 def _valid_to(curve: Table, at: dict[str, float]) -> float:
@@ -147,44 +144,39 @@ def _floor(best: Table, decayed_run: Table, config: Config) -> Found:
     return failed(row, f"the decayed run of {len(lost)} of {len(decayed_run)} seeds diverged") if len(lost) else row
 
 
+def _judge(values: pd.Series, claims: Claims, below: float = math.inf, above: float = -math.inf) -> Measured:
+    """Judge the means of the seeds, each of which has a number."""
+    return judge_mean(by_seed(values).to_numpy(float), claims, below=below, above=above)
+
+
 def _shares(best: Table, config: Config) -> dict[str, Found]:
     """Drop and step size of the held-out batches ÷ those of the own batch."""
     drop, steps, claims = _side_by_side(best, "relative_drop"), _side_by_side(best, "best_step_size"), config.claims
     if (steps["own"] <= 0).any():
         return dict.fromkeys(("single_step_gap", "single_step_rate"), NotMeasured(NO_STEP))
-    rate = judge_seeds(steps["held_out"] / steps["own"], claims, NO_STEP, below=claims.single_step_rate)
-    at_end = int((steps["own"] >= config.single_step.widest).sum())
-    if at_end and not isinstance(rate, NotMeasured):
+    rate = _judge(steps["held_out"] / steps["own"], claims, below=claims.single_step_rate)
+    if at_end := int((steps["own"] >= config.single_step.widest).sum()):
         note = f"the best step size of {at_end} of {len(steps)} own batches is the largest that was tried"
         rate = replace(rate, detail=joined(rate.detail, note))
-    return {
-        "single_step_gap": judge_seeds(drop["held_out"] / drop["own"], claims, NO_STEP, below=claims.single_step_gap),
-        "single_step_rate": rate,
-    }
+    gap = _judge(drop["held_out"] / drop["own"], claims, below=claims.single_step_gap)
+    return {"single_step_gap": gap, "single_step_rate": rate}
 
 
-def _low_degree_own(fits: Table, config: Config) -> Found:
-    if fits["r_squared_cubic"].isna().any():
-        return NotMeasured(NO_CURVE)
-    values, limit = fits.set_index(BATCH)["r_squared_cubic"], config.claims.low_degree_own
-    return judge_seeds(values, config.claims, "there is no own batch of the run's size", above=limit)
-
-
-def _quadratic_own(fits: Table, config: Config) -> Found:
-    if fits["r_squared"].isna().any():
-        return NotMeasured(NO_CURVE)
+def _polynomials(fits: Table, claims: Claims) -> dict[str, Found]:
+    """R² of the best parabola and cubic of every own batch."""
+    if fits["r_squared"].isna().any():  # and with it that of the cubic
+        return dict.fromkeys(("quadratic_own", "low_degree_own"), NotMeasured(NO_CURVE))
+    values = fits.set_index(BATCH)
+    quadratic = _judge(values["r_squared"], claims, above=claims.quadratic_own)
     reach = (fits["valid_to"] / fits["best_step_size"]).median()
     parts = [f"lowest degree with R² ≥ {NEARLY_ALL:g}: median {fits['lowest_degree'].median():g}"]
     if np.isfinite(reach):
         expansion = "the parabola from slope and curvature at 0 stays within 5 % up to"
         parts.append(f"{expansion} {reach:.2g} × the best step size (median)")
-    values = fits.set_index(BATCH)["r_squared"]
-    found = judge_seeds(
-        values, config.claims, "there is no own batch of the run's size", above=config.claims.quadratic_own
-    )
-    if isinstance(found, NotMeasured):
-        return found
-    return replace(found, detail=joined(found.detail, *parts))
+    return {
+        "quadratic_own": replace(quadratic, detail=joined(quadratic.detail, *parts)),
+        "low_degree_own": _judge(values["r_squared_cubic"], claims, above=claims.low_degree_own),
+    }
 
 
 def _size_gap(best: Table, config: Config) -> Found:
@@ -206,7 +198,7 @@ def _size_gap(best: Table, config: Config) -> Found:
     times, claims, size = config.claims.batch_size_gap, config.claims, config.burn_in.batch_size
     ratios = {at: np.log10((drops[at, "own"] / drops[at, "held_out"]).to_numpy(float)) for at in sizes}
     own, held = (drops[size, kind].to_numpy() for kind in KINDS)
-    shown = [f"own ÷ held-out drop, geometric mean over seeds: {_by_size(ratios)}"]
+    by_size = ", ".join(f"{10 ** logs.mean():.3g} at batch {at}" for at, logs in ratios.items())
     found = all_of(
         {
             f"own − {times:g} × held-out drop, batch {size}": judge_mean(own - times * held, claims, above=0.0),
@@ -216,11 +208,7 @@ def _size_gap(best: Table, config: Config) -> Found:
         },
         claims.level,
     )
-    return replace(found, detail=joined(found.detail, *shown))
-
-
-def _by_size(ratios: dict[int, np.ndarray]) -> str:
-    return ", ".join(f"{10 ** logs.mean():.3g} at batch {size}" for size, logs in ratios.items())
+    return replace(found, detail=joined(found.detail, f"own ÷ held-out drop, geometric mean over seeds: {by_size}"))
 
 
 def _gap_of_batchnorm(best: Table, config: Config) -> Found:
@@ -232,8 +220,6 @@ def _gap_of_batchnorm(best: Table, config: Config) -> Found:
     for name, rows in plain:
         drops = _side_by_side(rows, "relative_drop")
         shares[name] = (drops["held_out"] / drops["own"]).where(drops["own"] > 0)
-    if "frozen" not in shares:
-        return NotMeasured("no step was measured with frozen statistics")
     found = judge_seeds(shares["frozen"] - shares["batch"], config.claims, NO_STEP, above=0.0)
     if isinstance(found, NotMeasured):
         return found
@@ -257,8 +243,7 @@ def judge(tables: Tables, config: Config) -> Judged:
     results = {
         "single_step_floor": _floor(best, tables["decayed_run"], config),
         **_shares(best, config),
-        "quadratic_own": _quadratic_own(fits, config),
-        "low_degree_own": _low_degree_own(fits, config),
+        **_polynomials(fits, config.claims),
         "batch_size_gap": _size_gap(everywhere, config),
         "own_gap_is_batchnorm": _gap_of_batchnorm(best_steps(of_size), config),
     }
