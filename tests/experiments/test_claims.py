@@ -71,6 +71,7 @@ def test_the_regime_stands_beside_the_rows_that_have_one(found):
     assert found["stationary_radius"]["regime"] == {}
     assert found["fixed_batch_floor"]["regime"] == {"rate_over_batch": pytest.approx(0.05 / 16)}
     regime = found["average_is_schedule_swa"]["regime"]
+    assert regime["rate_over_batch"] == pytest.approx(0.05 / 16)
     # A window of 10 steps at branch points 20 and 30; the momentary loss does not fall.
     assert (regime["window_over_branch"], regime["window_over_branch_least"]) == pytest.approx((10 / 20, 10 / 30), 1e-5)
     assert regime["fall_over_gain"] == pytest.approx(0.0, abs=0.05)

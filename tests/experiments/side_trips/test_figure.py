@@ -66,15 +66,13 @@ def test_one_seed_has_no_interval():
     assert not np.isfinite(side_trips.ends(scores, "loss", 0.95)["reach"]).any()
 
 
-def test_the_run_is_shown_from_the_early_branch_point_or_else_its_second_half():
-    settings = config(**{"branch.early": []})
+def test_the_run_is_shown_from_its_second_half_on_as_a_line_however_seldom_it_was_looked_at():
+    """From the early branch point on, if there is one."""
+    settings = config(**{"branch.early": [], "side_trips.every": 40})
     (axes,) = side_trips.draw(all_tables(), settings)["figure_1"].axes
-    assert min(labelled(axes)["momentary"][0].get_xdata()) >= settings.branch.points[0] // 2
-
-
-def test_the_momentary_model_is_a_line_however_seldom_the_run_was_looked_at():
-    (axes,) = side_trips.draw(all_tables(), config(**{"side_trips.every": 40}))["figure_1"].axes
-    assert len(labelled(axes)["momentary"][0].get_xdata()) >= 3
+    steps = labelled(axes)["momentary"][0].get_xdata()
+    assert min(steps) >= settings.branch.points[0] // 2
+    assert len(steps) >= 3
 
 
 def test_nothing_is_drawn_outside_the_frame():

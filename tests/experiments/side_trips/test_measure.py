@@ -21,13 +21,6 @@ def tables(lab, branched):
     return trips.measure(lab, POINT)
 
 
-def averaged(lab, start, kernel):
-    """The average of the iterates after a state, by one run of its own."""
-    average = RunningAverage(kernel, start.step)
-    advanced(lab, start, kernel.steps, [average])
-    return with_weights(start, average.weights())
-
-
 def test_each_row_against_one_trip_at_a_time(lab, tables):
     """An average and its trip where the kernel ends and nowhere else; the run at every look."""
     start, scores, distances = lab.branch_point(0, 20), tables["side_trips"], tables["distances"]
@@ -36,16 +29,17 @@ def test_each_row_against_one_trip_at_a_time(lab, tables):
     alone = {("momentary", "none", look.window, look.number): look.step for look in looks(lab.config)}
     expected = {key: advanced(lab, start, step) for key, step in alone.items()}
     for case in cases(lab.config):
-        rates, halves = lab.rates[20 : 20 + case.window] * case.kernel.schedule().multipliers, []
-        if case.window == 10:
-            halves.append(RunningAverage(last_half(10), 20))
-        trip, mean = advanced(lab, start, case.window, halves, rates), averaged(lab, start, case.kernel)
+        rates = lab.rates[20 : 20 + case.window] * case.kernel.schedule().multipliers
+        average, half = RunningAverage(case.kernel, 20), RunningAverage(last_half(case.window), 20)
+        trip = advanced(lab, start, case.window, [half], rates)
+        advanced(lab, start, case.window, [average])
+        mean = with_weights(start, average.weights())
         row = distances.query("kernel == @case.name and window_steps == @case.window").iloc[0]
         assert row["average_to_trip"] == pytest.approx(distance(mean, trip), rel=1e-6)
         assert row["trip_to_start"] == pytest.approx(distance(trip, start), rel=1e-6)
         expected |= {("average", *case.key, 0): mean, ("trip", *case.key, 0): trip}
         if case.window == 10 and case.name != "two_point":  # its rate does not fall
-            expected["trip_average", *case.key, 0] = with_weights(start, halves[0].weights())
+            expected["trip_average", *case.key, 0] = with_weights(start, half.weights())
     for key, state in expected.items():
         losses = {split: score.loss for split, score in evaluator.scores(lab, state)}
         assert found.loc[key].to_dict() == pytest.approx(losses, rel=1e-5), key

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from sidetrip.engine.lab import Lab
-from sidetrip.engine.training import Observer
 from sidetrip.experiments.running_averages.plan import COLUMNS, Stretch, stretch_steps
-from sidetrip.experiments.side_trips.measure import Scores, Watched
-from sidetrip.experiments.side_trips.plan import MOMENTARY, cases, looks, widest
+from sidetrip.experiments.side_trips.measure import Scores, watched
+from sidetrip.experiments.side_trips.plan import MOMENTARY, cases, widest
 from sidetrip.experiments.work import each_step
 from sidetrip.kernels import Schedule
 
@@ -23,9 +22,8 @@ def measure(lab: Lab, stretch: Stretch) -> dict[str, pd.DataFrame]:
     """
     (start,) = lab.replay(stretch.seed, stretch.starts[:1], [each_step(lab)])
     averaged = widest(cases(lab.config))
-    looked_at = looks(lab.config)
     scores = [Scores(lab, stretch.seed, start, first) for first in stretch.starts]
-    observers: list[Observer] = [Watched(each.branch, averaged, looked_at, each) for each in scores]
+    observers = [observer for each in scores for observer in watched(averaged, each)]
     along = Schedule.constant(stretch_steps(lab.config, stretch))
     lab.take_trip(start, lab.stream(stretch.seed), along, [*observers, each_step(lab)])
     return {"running_averages": pd.concat([_along(lab, each) for each in scores], ignore_index=True)}

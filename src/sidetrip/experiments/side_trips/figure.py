@@ -73,69 +73,57 @@ def ends(scores: pd.DataFrame, metric: str, confidence: float) -> pd.DataFrame:
     return found.assign(reach=[(interval.high - interval.low) / 2 for interval in intervals])
 
 
-class Panel:
-    """One averaging method in one score of one split: over the run of the first seed, or late in the runs of all."""
+def _draw_panel(
+    axes: Axes,
+    tables: Mapping[str, pd.DataFrame],
+    config: Config,
+    method: Method,
+    split: str,
+    metric: str,
+    late: bool,
+) -> None:
+    """Draw one averaging method in one score of one split: over the run of the first seed, or late in the runs of all.
 
-    def __init__(
-        self,
-        axes: Axes,
-        tables: Mapping[str, pd.DataFrame],
-        config: Config,
-        method: Method,
-        score: tuple[str, str],
-        late: bool,
-    ) -> None:
-        split, self._metric = score
-        self._axes, self._config, self._method = axes, config, method
-        self._scale = SCORES[self._metric][1]
-        points, settings = config.branch.points, config.side_trips
-        # The first, steep part of the run would flatten all that follows.
-        early = config.branch.early if config.branch.early_seeds else ()
-        self._first = points[0] if late else min([*early, points[0] // 2])
-        # At least three stretches, or the momentary model would be a dot.
-        whole = min(settings.every, (config.burn_in.steps - self._first) // 3)
-        self._stretch = method.widest(settings).steps if late else whole
-        seeds = config.seeds if late else config.seeds[:1]  # averages along the run are of the first seed alone
-        running, scores = (
-            table[(table["split"] == split) & table["seed"].isin(seeds)]
-            for table in (tables["running_averages"], tables["side_trips"])
-        )
-        self._running = running[running["step"] >= self._first].iloc[: 0 if late else None]
-        self._scores = scores[scores["branch"] >= self._first]
+    The momentary line, the running average, and average and trip from every branch point.
+    """
+    settings, points, scale = config.side_trips, config.branch.points, SCORES[metric][1]
+    # The first, steep part of the run would flatten all that follows.
+    early = config.branch.early if config.branch.early_seeds else ()
+    first = points[0] if late else min([*early, points[0] // 2])
+    # At least three stretches, or the momentary model would be a dot.
+    whole = min(settings.every, (config.burn_in.steps - first) // 3)
+    stretch = method.widest(settings).steps if late else whole
+    seeds = config.seeds if late else config.seeds[:1]  # averages along the run are of the first seed alone
+    running, scores = (
+        table[(table["split"] == split) & table["seed"].isin(seeds)]
+        for table in (tables["running_averages"], tables["side_trips"])
+    )
+    running = running[running["step"] >= (np.inf if late else first)]
+    scores = scores[scores["branch"] >= first]
+    after = scores[scores["model"] == "momentary"]  # looks at the run after the branch points
+    after = after.assign(step=after["branch"] + after["window_steps"] - settings.look_every * after["look"])
+    looks = pd.concat([running[running["kernel"] == "none"], after])
+    line = scale * momentary_line(looks, metric, stretch).set_index("step")
+    axes.fill_between(line.index, line["low"], line["high"], color=style.MOMENTARY, alpha=0.22, lw=0)
+    axes.plot(line.index, line["mean"], color=style.MOMENTARY, lw=1.8, label="momentary")
+    average = running[running["kernel"] == method.name].set_index("step")[metric]
+    if len(average) > 1:  # one is no line
+        look: dict[str, Any] = {"color": style.AVERAGE, "lw": 1.4, "ls": (0, (5, 1.5, 1, 1.5))}
+        axes.plot(average.index, scale * average, label="average along the run", **look)
+    for branch, rows in scores[scores["kernel"] == method.name].groupby("branch"):
+        _draw_point(axes, int(str(branch)), branch in points, scale * ends(rows, metric, config.claims.confidence))
 
-    def _looks(self) -> pd.DataFrame:
-        """All looks at the momentary model, those after the branch points included."""
-        every = self._config.side_trips.look_every
-        after = self._scores[self._scores["model"] == "momentary"]
-        after = after.assign(step=after["branch"] + after["window_steps"] - every * after["look"])
-        looks = pd.concat([self._running[self._running["kernel"] == "none"], after])
-        return looks[looks["step"] >= self._first]
 
-    def draw(self) -> None:
-        """Draw the momentary line, the running average, and average and trip from every branch point."""
-        axes = self._axes
-        line = self._scale * momentary_line(self._looks(), self._metric, self._stretch).set_index("step")
-        axes.fill_between(line.index, line["low"], line["high"], color=style.MOMENTARY, alpha=0.22, lw=0)
-        axes.plot(line.index, line["mean"], color=style.MOMENTARY, lw=1.8, label="momentary")
-        average = self._running[self._running["kernel"] == self._method.name].set_index("step")[self._metric]
-        if len(average) > 1:  # one is no line
-            look: dict[str, Any] = {"color": style.AVERAGE, "lw": 1.4, "ls": (0, (5, 1.5, 1, 1.5))}
-            axes.plot(average.index, self._scale * average, label="average along the run", **look)
-        for branch, rows in self._scores[self._scores["kernel"] == self._method.name].groupby("branch"):
-            self._draw_point(int(str(branch)), rows)
-        axes.set(xlabel="step", title=method_words(self._method.name).title)
-
-    def _draw_point(self, branch: int, rows: pd.DataFrame) -> None:
-        found = self._scale * ends(rows, self._metric, self._config.claims.confidence)
-        x, reach = branch + found.index, found["reach"].where(np.isfinite(found["reach"]))
-        late = branch in self._config.branch.points
-        suffix, alpha = ("", 1.0) if late else (", early branch point", 0.45)
-        look: dict[str, Any] = {"color": style.TRIP, "ls": ":", "lw": 1.2, "ms": 5, "alpha": alpha}
-        self._axes.plot(x, found["trip"], marker="o", label=f"side trip{suffix}", **look)
-        self._axes.errorbar(x, found["trip"], reach, fmt="none", ecolor=style.TRIP, elinewidth=1.4, alpha=alpha)
-        look = {"ls": "", "mfc": "none", "mec": style.AVERAGE, "mew": 1.4, "ms": 9, "alpha": alpha}
-        self._axes.plot(x, found["average"], marker="o", label=f"average{suffix}", **look)
-        self._axes.axvline(branch, color="black", lw=0.7, ls=":", alpha=0.6 * alpha)
+def _draw_point(axes: Axes, branch: int, late: bool, found: pd.DataFrame) -> None:
+    """Draw average and trip from one branch point, of `ends`."""
+    x, reach = branch + found.index, found["reach"].where(np.isfinite(found["reach"]))
+    suffix, alpha = ("", 1.0) if late else (", early branch point", 0.45)
+    look: dict[str, Any] = {"color": style.TRIP, "ls": ":", "lw": 1.2, "ms": 5, "alpha": alpha}
+    axes.plot(x, found["trip"], marker="o", label=f"side trip{suffix}", **look)
+    axes.errorbar(x, found["trip"], reach, fmt="none", ecolor=style.TRIP, elinewidth=1.4, alpha=alpha)
+    look = {"ls": "", "mfc": "none", "mec": style.AVERAGE, "mew": 1.4, "ms": 9, "alpha": alpha}
+    axes.plot(x, found["average"], marker="o", label=f"average{suffix}", **look)
+    axes.axvline(branch, color="black", lw=0.7, ls=":", alpha=0.6 * alpha)
 
 
 def _grid(
@@ -151,8 +139,10 @@ def _grid(
     figure, panels = plt.subplots(len(rows), len(methods), figsize=size, squeeze=False, **shared)
     for i, (split, metric) in enumerate(rows):
         for axes, method in zip(panels[i], methods, strict=True):
-            Panel(axes, tables, config, method, (split, metric), late).draw()
-            axes.set(title=axes.get_title() if i == 0 else "", xlabel="step" if i == len(rows) - 1 else "")
+            _draw_panel(axes, tables, config, method, split, metric, late)
+            axes.set(
+                title=method_words(method.name).title if i == 0 else "", xlabel="step" if i == len(rows) - 1 else ""
+            )
         panels[i][0].set(ylabel=f"{TITLES[split]} {SCORES[metric][0]}")
     style.legend_below(figure, panels[0][0], columns=3)
     return figure

@@ -21,7 +21,6 @@ from sidetrip.experiments.side_trips.plan import (
     TRIP,
     TRIP_AVERAGE,
     Case,
-    Look,
     cases,
     controls,
     last_half,
@@ -42,14 +41,14 @@ class Scores:
     """Rows of the table of one branch point."""
 
     def __init__(self, lab: Lab, seed: int, state: TrainState, branch: int) -> None:
-        self._lab, self._seed, self._state, self.branch = lab, seed, state, branch
+        self.lab, self._seed, self._state, self.branch = lab, seed, state, branch
         self.rows: list[tuple[object, ...]] = []
 
     def add(self, case: str, window: int, model: str, weights: Tensors | None, look: int = 0) -> None:
         """Score weights on both splits; None stands for a trip that diverged."""
         scores = dict.fromkeys(SPLITS, (math.nan, math.nan))
         if weights is not None:
-            found = evaluator.scores(self._lab, with_weights(self._state, weights))
+            found = evaluator.scores(self.lab, with_weights(self._state, weights))
             scores = {split: (score.loss, score.accuracy) for split, score in found}
         for split, (loss, accuracy) in scores.items():
             key = (self._seed, self.branch, case, window, model, look, split)
@@ -60,47 +59,35 @@ class Scores:
         return pd.DataFrame(self.rows, columns=SCORES)
 
 
-class Watched:
-    """Observer of the main trajectory from one step on: scores averages where they end, and the run at every look.
+def watched(
+    averaged: Iterable[Case], scores: Scores, finished: Callable[[Case, Tensors], None] = lambda case, weights: None
+) -> list[Observer]:
+    """Observers of the main trajectory from a branch point on: they score averages where they end, and the run itself.
 
     Parameters
     ----------
-    start : int
-        Step that the windows begin with.
     averaged : iterable of Case
         What to average.
-    looked_at : iterable of Look
-        When to score the run itself.
     scores : Scores
-        Takes what is found.
+        Of the branch point; takes what is found.
     finished : callable
         Of a case and the weights of its average, once it is scored.
     """
+    looked_at = looks(scores.lab.config)
+    of_case = {RunningAverage(case.kernel, scores.branch): case for case in averaged}
 
-    def __init__(
-        self,
-        start: int,
-        averaged: Iterable[Case],
-        looked_at: Iterable[Look],
-        scores: Scores,
-        finished: Callable[[Case, Tensors], None] = lambda case, weights: None,
-    ) -> None:
-        self._start, self._scores, self._finished, self._looks = start, scores, finished, list(looked_at)
-        self._averaged = {RunningAverage(case.kernel, start): case for case in averaged}
-        self._bank = AverageBank(list(self._averaged), self._score_average)
+    def average_ends(position: Position, average: RunningAverage) -> None:
+        case, weights = of_case[average], average.weights()
+        scores.add(case.name, case.window, AVERAGE, weights)
+        finished(case, weights)
 
-    def __call__(self, position: Position) -> None:
-        """Take in a position; those before the start and after the windows are not its own."""
-        self._bank(position)
-        for look in self._looks:
-            if look.step == position.step - self._start:
+    def look(position: Position) -> None:
+        for each in looked_at:
+            if each.step == position.step - scores.branch:
                 position.check()
-                self._scores.add(NO_KERNEL, look.window, MOMENTARY, position.weights, look.number)
+                scores.add(NO_KERNEL, each.window, MOMENTARY, position.weights, each.number)
 
-    def _score_average(self, position: Position, average: RunningAverage) -> None:
-        case, weights = self._averaged[average], average.weights()
-        self._scores.add(case.name, case.window, AVERAGE, weights)
-        self._finished(case, weights)
+    return [AverageBank(of_case, average_ends), look]
 
 
 class _Comparison:
@@ -122,8 +109,7 @@ class _Comparison:
             self._averages[case.key] = with_weights(self._start, weights)
 
         averaged = [*compared, *(case for wrong in self._wrong.values() for case in wrong)]
-        watched = Watched(self._start.step, averaged, looks(self._lab.config), self.scores, keep)
-        self._advance(Schedule.constant(longest(self._lab.config)), [watched])
+        self._advance(Schedule.constant(longest(self._lab.config)), watched(averaged, self.scores, keep))
 
     def take_trip(self, schedule: Schedule, passed: Sequence[Case], averaged: Sequence[Case]) -> None:
         """Run a trip, and score it where the kernels of `passed` end; of `averaged`, its own last half too."""

@@ -136,17 +136,13 @@ def longest(config: Config) -> int:
     return max(case.window for case in cases(config))
 
 
-def trip_steps(config: Config) -> int:
-    """Steps that the comparison at one branch point takes, those along the main trajectory included."""
-    return longest(config) + sum(schedule.steps for schedule, _ in shared_trips(cases(config)))
-
-
 def work(config: Config, point: BranchPoint) -> Work:
-    """The trips, and all models that are scored."""
+    """The main trajectory and the trips, and all models that are scored."""
     compared = cases(config)
+    steps = longest(config) + sum(schedule.steps for schedule, _ in shared_trips(compared))
     averaged = sum(case.decays for case in widest(compared))
     models = len(looks(config)) + 2 * len(compared) + len(controls(config)) + averaged
-    return training(config, trip_steps(config)) + scoring(config, models)
+    return training(config, steps) + scoring(config, models)
 
 
 PLAN = Plan("side_trips", branch_points, work)

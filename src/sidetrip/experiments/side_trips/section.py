@@ -59,10 +59,8 @@ def _score(table: pd.DataFrame, metric: str, config: Config) -> dict[str, Any]:
 
 def point_rows(by_point: pd.DataFrame) -> list[dict[str, Any]]:
     """Validation loss of every seed and branch point, at the widest window of each method."""
-    rows = by_point.query("split == 'validation' and metric == 'loss'")
-    widest = rows.groupby("kernel")["window_steps"].transform("max")
-    shown = rows[rows["window_steps"] == widest]
-    shown = shown.assign(title=[method_words(name).title for name in shown["kernel"]])
+    rows = by_point.query("widest and split == 'validation' and metric == 'loss'")
+    shown = rows.assign(title=[method_words(name).title for name in rows["kernel"]])
     return shown.to_dict("records")  # type: ignore[return-value]
 
 

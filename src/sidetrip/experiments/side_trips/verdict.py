@@ -6,9 +6,9 @@ Table 1 of DOI 10.48550/arXiv.2301.02312.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 
@@ -45,16 +45,16 @@ def average_is_schedule(side_trips: Table, method: str, config: Config, average:
     rows = late(side_trips, config.branch.points)
     window = widest_window(rows, method)
     true, scores = compared(rows, method, window), compared(rows, method, window, average)
+    return _all_scores(scores, config, partial(_equal, scores, true, config), bend(config, window))
+
+
+def _all_scores(scores: Table, config: Config, judge_score: Callable[[str, str], Measured], note: str = "") -> Found:
+    """Judge loss and accuracy, each on both splits."""
     if scores["gap"].isna().all():
         return NotMeasured(ALL_DIVERGED)
-    found = all_of(
-        {
-            f"{TITLES[split]} {metric}": _equal(scores, true, metric, split, config)
-            for metric, split in itertools.product(METRICS, SPLITS)
-        },
-        config.claims.level,
-    )
-    found = replace(found, detail=joined(found.detail, bend(config, window)))
+    parts = {f"{TITLES[split]} {metric}": judge_score(metric, split) for metric in METRICS for split in SPLITS}
+    found = all_of(parts, config.claims.level)
+    found = replace(found, detail=joined(found.detail, note))
     return failed(found, DIVERGED) if scores["gap"].isna().any() else found
 
 
@@ -70,7 +70,7 @@ def bend(config: Config, steps: int) -> str:
     return f"decoupled weight decay parts the two by about rate × decay × steps ÷ 10 = {share:.2g} of the way"
 
 
-def _equal(scores: Table, true: Table, metric: str, split: str, config: Config) -> Measured:
+def _equal(scores: Table, true: Table, config: Config, metric: str, split: str) -> Measured:
     """One score. Its number is average − trip; its ratio is how far the average is behind the trip ÷ the gain."""
     here, reference = of_score(scores, metric, split), of_score(true, metric, split)
     kept = here["gap"].notna() & reference["gain"].notna()
@@ -91,9 +91,7 @@ def _helps(tables: Tables, regimes: Mapping[str, Regime], config: Config) -> Fou
     rows, parts = late(tables["side_trips"], config.branch.points), {}
     for method in (name for name in NAMES if method_words(name).source != OURS):
         scores = of_score(compared(rows, method, widest_window(rows, method)), "loss", "validation")
-        judged = judge_seeds(scores["gain"], config.claims, "", above=0.0)
-        if isinstance(judged, NotMeasured):
-            return NotMeasured(f"{method_words(method).phrase} has no score", of_run(tables, config))
+        judged = judge_mean(by_seed(scores["gain"]).to_numpy(float), config.claims, above=0.0)
         parts[method_words(method).title] = replace(judged, quantity="nats", regime=regimes[method])
     return all_of(parts, config.claims.level)
 
@@ -102,21 +100,20 @@ def _cosine(side_trips: Table, config: Config) -> Found:
     """SWA on a cosine run, within absolute margins: a gain within the noise leaves no share of it."""
     if config.burn_in.schedule != "cosine":
         return NotMeasured(COSINE_ALONE)
-    rows, claims, parts = late(side_trips, config.branch.points), config.claims, {}
+    rows, claims = late(side_trips, config.branch.points), config.claims
     scores = compared(rows, "swa", widest_window(rows, "swa"))
-    if scores["gap"].isna().all():
-        return NotMeasured(ALL_DIVERGED)
     margins = {"loss": claims.cosine_run_loss, "accuracy": claims.cosine_run_accuracy}
-    for metric, split in itertools.product(METRICS, SPLITS):
+
+    def within_margin(metric: str, split: str) -> Measured:
         here, (quantity, scale) = of_score(scores, metric, split).dropna(subset=["gap"]), UNITS[metric]
         gap, gain = (scale * by_seed(here[name]).to_numpy() for name in ("gap", "gain"))
         margin = scale * margins[metric]
         judged = judge_mean(gap, claims, below=margin, above=-margin)
         share = f", of which the margin is {margin / gain.mean():.0%}" if gain.mean() > 0 else ""
         detail = joined(f"gain {gain.mean():.3g} {quantity}{share}", judged.detail)
-        parts[f"{TITLES[split]} {metric}"] = replace(judged, quantity=quantity, detail=detail)
-    found = all_of(parts, claims.level)
-    return failed(found, DIVERGED) if scores["gap"].isna().any() else found
+        return replace(judged, quantity=quantity, detail=detail)
+
+    return _all_scores(scores, config, within_margin)
 
 
 def joins_decay(side_trips: Table, config: Config) -> Found:
