@@ -12,12 +12,11 @@ from sidetrip.runtime.pool import on_all_cores
 from sidetrip.runtime.stage import output_folder, stage
 
 # What drawing takes seconds to load; once, by the process that those that draw are forked from.
-LOADED = ["sidetrip.runtime.stage", "sidetrip.experiments.series", "sidetrip.experiments.figures"]
+LOADED = ["sidetrip.runtime.stage", "sidetrip.experiments.series"]
 
 
 def make(config: Config, experiment: Experiment | None) -> None:
     """Make the figures of an experiment; of none, the curves."""
-    from sidetrip.experiments.figures import figures_of
     from sidetrip.experiments.series import series
     from sidetrip.report import style
     from sidetrip.tables import read_table, write_table
@@ -29,7 +28,7 @@ def make(config: Config, experiment: Experiment | None) -> None:
             write_table(table, target / "plots" / f"{name}.csv")
         return
     style.apply_style()
-    for name, figure in figures_of(experiment, tables, config).items():
+    for name, figure in experiment.part("figure").draw(tables, config).items():
         style.save_figure(figure, target / "figures" / f"{name}.png")
 
 

@@ -6,21 +6,7 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
-from verdict_tables import (
-    alignment,
-    batch_losses,
-    config,
-    curvature_nodes,
-    distances,
-    divergence,
-    fixed_batch,
-    forecast_tables,
-    mean_gradient,
-    replicas,
-    running_averages,
-    side_trips,
-    single_step,
-)
+import verdict_tables as made
 
 from sidetrip.config import Config
 from sidetrip.experiments.claims import derived
@@ -33,7 +19,7 @@ def all_tables(settings: Config | None = None, **changes: pd.DataFrame) -> dict[
     """The tables of all experiments that a variant has, some of them changed, and those derived from them."""
     if settings is None and not changes:
         return {name: table.copy() for name, table in unchanged().items()}
-    settings = settings or config()
+    settings = settings or made.config()
     there = [tables for name, tables in by_experiment().items() if name not in settings.left_out]
     tables = {name: table.copy() for name, table in ChainMap(*there).items()} | changes
     return tables | derived(tables, settings)
@@ -42,25 +28,25 @@ def all_tables(settings: Config | None = None, **changes: pd.DataFrame) -> dict[
 @cache
 def unchanged() -> dict[str, pd.DataFrame]:
     """All tables of the settings that most tests take; to be copied."""
-    return all_tables(config())
+    return all_tables(made.config())
 
 
 @cache
 def by_experiment() -> dict[str, dict[str, pd.DataFrame]]:
     """The tables that stages leave; to be copied."""
     return {
-        "burn_in": {"batch_losses": batch_losses()},
-        "running_averages": {"running_averages": running_averages()},
-        "side_trips": {"side_trips": side_trips(), "distances": distances()},
-        "single_step": single_step(),
-        "fixed_batch": {"fixed_batch": fixed_batch()},
-        "divergence": divergence(),
-        "alignment": alignment(),
-        "curvature": {"curvature_nodes": curvature_nodes()},
-        "replicas": replicas(),
-        "mean_gradient": {"mean_gradient": mean_gradient()},
+        "burn_in": {"batch_losses": made.batch_losses()},
+        "running_averages": {"running_averages": made.running_averages()},
+        "side_trips": {"side_trips": made.side_trips(), "distances": made.distances()},
+        "single_step": made.single_step(),
+        "fixed_batch": {"fixed_batch": made.fixed_batch()},
+        "divergence": made.divergence(),
+        "alignment": made.alignment(),
+        "curvature": {"curvature_nodes": made.curvature_nodes()},
+        "replicas": made.replicas(),
+        "mean_gradient": {"mean_gradient": made.mean_gradient()},
         "quadratic": quadratic(),
-        "forecast": forecast_tables(),
+        "forecast": made.forecast_tables(),
     }
 
 

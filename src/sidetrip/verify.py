@@ -33,8 +33,7 @@ from sidetrip.engine.determinism import PORTABLE, settle
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.models import build_model
 from sidetrip.experiments.claims import derived, measure
-from sidetrip.experiments.figures import figures
-from sidetrip.experiments.registry import plans
+from sidetrip.experiments.registry import plans, shown
 from sidetrip.experiments.units import Run
 from sidetrip.files import UnitFolders, files_in, sealing, write_json
 from sidetrip.report import style
@@ -132,10 +131,11 @@ def of_pages(lab: Lab, tables: Mapping[str, pd.DataFrame]) -> Digests:
         yield f"verdicts: {name}", digest(path.read_bytes())
     yield "verdicts: claims", digest(json.dumps(measure(found, lab.config), sort_keys=True).encode())
     style.apply_style()
-    for name, figure in figures(found, lab.config):
-        path = lab.runs / f"{name}.png"
-        style.save_figure(figure, path)
-        yield f"figures: {name}", digest(path.read_bytes())
+    for experiment in shown(lab.config):
+        for name, figure in experiment.part("figure").draw(found, lab.config).items():
+            path = lab.runs / f"{name}.png"
+            style.save_figure(figure, path)
+            yield f"figures: {name}", digest(path.read_bytes())
 
 
 def all_digests(folder: Path) -> Digests:

@@ -1,6 +1,7 @@
-"""The curves that `dvc plots` shows: what stands in them of tables known by hand, and what dvc.yaml says of them."""
+"""The curves that `dvc plots` shows, of tables known by hand; and what dvc.yaml says of curves and figures."""
 
 import json
+from copy import copy
 from pathlib import Path
 
 import pandas as pd
@@ -9,10 +10,12 @@ import yaml
 from report_tables import all_tables
 from verdict_tables import config
 
+from sidetrip.experiments.registry import shown
 from sidetrip.experiments.series import STRETCHES, averages_and_trips, main_trajectory, one_step, series
 from sidetrip.experiments.single_step.verdict import paper_setting
 
 ROOT = Path(__file__).parents[2]
+STAGE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]["figures"]
 
 
 def test_the_main_trajectory_is_shown_in_stretches_by_their_last_steps():
@@ -54,11 +57,32 @@ def test_trips_that_diverged_leave_a_gap():
 
 
 def test_dvc_yaml_names_every_table_with_columns_that_it_has_and_a_template_that_is_there():
-    stage = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]["figures"]
-    plots = {Path(path).stem: look for plot in stage["plots"] for path, look in plot.items() if path.endswith(".csv")}
+    plots = {Path(path).stem: look for plot in STAGE["plots"] for path, look in plot.items() if path.endswith(".csv")}
     tables = series(all_tables(), config())
     assert plots.keys() == tables.keys()
     for name, look in plots.items():
         assert {look["x"], look["y"], "series"} == set(tables[name].columns)
         template = (ROOT / ".dvc" / "plots" / f"{look['template']}.json").read_text(encoding="utf-8")
         assert "<DVC_METRIC_DATA>" in json.loads(template)["data"].values()
+
+
+class Noted:
+    """An object whose attributes are noted as they are read."""
+
+    def __init__(self, whole: object) -> None:
+        self.whole, self.read = whole, set()
+
+    def __getattr__(self, name):
+        self.read.add(name)
+        return getattr(self.whole, name)
+
+
+def test_figures_read_the_thresholds_that_their_stage_declares():
+    """So that an edit of a threshold draws figures anew where they show it, and only there."""
+    settings, tables = copy(config()), all_tables()
+    noted = Noted(settings.claims)
+    object.__setattr__(settings, "claims", noted)
+    assert all(each.part("figure").draw(tables, settings) for each in shown(settings))
+    assert series(tables, settings)
+    (declared,) = STAGE["params"][0].values()
+    assert {f"claims.{name}" for name in noted.read} == {key for key in declared if key.startswith("claims")}

@@ -51,7 +51,6 @@ RERUNS = {
     "experiments/methods.py": f"running_averages side_trips replicas mean_gradient {PAGES}",
     "experiments/registry.py": PAGES,  # the order on pages
     "experiments/claims.py": "verdicts report",
-    "experiments/figures.py": "figures",
     "experiments/series.py": "figures",
     "experiments/sections.py": "report",
     "experiments/*/plan.py": ROOM,

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-from collections.abc import Iterable
 from functools import cache
 from types import SimpleNamespace
 
@@ -10,13 +9,11 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from dvc.utils.hydra import apply_overrides
-from matplotlib.figure import Figure
 from report_tables import all_tables
 from verdict_tables import config, forecast_tables, side_trips
 
 from sidetrip.config import Config
 from sidetrip.experiments import claims, methods
-from sidetrip.experiments.figures import figures
 from sidetrip.experiments.registry import Experiment, shown
 from sidetrip.experiments.sections import sections
 from sidetrip.experiments.series import series
@@ -182,23 +179,21 @@ def figures_by_experiment() -> dict[str, set[str]]:
     names = {}
     for each in shown():
         alone = config(**{f"experiments.{name}": False for name in OPTIONAL if name != each.name})
-        names[each.name] = drawn(each.part("figure").draw(all_tables(alone), alone).items())
+        names[each.name] = drawn(each, alone)
     return names
 
 
 @pytest.mark.parametrize("left_out", [[], OPTIONAL], ids=" ".join)
 def test_figures_are_those_of_the_experiments_that_are_there(left_out):
     settings = config(**{f"experiments.{name}": False for name in left_out})
-    there = (names for name, names in figures_by_experiment().items() if name not in left_out)
-    assert drawn(figures(all_tables(settings), settings)) == set().union(*there)
+    for each in shown(settings):
+        assert drawn(each, settings) == figures_by_experiment()[each.name]
 
 
-def drawn(made: Iterable[tuple[str, Figure]]) -> set[str]:
-    """Names of figures, which are closed."""
-    names = set()
-    for name, figure in made:
-        plt.close(figure)
-        names.add(name)
+def drawn(experiment: Experiment, settings: Config) -> set[str]:
+    """Names of the figures of an experiment, which are closed."""
+    names = set(experiment.part("figure").draw(all_tables(settings), settings))
+    plt.close("all")
     return names
 
 

@@ -13,7 +13,7 @@ from sidetrip.config import Config
 from sidetrip.experiments.methods import NAMES
 from sidetrip.experiments.registry import shown
 from sidetrip.verdicts.equivalence_map import map_points
-from sidetrip.verdicts.records import NOT_MEASURED, UNDECIDED, Found, Interval, Measured, NotMeasured, Regime, Tables
+from sidetrip.verdicts.records import NOT_MEASURED, UNDECIDED, Found, Interval, NotMeasured, Regime, Tables
 from sidetrip.verdicts.scores import by_point
 from sidetrip.verdicts.statements import AFTER_METHODS, BEFORE_METHODS, Statement, average_is_schedule
 from sidetrip.verdicts.wording import OURS
@@ -88,38 +88,25 @@ def judged(tables: Tables, config: Config) -> Mapping[str, Found]:
 
 
 def _row(statement: Statement, found: Found, config: Config) -> dict[str, Any]:
-    return {
+    row: dict[str, Any] = {
         "id": statement.id,
         "source": statement.source,
         "statement": statement.statement,
         "criterion": statement.criterion.format(**asdict(config.claims)),
         "analytic": statement.analytic,
-        **(_not_measured(found) if isinstance(found, NotMeasured) else _measured(found)),
-        "regime": _regime(found.regime),
     }
-
-
-def _not_measured(found: NotMeasured) -> dict[str, Any]:
-    return {"value": None, "low": None, "high": None, "n": 0, "verdict": NOT_MEASURED, "reason": found.reason}
-
-
-def _measured(found: Measured) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        **_numbers(found.interval),
-        "n": found.n,
-        "unit": found.unit,
-        "quantity": found.quantity,
-        "verdict": found.verdict,
-        "part": found.part,
-        "detail": found.detail,
-    }
-    if found.outcome:
-        row["outcome"] = found.outcome
-    if found.ratio is not None:
-        row["ratio"] = _numbers(found.ratio)
-    if found.verdict == UNDECIDED:
-        row["seeds_needed"] = found.seeds_needed
-    return row
+    if isinstance(found, NotMeasured):
+        row |= {"value": None, "low": None, "high": None, "n": 0, "verdict": NOT_MEASURED, "reason": found.reason}
+    else:
+        row |= _numbers(found.interval)
+        row |= {name: getattr(found, name) for name in ("n", "unit", "quantity", "verdict", "part", "detail")}
+        if found.outcome:
+            row["outcome"] = found.outcome
+        if found.ratio is not None:
+            row["ratio"] = _numbers(found.ratio)
+        if found.verdict == UNDECIDED:
+            row["seeds_needed"] = found.seeds_needed
+    return row | {"regime": _regime(found.regime)}
 
 
 def _regime(regime: Regime) -> dict[str, float | None]:
