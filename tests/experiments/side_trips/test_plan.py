@@ -42,15 +42,5 @@ def test_a_kernel_that_is_symmetric_in_time_has_no_reversed_control(monkeypatch)
 
 @pytest.mark.parametrize("steps", [1, 2, 5, 10])
 def test_the_average_of_the_last_half_is_the_mean_of_its_iterates(steps):
-    """Of a trajectory that stays, its end."""
     path = np.arange(steps + 1.0)
     assert last_half(steps).weights @ path == pytest.approx(path[steps // 2 + 1 :].mean())
-    assert last_half(steps).weights @ np.full(steps + 1, 7.0) == pytest.approx(7.0)
-
-
-def test_trips_whose_rate_falls_decay():
-    assert [Case("", kernel).decays for kernel in (Kernel.swa(5), Kernel.ema(5, 0.2), Kernel.two_point(5))] == [
-        True,
-        True,
-        False,
-    ]
