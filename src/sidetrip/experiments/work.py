@@ -42,9 +42,6 @@ class Work:
     def __add__(self, other: Work) -> Work:
         return Work(self.trained + other.trained, self.scored + other.scored)
 
-    def __mul__(self, times: int) -> Work:
-        return Work(times * self.trained, times * self.scored)
-
 
 def training(config: Config, steps: int) -> Work:
     """Training steps on batches of the run's own size."""

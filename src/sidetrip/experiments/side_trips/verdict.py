@@ -36,16 +36,15 @@ COSINE_ALONE = "the main schedule of this variant is not a cosine"
 DIVERGED, ALL_DIVERGED = "a trip diverged", "every trip diverged"
 
 
-def average_is_schedule(side_trips: Table, method: str, config: Config, average: str | None = None) -> Found:
+def average_is_schedule(side_trips: Table, method: str, config: Config) -> Found:
     """Judge whether average and trip are equal within a share of the gain, in loss and accuracy, on both splits.
 
-    `average` puts another kernel's average in the place of the true one (negative controls); the gain stays that of
-    the true average. A trip that diverged is not equivalent to anything.
+    A trip that diverged is not equivalent to anything.
     """
     rows = late(side_trips, config.branch.points)
     window = widest_window(rows, method)
-    true, scores = compared(rows, method, window), compared(rows, method, window, average)
-    return _all_scores(scores, config, partial(_equal, scores, true, config), bend(config, window))
+    scores = compared(rows, method, window)
+    return _all_scores(scores, config, partial(_equal, scores, config), bend(config, window))
 
 
 def _all_scores(scores: Table, config: Config, judge_score: Callable[[str, str], Measured], note: str = "") -> Found:
@@ -70,14 +69,13 @@ def bend(config: Config, steps: int) -> str:
     return f"decoupled weight decay parts the two by about rate × decay × steps ÷ 10 = {share:.2g} of the way"
 
 
-def _equal(scores: Table, true: Table, config: Config, metric: str, split: str) -> Measured:
+def _equal(scores: Table, config: Config, metric: str, split: str) -> Measured:
     """One score. Its number is average − trip; its ratio is how far the average is behind the trip ÷ the gain."""
-    here, reference = of_score(scores, metric, split), of_score(true, metric, split)
-    kept = here["gap"].notna() & reference["gain"].notna()
-    quantity, scale = UNITS[metric]
-    gap, gain = (scale * by_seed(values[kept]).to_numpy() for values in (here["gap"], reference["gain"]))
+    here, (quantity, scale) = of_score(scores, metric, split), UNITS[metric]
+    kept = here.dropna(subset=["gap", "gain"])
+    gap, gain = (scale * by_seed(kept[name]).to_numpy() for name in ("gap", "gain"))
     judged = judge_equal(gap, gain, config.claims.average_is_schedule, config.claims)
-    sd = scale * reference["sd_of_one_iterate"].mean()
+    sd = scale * here["sd_of_one_iterate"].mean()
     spread = f", SD of one iterate {sd:.2g} {quantity}" if pd.notna(sd) else ""
     behind = fieller(SIGN[metric] * gap, gain, config.claims.confidence)
     detail = f"gain {gain.mean():.3g} {quantity}{spread}"
