@@ -10,7 +10,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -26,17 +25,6 @@ Tables = Mapping[str, pd.DataFrame]
 Unit = Callable[[int, UnitFolders], Tables]
 
 
-@dataclass(frozen=True)
-class Folders:
-    """Where units write, by their number."""
-
-    folder: Path
-
-    def of_unit(self, index: int) -> UnitFolders:
-        """See `sidetrip.runtime.executor.Folders`."""
-        return unit_folders(self.folder, f"unit_{index}")
-
-
 def span(start: float) -> Tables:
     """Start of a unit and its end, now, by the monotonic clock, which processes share."""
     return {"span": pd.DataFrame({"start": [start], "end": [time.monotonic()]})}
@@ -45,9 +33,9 @@ def span(start: float) -> Tables:
 def spans_of(unit: Unit, units: int, config: Config) -> pd.DataFrame:
     """Run a unit so many times on the workers; columns start, end, one row a unit."""
     with tempfile.TemporaryDirectory() as folder:
-        folders = Folders(Path(folder))
+        folders = [unit_folders(Path(folder), f"unit_{index}") for index in range(units)]
         run_units(unit, range(units), [1] * units, config, "benchmark", folders, "unit")
-        return pd.concat([read_table(folders.of_unit(index).result / "span.csv") for index in range(units)])
+        return pd.concat([read_table(each.result / "span.csv") for each in folders])
 
 
 def loaded(index: int, _: UnitFolders) -> Tables:

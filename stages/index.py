@@ -7,7 +7,6 @@ from pathlib import Path
 
 from sidetrip.console import command
 from sidetrip.index.page import write_index
-from sidetrip.runtime.starting import begin
 
 
 def main() -> None:
@@ -17,5 +16,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    begin()
     main()

@@ -19,7 +19,7 @@ from sidetrip.data.text import windows
 from sidetrip.files import UnitFolders
 from sidetrip.runtime.devices import on_cores
 from sidetrip.runtime.executor import run_units
-from sidetrip.runtime.scratch import FoldersByName, open_scratch
+from sidetrip.runtime.scratch import open_scratch, unit_folders
 from sidetrip.runtime.stage import join_results, output_folder, publishing, stage, title
 from sidetrip.runtime.units import worker
 from sidetrip.tables import read_table, write_table
@@ -41,11 +41,11 @@ def rows(results: Sequence[Path], name: str) -> list[tuple[str, str]]:
 def main(config: Config) -> None:
     with open_scratch(config, "prepare_data") as scratch:
         parts, left_out = find(config.data)
-        folders = FoldersByName(scratch.folder, [f"unit_{part.name}" for part in parts])
+        folders = [unit_folders(scratch.folder, f"unit_{part.name}") for part in parts]
         work, placed = [len(part) for part in parts], on_cores(config)
         counted = "byte" if config.data.is_text else "picture"
         run_units(partial(unit, config), parts, work, placed, title("prepare_data"), folders, counted)
-        results = [folders.of_unit(index).result for index in range(len(parts))]
+        results = [each.result for each in folders]
         unreadable, remarks = rows(results, account.UNREADABLE), rows(results, account.REMARKS)
         for result in results:
             if (result / f"{account.UNREADABLE}.csv").exists():

@@ -19,7 +19,6 @@ from PIL import Image
 
 from sidetrip.config import ConfigError, check_settings_folder
 from sidetrip.runtime import devices, executor
-from sidetrip.runtime import stage as on_stage
 from sidetrip.runtime.units import run_task
 
 ROOT = Path(__file__).parents[2]
@@ -59,7 +58,6 @@ class Place:
         self.params = copy.deepcopy({**PARAMS, "active": ["smoke"], "variants": {"smoke": PARAMS["variants"]["smoke"]}})
         monkeypatch.chdir(folder)
         monkeypatch.setattr(executor, "run_on_pool", run_here)
-        monkeypatch.setattr(on_stage, "begin", lambda: None)  # signals are the tests' own
         for name in ("dvc.yaml", "src", "stages", "datasets"):  # what a stage's results are recorded to follow from
             (folder / name).symlink_to(ROOT / name)
 

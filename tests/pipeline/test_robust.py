@@ -79,7 +79,6 @@ def here(monkeypatch, capsys) -> Callable[[Path, str], tuple[int, str]]:
     def run(folder: Path, name: str) -> tuple[int, str]:
         monkeypatch.chdir(folder)
         monkeypatch.setattr(sys, "argv", [f"stages/{name}.py", "-cd", "reports/smoke"])
-        monkeypatch.setattr("sidetrip.runtime.stage.begin", lambda: None)
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             runpy.run_path(f"stages/{name}.py", run_name="__main__")

@@ -23,7 +23,7 @@ from sidetrip.files import files_in
 from sidetrip.runtime import cluster
 from sidetrip.runtime.executor import run_units
 from sidetrip.runtime.provenance import versions
-from sidetrip.runtime.scratch import open_scratch
+from sidetrip.runtime.scratch import open_scratch, unit_folders
 
 ROOT = Path(__file__).parents[2]
 CONFIG = resolve(load_params(ROOT / "params.yaml"), "smoke")
@@ -64,9 +64,10 @@ def results(function, units=(0, 1, 2, 3), **runtime) -> dict[str, bytes]:
     """Contents of the results that units leave, by place."""
     config = replace(CONFIG, runtime=Runtime(**{**vars(CONFIG.runtime), "workers": 2, **runtime}))
     with open_scratch(config, "quadratic") as scratch:
-        run_units(function, units, [1] * len(units), config, "test", scratch, "unit")
+        folders = [unit_folders(scratch.folder, f"unit_{unit}") for unit in units]
+        run_units(function, units, [1] * len(units), config, "test", folders, "unit")
         found = {str(path.relative_to(scratch.folder)): path.read_bytes() for path in files_in(scratch.folder)}
-        scratch.remove()
+        shutil.rmtree(scratch.folder)
     return found
 
 

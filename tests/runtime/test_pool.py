@@ -6,6 +6,7 @@ import queue
 import signal
 import time
 from multiprocessing import forkserver
+from pathlib import Path
 from unittest import mock
 
 import cluster_units
@@ -38,27 +39,20 @@ def test_how_a_process_ended(status, said):
     assert ending(status) == said
 
 
-class Folders:
-    def __init__(self, folder):
-        self.folder = folder
-
-    def of_unit(self, index):
-        return unit_folders(self.folder, f"unit_{index}")
-
-
-def test_workers_that_keep_crashing_are_one_line_with_the_signal(tmp_path, monkeypatch, capsys):
+@pytest.fixture(autouse=True)
+def workers_find_units(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "src:tests")
-    said = (
-        "lost 3 times before a unit was finished, the last one killed by SIGSEGV; use fewer workers or smaller batches"
-    )
-    with pytest.raises(ConfigError, match=f"{said}$"):
-        run_units(cluster_units.crashing, [0], [1], smoke_config(), "test", Folders(tmp_path), "unit")
-    assert "perhaps for memory" not in capsys.readouterr().err
 
 
-def test_how_a_worker_ended_is_read_once_however_slowly(tmp_path, monkeypatch):
+def run(unit, folder, work=(1,)) -> list[Path]:
+    """Run units of so much work each, numbered from 0; their results."""
+    folders = [unit_folders(folder, f"unit_{index}") for index in range(len(work))]
+    run_units(unit, range(len(work)), work, smoke_config(), "test", folders, "unit")
+    return [each.result for each in folders]
+
+
+def test_workers_that_keep_crashing_are_one_line_with_the_signal_however_slowly_it_is_read(tmp_path, monkeypatch):
     """A pipe tells it to the one thread that reads first: who comes second finds the end of it, read as status 255."""
-    monkeypatch.setenv("PYTHONPATH", "src:tests")
     read = forkserver.read_signed
 
     def slowly(descriptor):
@@ -66,13 +60,15 @@ def test_how_a_worker_ended_is_read_once_however_slowly(tmp_path, monkeypatch):
         return read(descriptor)
 
     monkeypatch.setattr(forkserver, "read_signed", slowly)
-    with pytest.raises(ConfigError, match="the last one killed by SIGSEGV"):
-        run_units(cluster_units.crashing, [0, 1], [1, 1], smoke_config(), "test", Folders(tmp_path), "unit")
+    said = (
+        "lost 3 times before a unit was finished, the last one killed by SIGSEGV; use fewer workers or smaller batches"
+    )
+    with pytest.raises(ConfigError, match=f"{said}$"):
+        run(cluster_units.crashing, tmp_path, work=(1, 1))
 
 
 def test_the_process_that_forks_workers_may_die_like_one_of_them(tmp_path, monkeypatch, capsys):
     """Killed just before it forks one, twice: the pipe to it has ended, or was reset."""
-    monkeypatch.setenv("PYTHONPATH", "src:tests")
     monkeypatch.chdir(tmp_path)
     read, errors = forkserver.read_signed, [EOFError("unexpected EOF"), ConnectionResetError(errno.ECONNRESET, "reset")]
 
@@ -82,19 +78,15 @@ def test_the_process_that_forks_workers_may_die_like_one_of_them(tmp_path, monke
         return read(descriptor)
 
     monkeypatch.setattr(forkserver, "read_signed", dies_twice)
-    folders = Folders(tmp_path)
-    run_units(cluster_units.where, [0, 1], [1, 1], smoke_config(), "test", folders, "unit")
-    assert all((folders.of_unit(index).result / "table.csv").is_file() for index in (0, 1))
+    assert all((result / "table.csv").is_file() for result in run(cluster_units.where, tmp_path, work=(1, 1)))
     said = [line for line in capsys.readouterr().err.replace("\r", "\n").splitlines() if line.startswith("sidetrip:")]
     assert said == ["sidetrip: a worker process was ended; going on from what is finished"] * 2
 
 
-def test_workers_begin_with_what_takes_long_to_load_and_do_without_torch_s_compiler(tmp_path, monkeypatch):
+def test_workers_begin_with_what_takes_long_to_load_and_do_without_torch_s_compiler(tmp_path):
     """To import that takes longer than a small unit."""
-    monkeypatch.setenv("PYTHONPATH", "src:tests")
-    folders = Folders(tmp_path)
-    run_units(cluster_units.loaded, [0], [1], smoke_config(), "test", folders, "unit")
-    (row,) = read_table(folders.of_unit(0).result / "loaded.csv").to_dict("records")
+    (result,) = run(cluster_units.loaded, tmp_path)
+    (row,) = read_table(result / "loaded.csv").to_dict("records")
     assert row == {"pandas": True, "torch": True, "compiler": False}
 
 
@@ -123,12 +115,10 @@ class Bars(list):
 
 
 def test_a_bar_ends_full_though_a_worker_is_lost_on_the_way(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("PYTHONPATH", "src:tests")
     monkeypatch.setattr("sidetrip.runtime.progress.tqdm", bars := Bars())
     (tmp_path / "unit_0").mkdir()  # damaged: it is run, too
-    for units in ([0, 1], [0, 1, 2]):  # the second time, two are finished
-        work = [7, 11, 13][: len(units)]
-        run_units(cluster_units.lost_on_the_way, units, work, smoke_config(), "test", Folders(tmp_path), "part")
+    for work in ((7, 11), (7, 11, 13)):  # the second time, two are finished
+        run(cluster_units.lost_on_the_way, tmp_path, work)
     assert [(bar.n, bar.total, bar.initial) for bar in bars] == [(18, 18, 0), (31, 31, 18)]
     assert "31/31 [" in capsys.readouterr().err.splitlines()[-1]
 
@@ -140,7 +130,7 @@ def test_without_room_for_semaphores_a_line_says_where(tmp_path, monkeypatch, nu
 
     monkeypatch.setattr("_multiprocessing.SemLock", semaphore)
     with pytest.raises(FileError) as refused:
-        run_units(cluster_units.crashing, [0], [1], smoke_config(), "test", Folders(tmp_path), "unit")
+        run(cluster_units.crashing, tmp_path)
     assert str(refused.value) == (
         f"/dev/shm: no semaphores for worker processes can be made there ({os.strerror(number)}); mount it with 1 MB "
         "or more (containers: --shm-size=64m), and run again"

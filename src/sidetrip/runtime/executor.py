@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from tqdm import tqdm
 
@@ -17,24 +17,16 @@ from sidetrip.runtime.units import Function, Task
 ATTEMPTS = 3  # of workers that are killed before any unit is finished
 
 
-class Folders(Protocol):
-    """Where the units of a stage write, by their number."""
-
-    def of_unit(self, index: int) -> UnitFolders:
-        """The sealed folder of a finished unit, and the folder of what one that is under way can go on from."""
-        ...
-
-
 def run_units(
     function: Function,
     units: Sequence[Any],
     work: Sequence[int],
     config: Config,
     description: str,
-    folders: Folders,
+    folders: Sequence[UnitFolders],
     counted: str,
 ) -> None:
-    """Run `function` on each unit that is not finished yet; the results lie in their `folders`.
+    """Run `function` on each unit that is not finished yet; the results lie in its `folders`.
 
     A unit is a pure function of its inputs, so neither the number of workers nor the order in which
     they finish changes a result. The longest units start first, so that the workers end together.
@@ -43,14 +35,12 @@ def run_units(
     ----------
     function : callable
         Of a unit and its folders; returns tables by name. Importable by name in a fresh process.
-    units, work : sequences of equal length
-        What to do, and how much each is.
+    units, work, folders : sequences of equal length
+        What to do, how much each is, and where it writes; what is finished there is not run again.
     config : Config
         Device, number of workers, precision.
     description : str
         For the progress bar.
-    folders : Folders
-        What is finished there is not run again.
     counted : str
         What `work` counts, for the progress bar.
 
@@ -59,7 +49,7 @@ def run_units(
     ConfigError
         If worker processes keep dying before any unit is finished.
     """
-    tasks = [Task(function, unit, folders.of_unit(i), work[i]) for i, unit in enumerate(units)]
+    tasks = [Task(function, *of_unit) for of_unit in zip(units, folders, work, strict=True)]
     tasks = sorted(_missing(tasks), key=lambda task: -task.work)
     failures, total = 0, sum(work)
     with progress_bar(total, total - _sum(tasks), description, counted) as bar:

@@ -13,7 +13,7 @@ from sidetrip.experiments.plan import Plan
 from sidetrip.files import UnitFolders
 from sidetrip.runtime.devices import on_cores
 from sidetrip.runtime.executor import run_units
-from sidetrip.runtime.scratch import open_scratch
+from sidetrip.runtime.scratch import open_scratch, unit_folders
 from sidetrip.runtime.stage import join_results, publishing, stage, title
 from sidetrip.runtime.units import worker
 
@@ -47,12 +47,13 @@ def measure_all(plan: Plan, config: Config) -> None:
     units = plan.units_of(config)
     with open_scratch(config, plan.name) as scratch:
         work = [plan.work(config, unit).passes for unit in units]
+        folders = [unit_folders(scratch.folder, f"unit_{index:05d}") for index in range(len(units))]
         placed = config if plan.network else on_cores(config)
         if units:
             function = partial(measure, plan.name, config)
-            run_units(function, units, work, placed, title(plan.name), scratch, plan.counted)
+            run_units(function, units, work, placed, title(plan.name), folders, plan.counted)
         with publishing(config, plan.name, scratch) as target:
-            join_results([scratch.of_unit(index).result for index in range(len(units))], target)
+            join_results([each.result for each in folders], target)
 
 
 def measure(name: str, config: Config, unit: Any, folders: UnitFolders) -> Mapping[str, pd.DataFrame]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict
 from functools import cache, reduce
 from importlib.metadata import version
 from operator import getitem
@@ -66,14 +66,14 @@ def producer(path: str, variant: str) -> str | None:
     return None
 
 
-def code_listing(paths: Iterable[str]) -> str:
-    """What `sha256sum` prints for the sources among files and folders."""
-    sources: set[Path] = set()
+def code_digest(paths: Iterable[str]) -> str:
+    """What `sha256sum FILES | sha256sum` prints for the sources among files and folders, sorted."""
+    found: set[Path] = set()
     for path in map(Path, paths):
         if not path.exists():
             raise FileError(f"{path}: not there; restore it with `git checkout {path}`")
-        sources |= {file for file in files_in(path) if _is_source(file)} if path.is_dir() else {path}
-    return listing(sources, Path())
+        found |= {file for file in files_in(path) if _is_source(file)} if path.is_dir() else {path}
+    return _digest(listing(found, Path()))
 
 
 def _is_source(path: Path) -> bool:
@@ -82,11 +82,6 @@ def _is_source(path: Path) -> bool:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def code_digest(paths: Iterable[str]) -> str:
-    """Digest of `code_listing`: what `sha256sum FILES | sha256sum` prints for the sorted files."""
-    return _digest(code_listing(paths))
 
 
 def versions() -> dict[str, str]:
@@ -103,21 +98,6 @@ def software(device: str) -> dict[str, str]:
     else:
         hardware = f"CPU, {platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
     return versions() | {"arithmetic": present_arithmetic(), "hardware": hardware}
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Digests and versions that a stage's results follow from."""
-
-    code: str
-    settings: str
-    inputs: str
-    versions: dict[str, str]
-
-    @property
-    def digest(self) -> str:
-        """One digest of all of it."""
-        return _digest(json.dumps(asdict(self), sort_keys=True))
 
 
 def sources(stage: str, variant: str) -> list[str]:
@@ -148,13 +128,8 @@ def _input_digest(dep: str, variant: str) -> str:
     return digest(path) if path.is_file() else _digest(listing(files_in(path), path))
 
 
-def _setting(values: Mapping[str, Any], key: str) -> Any:
-    """A section, or a value in one, by its dotted key."""
-    return reduce(getitem, key.split("."), values)
-
-
-def provenance(config: Config, stage: str) -> Provenance:
-    """What the results of a stage follow from, by its declaration in dvc.yaml.
+def provenance(config: Config, stage: str) -> dict[str, Any]:
+    """What the results of a stage follow from, by its declaration in dvc.yaml: digests, and versions of what computes.
 
     Raises
     ------
@@ -162,17 +137,18 @@ def provenance(config: Config, stage: str) -> Provenance:
         If an input is missing; the message names the stage that makes it.
     """
     variant = config.variant
-    sections = [
-        section
-        for entry in declaration(stage).get("params", [])
-        if isinstance(entry, dict)
-        for sections in entry.values()
-        for section in sections
-    ]
+    # By dotted keys, of sections or of values in one.
+    keys = [key for entry in declaration(stage)["params"] for listed in entry.values() for key in listed]
     values = asdict(config)
-    return Provenance(
-        code=code_digest(sources(stage, variant)),
-        settings=_digest(json.dumps({section: _setting(values, section) for section in sections}, sort_keys=True)),
-        inputs=_digest("".join(f"{dep} {_input_digest(dep, variant)}\n" for dep in inputs(stage, variant))),
-        versions=versions() | {"arithmetic": present_arithmetic()},
-    )
+    settings = {key: reduce(getitem, key.split("."), values) for key in keys}
+    return {
+        "code": code_digest(sources(stage, variant)),
+        "settings": _digest(json.dumps(settings, sort_keys=True)),
+        "inputs": _digest("".join(f"{dep} {_input_digest(dep, variant)}\n" for dep in inputs(stage, variant))),
+        "versions": versions() | {"arithmetic": present_arithmetic()},
+    }
+
+
+def digest_of(found: dict[str, Any]) -> str:
+    """One digest of a stage's provenance."""
+    return _digest(json.dumps(found, sort_keys=True))

@@ -16,10 +16,9 @@ from omegaconf import DictConfig
 from sidetrip.config import Config, check_settings_folder, typed
 from sidetrip.console import command
 from sidetrip.engine.determinism import settle
-from sidetrip.files import SUMS, check, files_in, read_bytes, read_json, sealing, write_bytes, write_json
-from sidetrip.runtime.provenance import PROVENANCE, pipeline
+from sidetrip.files import SUMS, FileError, check, files_in, read_bytes, read_json, sealing, write_bytes, write_json
+from sidetrip.runtime.provenance import PROVENANCE, code_digest, pipeline, sources
 from sidetrip.runtime.scratch import Scratch
-from sidetrip.runtime.starting import begin
 from sidetrip.tables import join_tables
 
 
@@ -36,9 +35,7 @@ def stage(function: Callable[[Config], None]) -> Callable[[], None]:
     # Hydra looks for the config beside the function's module; -cd on the command line names the folder.
     app = hydra.main(version_base="1.3", config_path=None, config_name="config")(main)
 
-    @functools.wraps(function)
     def script() -> None:
-        begin()
         with command():
             check_settings_folder(sys.argv[1:])
         app()
@@ -64,12 +61,16 @@ def publishing(config: Config, name: str, scratch: Scratch) -> Iterator[Path]:
     Raises
     ------
     FileError
-        If the code changed since the stage began.
+        If the code changed since the stage began: DVC, which hashes it when a stage ends, would record results of the
+        old under the new.
     """
     with sealing(output_folder(config, name)) as target:
         yield target
-        scratch.check_code()
-    scratch.remove()
+        if code_digest(sources(name, config.variant)) != scratch.code:
+            raise FileError(
+                f"stage {name}: its code changed while it ran, so its results are dropped; run `dvc repro` again"
+            )
+    shutil.rmtree(scratch.folder, ignore_errors=True)
 
 
 def join_results(results: Sequence[Path], target: Path) -> None:

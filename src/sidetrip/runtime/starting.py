@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import sys
-from functools import cache
 from pathlib import Path
 
 from sidetrip.runtime.stopping import end_at_once_when_asked, end_with_dvc
 from sidetrip.runtime.terminal import speak_heedlessly
 
-
-@cache
-def begin() -> None:
-    """Be a stage: heedless of who reads what it says, ended by one signal, or with its dvc."""
-    name = f"stage {Path(sys.argv[0]).stem}"
+script = Path(getattr(sys.modules["__main__"], "__file__", ""))
+if script.parent.name == "stages":  # in a stage, not in its workers or in tests
     speak_heedlessly()
-    end_with_dvc(name)
-    end_at_once_when_asked(name)
-
-
-if Path(getattr(sys.modules["__main__"], "__file__", "")).parent.name == "stages":
-    begin()
+    end_with_dvc(f"stage {script.stem}")
+    end_at_once_when_asked(f"stage {script.stem}")
