@@ -16,7 +16,6 @@ from sidetrip.config.errors import ConfigError, require, shown
 
 OF_YAML_1_1 = re.compile(r"[-+]?0[0-9b].*|.*[_:].*")  # what it takes for a number beside the usual ones
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
-MOST_VALUES, DEEPEST = 20_000, 50  # of a file, its aliases written out
 
 
 def load_params(path: Path) -> DictConfig:
@@ -28,7 +27,7 @@ def load_params(path: Path) -> DictConfig:
         If it is missing, not YAML, or no mapping; if DVC would read a value otherwise.
     """
     try:
-        _check_events(path)
+        _check_scalars(path)
         params = OmegaConf.load(path)
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file here; run from the root of the repository, which holds it") from error
@@ -37,7 +36,7 @@ def load_params(path: Path) -> DictConfig:
         raise ConfigError(f"{path}, line {line}: not valid YAML ({shown(error.problem)}); mend it") from error
     except ConfigError:
         raise
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException, RecursionError) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
         raise ConfigError(f"{path}: cannot be read ({shown(reason)}); mend it") from error
     if not isinstance(params, DictConfig):
@@ -79,38 +78,18 @@ def variants(values: Mapping[Any, Any]) -> Mapping[str, Any]:
     return found
 
 
-def _check_events(path: Path) -> None:
-    """Walk through a file without building its values: one that would unfold to millions is refused at once."""
-    resolver = yaml.SafeLoader("")
-    sizes: dict[str | None, int] = {}  # by anchor, of what is complete
-    open_nodes: list[tuple[str | None, int]] = [(None, 0)]  # anchor, and values so far
-    for event in yaml.parse(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-        where = f"{path}, line {event.start_mark.line + 1 if event.start_mark else 1}"
-        if isinstance(event, yaml.CollectionStartEvent):
-            open_nodes.append((event.anchor, 1))
-            continue
-        if isinstance(event, yaml.CollectionEndEvent):
-            anchor, size = open_nodes.pop()
-            sizes[anchor] = size
-        elif isinstance(event, yaml.AliasEvent):
-            size = sizes.get(event.anchor, MOST_VALUES)  # not complete: an alias of what it stands in
-        elif isinstance(event, yaml.ScalarEvent):
-            _check_scalar(where, event, resolver)
-            sizes[event.anchor] = size = 1
-        else:
-            continue
-        outer, total = open_nodes.pop()
-        open_nodes.append((outer, total + size))
-        if total + size > MOST_VALUES or len(open_nodes) > DEEPEST:
-            raise ConfigError(f"{where}: nested too deeply, or too many values with aliases written out; simplify it")
-
-
-def _check_scalar(where: str, event: yaml.ScalarEvent, resolver: yaml.SafeLoader) -> None:
+def _check_scalars(path: Path) -> None:
     """Refuse a value that DVC, which goes by YAML 1.2, reads otherwise: 0040 is 40 there, and 32 here."""
-    if "${" in event.value:
-        raise ConfigError(f"{where}: {shown(event.value)} stands for what DVC does not see; write the value itself")
-    if not (event.implicit[0] and OF_YAML_1_1.fullmatch(event.value)):
-        return
-    if resolver.resolve(yaml.ScalarNode, event.value, (True, False)) in NUMBERS:
-        comma = " (a decimal comma? write a point: 0.05)" if event.value.isdecimal() else ""
-        raise ConfigError(f"{where}: {event.value} is another number, or none, to DVC; write it in plain digits{comma}")
+    resolver = yaml.SafeLoader("")
+    for event in yaml.parse(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        if isinstance(event, yaml.ScalarEvent):
+            where = f"{path}, line {event.start_mark.line + 1}"
+            if "${" in event.value:
+                value = shown(event.value)
+                raise ConfigError(f"{where}: {value} stands for what DVC does not see; write the value itself")
+            is_odd = event.implicit[0] and OF_YAML_1_1.fullmatch(event.value)
+            if is_odd and resolver.resolve(yaml.ScalarNode, event.value, (True, False)) in NUMBERS:
+                comma = " (a decimal comma? write a point: 0.05)" if event.value.isdecimal() else ""
+                raise ConfigError(
+                    f"{where}: {event.value} is another number, or none, to DVC; write it in plain digits{comma}"
+                )
