@@ -63,24 +63,19 @@ def is_packed(config: Config) -> bool:
 def resolve_here(params: DictConfig, variant: str) -> Config:
     """Resolve a variant, and check what this machine has to have for it: the model, the pictures, the device."""
     config = resolve(params, variant)
+    runtime, device = config.runtime, "cpu"
     with of_variant(variant):
-        check_here(config)
+        check_pictures(config)
+        if runtime.executor == "dask":
+            from sidetrip.runtime.cluster import check_cluster  # needs a package that is optional
+
+            check_cluster(runtime)
+        if not runtime.on_cluster:  # whose workers tell of their devices
+            device = resolve_device(runtime.device)
+            if device == "cpu" and config.model.precision == "tf32":
+                raise ConfigError("model.precision = tf32: this machine has no GPU; use fp32 or bf16")
+        check_network(config, device)
     return config
-
-
-def check_here(config: Config) -> None:
-    """Refuse what this machine lacks for a variant."""
-    check_pictures(config)
-    if config.runtime.executor == "dask":
-        from sidetrip.runtime.cluster import check_cluster  # needs a package that is optional
-
-        check_cluster(config.runtime)
-    device = "cpu"
-    if not config.runtime.on_cluster:  # whose workers tell of their devices
-        device = resolve_device(config.runtime.device)
-        if device == "cpu" and config.model.precision == "tf32":
-            raise ConfigError("model.precision = tf32: this machine has no GPU; use fp32 or bf16")
-    check_network(config, device)
 
 
 def main(variant: str | None) -> None:

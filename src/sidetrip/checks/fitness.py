@@ -6,13 +6,14 @@ import warnings
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sidetrip.config import Config, ConfigError
+from sidetrip.engine.batch import Batch
 from sidetrip.engine.gradients import gradient, twice_differentiable
 from sidetrip.engine.models import ModelError, network
 from sidetrip.engine.randomness import fixed_randomness, torch_generator
-from sidetrip.engine.training import autocast, loss_of
+from sidetrip.engine.training import autocast, batch_loss
 from sidetrip.measure.batchnorm import recalibrate
 
 
@@ -27,26 +28,22 @@ def check_model(config: Config, channels: int, classes: int, device: torch.devic
         If the model is unknown, fails, or its logits are not those of the classes.
     """
     settings, data = config.model, config.data
-    inputs, targets = (tensor.to(device) for tensor in noise(config, channels, classes, few(config)))
     form, key = f"pictures of {data.size} × {data.size} pixels", "data.size"
+    few = max(2, min(16, 256 // data.size))  # small ones end as single pixels, of which BatchNorm needs some
     if settings.name == "decoder":
         form, key = f"windows of {data.context} tokens", "data.context"
+        few = 2
+    inputs, targets = (tensor.to(device) for tensor in noise(config, channels, classes, few))
+    batch = Batch(inputs, targets, ("fitness",))
 
     def refusal(reason: str) -> ConfigError:
         return ConfigError(f"model.name = {settings.name}: {reason}")
 
-    def logits_of(model: nn.Module) -> Tensor:
-        with fixed_randomness(device, "fitness"), autocast(settings.precision, device):
-            found: Tensor = model(inputs)
-        return found
-
-    def noise_loss(model: nn.Module) -> Tensor:
-        return loss_of(logits_of(model).float(), targets)
-
     with warnings.catch_warnings(action="ignore"):
         try:
             model = network(config, channels, classes).to(device).train()
-            logits = logits_of(model)
+            with fixed_randomness(device, *batch.key), autocast(settings.precision, device):
+                logits = model(inputs)
         except ModelError as error:
             raise refusal(str(error)) from error
         except (ValueError, RuntimeError, AssertionError) as error:
@@ -55,13 +52,13 @@ def check_model(config: Config, channels: int, classes: int, device: torch.devic
         if not isinstance(logits, Tensor) or logits.shape != (*targets.shape, classes):
             raise refusal(f"gives more than the logits of {classes} classes; use another model")
         try:
-            finite = _is_finite(gradient(noise_loss(model), model))
+            finite = _is_finite(gradient(batch_loss(model, batch, settings.precision), model))
         except RuntimeError as error:
             reason = f"cannot be trained on {device} ({_first_line(error)})"
             raise refusal(f"{reason}; use another model, or another runtime.device") from error
         try:
             with twice_differentiable():
-                slopes = gradient(noise_loss(model), model, differentiable=True)
+                slopes = gradient(batch_loss(model, batch, settings.precision), model, differentiable=True)
             product = gradient(torch.stack([slope.square().sum() for slope in slopes]).sum(), model)
         except RuntimeError as error:
             reason = f"has no second derivative, which single_step takes ({_first_line(error)})"
@@ -73,11 +70,6 @@ def check_model(config: Config, channels: int, classes: int, device: torch.devic
             recalibrate(model, [inputs])
         except ValueError as error:
             raise refusal(f"cannot be scored ({error})") from error
-
-
-def few(config: Config) -> int:
-    """Samples that are enough for a pass: small pictures end as single pixels, of which BatchNorm needs some."""
-    return 2 if config.model.name == "decoder" else max(2, min(16, 256 // config.data.size))
 
 
 def noise(config: Config, channels: int, classes: int, samples: int) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sidetrip.console import ConfigError
+from sidetrip.console import ConfigError, printable
 
 LONGEST = 80  # characters of a value that a message shows
 AS_YAML = {"None": "null", "True": "true", "False": "false", "": "''"}
@@ -19,7 +19,7 @@ def shown(value: object) -> str:
     """
     text = AS_YAML.get(str(value), str(value))
     text = text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    return printable(text)
 
 
 @contextmanager

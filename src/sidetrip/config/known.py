@@ -10,28 +10,14 @@ OWN_NETWORKS = {"resnet8": 1, "resnet20": 3}
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """Size of a data set.
-
-    Attributes
-    ----------
-    training_pictures, validation_pictures : int
-        In each split; of a text, tokens.
-    channels, classes : int
-        Of the pictures, and of the labels; of a text 0, and how many different tokens there are.
-    torchvision : bool
-        Whether `data.source` may be torchvision.
-    embedded : str
-        If it is in this repository, how a report says so.
-    text : bool
-        Whether it is a text.
-    """
+    """Size of a data set: pictures or tokens of each split, channels (of a text 0), labels or different tokens."""
 
     training_pictures: int
     validation_pictures: int
     channels: int
     classes: int
-    torchvision: bool = True
-    embedded: str = ""
+    torchvision: bool = True  # whether `data.source` may be torchvision
+    embedded: str = ""  # if it is in this repository, how a report says so
     text: bool = False
 
 
@@ -54,26 +40,12 @@ KNOWN_DATASETS = {
 
 @dataclass(frozen=True)
 class Source:
-    """Where data may come from.
+    """Where data may come from."""
 
-    Attributes
-    ----------
-    origin : str
-        How a report says it; of what is embedded, the data set says it.
-    names : tuple of str
-        The known data sets that it has, so that settings are checked against their sizes; empty: any pictures.
-    root : str
-        What the folder that `data.root` names does ("holds ..."); empty: no such folder is read.
-    root_is_there : bool
-        Whether that folder must be there before anything runs.
-    root_may_be_file : bool
-        Whether it may name a file in place of a folder.
-    """
-
-    origin: str
-    names: tuple[str, ...] = ()
-    root: str = ""
-    root_is_there: bool = False
+    origin: str  # how a report says it; of what is embedded, the data set says it
+    names: tuple[str, ...] = ()  # known data sets that it has, whose sizes settings are checked against; empty: any
+    root: str = ""  # what the folder that `data.root` names does ("holds ..."); empty: no such folder is read
+    root_is_there: bool = False  # whether it must be there before anything runs
     root_may_be_file: bool = False
 
 

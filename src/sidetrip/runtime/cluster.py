@@ -64,33 +64,15 @@ LOADED = _library()
 
 @dataclass(frozen=True)
 class Terms:
-    """What a worker has to have in common with the stage for its results to be the stage's own.
+    """What a worker has to have in common with the stage for its results to be the stage's own."""
 
-    Attributes
-    ----------
-    config : Config
-        Device and precision.
-    folder : Path
-        Of the results, relative to the root of the repository.
-    versions : dict of str
-        Of what computes.
-    library : str
-        Digests of the sources of sidetrip.
-    threads : str
-        OMP_NUM_THREADS, by which sums are ordered.
-    arithmetic : str
-        Portable or native.
-    devices : tuple of str
-        Of the workers on this machine, by their number; empty for those of a cluster.
-    """
-
-    config: Config
-    folder: Path
-    versions: dict[str, str]
-    library: str
-    threads: str
-    arithmetic: str
-    devices: tuple[str, ...]
+    config: Config  # device and precision
+    folder: Path  # of the results, relative to the root of the repository
+    versions: dict[str, str]  # of what computes
+    library: str  # digests of the sources of sidetrip
+    threads: str  # OMP_NUM_THREADS, by which sums are ordered
+    arithmetic: str  # portable or native
+    devices: tuple[str, ...]  # of the workers on this machine, by their number; empty for those of a cluster
 
 
 def run_on_cluster(tasks: Sequence[Task], config: Config, bar: Any) -> None:
@@ -132,7 +114,7 @@ def check_cluster(runtime: Runtime) -> None:
 
 
 @contextmanager
-def _client(runtime: Runtime, devices: Sequence[str] = ()) -> Iterator[Client]:
+def _client(runtime: Runtime, devices: Sequence[str]) -> Iterator[Client]:
     """Client of the cluster, or of workers on this machine, one a device, which end with it."""
     with _one_line_losses(), _quiet():
         if runtime.on_cluster:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import sys
 
 MALLOPT_TRIM_THRESHOLD, MALLOPT_MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
 LARGEST = 2**31 - 1
@@ -15,8 +14,6 @@ def keep_freed_memory() -> None:
     Activations are allocated and freed in every forward pass. glibc hands the larger ones back each time, and every
     page of the next ones is then faulted in and zeroed anew. The peak is the same: memory is kept, not hoarded.
     """
-    if not sys.platform.startswith("linux"):
-        return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(MALLOPT_TRIM_THRESHOLD, LARGEST)

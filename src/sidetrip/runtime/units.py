@@ -29,15 +29,7 @@ Function = Callable[[Any, UnitFolders], "Mapping[str, pd.DataFrame]"]
 
 @dataclass(frozen=True)
 class Worker:
-    """What a unit may know of the process that it runs on.
-
-    Attributes
-    ----------
-    device : str
-        That it computes on.
-    progress : Teller or None
-        Takes the amounts of a unit's work that are done.
-    """
+    """What a unit may know of the process that it runs on: its device, and who is told of what is done."""
 
     device: str = "cpu"
     progress: Teller | None = None
