@@ -25,12 +25,7 @@ if TYPE_CHECKING:  # what a process that only hands out work can do without
 
 def run(plan: Plan) -> None:
     """Be the script of an experiment's stage."""
-
-    @stage
-    def main(config: Config) -> None:
-        measure_all(plan, config)
-
-    main()
+    stage(partial(measure_all, plan))()
 
 
 def measure_all(plan: Plan, config: Config) -> None:

@@ -50,20 +50,8 @@ def declaration(stage: str) -> dict[str, Any]:
     return found
 
 
-def _for_variant(stage: str, field: str, variant: str) -> list[str]:
-    text = json.dumps(declaration(stage).get(field, []))
-    found: list[Any] = json.loads(text.replace("${item.variant}", variant))
-    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in found]
-
-
-def producer(path: str, variant: str) -> str | None:
-    """Stage whose output a path is, or lies in."""
-    for stage in pipeline():
-        for field in ("outs", "metrics", "plots"):
-            for out in _for_variant(stage, field, variant):
-                if path == out or path.startswith(f"{out}/"):
-                    return stage
-    return None
+def _dependencies(stage: str, variant: str) -> list[str]:
+    return [dep.replace("${item.variant}", variant) for dep in declaration(stage)["deps"]]
 
 
 def code_digest(paths: Iterable[str]) -> str:
@@ -102,12 +90,12 @@ def software(device: str) -> dict[str, str]:
 
 def sources(stage: str, variant: str) -> list[str]:
     """Declared dependencies of a stage that no stage writes."""
-    return [dep for dep in _for_variant(stage, "deps", variant) if not dep.startswith(COMPUTED)]
+    return [dep for dep in _dependencies(stage, variant) if not dep.startswith(COMPUTED)]
 
 
 def inputs(stage: str, variant: str) -> list[str]:
     """Declared dependencies of a stage that other stages write."""
-    return [dep for dep in _for_variant(stage, "deps", variant) if dep.startswith(COMPUTED)]
+    return [dep for dep in _dependencies(stage, variant) if dep.startswith(COMPUTED)]
 
 
 def input_tables(stage: str, variant: str) -> list[Path]:
@@ -118,10 +106,10 @@ def input_tables(stage: str, variant: str) -> list[Path]:
     return found
 
 
-def _input_digest(dep: str, variant: str) -> str:
+def _input_digest(dep: str) -> str:
     path = Path(dep)
     if not path.exists():
-        stage = producer(dep, variant)
+        _, variant, stage, *_ = path.parts  # runs/<variant>/<stage>
         raise FileError(f"{path}: not there; run `dvc repro {stage}@{variant}`, which makes it")
     if path.is_dir() and (path / SUMS).is_file():
         return digest(path / SUMS)
@@ -144,7 +132,7 @@ def provenance(config: Config, stage: str) -> dict[str, Any]:
     return {
         "code": code_digest(sources(stage, variant)),
         "settings": _digest(json.dumps(settings, sort_keys=True)),
-        "inputs": _digest("".join(f"{dep} {_input_digest(dep, variant)}\n" for dep in inputs(stage, variant))),
+        "inputs": _digest("".join(f"{dep} {_input_digest(dep)}\n" for dep in inputs(stage, variant))),
         "versions": versions() | {"arithmetic": present_arithmetic()},
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
 import sys
@@ -25,7 +24,6 @@ from sidetrip.tables import join_tables
 def stage(function: Callable[[Config], None]) -> Callable[[], None]:
     """Make a stage's function the Hydra app of its script; what goes wrong outside is one line and exit status 2."""
 
-    @functools.wraps(function)
     def main(cfg: DictConfig) -> None:
         with command():
             config = typed(cfg)
