@@ -27,7 +27,7 @@ from sidetrip.tables import read_table, write_table
 
 def unit(config: Config, part: Part, folders: UnitFolders) -> Mapping[str, pd.DataFrame]:
     """Pack a part; what cannot be read or is odd becomes tables."""
-    odd = part.pack(config.data, folders.result, worker().progressed)
+    odd = part.pack(config.data, folders.result, worker().progress.add)
     return {name: account.names_table(rows) for name, rows in odd.items()}
 
 

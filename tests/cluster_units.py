@@ -48,7 +48,7 @@ def where_after_a_loss(unit: int, folders: UnitFolders) -> dict[str, pd.DataFram
 def lost_on_the_way(unit: int, folders: UnitFolders) -> dict[str, pd.DataFrame]:
     """Tells, in time to be shown, of a part of its work, or of too much; the first attempt at unit 1 is then killed."""
     for _ in range(2):
-        worker().progressed(5)
+        worker().progress.add(5)
         time.sleep(0.6)
     if unit == 1 and not (lost := folders.result.parent / "lost").exists():
         lost.touch()

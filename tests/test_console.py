@@ -1,5 +1,8 @@
 """Commands refuse bad input in one line, before anything is computed."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,3 +90,17 @@ def test_foreign_text_is_one_short_line(capsys):
     assert text.startswith("sidetrip: a\\n\\x1b[2J λ x")
     assert text.endswith("; copy it\n")
     assert len(text) < 1100
+
+
+def test_a_character_that_the_terminal_lacks_is_shown_by_its_number():
+    code = "from sidetrip.console import command\nwith command(): print('\\u03bb \\u00f7 batch size')"
+    ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    environment = {**os.environ, "PYTHONPATH": "src", **ascii_only}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)
+    assert result.stdout == b"\\u03bb \\xf7 batch size\n"
+
+
+def test_where_standard_output_is_no_stream_of_bytes_nothing_happens(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    with command():
+        pass

@@ -6,6 +6,7 @@ The stage scripts run in this process, in a folder of their own. Single settings
 import copy
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,12 +19,14 @@ import yaml
 from PIL import Image
 
 from sidetrip.config import ConfigError, check_settings_folder
+from sidetrip.data.packed import load_pictures
 from sidetrip.runtime import devices, executor
 from sidetrip.runtime.units import run_task
 
 ROOT = Path(__file__).parents[2]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 HERE = ["-cd", "reports/smoke"]
+ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 DOWNLOADED = {"data.source": "torchvision", "data.name": "cifar10", "data.root": "downloads", "data.size": 8}
 
 
@@ -67,7 +70,7 @@ class Place:
             section, _, name = key.rpartition(".")
             smoke = self.params if section == "runtime" else self.params["variants"]["smoke"]
             (smoke.setdefault(section, {}) if section else smoke)[name] = value
-        (self.folder / "params.yaml").write_text(yaml.safe_dump(self.params), encoding="utf-8")
+        (self.folder / "params.yaml").write_text(yaml.safe_dump(self.params, allow_unicode=True), encoding="utf-8")
 
     def run(self, stage: str, *arguments: str) -> tuple[int, list[str]]:
         """Exit status, and the lines that the stage says about itself; the rest of stderr is progress."""
@@ -84,6 +87,12 @@ class Place:
 
     def configure(self) -> tuple[int, list[str]]:
         return self.run("configure", "--variant", "smoke")
+
+    def run_apart(self, stage: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+        """Run a stage in a process of its own."""
+        command = [sys.executable, str(ROOT / "stages" / f"{stage}.py"), *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), **environment}
+        return subprocess.run(command, env=environment, capture_output=True, check=False, encoding="utf-8")
 
     def refuses(self, said: Sequence[str], stage: str = "configure", *overrides: str) -> str:
         """Run a stage and check that it says all of this in one line, fails, and writes nothing; the line."""
@@ -202,16 +211,28 @@ def test_pictures_that_cannot_be_read(place, pictures, monkeypatch):
 
 
 def test_more_samples_than_a_folder_holds(place, pictures):
-    smoke = copy.deepcopy(place.params["variants"]["smoke"])
-    for key, value, remedy in (
-        ("single_step.batch_sizes", [2, 4], "lower one"),
-        ("evaluation.train_samples", 25, "lower it"),
-        ("evaluation.recalibration_samples", 25, "lower it"),
-        ("evaluation.validation_samples", 25, "set 0"),
-    ):
-        place.params["variants"]["smoke"] = copy.deepcopy(smoke)
-        place.change(**{key: value})
-        place.refuses([key, remedy], "prepare_data")
+    """What else depends on their number: test_settings, with data sets whose numbers are known."""
+    place.change(**{"evaluation.recalibration_samples": 25})
+    place.refuses(["evaluation.recalibration_samples", "lower it"], "prepare_data")
+    place.change(**{"evaluation.recalibration_samples": 24, "evaluation.validation_samples": 25})
+    place.refuses(["evaluation.validation_samples", "set 0"], "prepare_data")
+
+
+def test_pictures_that_are_packed_need_not_be_there(place, pictures):
+    """As in a clone whose results come from a remote cache: DVC skips prepare_data there."""
+    assert place.configure() == (0, [])
+    lock, config = place.folder / "dvc.lock", "reports/smoke/config.yaml"
+    settings = yaml.safe_load((place.folder / config).read_text(encoding="utf-8"))
+    shutil.rmtree(pictures)
+    place.refuses(["data.root = pictures", "no such folder"])
+    recorded = {"params": {config: {key: settings[key] for key in ("data", "model")}}}
+    lock.write_text(yaml.safe_dump({"stages": {"prepare_data@smoke": recorded}}), encoding="utf-8")
+    assert place.configure() == (0, [])
+    place.change(**{"data.flip": False})
+    place.refuses(["data.root = pictures", "no such folder"])
+    lock.write_text("", encoding="utf-8")  # as a kill may leave it
+    place.change(**{"data.flip": settings["data"]["flip"]})
+    place.refuses(["data.root = pictures", "no such folder"])
 
 
 def test_data_that_are_not_there(place):
@@ -281,10 +302,28 @@ def test_a_process_of_its_own(place, pictures):
     assert place.configure() == (0, [])
     truncate(pictures / "train" / "ant" / "0.jpg")
     before = listing(place.folder)
-    command = [sys.executable, str(ROOT / "stages" / "prepare_data.py"), *HERE]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    result = subprocess.run(command, env=environment, capture_output=True, check=False, encoding="utf-8")
+    result = place.run_apart("prepare_data", *HERE)
     assert result.returncode == 2
     (line,) = without_progress(result.stderr)
     assert line.startswith("sidetrip: data.root = pictures: 1 of 48 pictures cannot be read")
     assert listing(place.folder) == before
+
+
+def test_what_is_written_is_utf_8_in_a_locale_that_knows_ascii_only(place, pictures):
+    """In every file: that each is opened so, ruff sees to."""
+    root = pictures.rename(place.folder / "bügs")
+    train, test = (root / "train").rename(root / "größe"), root / "test"
+    for split in (train, test):
+        (split / "bee").rename(split / "été")
+        (split / "ant" / "0.jpg").rename(split / "ant" / "é0.jpg")
+    (train / "été" / "λ.txt").write_text("no picture", encoding="utf-8")
+    place.change(**{"data.name": "bügs λ", "data.root": "bügs", "data.train_split": "größe"})
+    assert place.run_apart("configure", "--variant", "smoke", **ASCII).returncode == 0
+    result = place.run_apart("prepare_data", *HERE, **ASCII)
+    assert result.returncode == 0, result.stderr
+    assert "sidetrip: 49 pictures found, 48 packed (24 for training, 24 for validation), 1 left out" in result.stderr
+    config, packed = place.folder / "reports/smoke/config.yaml", place.folder / "runs/smoke/prepare_data"
+    assert yaml.safe_load(config.read_text(encoding="utf-8"))["data"]["name"] == "bügs λ"
+    assert load_pictures(packed, "train").classes == ("ant", "été")
+    left_out = (packed / "left_out.csv").read_text(encoding="utf-8")
+    assert left_out == "file,reason\ngröße/été/λ.txt,other kind of file\n"

@@ -146,11 +146,6 @@ def test_what_a_stage_without_workers_waits_for_and_a_scheduler_that_ends_are_a_
     ]
 
 
-def test_a_scheduler_that_wants_certificates_is_one_line(repository):
-    with pytest.raises(ConfigError, match=r"^runtime.dask_address = tls://here:1: certificates are missing; name them"):
-        results(cluster_units.where, executor="dask", dask_address="tls://here:1")
-
-
 def test_workers_of_this_machine_end_with_a_killed_stage(repository):
     stage = a_stage("endless")
     wait_until(lambda: len(list(Path("processes").glob("*"))) == 2, stage)
@@ -168,36 +163,31 @@ def test_a_worker_of_another_environment_is_refused(repository, tmp_path):
         results(cluster_units.where, executor="dask", dask_address=address)
 
 
-def test_no_scheduler_is_one_line(repository, monkeypatch):
-    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
-    with socket.socket() as nobody:  # bound, but it does not listen
-        nobody.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{nobody.getsockname()[1]}"
-        with pytest.raises(
-            ConfigError, match=rf"^runtime.dask_address = {address}: no Dask scheduler answers there; start one"
-        ):
-            results(cluster_units.where, executor="dask", dask_address=address)
+FILE = {"dask_scheduler_file": "scheduler.json"}
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("where", "content", "message"),
     [
+        ({"dask_address": "127.0.0.1:1"}, "", "no Dask scheduler answers there; start one"),  # nobody listens
+        ({"dask_address": "tls://here:1"}, "", "certificates are missing; name them"),
         (
-            None,
-            r"cannot be read \(No such file or directory\); start the scheduler with --scheduler-file and this path",
+            {"dask_scheduler_file": "none"},
+            "",
+            r"cannot be read \(No such file or directory\); start the scheduler",
         ),
-        ("{}", "holds no address; start the scheduler with --scheduler-file and this path"),
-        ("[]", "holds no address"),
-        ("\x00", "holds no address"),
-        ('{"address": "nonsense://x"}', "no Dask scheduler answers there"),
+        (FILE, "{}", "holds no address; start the scheduler with --scheduler-file and this path"),
+        (FILE, "[]", "holds no address"),
+        (FILE, "\x00", "holds no address"),
+        (FILE, '{"address": "nonsense://x"}', "no Dask scheduler answers there"),
     ],
 )
-def test_a_scheduler_file_that_leads_nowhere_is_one_line(repository, monkeypatch, content, message):
+def test_an_address_or_a_file_that_leads_nowhere_is_one_line(repository, monkeypatch, where, content, message):
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
-    if content is not None:
-        Path("scheduler.json").write_text(content, encoding="utf-8")
-    with pytest.raises(ConfigError, match=f"^runtime.dask_scheduler_file = scheduler.json: {message}"):
-        results(cluster_units.where, executor="dask", dask_scheduler_file="scheduler.json")
+    Path("scheduler.json").write_text(content, encoding="utf-8")
+    ((key, value),) = where.items()
+    with pytest.raises(ConfigError, match=f"^runtime.{key} = {value}: {message}"):
+        results(cluster_units.where, executor="dask", **where)
 
 
 def test_without_dask_the_remedy_is_named(monkeypatch):
@@ -243,15 +233,14 @@ def test_a_worker_that_differs_is_refused(worker, changes, message):
 
 
 def test_an_edited_library_is_other_code(tmp_path, monkeypatch):
-    shutil.copytree(cluster.LIBRARY, tmp_path / "sidetrip", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(cluster, "LIBRARY", tmp_path / "sidetrip")
     assert cluster._library() == cluster.LOADED
-    (tmp_path / "sidetrip" / "kernels.py").write_text("", encoding="utf-8")
-    assert cluster._library() != cluster.LOADED
+    monkeypatch.setattr(cluster, "LIBRARY", tmp_path)
+    (tmp_path / "kernels.py").touch()
+    before = cluster._library()
+    (tmp_path / "kernels.py").write_text("1", encoding="utf-8")
+    assert cluster._library() != before
 
 
-def test_only_a_gpu_of_a_cluster_is_asked_for():
-    here = Runtime(device="cuda", workers=0, executor="dask", dask_address="", dask_scheduler_file="")
-    assert cluster._needs(here) == {}
-    assert cluster._needs(replace(here, dask_address="host:1")) == {"GPU": 1}
-    assert cluster._needs(replace(here, dask_address="host:1", device="cpu")) == {}
+def test_no_gpu_is_asked_for_of_workers_of_this_machine():
+    """Which have one each; of a cluster's: test_what_a_stage_without_workers_waits_for_..."""
+    assert cluster._needs(Runtime(device="cuda", executor="dask")) == {}

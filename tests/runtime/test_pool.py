@@ -25,18 +25,10 @@ from sidetrip.runtime.scratch import unit_folders
 from sidetrip.tables import read_table
 
 
-@pytest.mark.parametrize(
-    ("status", "said"),
-    [
-        (-signal.SIGKILL, "killed by SIGKILL, perhaps for memory"),
-        (-signal.SIGSEGV, "killed by SIGSEGV"),
-        (-signal.SIGABRT, "killed by SIGABRT"),
-        (3, "ended with exit status 3"),
-        (None, "ended"),
-    ],
-)
-def test_how_a_process_ended(status, said):
-    assert ending(status) == said
+def test_how_a_process_ended():
+    """By another signal, and without a status: the tests below."""
+    assert ending(-signal.SIGKILL) == "killed by SIGKILL, perhaps for memory"
+    assert ending(3) == "ended with exit status 3"
 
 
 @pytest.fixture(autouse=True)

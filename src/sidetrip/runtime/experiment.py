@@ -58,7 +58,7 @@ def measure(name: str, config: Config, unit: Any, folders: UnitFolders) -> Mappi
     from sidetrip.engine.lab import open_lab
 
     lab = open_lab(config, Path("runs") / config.variant, torch.device(worker().device))
-    lab.progress = worker().progressed
+    lab.progress = worker().progress.add
     return measure_in(lab, name, unit, folders)
 
 

@@ -140,8 +140,7 @@ def check_semaphores(context: BaseContext) -> None:
 
 
 def _start(progress: Any, precision: str, devices: Any) -> None:
-    speak_heedlessly()
-    follow_parent()
+    _start_alone()
     become(Worker(devices.get(), progress=Teller(progress)), precision)
 
 

@@ -21,11 +21,11 @@ class Teller:
 
     Parameters
     ----------
-    messages : queue
-        Of whoever watches.
+    messages : queue or None
+        Of whoever watches; None: nobody does.
     """
 
-    def __init__(self, messages: Any) -> None:
+    def __init__(self, messages: Any = None) -> None:
         self._messages, self._last = messages, time.monotonic()
         self._left = self._untold = 0
 
@@ -48,7 +48,8 @@ class Teller:
         self._tell()
 
     def _tell(self) -> None:
-        self._messages.put(self._untold)
+        if self._messages is not None:
+            self._messages.put(self._untold)
         self._untold, self._last = 0, time.monotonic()
 
 

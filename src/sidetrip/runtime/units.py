@@ -10,7 +10,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sidetrip.engine.determinism import make_deterministic
@@ -32,12 +32,7 @@ class Worker:
     """What a unit may know of the process that it runs on: its device, and who is told of what is done."""
 
     device: str = "cpu"
-    progress: Teller | None = None
-
-    def progressed(self, amount: int) -> None:
-        """Tell whoever watches that `amount` of the unit's work is done."""
-        if self.progress is not None:
-            self.progress.add(amount)
+    progress: Teller = field(default_factory=Teller)
 
 
 _worker = Worker()
@@ -92,8 +87,7 @@ def run_task(task: Task) -> None:
     if is_whole(folders.result):
         return
     use_device(_worker.device)
-    if _worker.progress is not None:
-        _worker.progress.begin(task.work)
+    _worker.progress.begin(task.work)
     progress = _take_over(folders)
     try:
         with sealing(folders.result) as folder:
@@ -105,8 +99,7 @@ def run_task(task: Task) -> None:
             raise
     for left in folders.progress.parent.glob(f"{folders.progress.name}*"):
         shutil.rmtree(left, ignore_errors=True)
-    if _worker.progress is not None:
-        _worker.progress.finish()
+    _worker.progress.finish()
 
 
 def _take_over(folders: UnitFolders) -> Any:
