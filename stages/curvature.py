@@ -1,8 +1,6 @@
 """Measure curvature and gradient noise at every late branch point of every seed."""
 
 import sidetrip.runtime.starting  # noqa: F401, a Ctrl-C is one line from here on
-
-# isort: split
 from sidetrip.experiments.curvature.plan import PLAN
 from sidetrip.runtime.experiment import run
 

@@ -1,8 +1,6 @@
 """Follow an independent trip from every late branch point of every seed to the end of the run."""
 
 import sidetrip.runtime.starting  # noqa: F401, a Ctrl-C is one line from here on
-
-# isort: split
 from sidetrip.experiments.divergence.plan import PLAN
 from sidetrip.runtime.experiment import run
 

@@ -1,8 +1,6 @@
 """Compare averages with side trips at every branch point of every seed."""
 
 import sidetrip.runtime.starting  # noqa: F401, a Ctrl-C is one line from here on
-
-# isort: split
 from sidetrip.experiments.side_trips.plan import PLAN
 from sidetrip.runtime.experiment import run
 
