@@ -65,19 +65,8 @@ def test_what_is_refused(monkeypatch, model, message):
     assert str(refused.value) == f"model.name = resnet8: {message}"
 
 
-def test_what_is_taken(monkeypatch):
-    """Also attention, whose fast kernels have no second derivative."""
-
-    def attend(layer, x):
-        x = x.flatten(2).mT
-        return layer(x, x, x, need_weights=False)[0]
-
-    attention = with_layer(Odd(nn.MultiheadAttention(4, 2, batch_first=True), attend))
-    monkeypatch.setattr(fitness, "network", lambda *settings: attention)
-    check_model(smoke_config(), 1, 10, CPU)
-
-
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_networks_of_the_package_are_taken(precision):
+    """Also attention, whose fast kernels have no second derivative: tests/engine/test_decoder.py."""
     check_model(smoke_config(**{"model.precision": precision}), 1, 10, CPU)
     check_model(smoke_config(**{"model.precision": precision, "model.name": "resnet20"}), 3, 7, CPU)

@@ -36,25 +36,6 @@ class Pooling(torch.autograd.Function):
         )
 
 
-class OnceDifferentiable(torch.autograd.Function):
-    """Has no second derivative, as some kernels of torch."""
-
-    @staticmethod
-    def forward(ctx, x):
-        return x.clone()
-
-    @staticmethod
-    def backward(ctx, dy):
-        if torch.is_grad_enabled():
-            raise RuntimeError("derivative for aten::odd_backward is not implemented")
-        return dy.clone()
-
-
-def attention(x):
-    """On a CPU torch's fused kernel has no second derivative; another one has."""
-    return nn.functional.scaled_dot_product_attention(*[x[None, None]] * 3)[0, 0]
-
-
 class Layer(nn.Module):
     def __init__(self, function, size=5, classes=3):
         super().__init__()
@@ -76,11 +57,6 @@ def test_a_pass_that_fails_is_one_line():
         "implementation, but you set 'torch.use_deterministic_algorithms(True)'); use another model, or "
         "runtime.device = cpu"
     )
-
-
-def test_a_second_derivative_that_is_not_there_is_one_line():
-    assert refusal(OnceDifferentiable.apply).startswith("model.name = odd: cannot be measured on cpu (")
-    check_operations(Layer(attention), BATCH, "fp32", "attention")
 
 
 def test_other_bits_at_a_second_time_are_one_line():

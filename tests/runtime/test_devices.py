@@ -13,7 +13,7 @@ from sidetrip.experiments.single_step import plan as single_step
 from sidetrip.runtime import cluster, devices
 from sidetrip.runtime.experiment import measure_all
 from sidetrip.runtime.pool import worker_devices
-from sidetrip.runtime.scratch import unit_folders
+from sidetrip.runtime.scratch import Scratch, unit_folders
 from sidetrip.runtime.units import Task, Worker, become, run_task
 
 OLD_DRIVER = "CUDA initialization: The NVIDIA driver on your system is too old (found version 12020). Please update it."
@@ -95,7 +95,7 @@ def test_cuda_that_does_not_start_in_a_worker_is_one_line(monkeypatch):
     )
 
 
-def test_the_analytic_model_runs_on_cores_where_there_are_gpus(machine, monkeypatch):
+def test_the_analytic_model_runs_on_cores_where_there_are_gpus(machine, monkeypatch, tmp_path):
     machine(8, True)
     placed = []
 
@@ -104,7 +104,7 @@ def test_the_analytic_model_runs_on_cores_where_there_are_gpus(machine, monkeypa
         raise ConfigError("enough")
 
     monkeypatch.setattr("sidetrip.runtime.experiment.run_units", noted)
-    monkeypatch.setattr("sidetrip.runtime.experiment.open_scratch", lambda *_: nullcontext())
+    monkeypatch.setattr("sidetrip.runtime.experiment.open_scratch", lambda *_: nullcontext(Scratch(tmp_path, "")))
     for plan in (quadratic.PLAN, single_step.PLAN):
         with pytest.raises(ConfigError, match="enough"):
             measure_all(plan, smoke_config())
