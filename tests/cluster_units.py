@@ -56,11 +56,6 @@ def lost_on_the_way(unit: int, folders: UnitFolders) -> dict[str, pd.DataFrame]:
     return {}
 
 
-def deadly(unit: int, folders: UnitFolders) -> dict[str, pd.DataFrame]:
-    os.kill(os.getpid(), signal.SIGKILL)
-    return {}
-
-
 def crashing(unit: int, folders: UnitFolders) -> dict[str, pd.DataFrame]:
     os.kill(os.getpid(), signal.SIGSEGV)
     return {}

@@ -101,7 +101,7 @@ def test_workers_of_this_machine_give_the_results_of_the_process_pool_though_one
 def test_a_unit_that_kills_every_worker_is_given_up(repository):
     message = r"^runtime.executor = dask: 1 workers in a row were lost in the same unit, perhaps for memory"
     with dask.config.set({"distributed.scheduler.allowed-failures": 0}), pytest.raises(ConfigError, match=message):
-        results(cluster_units.deadly, [0], executor="dask")
+        results(cluster_units.crashing, [0], executor="dask")
 
 
 def test_workers_of_a_cluster(repository, pooled):

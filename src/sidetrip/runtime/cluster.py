@@ -97,9 +97,11 @@ def run_on_cluster(tasks: Sequence[Task], config: Config, bar: Any) -> None:
 
     needs = _needs(config.runtime)
     with _client(config.runtime, devices) as client:
-        with _told_if_gone(OSError):
+        try:
             _introduce(client, needs)
             _check_environments(client)
+        except OSError as error:  # what Dask raises at a scheduler that is gone, before any unit is under way
+            raise CancelledError from error
         executor = client.get_executor(pure=False, **({"resources": needs} if needs else {}))
         submit_all(executor, [(_run_there, terms, task) for task in tasks], finished)
 
@@ -202,24 +204,16 @@ def _quiet() -> Iterator[None]:
 @contextmanager
 def _one_line_losses() -> Iterator[None]:
     try:
-        with _told_if_gone(CancelledError):
-            yield
+        yield
+    except CancelledError as error:
+        raise ConfigError(
+            "runtime.executor = dask: the scheduler is gone; start it and its workers again, and run again: what is "
+            "finished is kept"
+        ) from error
     except KilledWorker as error:
         raise ConfigError(
             f"runtime.executor = dask: {error.allowed_failures + 1} workers in a row were lost in the same unit, "
             "perhaps for memory; use workers with more memory or smaller batches"
-        ) from error
-
-
-@contextmanager
-def _told_if_gone(sign: type[Exception]) -> Iterator[None]:
-    """Tell of a scheduler that is gone, by what Dask raises then."""
-    try:
-        yield
-    except sign as error:
-        raise ConfigError(
-            "runtime.executor = dask: the scheduler is gone; start it and its workers again, and run again: what is "
-            "finished is kept"
         ) from error
 
 
