@@ -243,4 +243,4 @@ def test_an_edited_library_is_other_code(tmp_path, monkeypatch):
 
 def test_no_gpu_is_asked_for_of_workers_of_this_machine():
     """Which have one each; of a cluster's: test_what_a_stage_without_workers_waits_for_..."""
-    assert cluster._needs(Runtime(device="cuda", executor="dask")) == {}
+    assert cluster._needs(replace(CONFIG.runtime, device="cuda", executor="dask")) == {}

@@ -83,7 +83,7 @@ def _check_scalars(path: Path) -> None:
     resolver = yaml.SafeLoader("")
     for event in yaml.parse(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         if isinstance(event, yaml.ScalarEvent):
-            where = f"{path}, line {event.start_mark.line + 1}"
+            where = f"{path}, line {event.start_mark.line + 1 if event.start_mark else 1}"
             if "${" in event.value:
                 value = shown(event.value)
                 raise ConfigError(f"{where}: {value} stands for what DVC does not see; write the value itself")
