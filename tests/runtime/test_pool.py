@@ -98,16 +98,14 @@ def test_of_a_unit_all_its_work_is_told_of_now_and_then(done, work):
     assert len(told) <= 1 + now / BETWEEN_MESSAGES
 
 
-class Bars(list):
-    """Bars that are made, which stay when they are closed."""
-
-    def __call__(self, *arguments, **options):
-        self.append(tqdm(*arguments, **options))
-        return self[-1]
-
-
 def test_a_bar_ends_full_though_a_worker_is_lost_on_the_way(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("sidetrip.runtime.progress.tqdm", bars := Bars())
+    bars = []
+
+    def kept(**options):
+        bars.append(tqdm(**options))
+        return bars[-1]
+
+    monkeypatch.setattr("sidetrip.runtime.progress.tqdm", kept)
     (tmp_path / "unit_0").mkdir()  # damaged: it is run, too
     for work in ((7, 11), (7, 11, 13)):  # the second time, two are finished
         run(cluster_units.lost_on_the_way, tmp_path, work)

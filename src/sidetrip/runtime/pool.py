@@ -63,7 +63,7 @@ def run_on_pool(tasks: Sequence[Task], config: Config, bar: Any) -> None:
     WorkerKilledError
         If a worker was killed; what is finished is in its place.
     FileError
-        As `check_semaphores`.
+        If processes can share no semaphores.
     """
     devices = worker_devices(config.runtime, len(tasks))
     context = _context(LOADED)
@@ -101,7 +101,7 @@ def on_all_cores(function: Callable[[Any], None], items: Sequence[Any], config: 
     ConfigError
         If a process was killed.
     FileError
-        As `check_semaphores`.
+        If processes can share no semaphores.
     """
     number = len(worker_devices(on_cores(config).runtime, len(items)))
     context = _context(loaded)
@@ -117,19 +117,13 @@ def _context(loaded: list[str]) -> BaseContext:
     one_thread_each()  # workers inherit it before they load torch
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(loaded)
-    check_semaphores(context)
+    _check_semaphores(context)
     shield_children()
     return context
 
 
-def check_semaphores(context: BaseContext) -> None:
-    """Refuse a machine on which processes can share no semaphores.
-
-    Raises
-    ------
-    FileError
-        If /dev/shm, where Linux keeps them, is missing or full, as containers may have it.
-    """
+def _check_semaphores(context: BaseContext) -> None:
+    """Refuse a machine on which /dev/shm, where Linux keeps semaphores, is missing or full, as in some containers."""
     try:
         _ = [context.Lock() for _ in range(SEMAPHORES)]
     except OSError as error:
