@@ -43,6 +43,25 @@ def run(unit, folder, work=(1,)) -> list[Path]:
     return [each.result for each in folders]
 
 
+def test_the_process_that_forks_workers_may_die_like_one_of_them(tmp_path, monkeypatch, capsys):
+    """Killed just before it forks one, twice: the pipe to it has ended, or was reset.
+
+    Before tests that leave threads which still read how workers ended.
+    """
+    monkeypatch.chdir(tmp_path)
+    read, errors = forkserver.read_signed, [EOFError("unexpected EOF"), ConnectionResetError(errno.ECONNRESET, "reset")]
+
+    def dies_twice(descriptor):
+        if errors:
+            raise errors.pop()
+        return read(descriptor)
+
+    monkeypatch.setattr(forkserver, "read_signed", dies_twice)
+    assert all((result / "table.csv").is_file() for result in run(cluster_units.where, tmp_path, work=(1, 1)))
+    said = [line for line in capsys.readouterr().err.replace("\r", "\n").splitlines() if line.startswith("sidetrip:")]
+    assert said == ["sidetrip: a worker process was ended; going on from what is finished"] * 2
+
+
 def test_workers_that_keep_crashing_are_one_line_with_the_signal_however_slowly_it_is_read(tmp_path, monkeypatch):
     """A pipe tells it to the one thread that reads first: who comes second finds the end of it, read as status 255."""
     read = forkserver.read_signed
@@ -57,22 +76,6 @@ def test_workers_that_keep_crashing_are_one_line_with_the_signal_however_slowly_
     )
     with pytest.raises(ConfigError, match=f"{said}$"):
         run(cluster_units.crashing, tmp_path, work=(1, 1))
-
-
-def test_the_process_that_forks_workers_may_die_like_one_of_them(tmp_path, monkeypatch, capsys):
-    """Killed just before it forks one, twice: the pipe to it has ended, or was reset."""
-    monkeypatch.chdir(tmp_path)
-    read, errors = forkserver.read_signed, [EOFError("unexpected EOF"), ConnectionResetError(errno.ECONNRESET, "reset")]
-
-    def dies_twice(descriptor):
-        if errors:
-            raise errors.pop()
-        return read(descriptor)
-
-    monkeypatch.setattr(forkserver, "read_signed", dies_twice)
-    assert all((result / "table.csv").is_file() for result in run(cluster_units.where, tmp_path, work=(1, 1)))
-    said = [line for line in capsys.readouterr().err.replace("\r", "\n").splitlines() if line.startswith("sidetrip:")]
-    assert said == ["sidetrip: a worker process was ended; going on from what is finished"] * 2
 
 
 def test_workers_begin_with_what_takes_long_to_load_and_do_without_torch_s_compiler(tmp_path):
