@@ -33,7 +33,7 @@ def test_how_a_process_ended():
 
 @pytest.fixture(autouse=True)
 def workers_find_units(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", "src:tests")
+    monkeypatch.setenv("PYTHONPATH", f"{Path('src').resolve()}:{Path('tests').resolve()}")
 
 
 def run(unit, folder, work=(1,)) -> list[Path]:
