@@ -15,6 +15,7 @@ from yaml import MarkedYAMLError, YAMLError
 from sidetrip.config.errors import ConfigError, require, shown
 
 OF_YAML_1_1 = re.compile(r"[-+]?0[0-9b].*|.*[_:].*")  # what it takes for a number beside the usual ones
+MOST_ALIASES = 20  # each level of a text that unfolds without end takes two or more
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
@@ -27,7 +28,7 @@ def load_params(path: Path) -> DictConfig:
         If it is missing, not YAML, or no mapping; if DVC would read a value otherwise.
     """
     try:
-        _check_scalars(path)
+        _check_text(path)
         params = OmegaConf.load(path)
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file here; run from the root of the repository, which holds it") from error
@@ -78,18 +79,22 @@ def variants(values: Mapping[Any, Any]) -> Mapping[str, Any]:
     return found
 
 
-def _check_scalars(path: Path) -> None:
-    """Refuse a value that DVC, which goes by YAML 1.2, reads otherwise: 0040 is 40 there, and 32 here."""
-    resolver = yaml.SafeLoader("")
-    for event in yaml.parse(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-        if isinstance(event, yaml.ScalarEvent):
-            where = f"{path}, line {event.start_mark.line + 1 if event.start_mark else 1}"
-            if "${" in event.value:
-                value = shown(event.value)
-                raise ConfigError(f"{where}: {value} stands for what DVC does not see; write the value itself")
-            is_odd = event.implicit[0] and OF_YAML_1_1.fullmatch(event.value)
-            if is_odd and resolver.resolve(yaml.ScalarNode, event.value, (True, False)) in NUMBERS:
-                comma = " (a decimal comma? write a point: 0.05)" if event.value.isdecimal() else ""
-                raise ConfigError(
-                    f"{where}: {event.value} is another number, or none, to DVC; write it in plain digits{comma}"
-                )
+def _check_text(path: Path) -> None:
+    """Refuse aliases that could unfold to millions of values, and a value that DVC reads otherwise.
+
+    DVC goes by YAML 1.2: 0040 is 40 there, and 32 here.
+    """
+    resolver, loader = yaml.SafeLoader(""), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    events = list(yaml.parse(path.read_text(encoding="utf-8"), loader))
+    if sum(isinstance(event, yaml.AliasEvent) for event in events) > MOST_ALIASES:
+        raise ConfigError(f"{path}: has more than {MOST_ALIASES} YAML aliases (*name); write the values themselves")
+    for event in (event for event in events if isinstance(event, yaml.ScalarEvent)):
+        where = f"{path}, line {event.start_mark.line + 1 if event.start_mark else 1}"
+        if "${" in event.value:
+            raise ConfigError(f"{where}: {shown(event.value)} stands for what DVC does not see; write the value itself")
+        is_odd = event.implicit[0] and OF_YAML_1_1.fullmatch(event.value)
+        if is_odd and resolver.resolve(yaml.ScalarNode, event.value, (True, False)) in NUMBERS:
+            comma = " (a decimal comma? write a point: 0.05)" if event.value.isdecimal() else ""
+            raise ConfigError(
+                f"{where}: {event.value} is another number, or none, to DVC; write it in plain digits{comma}"
+            )
