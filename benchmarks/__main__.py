@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import comparison, measurements, workers
-from benchmarks.input import BenchmarkInput, parser, prepared
+from benchmarks.input import parser, prepared
 from benchmarks.table import Row, hardware, markdown
 from sidetrip.config import Config, ConfigError
 from sidetrip.console import command
@@ -35,15 +35,6 @@ write it with `DataLoader` (two workers), torchvision's transforms, `copy.deepco
 (memory format, threads) the one that is fastest on short windows is taken."""
 
 
-def measure(work: BenchmarkInput, topics: list[str]) -> list[Row]:
-    """Rows of the topics, in the order given."""
-    rows: list[Row] = []
-    for topic in topics:
-        sys.stderr.write(f"{topic}\n")
-        rows += TOPICS[topic](work)
-    return rows
-
-
 def topics_of(config: Config, asked: list[str] | None) -> list[str]:
     """The topics that are asked for, or all that the variant has; stock parts are of pictures.
 
@@ -63,8 +54,11 @@ def main(arguments: list[str] | None = None) -> None:
     known.add_argument("--topics", nargs="+", choices=TOPICS, help="all by default; of a text all but comparison")
     known.add_argument("--out", type=Path, default=Path("reports/bench.md"))
     options = known.parse_args(arguments)
-    with command(), prepared(options) as work:
-        rows = measure(work, topics_of(work.config, options.topics))
+    rows: list[Row] = []
+    with command(), prepared(options.variant, options.device, options.size, options.random) as work:
+        for topic in topics_of(work.config, options.topics):
+            sys.stderr.write(f"{topic}\n")
+            rows += TOPICS[topic](work)
         about = hardware(work.device, len(os.sched_getaffinity(0)))
         page = markdown(rows, HEAD.format(variant=options.variant, size=options.size, hardware=about))
         write_bytes(options.out, page.encode())

@@ -10,15 +10,12 @@ from statistics import median
 
 import torch
 
-from benchmarks.floors import torch_defaults
 from benchmarks.input import BenchmarkInput
-from benchmarks.stock import Comparison, StepRow, loaders
+from benchmarks.stock import stock_comparison
 from benchmarks.table import Row
 from benchmarks.timing import ratio, seconds
-from benchmarks.workers import comparison_unit, on_workers
-from sidetrip.engine.state import restore
+from benchmarks.workers import all_workers, comparison_unit, on_workers
 from sidetrip.experiments.side_trips.measure import measure as side_trips
-from sidetrip.runtime.pool import worker_devices
 
 CORES = len(os.sched_getaffinity(0))
 PROBE = 10  # steps of the windows by which the fastest setting of the stock parts is found
@@ -30,29 +27,16 @@ STOCK = {
 }
 
 
-def stock_comparison(work: BenchmarkInput, memory_format: torch.memory_format, threads: int) -> list[StepRow]:
-    """The comparison with stock parts."""
-    mean, deviation = work.facts.mean, work.facts.deviation
-    data = loaders(work.config, work.split("train"), work.split("validation"), mean, deviation)
-    model, start = work.lab.model(), work.start
-    restore(start, model)
-    model.to(memory_format=memory_format)  # type: ignore[call-overload]
-    rates = work.lab.rates[start.step :]
-    with torch_defaults(work.config.model.precision, threads):
-        return Comparison(work.config, data, model, start, rates, work.device).run()
-
-
 def fastest_stock(work: BenchmarkInput) -> str:
     """Name of the setting in which the stock parts are fastest on short windows."""
     trips = replace(work.config.side_trips, windows=(PROBE,), two_point_windows=(PROBE,), ema_steps=PROBE)
     short = replace(work, config=replace(work.config, side_trips=trips))
-    taken = {name: seconds(partial(stock_comparison, short, *how), work.device) for name, how in STOCK.items()}
-    return min(taken, key=lambda name: taken[name])
+    return min(STOCK, key=lambda name: seconds(partial(stock_comparison, short, *STOCK[name]), work.device))
 
 
 def averaging_comparison(work: BenchmarkInput) -> Iterator[Row]:
     """Seconds a branch point: ours on one worker, ours on all workers at once, and stock parts on all cores."""
-    everyone = len(worker_devices(replace(work.config.runtime, device=work.device.type), 2**30))
+    everyone = all_workers(work)
     # The same work: stock parts score each model once.
     work = replace(work, config=replace(work.config, side_trips=replace(work.config.side_trips, looks=1)))
     work.warm_up()
@@ -60,7 +44,7 @@ def averaging_comparison(work: BenchmarkInput) -> Iterator[Row]:
     alone, together, stock = [], [], []
     for _ in range(work.size.comparison_repetitions):
         alone.append(seconds(lambda: side_trips(work.lab, work.point), work.device))
-        together.append(on_workers(work, partial(comparison_unit, work), everyone, everyone) / everyone)
+        together.append(on_workers(work, partial(comparison_unit, work), everyone) / everyone)
         stock.append(seconds(partial(stock_comparison, work, *STOCK[fastest]), work.device))
     topic = "averaging comparison"
     yield Row(topic, "ours, 1 worker", median(alone), "s a branch point")

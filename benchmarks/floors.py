@@ -8,26 +8,25 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from sidetrip.config.schema import Optimizer as OptimizerSettings
 from sidetrip.engine.determinism import make_deterministic
 from sidetrip.engine.lab import Lab
+from sidetrip.engine.optimizers import SGD, AdamW, Optimizer
 from sidetrip.engine.training import autocast, loss_of
 
 
-def torch_optimizer(model: nn.Module, settings: OptimizerSettings, rate: float) -> torch.optim.Optimizer:
-    """The optimizer of torch with the settings of a run."""
-    parameters, decay = model.parameters(), settings.weight_decay
-    if settings.name == "adamw":
-        betas = settings.betas[0], settings.betas[1]
-        return torch.optim.AdamW(parameters, rate, betas=betas, eps=settings.eps, weight_decay=decay)
-    nesterov = settings.name == "nesterov"
-    return torch.optim.SGD(parameters, rate, momentum=settings.momentum, weight_decay=decay, nesterov=nesterov)
+def torch_optimizer(model: nn.Module, ours: Optimizer, rate: float, **form: bool) -> torch.optim.Optimizer:
+    """The class of torch with the constants of one of ours, in the `form` (fused, foreach) that torch is asked for."""
+    parameters, decay = model.parameters(), ours.weight_decay
+    if isinstance(ours, AdamW):
+        return torch.optim.AdamW(parameters, rate, ours.betas, ours.eps, weight_decay=decay, **form)
+    assert isinstance(ours, SGD)
+    return torch.optim.SGD(parameters, rate, ours.momentum, weight_decay=decay, nesterov=ours.nesterov, **form)
 
 
 def training_floor(lab: Lab, steps: int) -> Callable[[], None]:
     """Forward, backward and a step of torch's own optimizer on one resident batch, `steps` times, and nothing else."""
     model, (inputs, targets), precision = lab.model().train(), lab.stream(0).batch(1), lab.optimizer.precision
-    optimizer = torch_optimizer(model, lab.config.burn_in.optimizer, 0.01)
+    optimizer = torch_optimizer(model, lab.optimizer, 0.01)
 
     def run() -> None:
         for _ in range(steps):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,7 +13,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.input import SIZES, BenchmarkInput, Size, prepare
+from benchmarks.input import BenchmarkInput, prepared
 from benchmarks.profile import measured
 from sidetrip.checks.fitness import noise
 from sidetrip.checks.operations import check_operations
@@ -142,14 +141,13 @@ def shortened(config: Config) -> Config:
     return replace(config, **parts)
 
 
-def stages(device: torch.device, size: Size) -> Iterator[str]:
+def stages() -> Iterator[str]:
     """The first stages, as the pipeline runs them; on random pictures the first units of all, shortened."""
     config = resolve(load_params(Path("params.yaml")), VARIANT)
     overrides = pictures_there(config)
     if overrides is None:
         yield "no pictures here: random ones"
-        with tempfile.TemporaryDirectory() as folder:
-            work = prepare(VARIANT, Path(folder), device, size, random=True)
+        with prepared(VARIANT, "cuda", random=True) as work:
             yield from first_units(replace(work, config=shortened(work.config)))
         return
     settings = f"reports/{VARIANT}"
@@ -162,27 +160,27 @@ def stages(device: torch.device, size: Size) -> Iterator[str]:
         yield f"{arguments[0]}: {time.monotonic() - began:.0f} s"
 
 
-def lines_of(name: str, device: torch.device) -> Iterator[str]:
+def lines_of(name: str) -> Iterator[str]:
     """What a part says."""
+    device = torch.device(resolve_device("cuda"))
     if name == "profile":
-        with tempfile.TemporaryDirectory() as folder:
-            yield from profile(prepare(VARIANT, Path(folder), device, SIZES["full"], random=True))
+        with prepared(VARIANT, "cuda", random=True) as work:
+            yield from profile(work)
     elif name == "operations":
         params = load_params(Path("params.yaml"))
         yield from operations(device, [resolve(params, variant) for variant in params.variants])
     else:
-        yield from environment(device) if name == "environment" else stages(device, SIZES["full"])
+        yield from environment(device) if name == "environment" else stages()
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main() -> None:
     """Print what a part says, as it says it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=("environment", "operations", "profile", "stages"))
-    options = parser.parse_args(arguments)
+    name = parser.parse_args().name
     with command():
-        for line in lines_of(options.name, torch.device(resolve_device("cuda"))):
-            sys.stdout.write(f"{line}\n")
-            sys.stdout.flush()
+        for line in lines_of(name):
+            print(line, flush=True)
 
 
 if __name__ == "__main__":

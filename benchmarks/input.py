@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,17 +14,7 @@ import numpy as np
 import torch
 
 from sidetrip.config import Config, load_params, resolve
-from sidetrip.data.packed import (
-    SPLITS,
-    Facts,
-    Pictures,
-    gather_facts,
-    load_pictures,
-    read_facts,
-    save_shard,
-    shard_path,
-    write_facts,
-)
+from sidetrip.data.packed import SPLITS, Pictures, gather_facts, save_shard, shard_path, write_facts
 from sidetrip.data.sources import pack
 from sidetrip.engine.determinism import make_deterministic
 from sidetrip.engine.lab import Lab
@@ -46,10 +36,10 @@ class Size:
     repetitions: int  # rounds of each interleaved measurement
     comparison_repetitions: int  # rounds of the averaging comparison, by far the longest
     steps: int  # training steps a round
-    pictures: int  # kept of each split at most
+    pictures: int = 0  # random ones of each split at most, in the place of the variant's own; 0: its own
 
 
-SIZES = {"full": Size(9, 2, 40, 2**62), "smoke": Size(1, 1, 2, 400)}
+SIZES = {"full": Size(9, 2, 40), "smoke": Size(1, 1, 2, 400)}
 
 
 @dataclass(frozen=True)
@@ -82,18 +72,9 @@ class BenchmarkInput:
         """Make the state and the evaluator ready, which are made once."""
         self.start, evaluator(self.lab, SPLITS)
 
-    def split(self, name: str) -> Pictures:
-        """The packed pictures of "train" or "validation"."""
-        return load_pictures(self.folder / "prepare_data", name)
-
-    @property
-    def facts(self) -> Facts:
-        """Of the packed pictures."""
-        return read_facts(self.folder / "prepare_data")
-
 
 def parser(program: str, description: str | None) -> argparse.ArgumentParser:
-    """Command line that names a variant, how much to measure, and a device."""
+    """Command line of `prepared`: names a variant, a device, how much to measure, and of which data."""
     arguments = argparse.ArgumentParser(prog=f"python -m {program}", description=description)
     arguments.add_argument("--variant", default="fashion_mnist", help="of params.yaml")
     arguments.add_argument("--size", choices=SIZES, default="full", help="smoke: seconds, its numbers mean nothing")
@@ -103,35 +84,34 @@ def parser(program: str, description: str | None) -> argparse.ArgumentParser:
 
 
 @contextmanager
-def prepared(options: argparse.Namespace) -> Iterator[BenchmarkInput]:
-    """What such a command line asks for, for as long as it is measured."""
-    with tempfile.TemporaryDirectory() as folder:
-        device = torch.device(resolve_device(options.device))
-        yield prepare(options.variant, Path(folder), device, SIZES[options.size], options.random)
-
-
-def prepare(variant: str, folder: Path, device: torch.device, size: Size, random: bool = False) -> BenchmarkInput:
-    """Resolve a variant of params.yaml, pack its text, or (the first of) its pictures, into `folder`, and branch off.
+def prepared(variant: str, device: str, size: str = "full", random: bool = False) -> Iterator[BenchmarkInput]:
+    """A variant of params.yaml, for as long as it is measured: its data packed in a folder, and a branch point.
 
     Or `random` pictures, of which there is no need to have any.
     """
     config = resolve(load_params(Path("params.yaml")), variant)
-    with sealing(folder / "prepare_data") as packed:
-        if config.data.is_text:
-            pack(config.data, packed)
+    with tempfile.TemporaryDirectory() as folder:
+        work = BenchmarkInput(config, Path(folder), torch.device(resolve_device(device)), SIZES[size])
+        if (random or work.size.pictures) and not config.data.is_text:
+            _pack_random(work)
         else:
-            _pack_pictures(_random(config, size.pictures) if random else _own(config, folder / "all"), packed, size)
-    _branch_off(BenchmarkInput(config, folder, device, size))
-    return BenchmarkInput(config, folder, device, size)
+            with sealing(work.folder / "prepare_data") as packed:
+                pack(config.data, packed)
+        _branch_off(work)
+        yield replace(work)  # its lab is opened in each process that asks for it
 
 
-def _pack_pictures(splits: Iterable[tuple[str, Pictures]], packed: Path, size: Size) -> None:
-    """The first pictures of each split, with their facts."""
-    for split, whole in splits:
-        kept = slice(size.pictures)
-        first = replace(whole, pictures=whole.pictures[kept], labels=whole.labels[kept])
-        save_shard(first, shard_path(packed, split, 0))
-    write_facts(gather_facts([packed]), packed)
+def _pack_random(work: BenchmarkInput) -> None:
+    known, side = dataset(work.config), work.config.data.packed_side
+    classes = tuple(map(str, range(known.classes)))
+    with sealing(work.folder / "prepare_data") as packed:
+        for split, count in zip(SPLITS, (known.training_pictures, known.validation_pictures), strict=True):
+            draw, samples = generator("benchmark", split), min(count, work.size.pictures or count)
+            pixels = draw.integers(0, 256, (samples, side, side, known.channels), dtype=np.uint8)
+            save_shard(
+                Pictures(pixels, draw.integers(0, known.classes, samples), classes), shard_path(packed, split, 0)
+            )
+        write_facts(gather_facts([packed]), packed)
 
 
 def _branch_off(work: BenchmarkInput) -> None:
@@ -141,19 +121,3 @@ def _branch_off(work: BenchmarkInput) -> None:
     state = advance(model, initial_state(model), lab.stream(seed), lab.rates[:step].tolist(), lab.optimizer)
     with sealing(work.folder / "branch") as result:
         save_state(state, state_path(result / f"seed_{seed}", step))
-
-
-def _own(config: Config, folder: Path) -> Iterator[tuple[str, Pictures]]:
-    with sealing(folder) as packed:
-        pack(config.data, packed)
-    for split in SPLITS:
-        yield split, load_pictures(folder, split)
-
-
-def _random(config: Config, most: int) -> Iterator[tuple[str, Pictures]]:
-    known, side = dataset(config), config.data.packed_side
-    classes = tuple(map(str, range(known.classes)))
-    for split, count in zip(SPLITS, (known.training_pictures, known.validation_pictures), strict=True):
-        draw, samples = generator("benchmark", split), min(count, most)
-        pixels = draw.integers(0, 256, (samples, side, side, known.channels), dtype=np.uint8)
-        yield split, Pictures(pixels, draw.integers(0, known.classes, samples), classes)

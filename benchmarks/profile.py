@@ -100,7 +100,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Parse the command line, profile, print."""
     options = parser("benchmarks.profile", __doc__).parse_args(arguments)
     os.environ.setdefault("CUDA_LAUNCH_BLOCKING", "1")  # a GPU's time is then spent in the call that asks for it
-    with command(), prepared(options) as work:
+    with command(), prepared(options.variant, options.device, options.size, options.random) as work:
         table = profile_variant(work)
         title = f"{options.variant}: seconds of one worker for the whole variant, start-up of each stage included"
         sys.stdout.write(f"{title}\n{table.round(1).to_string()}\n")

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -22,10 +21,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision import transforms
 
-from benchmarks.floors import torch_optimizer
-from sidetrip.config import Config
-from sidetrip.data.packed import Pictures
-from sidetrip.engine.state import TrainState, trained
+from benchmarks.floors import torch_defaults, torch_optimizer
+from benchmarks.input import BenchmarkInput
+from sidetrip.data.packed import SPLITS, Pictures, load_pictures
+from sidetrip.engine.state import restore, trained
 from sidetrip.engine.training import autocast
 from sidetrip.experiments.side_trips.plan import Case, cases, controls
 
@@ -37,99 +36,63 @@ StepRow = tuple[str, int, str, str, float, float]  # kernel, window, model, spli
 class PictureDataset(Dataset):
     """Pictures one at a time as PIL images through torchvision's transforms, like torchvision's own data sets."""
 
-    def __init__(self, split: Pictures, transform: Callable[[Image.Image], Tensor]) -> None:
-        self._pictures = split.pictures
-        self._labels, self._transform = split.labels.tolist(), transform
+    def __init__(self, split: Pictures, steps: Sequence[Callable]) -> None:
+        self._pictures, self._labels = split.pictures, split.labels.tolist()
+        self._transform = transforms.Compose(steps)
 
     def __len__(self) -> int:
         return len(self._labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        pixels = self._pictures[index]
-        return self._transform(Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)), self._labels[
-            index
-        ]
-
-
-@dataclass(frozen=True)
-class Data:
-    """The loaders of a comparison."""
-
-    train: Dataset
-    recalibration: DataLoader
-    scored: dict[str, DataLoader]
-
-
-def loaders(config: Config, train: Pictures, validation: Pictures, mean: list[float], deviation: list[float]) -> Data:
-    """Loaders over the same samples in the same amounts as the pipeline's."""
-    evaluation, data = config.evaluation, config.data
-    plain = [transforms.ToTensor(), transforms.Normalize(mean, deviation)]
-    central = [transforms.CenterCrop(data.size)] if data.packed_side > data.size else []
-    moved = [transforms.RandomCrop(data.size, padding=data.shift)] if data.shift else []
-    cropped = [transforms.RandomResizedCrop(data.size, scale=(data.crop, 1.0))] if data.crop else central
-    flipped = [transforms.RandomHorizontalFlip()] if data.flip else []
-    still = PictureDataset(train, transforms.Compose([*central, *plain]))
-    order = np.random.default_rng(0).permutation(len(train)).tolist()
-
-    def load(dataset: Dataset) -> DataLoader:
-        return DataLoader(
-            dataset, evaluation.batch_size, num_workers=LOADER_WORKERS, persistent_workers=LOADER_WORKERS > 0
-        )
-
-    return Data(
-        PictureDataset(train, transforms.Compose([*cropped, *moved, *flipped, *plain])),
-        load(Subset(still, order[-evaluation.recalibration_samples :])),
-        {
-            "train": load(Subset(still, order[: evaluation.train_samples])),
-            "validation": load(PictureDataset(validation, transforms.Compose([*central, *plain]))),
-        },
-    )
+        return self._transform(Image.fromarray(self._pictures[index].squeeze())), self._labels[index]
 
 
 class Comparison:
     """One branch point: the reference trip with its averages, and a trip for each kernel.
 
-    Parameters
-    ----------
-    config : Config
-        The resolved configuration.
-    data : Data
-        Loaders.
-    model : nn.Module
-        At the branch point; not changed.
-    start : TrainState
-        What the optimizer keeps there.
-    rates : ndarray
-        λ of each step of the reference trip, shape (longest window,).
-    device : torch.device
-        Where to compute.
+    Over the same samples in the same amounts as the pipeline's.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        data: Data,
-        model: nn.Module,
-        start: TrainState,
-        rates: np.ndarray,
-        device: torch.device,
-    ) -> None:
-        self._config, self._data, self._model, self._device = config, data, model, device
-        self._start, self._rates = start, rates
+    def __init__(self, work: BenchmarkInput, memory_format: torch.memory_format) -> None:
+        self._config, self._device, self._start = work.config, work.device, work.start
+        self._optimizer, self._rates = work.lab.optimizer, work.lab.rates[work.start.step :]
+        self._model = work.lab.model()
+        restore(work.start, self._model)
+        self._model.to(memory_format=memory_format)  # type: ignore[call-overload]
         self.rows: list[StepRow] = []
+
+        evaluation, data, facts = work.config.evaluation, work.config.data, work.lab.facts
+        train, validation = (load_pictures(work.folder / "prepare_data", split) for split in SPLITS)
+        plain = [transforms.ToTensor(), transforms.Normalize(facts.mean, facts.deviation)]
+        central = [transforms.CenterCrop(data.size)] if data.packed_side > data.size else []
+        moved = [transforms.RandomCrop(data.size, padding=data.shift)] if data.shift else []
+        cropped = [transforms.RandomResizedCrop(data.size, scale=(data.crop, 1.0))] if data.crop else central
+        flipped = [transforms.RandomHorizontalFlip()] if data.flip else []
+        still = PictureDataset(train, [*central, *plain])
+        order = np.random.default_rng(0).permutation(len(train)).tolist()
+
+        def load(dataset: Dataset) -> DataLoader:
+            return DataLoader(
+                dataset, evaluation.batch_size, num_workers=LOADER_WORKERS, persistent_workers=LOADER_WORKERS > 0
+            )
+
+        self._train = PictureDataset(train, [*cropped, *moved, *flipped, *plain])
+        self._recalibration = load(Subset(still, order[-evaluation.recalibration_samples :]))
+        self._scored = {
+            "train": load(Subset(still, order[: evaluation.train_samples])),
+            "validation": load(PictureDataset(validation, [*central, *plain])),
+        }
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         # The same seed for every trip: the same batches.
         seed = torch.Generator().manual_seed(0)
         size = self._config.burn_in.batch_size
-        loader = DataLoader(
-            self._data.train, size, shuffle=True, drop_last=True, num_workers=LOADER_WORKERS, generator=seed
-        )
+        loader = DataLoader(self._train, size, shuffle=True, drop_last=True, num_workers=LOADER_WORKERS, generator=seed)
         return itertools.chain.from_iterable(itertools.repeat(loader))
 
     def _run(self, multipliers: np.ndarray, after_step: Callable[[int, nn.Module], None]) -> None:
         model = copy.deepcopy(self._model)
-        optimizer = torch_optimizer(model, self._config.burn_in.optimizer, 1.0)
+        optimizer = torch_optimizer(model, self._optimizer, 1.0)
         for name, parameter in trained(model).items():
             optimizer.state[parameter]["step"] = torch.tensor(float(self._start.step))
             for slot, kept in self._start.optimizer.items():
@@ -152,9 +115,9 @@ class Comparison:
 
     def _score(self, kernel: str, window: int, kind: str, model: nn.Module) -> None:
         model = copy.deepcopy(model)
-        update_bn(self._data.recalibration, model, self._device)
+        update_bn(self._recalibration, model, self._device)
         model.eval()
-        for split, loader in self._data.scored.items():
+        for split, loader in self._scored.items():
             loss, right, samples = 0.0, 0, 0
             with torch.no_grad():
                 for pictures, labels in loader:
@@ -191,6 +154,13 @@ class Comparison:
 
             self._run(case.kernel.schedule().multipliers, arrived)
         return self.rows
+
+
+def stock_comparison(work: BenchmarkInput, memory_format: torch.memory_format, threads: int) -> list[StepRow]:
+    """The comparison with stock parts."""
+    comparison = Comparison(work, memory_format)
+    with torch_defaults(work.config.model.precision, threads):
+        return comparison.run()
 
 
 def averaged_model(case: Case, model: nn.Module) -> AveragedModel:

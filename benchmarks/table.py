@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -39,21 +40,14 @@ class Row:
         return "yes" if low <= self.value <= high else "no"
 
 
-def processor() -> str:
-    """Name of the processor as the kernel tells it."""
-    information = Path("/proc/cpuinfo")
-    lines = information.read_text(encoding="utf-8").splitlines() if information.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
 def hardware(device: torch.device, cores: int) -> str:
     """What the table was measured on, and with which versions."""
-    where = (
-        torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.backends.cpu.get_cpu_capability()}"
-    )
+    on_gpu = device.type == "cuda"
+    where = torch.cuda.get_device_name(device) if on_gpu else torch.backends.cpu.get_cpu_capability()
+    named = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    processor = named[1].strip() if named else platform.machine()
     versions = f"Python {platform.python_version()}, PyTorch {torch.__version__}, torchvision {version('torchvision')}"
-    return f"{processor()} ({cores} cores), {where}; {versions}, NumPy {np.__version__}."
+    return f"{processor} ({cores} cores), {where}; {versions}, NumPy {np.__version__}."
 
 
 def markdown(rows: Iterable[Row], head: str) -> str:

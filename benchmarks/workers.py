@@ -30,10 +30,15 @@ from sidetrip.runtime.pool import worker_devices
 from sidetrip.runtime.units import worker
 
 
-def on_workers(work: BenchmarkInput, unit: Unit, workers: int, units: int) -> float:
-    """Seconds from the first unit's start to the last one's end."""
-    runtime = replace(work.config.runtime, device=work.device.type, workers=workers)
-    spans = spans_of(unit, units, replace(work.config, runtime=runtime))
+def all_workers(work: BenchmarkInput) -> int:
+    """How many the pipeline would use, were there units enough."""
+    return len(worker_devices(replace(work.config.runtime, device=work.device.type), 2**30))
+
+
+def on_workers(work: BenchmarkInput, unit: Unit, number: int) -> float:
+    """Seconds from the first unit's start to the last one's end, of a unit on each of so many workers."""
+    runtime = replace(work.config.runtime, device=work.device.type, workers=number)
+    spans = spans_of(unit, number, replace(work.config, runtime=runtime))
     return float(spans["end"].max() - spans["start"].min())
 
 
@@ -63,12 +68,9 @@ def comparison_unit(work: BenchmarkInput, index: int, _: object) -> Tables:
 
 def throughput(work: BenchmarkInput) -> Iterator[Row]:
     """Units of training per second on one and on all workers, in turns."""
-    everyone = len(worker_devices(replace(work.config.runtime, device=work.device.type), 2**30))
-    unit = partial(training_unit, work)
+    everyone, unit = all_workers(work), partial(training_unit, work)
     rounds = range(max(1, work.size.repetitions // 3))
-    alone, together = zip(
-        *((on_workers(work, unit, 1, 1), on_workers(work, unit, everyone, everyone)) for _ in rounds), strict=True
-    )
+    alone, together = zip(*((on_workers(work, unit, 1), on_workers(work, unit, everyone)) for _ in rounds), strict=True)
     gain = median(everyone * a / b for a, b in zip(alone, together, strict=True))
     yield Row("workers", "1 worker", 1 / median(alone), "units/s")
     yield Row("workers", f"{everyone} workers", everyone / median(together), "units/s")

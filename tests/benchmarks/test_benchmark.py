@@ -9,8 +9,6 @@ from torch import nn
 
 from benchmarks import __main__ as benchmark
 from benchmarks import comparison, stock
-from benchmarks.comparison import stock_comparison
-from benchmarks.input import SIZES, prepare
 from benchmarks.profile import PARTS, first_of_each_kind, seconds_by_part
 from benchmarks.table import Row, markdown
 from benchmarks.timing import interleaved, ratio
@@ -24,11 +22,6 @@ from sidetrip.experiments.work import Work
 from sidetrip.measure.averaging import RunningAverage
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def work(tmp_path_factory):
-    return prepare("smoke", tmp_path_factory.mktemp("benchmark"), CPU, SIZES["smoke"])
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +63,7 @@ def test_a_text_is_measured_too(tmp_path, capsys):
 
 def test_the_baseline_scores_what_the_pipeline_scores(work):
     """But for the averages along trips, which the pipeline scores beside."""
-    theirs = stock_comparison(work, torch.contiguous_format, threads=1)
+    theirs = stock.stock_comparison(work, torch.contiguous_format, threads=1)
     ours = side_trips(work.lab, work.point)["side_trips"]
     ours = ours.query("look == 0 and split != 'batches' and model != 'trip_average'")
     found = sorted(row[:4] for row in theirs)
