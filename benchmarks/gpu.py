@@ -7,8 +7,8 @@ written anew after each part: reports/gpu.md, to be committed.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -20,13 +20,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sidetrip.console import command
-from sidetrip.files import is_whole, read_json, sealing, write_bytes, write_json
+from sidetrip.files import write_bytes, write_json
 from sidetrip.runtime.devices import gpu_count
-from sidetrip.runtime.provenance import code_digest, versions
+from sidetrip.runtime.provenance import code_digest, software
 
 SECONDS = 590.0  # of all parts together
 REPORT = Path("reports/gpu.md")
-OUTCOME = "outcome.json"  # in the sealed folder of a part
 PASSED, FAILED, ENDED, WAITING = "passed", "failed", "ended at its time limit", "not run yet"
 LONGEST = 20_000  # characters of a part's output that are kept, the last ones
 
@@ -48,20 +47,17 @@ class Part:
     ends_anywhere: bool = False  # whether to be ended at the limit is its aim: it goes on from there
 
 
-def _own(name: str) -> list[str]:
-    return ["-m", "benchmarks.gpu_parts", name]
-
-
+OWN = ("-m", "benchmarks.gpu_parts")
 PARTS = (
-    Part("environment", "Environment", _own("environment"), 60.0),
+    Part("environment", "Environment", [*OWN, "environment"], 60.0),
     Part("operations", "Operations of the networks of params.yaml: forward, backward, double backward, twice alike",
-         _own("operations"), 120.0),
+         [*OWN, "operations"], 120.0),
     Part("tests", "Tests on the GPU", ["-m", "pytest", "tests/test_gpu.py", "-p", "no:cacheprovider"], 180.0),
     Part("bench", "Speed of cifar10: ResNet-34, batches of 512, 32 × 32, bfloat16",
          ["-m", "benchmarks", "--variant", "cifar10", "--random", "--device", "cuda", "--topics", "training",
           "evaluation", "--out", "scratch/gpu/bench.md"], 120.0),
-    Part("profile", "Operations of a training step of cifar10", _own("profile"), 60.0),
-    Part("stages", "First stages of cifar10", _own("stages"), 180.0, ends_anywhere=True),
+    Part("profile", "Operations of a training step of cifar10", [*OWN, "profile"], 60.0),
+    Part("stages", "First stages of cifar10", [*OWN, "stages"], 180.0, ends_anywhere=True),
 )  # fmt: skip
 
 
@@ -105,10 +101,11 @@ def run(part: Part, seconds: float) -> Outcome:
     return Outcome(status, time.monotonic() - began, "\n".join(lines)[-LONGEST:])
 
 
-def run_parts(parts: Sequence[Part], folder: Path, report: Path, about: str, seconds: float) -> list[Outcome]:
-    """Run what has not passed yet, within so many seconds, and write the page after each part."""
+def run_parts(parts: Sequence[Part], kept: Path, report: Path, about: str, seconds: float) -> list[Outcome]:
+    """Run what has not passed by the outcomes that are kept, within so many seconds; write both after each part."""
     ends = time.monotonic() + seconds
-    outcomes = [_read(folder, part) for part in parts]
+    known = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    outcomes = [Outcome(**known.get(part.name, {})) for part in parts]
     for index, part in enumerate(parts):
         left = min(part.seconds, ends - time.monotonic())
         if outcomes[index].status == PASSED or left <= 0:
@@ -116,15 +113,9 @@ def run_parts(parts: Sequence[Part], folder: Path, report: Path, about: str, sec
         sys.stderr.write(f"{part.name}: {left:.0f} s at most\n")
         outcomes[index] = run(part, left)
         sys.stderr.write(f"{part.name}: {outcomes[index].status}\n")
-        with sealing(folder / part.name) as place:
-            write_json(place / OUTCOME, asdict(outcomes[index]))
+        write_json(kept, {each.name: asdict(found) for each, found in zip(parts, outcomes, strict=True)})
         write_bytes(report, page(parts, outcomes, about).encode())
     return outcomes
-
-
-def _read(folder: Path, part: Part) -> Outcome:
-    place = folder / part.name
-    return Outcome(**read_json(place / OUTCOME)) if is_whole(place) else Outcome()
 
 
 def page(parts: Sequence[Part], outcomes: Sequence[Outcome], about: str) -> str:
@@ -141,17 +132,14 @@ def is_done(part: Part, outcome: Outcome) -> bool:
     return outcome.status == PASSED or (part.ends_anywhere and outcome.status == ENDED)
 
 
-def _place(name: str) -> Path:
-    """Folder of the outcomes of this code, these settings, this GPU and this software."""
-    key = [code_digest(["src", "stages", "params.yaml", "tests/test_gpu.py"]), name, *map(str, versions().items())]
-    return Path("scratch/gpu") / hashlib.sha256("\n".join(key).encode()).hexdigest()[:16]
+def _kept() -> Path:
+    """File of the outcomes of this code, these settings, this GPU and this software."""
+    key = code_digest(["src", "stages", "params.yaml", "tests/test_gpu.py"]) + json.dumps(software("cuda"))
+    return Path("scratch/gpu") / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main() -> None:
     """Run what is left to run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="of all parts together")
-    options = parser.parse_args(arguments)
     with command():
         if not gpu_count():
             sys.exit(
@@ -159,9 +147,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
         import torch
 
-        name = torch.cuda.get_device_name(0)
-        about = f"{name}, torch {torch.__version__}, CUDA {torch.version.cuda}."
-        outcomes = run_parts(PARTS, _place(name), REPORT, about, options.seconds)
+        about = f"{torch.cuda.get_device_name(0)}, torch {torch.__version__}, CUDA {torch.version.cuda}."
+        outcomes = run_parts(PARTS, _kept(), REPORT, about, SECONDS)
     left = [part.name for part, outcome in zip(PARTS, outcomes, strict=True) if not is_done(part, outcome)]
     sys.stdout.write(f"{REPORT}\n")
     if left:

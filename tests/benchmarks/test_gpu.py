@@ -12,9 +12,9 @@ from helpers import smoke_config
 
 from benchmarks import gpu, gpu_parts
 from benchmarks.gpu import ENDED, PASSED, Part, run_parts
-from benchmarks.input import SIZES, prepare
 from sidetrip.config import load_params, resolve
 from sidetrip.config.checks import check
+from sidetrip.data.packed import load_pictures
 from sidetrip.experiments.registry import plans
 
 CPU = torch.device("cpu")
@@ -25,7 +25,7 @@ def counting(name: str, folder: Path, then: str = "", **others) -> Part:
     """A part that leaves a mark at each time that it runs."""
     mark = folder / f"{name}.marks"
     mark.touch()
-    return Part(name, name.title(), ["-c", f"{SAYS}\n{then}", str(mark)], others.pop("seconds", 60.0), **others)
+    return Part(name, name.title(), ["-S", "-c", f"{SAYS}\n{then}", str(mark)], others.pop("seconds", 60.0), **others)
 
 
 def marks(name: str, folder: Path) -> int:
@@ -43,14 +43,14 @@ def test_without_a_gpu_it_is_one_line():
 
 
 def test_a_part_that_has_passed_is_not_run_again_and_one_that_has_not_is(tmp_path):
-    report, folder = tmp_path / "gpu.md", tmp_path / "done"
+    report, kept = tmp_path / "gpu.md", tmp_path / "done.json"
     parts = [
         counting("good", tmp_path),
         counting("bad", tmp_path, "sys.exit('no such thing')"),
-        counting("slow", tmp_path, "import time; time.sleep(600)", seconds=3.0, ends_anywhere=True),
+        counting("slow", tmp_path, "import time; time.sleep(600)", seconds=1.0, ends_anywhere=True),
     ]
     for times in (1, 2):
-        outcomes = run_parts(parts, folder, report, "A GPU.", 60.0)
+        outcomes = run_parts(parts, kept, report, "A GPU.", 60.0)
         assert [outcome.status for outcome in outcomes] == [PASSED, "failed with exit status 1", ENDED]
         assert [marks(part.name, tmp_path) for part in parts] == [1, times, times]
     assert [gpu.is_done(*each) for each in zip(parts, outcomes, strict=True)] == [True, False, True]
@@ -63,18 +63,16 @@ def test_a_part_that_has_passed_is_not_run_again_and_one_that_has_not_is(tmp_pat
 
 def test_what_there_is_no_time_for_waits_for_the_next_run(tmp_path):
     parts = [counting("first", tmp_path, "import time; time.sleep(600)", seconds=600.0), counting("last", tmp_path)]
-    first = run_parts(parts, tmp_path / "done", tmp_path / "gpu.md", "", 2.0)
+    first = run_parts(parts, tmp_path / "done.json", tmp_path / "gpu.md", "", 0.5)
     assert [outcome.status for outcome in first] == [ENDED, gpu.WAITING]
     assert "| last | not run yet | 0 |" in (tmp_path / "gpu.md").read_text(encoding="utf-8")
 
 
 def test_a_part_ends_with_all_that_it_has_started(tmp_path):
     mark = tmp_path / "process"
-    start = (
-        "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
-    )
-    tell = f"open({str(mark)!r}, 'w').write(str(p.pid)); time.sleep(600)"
-    assert gpu.run(Part("parent", "", ["-c", start + tell], 60.0), 3.0).status == ENDED
+    start = "import subprocess, time; child = subprocess.Popen(['sleep', '600']);"
+    tell = f"open({str(mark)!r}, 'w').write(str(child.pid)); time.sleep(600)"
+    assert gpu.run(Part("parent", "", ["-S", "-c", start + tell], 60.0), 1.0).status == ENDED
     number = mark.read_text(encoding="utf-8")
     _, alive = psutil.wait_procs([p for p in psutil.process_iter() if str(p.pid) == number], 10.0)
     assert not alive
@@ -104,14 +102,9 @@ def test_each_network_is_checked_once():
     assert all("twice alike" in line for line in said)
 
 
-@pytest.fixture(scope="module")
-def work(tmp_path_factory):
-    return prepare("smoke", tmp_path_factory.mktemp("benchmark"), CPU, SIZES["smoke"], random=True)
-
-
 def test_random_pictures_are_those_of_the_variant_in_kind(work):
-    assert (work.facts.channels, work.facts.classes) == (1, 10)
-    assert work.split("train").pictures.shape == (400, 14, 14, 1)
+    assert (work.lab.facts.channels, work.lab.facts.classes) == (1, 10)
+    assert load_pictures(work.folder / "prepare_data", "train").pictures.shape == (400, 14, 14, 1)
 
 
 def test_a_profile_of_a_step_names_its_operations(work):
