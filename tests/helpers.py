@@ -6,10 +6,9 @@ from copy import deepcopy
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from omegaconf import DictConfig, OmegaConf
 
@@ -23,6 +22,8 @@ from sidetrip.experiments.fixed_batch.plan import FixedBatch
 from sidetrip.experiments.units import BranchPoint, Run
 from sidetrip.files import UnitFolders, sealing
 from sidetrip.runtime.experiment import measure_in
+
+STEPPING = ("single_step", "fixed_batch", "side_trips", "divergence", "alignment")  # experiments, all kinds of steps
 
 
 def smoke_config(**changes) -> Config:
@@ -114,10 +115,11 @@ def _states(lab: Lab, stage: str, seed: int) -> Path:
     return lab.runs / stage / f"seed_{seed}"
 
 
-def unit_at(experiment: ModuleType, seed: int) -> Any:
-    """The unit of an experiment at step 20 of a run of the smoke variant."""
-    is_pair = experiment.__name__.startswith("sidetrip.experiments.fixed_batch")
-    return FixedBatch(seed, 20, seed, 30, 0) if is_pair else BranchPoint(seed, 20)
+def measured(lab: Lab, experiment: str, seed: int = 0) -> dict[str, pd.DataFrame]:
+    """Tables of an experiment's unit at step 20 of a run of the smoke variant."""
+    units = {"fixed_batch": FixedBatch(seed, 20, seed, 30, 0), "forecast": Run(seed)}
+    folders = UnitFolders(lab.runs / "result", lab.runs / "progress")
+    return dict(measure_in(lab, experiment, units.get(experiment, BranchPoint(seed, 20)), folders))
 
 
 def assert_same_bits(a: TrainState, b: TrainState) -> None:

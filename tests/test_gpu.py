@@ -5,14 +5,14 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
-from helpers import assert_same_bits, branched_off, burnt_in, random_lab, smoke_config
+from helpers import advanced, assert_same_bits, branched_off, burnt_in, random_lab, smoke_config
 from torch import nn
 
 from sidetrip.checks.operations import check_operations
 from sidetrip.config import ConfigError
 from sidetrip.engine.determinism import make_deterministic
 from sidetrip.engine.lab import Lab
-from sidetrip.engine.state import distance, initial_state, load_state, saved_steps, state_path
+from sidetrip.engine.state import distance, initial_state, saved_steps
 from sidetrip.engine.training import DivergedError, advance, batch_loss
 from sidetrip.experiments import evaluator
 from sidetrip.experiments.registry import EXPERIMENTS
@@ -62,10 +62,8 @@ def snapshots(lab):
 
 def test_constant_trip_is_the_main_trajectory(lab, snapshots):
     steps = saved_steps(snapshots)
-    end = load_state(state_path(snapshots, steps[-1]), GPU)
     for step in steps[:-1]:
-        start = load_state(state_path(snapshots, step), GPU)
-        assert_same_bits(advance(lab.model(), start, lab.stream(0), lab.rates[step:].tolist(), lab.optimizer), end)
+        assert_same_bits(advanced(lab, lab.snapshot(0, step), steps[-1] - step), lab.snapshot(0, steps[-1]))
 
 
 def test_every_experiment_writes_the_same_twice(lab, snapshots):
@@ -87,9 +85,7 @@ def test_branch_points_are_replayed_onto_the_main_trajectory(lab, snapshots):
     steps = saved_steps(snapshots)
     for point in sorted(set(lab.config.branch.steps) - set(steps)):
         after = min(step for step in steps if step > point)
-        rates = lab.rates[point:after].tolist()
-        replayed = advance(lab.model(), lab.branch_point(0, point), lab.stream(0), rates, lab.optimizer)
-        assert_same_bits(replayed, lab.snapshot(0, after))
+        assert_same_bits(advanced(lab, lab.branch_point(0, point), after - point), lab.snapshot(0, after))
 
 
 def test_batches_are_those_of_a_cpu(lab, on_cpu):
@@ -120,14 +116,11 @@ def test_losses_scores_and_averages_are_those_of_a_cpu(lab, on_cpu):
         assert ours[split].loss == pytest.approx(score.loss, rel=rounding), split
     average = RunningAverage(Kernel.ema(3, newest=0.5), 0)
     passed = []
-    advance(
-        lab.model(0),
-        initial_state(lab.model(0)),
-        lab.stream(0),
-        [0.01] * 3,
-        lab.optimizer,
-        [average, lambda position: passed.append({n: w.double().cpu() for n, w in position.weights.items()})],
-    )
+
+    def note(position):
+        passed.append({name: weight.double().cpu() for name, weight in position.weights.items()})
+
+    advanced(lab, start, 3, [average, note], rates=[0.01] * 3)
     for name, found in average.weights().items():
         expected = sum(w * state[name] for w, state in zip(average.kernel.weights, passed, strict=True))
         assert torch.allclose(found.double().cpu(), expected, atol=1e-6), name

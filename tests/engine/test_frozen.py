@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers import advanced, assert_same_bits, branched_off, burnt_in, random_lab, smoke_config, unit_at
+from helpers import STEPPING, advanced, assert_same_bits, branched_off, burnt_in, measured, random_lab, smoke_config
 from torch import nn
 
 from sidetrip.engine.state import initial_state, trained
-from sidetrip.experiments.alignment import measure as alignment
-from sidetrip.experiments.divergence import measure as divergence
-from sidetrip.experiments.fixed_batch import measure as fixed_batch
 from sidetrip.experiments.running_averages import measure as running_averages
 from sidetrip.experiments.running_averages.plan import Stretch
-from sidetrip.experiments.side_trips import measure as side_trips
-from sidetrip.experiments.single_step import measure as single_step
-from sidetrip.experiments.units import BranchPoint
 
 FROZEN = {"first.weight", "first.bias", "scale", "levels", "number"}
 
@@ -66,9 +60,9 @@ def test_a_run_leaves_them_alone_and_branches_exactly(partly_frozen):
     assert_same_bits(advanced(lab, lab.branch_point(3, 20), 20, seed=3), end)
 
 
-@pytest.mark.parametrize("experiment", [single_step, fixed_batch, side_trips, divergence, alignment])
+@pytest.mark.parametrize("experiment", STEPPING)
 def test_every_experiment_measures_such_a_network(partly_frozen, experiment):
-    for table in experiment.measure(partly_frozen, unit_at(experiment, 3)).values():
+    for table in measured(partly_frozen, experiment, seed=3).values():
         assert not table.isna().to_numpy().any()
 
 
@@ -83,7 +77,7 @@ def test_averages_are_scored_with_the_frozen_parameters_of_their_run(partly_froz
         return plain(self, x)
 
     monkeypatch.setattr(PartlyFrozen, "forward", noting)
-    side_trips.measure(partly_frozen, BranchPoint(3, 20))
+    measured(partly_frozen, "side_trips", seed=3)
     running_averages.measure(partly_frozen, Stretch(3, (10,)))
     assert seen
     run = initial_state(PartlyFrozen(3)).buffers

@@ -13,6 +13,7 @@ from safetensors import safe_open
 from test_kernels import kernels
 from torch import nn
 
+from benchmarks.floors import torch_optimizer
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.optimizers import SGD, AdamW, next_direction, optimizer_of
@@ -115,19 +116,10 @@ def small_network(dtype: torch.dtype = torch.float64) -> nn.Module:
     return model.to(dtype).to(memory_format=torch.channels_last)
 
 
-def torch_s_own(optimizer, parameters, rate, **options):
-    if isinstance(optimizer, AdamW):
-        return torch.optim.AdamW(
-            parameters, rate, optimizer.betas, optimizer.eps, weight_decay=optimizer.weight_decay, **options
-        )
-    given = {"momentum": optimizer.momentum, "nesterov": optimizer.nesterov, "weight_decay": optimizer.weight_decay}
-    return torch.optim.SGD(parameters, rate, **given)
-
-
-def by_torch(optimizer, dtype, steps, rate, warm_up, **options) -> dict[str, torch.Tensor]:
+def by_torch(optimizer, dtype, steps, rate, warm_up, **form) -> dict[str, torch.Tensor]:
     """Weights after a loop as one writes it, with torch's class, scheduler and clipping."""
     model, stream = small_network(dtype), Noise(dtype)
-    own = torch_s_own(optimizer, model.parameters(), rate, **options)
+    own = torch_optimizer(model, optimizer, rate, **form)
     scheduler = torch.optim.lr_scheduler.LambdaLR(own, lambda done: min(1.0, (done + 1) / warm_up))
     for step in range(1, steps + 1):
         own.zero_grad()

@@ -3,19 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from helpers import advanced, assert_same_bits, branched_off, burnt_in, text_config, text_lab
+from helpers import advanced, assert_same_bits, branched_off, burnt_in, measured, text_config, text_lab
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sidetrip.config import ConfigError
-from sidetrip.engine.state import load_state, state_path
 from sidetrip.engine.streams import FixedBatches, KeptBatches
 from sidetrip.engine.text import TextLoader, TextStream
 from sidetrip.experiments import evaluator
-from sidetrip.experiments.fixed_batch.plan import FixedBatch
 from sidetrip.experiments.registry import shown
-from sidetrip.experiments.units import BranchPoint, Run
-from sidetrip.files import UnitFolders
 
 CONTEXT = 7
 UNBOUNDED = "steps_at_constant_rate"  # empty where the run never comes to a loss
@@ -91,8 +87,8 @@ def lab(tmp_path_factory):
 
 
 def test_a_constant_trip_is_the_main_trajectory(lab):
-    start = load_state(state_path(lab.snapshots(0), 15))
-    assert_same_bits(advanced(lab, start, 15), load_state(state_path(lab.snapshots(0), 30)))
+    start = lab.snapshot(0, 15)
+    assert_same_bits(advanced(lab, start, 15), lab.snapshot(0, 30))
     assert_same_bits(advanced(lab, start, 5), lab.branch_point(0, 20))
 
 
@@ -101,17 +97,10 @@ def test_the_run_learns(lab):
     assert all(last[split].loss < first[split].loss for split in first)
 
 
-@pytest.mark.parametrize("room", [each for each in shown() if each.plan.network], ids=lambda each: each.name)
-def test_every_experiment_measures_a_text(lab, room, monkeypatch, tmp_path):
+@pytest.mark.parametrize("experiment", [each.name for each in shown() if each.plan.network])
+def test_every_experiment_measures_a_text(lab, experiment, monkeypatch):
     monkeypatch.setattr("sidetrip.experiments.forecast.measure._curvature", lambda lab: {})  # which is of SGD alone
-    monkeypatch.setattr(lab, "folders", UnitFolders(tmp_path / "result", tmp_path / "progress"), raising=False)
-    special: dict[str, list[object]] = {
-        "forecast": [Run(0)],
-        "fixed_batch": [FixedBatch(0, 20, 0, 30, 0)],
-    }
-    units = special.get(room.name, [BranchPoint(0, 20)])
-    tables = [table for unit in units for table in room.part("measure").measure(lab, unit).values()]
-    for table in tables:
+    for table in measured(lab, experiment).values():
         assert len(table)
         assert np.isfinite(table.drop(columns=UNBOUNDED, errors="ignore").select_dtypes("number")).all(axis=None)
         assert "loss" not in table or table["loss"].between(0.0, 2 * np.log(lab.facts.vocabulary)).all()

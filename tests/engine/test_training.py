@@ -4,29 +4,34 @@ import copy
 
 import pytest
 import torch
-from helpers import advanced, assert_same_bits, burnt_in, random_lab, smoke_config, text_config, text_lab, unit_at
+from helpers import (
+    STEPPING,
+    advanced,
+    assert_same_bits,
+    burnt_in,
+    measured,
+    random_lab,
+    smoke_config,
+    text_config,
+    text_lab,
+)
 from torch import nn
 
+from benchmarks.floors import torch_optimizer
 from sidetrip.config import ConfigError
 from sidetrip.engine import training
 from sidetrip.engine.optimizers import SGD, AdamW
-from sidetrip.engine.state import initial_state, load_state, saved_steps, state_path
+from sidetrip.engine.state import initial_state, saved_steps
 from sidetrip.engine.training import DivergedError, advance
-from sidetrip.experiments.alignment import measure as alignment
-from sidetrip.experiments.divergence import measure as divergence
 from sidetrip.experiments.evaluator import scores
-from sidetrip.experiments.fixed_batch import measure as fixed_batch
-from sidetrip.experiments.side_trips import measure as side_trips
-from sidetrip.experiments.single_step import measure as single_step
 from sidetrip.kernels import Schedule
 
 
 def test_constant_trip_is_the_main_trajectory(lab, snapshots):
     """From every snapshot, in a fresh model, to the end of the run."""
-    end = load_state(state_path(snapshots, lab.config.burn_in.steps))
+    last = lab.config.burn_in.steps
     for step in saved_steps(snapshots)[:-1]:
-        start = load_state(state_path(snapshots, step))
-        assert_same_bits(advanced(lab, start, lab.config.burn_in.steps - step), end)
+        assert_same_bits(advanced(lab, lab.snapshot(0, step), last - step), lab.snapshot(0, last))
 
 
 def test_replayed_branch_point_is_that_passed_on_the_way(lab, snapshots):
@@ -45,39 +50,30 @@ def test_replayed_branch_point_is_that_passed_on_the_way(lab, snapshots):
 
 
 def test_observers_and_measurements_leave_the_run_and_the_branch_point_alone(lab, branched, monkeypatch):
-    start = load_state(state_path(lab.snapshots(0), 15))
+    start = lab.snapshot(0, 15)
     points = {step: lab.branch_point(0, step) for step in (20, 30)}
     before = copy.deepcopy([start, *points.values()])
     monkeypatch.setattr(lab, "branch_point", lambda seed, step: points[step])
     advanced(lab, start, 5, [lambda position: list(scores(lab, position.state()))])
-    for experiment in (single_step, side_trips, alignment, divergence, fixed_batch):
-        experiment.measure(lab, unit_at(experiment, 0))
+    for experiment in STEPPING:
+        measured(lab, experiment)
     for state, untouched in zip([start, *points.values()], before, strict=True):
         assert_same_bits(state, untouched)
-    assert_same_bits(advanced(lab, start, 15), load_state(state_path(lab.snapshots(0), 30)))
+    assert_same_bits(advanced(lab, start, 15), lab.snapshot(0, 30))
 
 
-OPTIMIZERS = {
-    "sgd": (
-        SGD(momentum=0.9, weight_decay=5e-4),
-        lambda parameters, rate: torch.optim.SGD(parameters, rate, momentum=0.9, weight_decay=5e-4),
-    ),
-    "adamw": (
-        AdamW(betas=(0.9, 0.95), weight_decay=0.1),
-        lambda parameters, rate: torch.optim.AdamW(parameters, rate, (0.9, 0.95), weight_decay=0.1, fused=True),
-    ),
-}
-
-
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("kind", ["pictures", "text"])
 def test_a_cool_down_is_torch_s_own_loop(lab, tmp_path, kind, optimizer):
     """A linear trip off a constant run, against an optimizer and a scheduler of torch that go on from step to step."""
     lab = lab if kind == "pictures" else text_lab(tmp_path, text_config())
-    constants, make = OPTIMIZERS[optimizer]
+    optimizer, form = {
+        "sgd": (SGD(momentum=0.9, weight_decay=5e-4), {}),
+        "adamw": (AdamW(betas=(0.9, 0.95), weight_decay=0.1), {"fused": True}),
+    }[optimizer]
     model, stream, before, over = lab.model(0), lab.stream(0), 4, 6
     reference = copy.deepcopy(model).train()
-    plain = make(reference.parameters(), 0.05)
+    plain = torch_optimizer(reference, optimizer, 0.05, **form)
     scheduler = torch.optim.lr_scheduler.LambdaLR(plain, lambda done: 1.0 - max(0, done - before) / over)
     for step in range(1, before + over + 1):
         inputs, targets = stream.batch(step)
@@ -85,8 +81,8 @@ def test_a_cool_down_is_torch_s_own_loop(lab, tmp_path, kind, optimizer):
         nn.functional.cross_entropy(reference(inputs).flatten(0, -2), targets.flatten()).backward()
         plain.step()
         scheduler.step()
-    start = advance(model, initial_state(model), stream, [0.05] * before, constants)
-    end = advance(model, start, stream, (0.05 * Schedule.linear(over).multipliers).tolist(), constants)
+    start = advance(model, initial_state(model), stream, [0.05] * before, optimizer)
+    end = advance(model, start, stream, (0.05 * Schedule.linear(over).multipliers).tolist(), optimizer)
     for name, weight in reference.named_parameters():
         assert torch.equal(weight, end.weights[name])
 
