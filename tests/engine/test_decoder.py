@@ -1,9 +1,6 @@
-"""The decoder is what its formulas say, sees no token before its time, and has the same bits in every process."""
+"""The decoder is what its formulas say, and sees no token before its time; in other processes: test_randomness.py."""
 
 import math
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -19,7 +16,6 @@ from sidetrip.checks.operations import check_operations
 from sidetrip.config import ConfigError
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.decoder import Decoder
-from sidetrip.engine.determinism import is_portable_here
 from sidetrip.engine.models import build_model
 from sidetrip.engine.state import initial_state
 from sidetrip.measure.evaluation import Evaluator, score
@@ -125,36 +121,3 @@ def test_evaluation_takes_it_as_it_is():
     parts = [(batch.inputs[part], batch.targets[part]) for part in (slice(0, 5), slice(5, 8))]
     found = dict(Evaluator(model, untouched(), {"all": parts}, "fp32")(initial_state(model)))["all"]
     assert found == score(model, parts)
-
-
-STEPS = """
-import hashlib, torch
-from sidetrip.engine.determinism import make_deterministic
-make_deterministic("fp32")
-import numpy as np
-from sidetrip.engine.models import build_model
-from sidetrip.engine.state import initial_state
-from sidetrip.engine.text import TextLoader, TextStream
-from sidetrip.engine.optimizers import SGD
-from sidetrip.engine.training import advance
-
-def digest():
-    text = np.random.Generator(np.random.Philox(7)).integers(0, 65, 5000).astype(np.uint16)
-    model = build_model("decoder", width=48, stem="cifar", channels=0, classes=65, seed=0, size=32, layers=2, heads=4)
-    stream = TextStream(TextLoader(text, 32, "cpu"), 0, "train", 16)
-    end = advance(model, initial_state(model), stream, [0.1] * 4, SGD(momentum=0.9, weight_decay=5e-4))
-    return hashlib.sha256(b"".join(weight.numpy().tobytes() for weight in end.weights.values())).hexdigest()
-
-found = [torch.backends.cpu.get_cpu_capability(), digest(), digest()]
-"""
-
-
-def test_steps_have_the_same_bits_in_every_process():
-    """With the portable kernels, whatever this processor could do, and again in the same process."""
-    command = [sys.executable, "-c", STEPS + "print(*found)"]
-    other = subprocess.check_output(command, env={**os.environ, "PYTHONPATH": "src"}, text=True).split()
-    here: dict[str, list[str]] = {}
-    exec(STEPS, here)
-    assert other == here["found"]
-    assert other[1] == other[2]
-    assert not is_portable_here() or other[0] == "AVX2"

@@ -22,31 +22,20 @@ from sidetrip.engine.determinism import KERNELS, present_arithmetic, settle
 print("started", flush=True)
 settle(sys.argv[1])
 print(present_arithmetic(), "torch" in sys.modules, sys.argv[1:])
-if sys.argv[1] == "portable":
-    import torch
-    print(torch.backends.cpu.get_cpu_capability())
 """
 
 
-def settled(tmp_path, wanted: str, **present: str) -> list[str]:
+@pytest.mark.parametrize("wanted", [PORTABLE, NATIVE])
+@pytest.mark.parametrize("present", [PORTABLE, NATIVE])
+def test_a_process_with_another_arithmetic_starts_itself_anew_once(tmp_path, present, wanted):
     script = tmp_path / "script.py"
     script.write_text(SETTLING, encoding="utf-8")
-    plain = {key: value for key, value in os.environ.items() if key not in KERNELS}
+    plain = {key: value for key, value in os.environ.items() if key not in KERNELS} | {"PYTHONPATH": "src"}
     command = [sys.executable, str(script), wanted, "another argument"]
-    here = {**plain, "PYTHONPATH": "src", **present}
-    return subprocess.check_output(command, env=here, text=True, encoding="utf-8").splitlines()
-
-
-def test_a_process_starts_itself_anew_once_and_then_computes_so(tmp_path):
-    told = ["started", "portable False ['portable', 'another argument']", "AVX2"]
-    assert settled(tmp_path, PORTABLE) == ["started", *told]
-    assert settled(tmp_path, PORTABLE, **KERNELS) == told  # one that is right goes on
-
-
-def test_native_takes_out_what_portable_has_set(tmp_path):
-    told = ["started", "native False ['native', 'another argument']"]
-    assert settled(tmp_path, NATIVE) == told
-    assert settled(tmp_path, NATIVE, **KERNELS) == ["started", *told]
+    here = plain | (KERNELS if present == PORTABLE else {})
+    told = subprocess.check_output(command, env=here, text=True, encoding="utf-8").splitlines()
+    starts = ["started"] * (1 if present == wanted else 2)
+    assert told == [*starts, f"{wanted} False ['{wanted}', 'another argument']"]
 
 
 def test_a_value_of_the_user_s_own_stays_for_the_native_arithmetic():
@@ -62,6 +51,7 @@ def test_a_processor_without_avx2_is_left_alone(monkeypatch):
 
 def test_tests_compute_as_stages_do():
     assert determinism.present_arithmetic() == PORTABLE
+    assert torch.backends.cpu.get_cpu_capability() == "AVX2"
 
 
 def test_a_stage_computes_with_the_arithmetic_of_its_settings_and_says_so(tmp_path):

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 import torch
-from helpers import pack, random_pictures, smoke_config
+from helpers import advanced, assert_same_bits, pack, random_pictures, smoke_config
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +16,6 @@ from sidetrip.engine.loading import Form, ResidentLoader
 from sidetrip.engine.mapped import MappedLoader, Shards, open_loader
 from sidetrip.engine.state import initial_state
 from sidetrip.engine.streams import Augmentation, FixedBatches, PictureStream
-from sidetrip.engine.training import advance
 from sidetrip.experiments.evaluator import scores
 from sidetrip.files import FileError
 
@@ -42,20 +41,23 @@ def resident(packed):
     return ResidentLoader(load_pictures(packed, "train"), FORM, "cpu")
 
 
-def mapped(packed, threads=1):
-    loader = MappedLoader(Shards(packed, "train", 53), FORM, "cpu")
-    loader._threads = threads
-    return loader
+def mapped(packed, form=FORM, device="cpu"):
+    return MappedLoader(Shards(packed, "train", 53), form, device)
 
 
 def equal(left, right):
     return all(torch.equal(a, b) and a.stride() == b.stride() for a, b in zip(left, right, strict=True))
 
 
+GPU = pytest.param("cuda", 8, marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))
+
+
 @pytest.mark.parametrize("augmentation", VARIED)
-@pytest.mark.parametrize("threads", [1, 3])
-def test_mapped_and_resident_batches_are_the_same_bits(packed, resident, augmentation, threads):
-    streams = [PictureStream(loader, 0, "train", 8, augmentation) for loader in (resident, mapped(packed, threads))]
+@pytest.mark.parametrize(("device", "threads"), [("cpu", 1), ("cpu", 3), GPU])
+def test_mapped_and_resident_batches_are_the_same_bits(packed, augmentation, device, threads):
+    loaders = [ResidentLoader(load_pictures(packed, "train"), FORM, device), mapped(packed, device=device)]
+    loaders[1]._threads = threads
+    streams = [PictureStream(loader, 0, "train", 8, augmentation) for loader in loaders]
     for step in (*range(1, 15), 40, 2):  # over the end of an epoch, then not in order
         assert equal(*(stream.batch(step) for stream in streams))
 
@@ -119,7 +121,7 @@ GREY = Form(14, [0.3], [0.2])
 def test_a_flipped_bit_is_found_when_the_picture_is_read(other):
     path = shard_paths(other, "train")[2]
     damage(path, path.stat().st_size - 14 * 14)  # the last picture's first pixel
-    loader = MappedLoader(Shards(other, "train", 53), GREY, "cpu")
+    loader = mapped(other, GREY)
     loader.batch(np.arange(29))
     message = r"^.*shard_00002\.safetensors: damaged, picture 9 is not what was packed; remove .*/train, so that it"
     with pytest.raises(FileError, match=message):
@@ -132,7 +134,7 @@ def test_a_flipped_bit_of_a_label_is_found(other):
     labels = load_pictures(other, "train").labels[:10].tobytes()
     damage(path, content.index(labels) + 8 * 3)
     with pytest.raises(FileError, match="picture 3 is not what was packed"):
-        MappedLoader(Shards(other, "train", 53), GREY, "cpu").batch(np.arange(10))
+        mapped(other, GREY).batch(np.arange(10))
 
 
 def test_shards_that_are_missing_or_cut_off_are_refused(other):
@@ -160,19 +162,14 @@ def test_training_and_scores_are_the_same_bits(packed, monkeypatch):
     changes["single_step.batch_sizes"] = [8]
     samples = {"train_samples": 40, "validation_samples": 15, "recalibration_samples": 20, "batch_size": 7}
     config = smoke_config(**changes, **{f"evaluation.{key}": value for key, value in samples.items()})
-
-    def trained():
-        lab = Lab(config, packed.parent, CPU)
-        start = initial_state(lab.model(0))
-        end = advance(lab.model(), start, lab.stream(0), [0.05] * 5, lab.optimizer)
-        return lab.train.resident, end, list(scores(lab, end))
-
-    first = trained()
+    resident = Lab(config, packed.parent, CPU)
+    assert resident.train.resident
     monkeypatch.setattr(loading, "MOST_RESIDENT", 0)
-    second = trained()
-    assert (first[0], second[0]) == (True, False)
-    assert all(torch.equal(first[1].weights[name], weight) for name, weight in second[1].weights.items())
-    assert first[2] == second[2]
+    mapped = Lab(config, packed.parent, CPU)
+    assert not mapped.train.resident
+    ends = [advanced(lab, initial_state(lab.model()), 5) for lab in (resident, mapped)]
+    assert_same_bits(*ends)
+    assert list(scores(resident, ends[0])) == list(scores(mapped, ends[1]))
 
 
 def test_no_file_stays_open(packed):
@@ -181,15 +178,3 @@ def test_no_file_stays_open(packed):
     loader = mapped(packed)
     loader.batch(np.arange(53))
     assert len(os.listdir("/proc/self/fd")) == before
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("augmentation", VARIED)
-def test_on_a_gpu_mapped_and_resident_batches_are_the_same_bits(packed, augmentation):
-    loaders = [
-        ResidentLoader(load_pictures(packed, "train"), FORM, "cuda"),
-        MappedLoader(Shards(packed, "train", 53), FORM, "cuda"),
-    ]
-    streams = [PictureStream(loader, 0, "train", 8, augmentation) for loader in loaders]
-    for step in range(1, 15):
-        assert equal(streams[0].batch(step), streams[1].batch(step))

@@ -7,12 +7,23 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from functools import partial
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
-from helpers import advanced, assert_same_bits, branched_off, burnt_in, random_lab, smoke_config, unit_at
+from helpers import (
+    STEPPING,
+    advanced,
+    assert_same_bits,
+    branched_off,
+    burnt_in,
+    measured,
+    random_lab,
+    smoke_config,
+    text_config,
+    text_lab,
+)
 from torch import nn
 from torchvision.ops import StochasticDepth
 
@@ -22,11 +33,7 @@ from sidetrip.engine.randomness import fixed_randomness
 from sidetrip.engine.state import initial_state
 from sidetrip.engine.streams import PictureStream
 from sidetrip.engine.training import advance, batch_loss
-from sidetrip.experiments.alignment import measure as alignment
-from sidetrip.experiments.divergence import measure as divergence
-from sidetrip.experiments.fixed_batch import measure as fixed_batch
 from sidetrip.experiments.fixed_batch.measure import FixedStream
-from sidetrip.experiments.side_trips import measure as side_trips
 from sidetrip.experiments.single_step import measure as single_step
 from sidetrip.experiments.units import BranchPoint
 
@@ -64,7 +71,8 @@ def network(kind: str = "dropout") -> nn.Module:
         )
 
 
-def run(stream, parts, kind="dropout", device=CPU):
+def run(stream, parts, kind="dropout"):
+    device = stream.loader.device
     state = initial_state(network(kind).to(device))
     for part in parts:
         state = advance(network(kind).to(device), state, stream, part, OPTIMIZER)
@@ -79,12 +87,25 @@ def stream_of(lab, seed=0, name="train") -> PictureStream:
     return lab.stream(seed, name, batch_size=16)
 
 
+GPU = pytest.param("cuda:0", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))
+
+
+@pytest.mark.parametrize("device", ["cpu", GPU])
 @pytest.mark.parametrize("kind", RANDOM)
-def test_a_run_in_parts_is_the_whole_run(lab, kind):
+def test_a_run_in_parts_is_the_whole_run(tmp_path, kind, device):
+    lab = random_lab(tmp_path, smoke_config(), device)
+    state_of_torch = torch_s_state(device)
     whole = run(stream_of(lab), [RATES], kind)
+    assert torch.equal(torch_s_state(device), state_of_torch)
     for cut in (0, 1, 4) if kind == "dropout" else (2,):
-        torch.rand(cut + 3)  # whatever else was drawn meanwhile
+        torch.rand(cut + 3, device=device)  # whatever else was drawn meanwhile
         assert_same_bits(run(stream_of(lab), [RATES[:cut], RATES[cut:]], kind), whole)
+    assert differ(run(stream_of(lab, name="another"), [RATES], kind), whole)
+
+
+def torch_s_state(device: str) -> torch.Tensor:
+    """Where torch's generator of a device stands."""
+    return torch.get_rng_state() if device == "cpu" else torch.cuda.get_rng_state(device)
 
 
 @pytest.mark.parametrize("changed", [{"seed": 1}, {"name": "another"}])
@@ -151,12 +172,12 @@ def random_network_lab(tmp_path_factory):
     return lab
 
 
-@pytest.mark.parametrize("experiment", [single_step, fixed_batch, side_trips, divergence, alignment])
+@pytest.mark.parametrize("experiment", STEPPING)
 def test_an_experiment_measures_the_same_again(random_network_lab, experiment):
     lab = random_network_lab
-    first = experiment.measure(lab, unit_at(experiment, 0))
+    first = measured(lab, experiment)
     torch.rand(5)
-    for name, table in experiment.measure(lab, unit_at(experiment, 0)).items():
+    for name, table in measured(lab, experiment).items():
         pd.testing.assert_frame_equal(table, first[name], check_exact=True)
 
 
@@ -186,49 +207,34 @@ def test_frozen_statistics_leave_the_masks_on():
     assert all(module.training for module in model.modules())
 
 
-def test_torchs_generators_stand_where_they_stood(lab):
-    torch.manual_seed(7)
-    expected = torch.rand(3)
-    torch.manual_seed(7)
-    run(stream_of(lab), [RATES])
-    assert torch.equal(torch.rand(3), expected)
-
-
 IN_ANOTHER_PROCESS = """
 import sys
 from pathlib import Path
 import test_randomness as here
-from helpers import random_lab, smoke_config
 from sidetrip.runtime.units import Worker, become
 
 become(Worker(), "fp32")
-lab = random_lab(Path(sys.argv[1]), smoke_config())
-print(*(here.digest_of_parts(lab, seed) for seed in (2, 0)))
+print(*here.digests(Path(sys.argv[1]), 2, 0))
 """
 
 
-def digest_of_parts(lab, seed: int) -> str:
-    end = run(stream_of(lab, seed=seed), [RATES[:seed], RATES[seed:]])
-    return hashlib.sha256(b"".join(end.weights[name].numpy().tobytes() for name in sorted(end.weights))).hexdigest()
+def digests(folder: Path, *seeds: int) -> list[str]:
+    """Of the ends of runs in parts, and of a decoder's."""
+    lab, text = random_lab(folder / "pictures", smoke_config()), text_config()
+    text = replace(text, model=replace(text.model, width=48, heads=4), data=replace(text.data, context=32))
+    decoder = text_lab(folder / "text", text)
+    ends = [run(stream_of(lab, seed), [RATES[:seed], RATES[seed:]]) for seed in seeds]
+    ends.append(advanced(decoder, initial_state(decoder.model()), 4))
+    return [
+        hashlib.sha256(b"".join(end.weights[name].numpy().tobytes() for name in sorted(end.weights))).hexdigest()
+        for end in ends
+    ]
 
 
-def test_in_whichever_process_and_after_whatever_runs(tmp_path, lab):
-    command = [sys.executable, "-c", IN_ANOTHER_PROCESS, str(tmp_path)]
-    path = os.pathsep.join(["src", "tests", "tests/engine"])
+def test_in_whichever_process_and_after_whatever_runs(tmp_path):
+    command = [sys.executable, "-c", IN_ANOTHER_PROCESS, str(tmp_path / "there")]
+    path = os.pathsep.join(["src", ".", "tests", "tests/engine"])
     there = subprocess.check_output(command, env=os.environ | {"PYTHONPATH": path}, encoding="utf-8").split()
-    digests = [digest_of_parts(lab, seed) for seed in range(3)]
-    assert there == [digests[2], digests[0]]
-    assert len(set(digests)) == 3
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("kind", RANDOM)
-def test_a_run_in_parts_on_a_gpu(tmp_path, kind):
-    gpu = torch.device("cuda:0")
-    in_lab = partial(stream_of, random_lab(tmp_path, smoke_config(), gpu))
-    whole = run(in_lab(), [RATES], kind, gpu)
-    torch.rand(5, device=gpu)
-    assert_same_bits(run(in_lab(), [RATES[:2], RATES[2:]], kind, gpu), whole)
-    before = torch.cuda.get_rng_state(gpu)
-    assert differ(run(in_lab(name="another"), [RATES], kind, gpu), whole)
-    assert torch.equal(torch.cuda.get_rng_state(gpu), before)
+    here = digests(tmp_path / "here", 0, 1, 2)
+    assert there == [here[2], here[0], here[3]]
+    assert len(set(here)) == 4
