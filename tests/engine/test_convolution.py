@@ -39,17 +39,16 @@ for width in range(1, 17):
                 reference = nn.Conv2d(width, 2 * width, kernel, stride, padding=kernel // 2, bias=False).double()
                 reference.load_state_dict(layer.state_dict())
                 layer = use_safe_convolutions(nn.Sequential(layer)).to(memory_format=torch.channels_last)[0]
-                x = torch.randn(16, width, side, side).to(memory_format=torch.channels_last)
+                x = torch.randn(4, width, side, side).to(memory_format=torch.channels_last)
                 dy = torch.randn_like(layer(x))
                 found, expected = gradients(layer, x, dy), gradients(reference, x.double(), dy.double())
                 for a, b in zip(found, expected):
                     error = float((a.double() - b).abs().max() / b.abs().max())
                     assert error < 1e-5, (width, kernel, stride, side, error)
 for width in range(1, 9):
-    for _ in range(5):
-        model = build_model("resnet8", width=width, stem="cifar", channels=1, classes=10, seed=0)
-        model = model.to(memory_format=torch.channels_last)
-        model(torch.randn(16, 1, 14, 14).to(memory_format=torch.channels_last)).sum().backward()
+    model = build_model("resnet8", width=width, stem="cifar", channels=1, classes=10, seed=0)
+    model = model.to(memory_format=torch.channels_last)
+    model(torch.randn(16, 1, 14, 14).to(memory_format=torch.channels_last)).sum().backward()
 print("right")
 """
 
