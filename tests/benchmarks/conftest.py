@@ -12,7 +12,7 @@ LITTLE = {
     "evaluation.train_samples": 16,
     "evaluation.validation_samples": 16,
     "evaluation.recalibration_samples": 16,
-    "single_step.batch_sizes": [16],
+    "single_step.batch_sizes": [16, 32],
 }
 DECODER = {"data.name": "shakespeare", "model.name": "decoder", "model.width": 8}
 

@@ -95,18 +95,13 @@ def test_an_untrained_decoder_thinks_all_tokens_alike():
     )
 
 
-def test_heads_share_the_width():
-    with pytest.raises(ValueError, match="width 12 is no multiple of heads 5"):
-        network(heads=5)
-
-
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_device_takes_it_and_so_does_the_check_of_settings(precision):
     check_operations(network(), samples(), precision, "decoder")
     config = text_config(**{"model.precision": precision})
     check_model(config, 0, VOCABULARY, torch.device("cpu"))
     config = replace(config, model=replace(config.model, heads=3))
-    with pytest.raises(ConfigError, match=r"model.name = decoder: .*multiple of heads 3.*; use another"):
+    with pytest.raises(ConfigError, match=r"model.name = decoder: .*width 8 is no multiple of heads 3.*; use another"):
         check_model(config, 0, VOCABULARY, torch.device("cpu"))
 
 
