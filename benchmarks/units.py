@@ -18,7 +18,7 @@ import sidetrip.runtime.stage  # noqa: F401 - what every stage loads
 from sidetrip.config import Config, load_params, resolve
 from sidetrip.files import UnitFolders
 from sidetrip.runtime.executor import run_units
-from sidetrip.runtime.scratch import FoldersByName
+from sidetrip.runtime.scratch import unit_folders
 from sidetrip.tables import read_table
 
 Tables = Mapping[str, pd.DataFrame]
