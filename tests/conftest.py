@@ -19,6 +19,7 @@ import torch
 from helpers import branched_off, burnt_in, random_lab, smoke_config
 from hypothesis import settings
 
+import sidetrip.runtime.starting  # noqa: F401 - does nothing here, and so nothing where a test runs a stage's script
 from sidetrip.engine.lab import Lab
 from sidetrip.measure import multi_power_law
 
