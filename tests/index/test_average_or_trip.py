@@ -16,6 +16,7 @@ RUNS = {"first": Run("First", "SGD", "λ = 0.1"), "second": Run("Second", "AdamW
 def points(*rows) -> pd.DataFrame:
     """Points of the map: alike but for what is given."""
     alike = {"variant": "first", "ratio": 0.04, "ratio_low": -0.1, "ratio_high": 0.2, "outcome": EQUAL}
+    alike |= {"tested_low": -0.05, "tested_high": 0.15}
     return pd.DataFrame([{**ROW, **alike, **row} for row in rows], columns=COLUMNS)
 
 

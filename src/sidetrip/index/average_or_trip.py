@@ -23,7 +23,7 @@ from sidetrip.verdicts.wording import method_words, methods_in_order
 
 KEYS = ["variant", "kernel", "window_steps"]
 KEPT = ["variant", "schedule", "kernel", "window_steps", "n", "gap", "gain", "ratio", "ratio_low", "ratio_high"]
-KEPT += ["outcome"]
+KEPT += ["tested_low", "tested_high", "outcome"]
 SHARE = 0.25  # of the gain, within which the paper's statement is taken to hold; the outcomes say "a quarter"
 SHOWN = {
     EQUAL: "shown to be in the band: for this loss the paper's statement holds",
@@ -215,7 +215,9 @@ def _panel(axes: Axes, rows: pd.DataFrame, names: list[str]) -> None:
     for row in rows.to_dict("records"):
         place, (marker, face, edge) = names.index(row["variant"]), LOOKS[row["outcome"]]
         ends = [row["ratio_low"], row["ratio_high"]]
-        axes.plot(ends, [place, place], "|-", color=edge, lw=2, ms=9, mew=2, zorder=2)
+        axes.plot(ends, [place, place], "|-", color=edge, lw=1, ms=6, mew=1, zorder=2)
+        tested = [row["tested_low"], row["tested_high"]]
+        axes.plot(tested, [place, place], color=edge, lw=3.5, solid_capstyle="butt", zorder=2)
         at = float(np.clip(row["ratio"], -REACH, REACH))
         look: dict[str, Any] = {"mfc": face, "mec": edge, "mew": 1.5, "ms": 6.5}
         if differs_unknown(row["outcome"], *ends):

@@ -13,7 +13,8 @@ from sidetrip.verdicts.regime import rates_over_batch
 from sidetrip.verdicts.statistics import fieller, judge_equal
 
 COLUMNS = ["variant", "schedule", "rate_over_batch", "kernel", "branch", "branch_points", "late", "window_steps"]
-COLUMNS += ["window_over_branch", "n", "fall", "gain", "gap", "ratio", "ratio_low", "ratio_high", "outcome"]
+COLUMNS += ["window_over_branch", "n", "fall", "gain", "gap", "ratio", "ratio_low", "ratio_high"]
+COLUMNS += ["tested_low", "tested_high", "outcome"]
 
 
 def map_points(points: Table, batch_losses: Table, config: Config) -> Table:
@@ -37,7 +38,8 @@ def map_points(points: Table, batch_losses: Table, config: Config) -> Table:
         variant, schedule, kernel, late, window_steps; branch (mean over the branch points), branch_points (how many),
         rate_over_batch (λ/B, mean), window_over_branch (window ÷ that mean), n (seeds), fall, gain, gap
         (average − trip), all nats; ratio (gap ÷ gain) with ratio_low and ratio_high (Fieller; empty where unbounded);
-        outcome. A trip that diverged differs.
+        tested_low and tested_high, the same of confidence 1 − 2 `level`: the tests show that average and trip are equal
+        if all of it is within the limits, and the gain is clear of 0; outcome. A trip that diverged differs.
     """
     return pd.DataFrame(_rows(points, rates_over_batch(batch_losses, config), config), columns=COLUMNS)
 
@@ -71,8 +73,10 @@ def _judged(here: Table, claims: Claims) -> dict[str, Any]:
     if seeds.empty:
         return found
     gap, gain = seeds["average_minus_trip"].to_numpy(float), seeds["gain"].to_numpy(float)
-    judged, ratio = judge_equal(gap, gain, claims.average_is_schedule, claims), fieller(gap, gain, claims.confidence)
+    judged = judge_equal(gap, gain, claims.average_is_schedule, claims)
+    ratio, tested = (fieller(gap, gain, confidence) for confidence in (claims.confidence, 1 - 2 * claims.level))
     found |= {"gap": gap.mean(), "gain": gain.mean(), "ratio": ratio.value}
-    if ratio.bounded:
-        found |= {"ratio_low": ratio.low, "ratio_high": ratio.high}
+    for name, interval in (("ratio", ratio), ("tested", tested)):
+        if interval.bounded:
+            found |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
     return found if len(known) < len(here) else found | {"outcome": judged.outcome}
