@@ -90,10 +90,10 @@ def _first_screen(
         "",
         f"![Late in a run: does the average end better, or the trip?]({FIRST}.png)",
         "",
-        "*(average − trip) ÷ gain. Intervals are over seeds. The thick bar, of 90 %, is what two one-sided tests of 5 % "
-        "amount to: a statement is shown where all of it lies in the band. The thin one, of 95 %, tells whether the two "
-        "differ. A bar without an end goes on. Runs whose rate falls along a cosine stand last, and are not counted "
-        "above. "
+        "*(average − trip) ÷ gain. Intervals are over seeds. The thick bar, of 90 %, is what two one-sided tests of "
+        "5 % amount to: a statement is shown where all of it lies in the band. The thin one, of 95 %, tells whether "
+        "the two differ. A bar without an end goes on. Runs whose rate falls along a cosine stand last, and are not "
+        "counted above. "
         f"The numbers: [{FIRST}.csv]({FIRST}.csv).*",
         "",
         "The same in numbers: average − trip in per cent of the gain, with its interval and what the quadratic model "

@@ -40,6 +40,7 @@ def costs(lifts: pd.DataFrame, gaps: pd.DataFrame, confidence: float) -> Figure:
     for axes, title in ((left, "mean of the weights − run on the mean gradient"), (right, "average − trip of that")):
         axes.axvline(0.0, color="black", lw=0.8)
         axes.margins(y=0.15)
+        axes.locator_params(axis="x", nbins=5)  # labels have many digits
         axes.set_title(title, fontsize="medium")
         axes.set_xlabel("nats of validation loss; noise costs more →", fontsize="small")
     left.set_yticks([place + BELOW / 2 for place in range(len(methods))], [method_words(m).title for m in methods])
