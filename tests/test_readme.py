@@ -21,9 +21,10 @@ VARIANTS = ("cifar10_resnet20", "cifar10_small", "fashion_mnist", "fashion_mnist
 FRESH = "shakespeare_other_seeds"  # text again, with seeds that the law of the forecasts was not chosen by
 CURVED = ("cifar10_resnet20", "cifar10_small", "fashion_mnist")  # whose curvature was measured
 REPLICATED = tuple(f"fashion_mnist_{name}" for name in ("fast", "no_decay", "slow"))
+UNDECAYED = "fashion_mnist_no_decay"
 METHODS = ("swa", "two_point", "ema")
 ROWS = {
-    "window, steps (of the step it begins at)": ("swa", "window"),
+    "window, steps (of the mean step it begins at)": ("swa", "window"),
     "gain of SWA, nats": ("swa", "gain"),
     "SWA against a linear decay": ("swa", "ratio"),
     "two-point average against half the rate": ("two_point", "ratio"),
@@ -96,16 +97,20 @@ def favoured(variant: str, kernel: str) -> bool:
     return all(student_interval(found[split].to_numpy(), 0.95).low > 0 for split in found)
 
 
-def numbers_of_the_causes() -> list[str]:
-    """What the analytic model explains, and what noise does to the mean."""
-    ours = "fashion_mnist_no_decay"
-    parts, runs = replicas(ours), (*REPLICATED, "cifar10_small")
-    shares = [percent(abs(parts[name]))[1:] for name in ("noise", "predicted_noise", "rest", "predicted_rest")]
-    cost = student_interval(favours(ours)["validation"].to_numpy(), 0.95)
+def shares_of_the_causes() -> list[str]:
+    """Scatter and place, measured and predicted."""
+    parts = replicas(UNDECAYED)
+    return [percent(abs(parts[name]))[1:] for name in ("noise", "predicted_noise", "rest", "predicted_rest")]
+
+
+def numbers_of_the_mean_gradient() -> list[str]:
+    """What noise does to the mean."""
+    runs = (*REPLICATED, "cifar10_small")
+    cost = student_interval(favours(UNDECAYED)["validation"].to_numpy(), 0.95)
     nats = [f"{each:.4f}" for each in (cost.value, cost.low, cost.high)]
     swa, two_point = (sum(favoured(run, kernel) for run in runs) for kernel in ("swa", "two_point"))
     in_how_many = ["0", str(swa), str(len(runs)), str(two_point)]  # "clear of 0 in ..."
-    return [*shares, *nats, percent(cost.value / parts["gain"])[1:], *in_how_many]
+    return [*nats, percent(cost.value / replicas(UNDECAYED)["gain"])[1:], *in_how_many]
 
 
 def numbers_of_snapshots() -> list[str]:
@@ -135,7 +140,7 @@ def numbers_of_forecasts() -> list[str]:
 
 SENTENCES = {  # by their beginning: the numbers in them
     "SWA is shown to end within a quarter of its gain": lambda: span(VARIANTS, ["ema"]),
-    "Why do they part?": numbers_of_the_causes,
+    "Why do they part?": shares_of_the_causes,
     "If the rate begins to decay now, where will the loss end?": numbers_of_forecasts,
     "Asked of loss and accuracy at once": lambda: [
         str(verdicts(f"average_is_schedule_{method}").count("reproduced")) for method in METHODS
@@ -144,6 +149,7 @@ SENTENCES = {  # by their beginning: the numbers in them
     "From the curvature that was measured": lambda: [
         percent(predicted(variant, kernel)) for variant in CURVED for kernel in METHODS
     ],
+    "Noise moves the place": numbers_of_the_mean_gradient,
     "From few snapshots": numbers_of_snapshots,
 }
 
