@@ -24,7 +24,7 @@ REPLICATED = tuple(f"fashion_mnist_{name}" for name in ("fast", "no_decay", "slo
 UNDECAYED = "fashion_mnist_no_decay"
 METHODS = ("swa", "two_point", "ema")
 ROWS = {
-    "window, steps (of the mean step it begins at)": ("swa", "window"),
+    "window in steps (share of the step it begins at)": ("swa", "window"),
     "gain of SWA, nats": ("swa", "gain"),
     "SWA against a linear decay": ("swa", "ratio"),
     "two-point average against half the rate": ("two_point", "ratio"),
@@ -98,9 +98,11 @@ def favoured(variant: str, kernel: str) -> bool:
 
 
 def shares_of_the_causes() -> list[str]:
-    """Scatter and place, measured and predicted."""
+    """Scatter and place, measured and predicted, and what noise has in the place."""
     parts = replicas(UNDECAYED)
-    return [percent(abs(parts[name]))[1:] for name in ("noise", "predicted_noise", "rest", "predicted_rest")]
+    shares = [abs(parts[name]) for name in ("noise", "predicted_noise", "rest", "predicted_rest")]
+    shares.append(favours(UNDECAYED)["validation"].mean() / parts["gain"])
+    return [percent(share)[1:] for share in shares]
 
 
 def numbers_of_the_mean_gradient() -> list[str]:
@@ -130,12 +132,12 @@ def within(correction: str) -> list[str]:
 def numbers_of_forecasts() -> list[str]:
     """By how much forecasts miss, how many decays have all kinds of them, and how often intervals hold."""
     table = pd.read_csv(REPORTS / "shakespeare" / "tables" / "forecasts.csv")
-    errors = errors_by_seed(table).mean()[["none", "momentary", "learned", "power_law"]]
+    errors = errors_by_seed(table).mean()[["none", "learned", "power_law", "momentary"]]
     losses = table[table["metric"] == "loss"].groupby(["seed", "branch", "decay", "window_steps"])
     kinds = losses["correction"].nunique()
     decays = [str((kinds == kinds.max()).sum()), str(len(kinds))]
     confidence = f"{100 * CONFIDENCE:.0f} %"
-    return [*(f"{error:.3f}" for error in errors), *decays, confidence, *within("none"), *within("learned")]
+    return [*decays, *(f"{error:.3f}" for error in errors), confidence, *within("none"), *within("learned")]
 
 
 SENTENCES = {  # by their beginning: the numbers in them

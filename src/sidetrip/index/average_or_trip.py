@@ -26,7 +26,7 @@ KEPT = ["variant", "schedule", "kernel", "window_steps", "n", "gap", "gain", "ra
 KEPT += ["tested_low", "tested_high", "outcome"]
 SHARE = 0.25  # of the gain, within which the paper's statement is taken to hold; the outcomes say "a quarter"
 SHOWN = {
-    EQUAL: "shown to be in the band: for this loss the paper's statement holds",
+    EQUAL: 'shown to be in the band, this project\'s reading of "the same"',
     NOT_KNOWN: "not known whether in the band, with so few seeds",
     DIFFERS: "shown to be outside",
 }
@@ -236,6 +236,8 @@ def _panel(axes: Axes, rows: pd.DataFrame, names: list[str]) -> None:
 def _legend(figure: Figure, outcomes: set[str], predicted: bool) -> None:
     """What the marks that are there, and the band, are."""
     entries: dict[str, Any] = {"band: less than ¼ of the gain": Patch(color=HOLDS, alpha=0.12, lw=0)}
+    bars = plt.Line2D([], [], color=style.MOMENTARY, lw=3.5, solid_capstyle="butt")
+    entries["intervals: of 90 % thick, of 95 % thin"] = bars
     for outcome, label in SHOWN.items():
         if outcome in outcomes or (outcome == EQUAL and WITHIN in outcomes):
             marker, face, edge = LOOKS[outcome]

@@ -31,7 +31,7 @@ NARROW = 0.1  # window ÷ branch step up to which a point is taken to be in the 
 
 REGIME = {
     "rate_over_batch": "λ ÷ batch size {:.1e}",
-    "window_over_branch": "widest SWA window {:.1%} of the branch step",
+    "window_over_branch": "widest SWA window {:.1%} of the first late branch step",
     "fall_over_gain": "its fall ÷ gain {:.2g}",
 }
 
