@@ -77,7 +77,9 @@ def parser(program: str, description: str | None) -> argparse.ArgumentParser:
     """Command line of `prepared`: names a variant, a device, how much to measure, and of which data."""
     arguments = argparse.ArgumentParser(prog=f"python -m {program}", description=description)
     arguments.add_argument("--variant", default="fashion_mnist", help="of params.yaml")
-    arguments.add_argument("--size", choices=SIZES, default="full", help="smoke: seconds, its numbers mean nothing")
+    arguments.add_argument(
+        "--size", choices=SIZES, default="full", help="smoke: seconds, on random pictures; its numbers mean nothing"
+    )
     arguments.add_argument("--device", default="auto", help="auto, cpu or cuda")
     arguments.add_argument("--random", action="store_true", help="random pictures of the variant's size and number")
     return arguments

@@ -17,7 +17,17 @@ from scipy.stats import binom
 from scipy.stats import t as student
 
 from sidetrip.forecast import main
-from sidetrip.loss_forecast import CONFIDENCE, LEAST, WINDOWS, Losses, fitted, forecast, student_quantile
+from sidetrip.loss_forecast import (
+    CONFIDENCE,
+    LEAST,
+    WINDOWS,
+    CoolDown,
+    Losses,
+    fitted,
+    forecast,
+    learned,
+    student_quantile,
+)
 
 OVER, EVERY, NOW = 200, 50, 3000
 
@@ -164,6 +174,18 @@ def test_an_interval_from_cool_downs_is_student_s(tmp_path):
     before = found(*arguments, "--at", starts[-1] + OVER - 1)  # the third has not ended
     assert before["correction"] == 0.0
     assert sum(before["left_out"].values()) == LEAST - 1
+
+
+def test_an_earlier_cool_down_is_forecast_from_what_lay_before_it():
+    """Whatever the losses after its start are, its error is the same."""
+    steps = np.arange(EVERY, NOW + 1, EVERY, dtype=float)
+    values = line(steps) + 0.01 * np.random.default_rng(0).normal(size=len(steps))
+    starts = range(1400, 1800, OVER)
+    cool_downs = [CoolDown(start, OVER, "linear", 1.0) for start in (*starts, *starts)]
+    errors, _ = learned(Losses(steps, values), cool_downs, "linear", OVER)
+    later, _ = learned(Losses(steps, values + 5.0 * (steps > starts[-1])), cool_downs, "linear", OVER)
+    assert len(errors) == len(cool_downs) >= LEAST
+    assert errors.tolist() == later.tolist()
 
 
 def test_it_cannot_see_its_answer(tmp_path):

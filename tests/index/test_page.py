@@ -77,7 +77,8 @@ def test_one_column_for_each_variant(two):
     assert "| statement | source | [first](first/README.md) | [second](second/README.md) |" in text
     row = next(line for line in text.splitlines() if "on a held-out training batch only small steps help" in line)
     assert row.count("yes (") == 2
-    assert "- [first](first/README.md): λ ÷ batch size 3.1e-03, widest SWA window 50.0 % of the first late branch step" in text
+    regime = "λ ÷ batch size 3.1e-03, widest SWA window 50.0 % of the first late branch step"
+    assert f"- [first](first/README.md): {regime}" in text
 
 
 def test_the_map_covers_all_variants(two):

@@ -70,7 +70,7 @@ def test_what_is_refused_leaves_the_model_as_it_was(model, batches, message):
     with pytest.raises(ValueError, match=message):
         recalibrate(model, batches)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert all(m.training and not m._forward_hooks for m in model.modules())
+    assert all(m.training and not m._forward_pre_hooks for m in model.modules())
 
 
 def test_a_layer_that_evaluation_does_not_reach_keeps_what_it_has():
@@ -90,4 +90,4 @@ def test_a_layer_that_evaluation_does_not_reach_keeps_what_it_has():
     assert set(model.unused.running_mean.tolist()) == {0.7}
     assert set(model.unused.running_var.tolist()) == {3.0}
     assert [int(layer.num_batches_tracked) for layer in model.children()] == [0, 0]
-    assert not any(layer._forward_hooks for layer in model.children())
+    assert not any(layer._forward_pre_hooks for layer in model.children())

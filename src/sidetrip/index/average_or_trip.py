@@ -81,7 +81,7 @@ def late_in_the_run(points: pd.DataFrame, second_order: Mapping[str, pd.DataFram
     Returns
     -------
     DataFrame
-        variant, schedule, kernel, window_steps, n, gap, gain, ratio with its interval, and outcome, as in `points`;
+        variant, schedule, kernel, window_steps, n, gap, gain, ratio with both intervals, and outcome, as in `points`;
         predicted: the ratio that the model predicts, mean over seeds, empty where it does not apply. Without points
         whose gain is not clear of 0: there the ratio means nothing.
     """

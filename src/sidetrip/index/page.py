@@ -44,7 +44,8 @@ def write_index(reports: Path) -> None:
     claims = {
         path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(reports.glob("*/claims.json"))
     }
-    points = pd.concat([pd.read_csv(reports / name / "tables" / f"{MAP}.csv") for name in claims], ignore_index=True)
+    tables = [pd.read_csv(path) for name in claims if (path := reports / name / "tables" / f"{MAP}.csv").is_file()]
+    points = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
     settings = {name: yaml.safe_load((reports / name / "config.yaml").read_text(encoding="utf-8")) for name in claims}
     style.apply_style()
     found = _first_screen(reports, points, claims, settings) if len(points) else []
@@ -91,9 +92,9 @@ def _first_screen(
         f"![Late in a run: does the average end better, or the trip?]({FIRST}.png)",
         "",
         "*(average − trip) ÷ gain. Intervals are over seeds. The thick bar, of 90 %, is what two one-sided tests of "
-        "5 % amount to: a statement is shown where all of it lies in the band. The thin one, of 95 %, tells whether "
-        "the two differ. A bar without an end goes on. Runs whose rate falls along a cosine stand last, and are not "
-        "counted above. "
+        "5 % amount to: that the two differ by less than a quarter in this loss is shown where all of it lies in the "
+        "band. The thin one, of 95 %, tells whether they differ. A bar without an end goes on. Runs whose rate falls "
+        "along a cosine stand last, and are not counted above. "
         f"The numbers: [{FIRST}.csv]({FIRST}.csv).*",
         "",
         "The same in numbers: average − trip in per cent of the gain, with its interval and what the quadratic model "

@@ -39,7 +39,7 @@ def map_points(points: Table, batch_losses: Table, config: Config) -> Table:
         rate_over_batch (λ/B, mean), window_over_branch (window ÷ that mean), n (seeds), fall, gain, gap
         (average − trip), all nats; ratio (gap ÷ gain) with ratio_low and ratio_high (Fieller; empty where unbounded);
         tested_low and tested_high, the same of confidence 1 − 2 `level`: the tests show that average and trip are equal
-        if all of it is within the limits, and the gain is clear of 0; outcome. A trip that diverged differs.
+        if all of it is within the limits, and the gain is clear of 0; outcome. A trip that diverged differs, untested.
     """
     return pd.DataFrame(_rows(points, rates_over_batch(batch_losses, config), config), columns=COLUMNS)
 
@@ -76,7 +76,10 @@ def _judged(here: Table, claims: Claims) -> dict[str, Any]:
     judged = judge_equal(gap, gain, claims.average_is_schedule, claims)
     ratio, tested = (fieller(gap, gain, confidence) for confidence in (claims.confidence, 1 - 2 * claims.level))
     found |= {"gap": gap.mean(), "gain": gain.mean(), "ratio": ratio.value}
-    for name, interval in (("ratio", ratio), ("tested", tested)):
-        if interval.bounded:
-            found |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
-    return found if len(known) < len(here) else found | {"outcome": judged.outcome}
+    if ratio.bounded:
+        found |= {"ratio_low": ratio.low, "ratio_high": ratio.high}
+    if len(known) < len(here):
+        return found
+    if tested.bounded:
+        found |= {"tested_low": tested.low, "tested_high": tested.high}
+    return found | {"outcome": judged.outcome}

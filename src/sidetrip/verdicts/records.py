@@ -63,7 +63,7 @@ class Measured:
     quantity: str = ""  # "nats" or "points" (hundredths of the pictures) of a difference; of other numbers empty
     detail: str = ""  # what else a reader should know, in words
     part: str = ""  # the part of the criterion that the number belongs to, if there are several
-    ratio: Interval | None = None  # for reading: average − trip ÷ gain, with Fieller's interval
+    ratio: Interval | None = None  # for reading: how far the average is behind its trip ÷ gain, by Fieller
     # Units at which the tests would decide with the power asked for, at the present mean and spread; None: more than
     # `statistics.MOST_SEEDS`, or no spread to count from. Of use for undecided rows alone.
     seeds_needed: int | None = None

@@ -89,7 +89,9 @@ def _helps(tables: Tables, regimes: Mapping[str, Regime], config: Config) -> Fou
     rows, parts = late(tables["side_trips"], config.branch.points), {}
     for method in (name for name in NAMES if method_words(name).source != OURS):
         scores = of_score(compared(rows, method, widest_window(rows, method)), "loss", "validation")
-        judged = judge_mean(by_seed(scores["gain"]).to_numpy(float), config.claims, above=0.0)
+        judged = judge_seeds(scores["gain"], config.claims, "", above=0.0)
+        if isinstance(judged, NotMeasured):
+            return NotMeasured(f"{method_words(method).phrase} has no score", of_run(tables, config))
         parts[method_words(method).title] = replace(judged, quantity="nats", regime=regimes[method])
     return all_of(parts, config.claims.level)
 

@@ -36,7 +36,7 @@ STATEMENTS = (
         "With frozen statistics held-out batches do not gain a larger share of what the own batch gains.",
     ),
 )
-NO_CURVE = "there is no evenly spaced curve of some own batch, or its best step size is 0"
+NO_CURVE = "the best step size of some own batch is 0"
 NO_STEP = "on some own batch no step size that was tried lowers its loss; lower single_step.zoom"
 
 
