@@ -129,6 +129,16 @@ def test_a_sealed_folder_takes_the_place_of_the_former_whole_or_not_at_all(tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_a_folder_that_is_not_sealed_replaces_none_with_something_in_it(tmp_path):
+    """What came there meanwhile is kept."""
+    with pytest.raises(FileError, match="out"), replacing(tmp_path / "out") as temporary:
+        temporary.mkdir()
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "notes.txt").write_bytes(b"mine")
+    assert (tmp_path / "out" / "notes.txt").read_bytes() == b"mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_damaged_scratch_is_said_and_not_used(tmp_path, capsys):
     with sealing(tmp_path / "unit") as folder:
         write_bytes(folder / "a.csv", b"a\n")

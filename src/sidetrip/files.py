@@ -100,8 +100,10 @@ def remove(path: Path) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, full: bool = False) -> Iterator[Path]:
     """Yield a path to write a file or a folder to, which takes the place of `path` when all is on disk, or never.
+
+    A folder takes the place of one that is not empty only where `full` says so.
 
     Raises
     ------
@@ -117,7 +119,7 @@ def replacing(path: Path) -> Iterator[Path]:
             yield temporary
             for written in (*files_in(temporary), temporary):
                 _flush(written)
-            if path.is_dir() and temporary.is_dir():  # a rename takes the place of an empty folder only
+            if full and path.is_dir():  # a rename takes the place of an empty folder only
                 former = _temporary(path, "former.")
                 path.rename(former)
                 temporary.rename(path)
@@ -148,7 +150,7 @@ def seal(folder: Path, paths: Iterable[Path]) -> None:
 @contextmanager
 def sealing(folder: Path) -> Iterator[Path]:
     """Yield an empty folder to fill; sealed and on disk, it takes the place of `folder` at the end, or never."""
-    with replacing(folder) as temporary:
+    with replacing(folder, full=True) as temporary:
         temporary.mkdir()
         yield temporary
         seal(temporary, files_in(temporary))

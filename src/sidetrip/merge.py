@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -315,8 +316,8 @@ def run(options: argparse.Namespace) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Merge, or say in one line what is wrong and leave with status 2."""
     options = parser().parse_args(arguments)
-    # A request to end removes the temporary file, too.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    if threading.current_thread() is threading.main_thread():  # a request to end removes the temporary file, too
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with command(ValueError, stopped="stopped, nothing was written"):
         try:
             run(options)

@@ -365,6 +365,31 @@ def test_facts_are_those_of_all_shards_together(tmp_path):
     assert read_facts(packed[0]) == gather_facts(packed[:1])
 
 
+def test_drawings_in_black_on_a_transparent_ground_are_refused(tmp_path):
+    """They come out black, all of them."""
+    for split, name, i in product(("train", "test"), ("bee", "ant"), range(3)):
+        (tmp_path / split / name).mkdir(parents=True, exist_ok=True)
+        pixels = np.zeros((8, 8, 4), np.uint8)
+        pixels[i, :, 3] = 255
+        Image.fromarray(pixels).save(tmp_path / split / name / f"{i}.png")
+    data = replace(smoke_config().data, source="folder", name="drawn", root=str(tmp_path), stored=0)
+    (tmp_path / "packed").mkdir()
+    with pytest.raises(
+        ConfigError, match="all 6 training pictures are the same plain colour; use others"
+    ):
+        pack(data, tmp_path / "packed")
+
+
+def test_a_split_without_classes_is_refused_before_the_other_is_read(tmp_path, monkeypatch):
+    """To read a million files takes minutes."""
+    fill(tmp_path, 1)
+    shutil.rmtree(tmp_path / "test" / "bee")
+    monkeypatch.setattr(folders, "_pictures", lambda *arguments: pytest.fail("was read"))
+    data = replace(smoke_config().data, source="folder", root=str(tmp_path))
+    with pytest.raises(ConfigError, match="holds 1 class folders"):
+        find_shards(data)
+
+
 def test_moments_are_exact_for_counts_that_no_double_holds():
     histogram = np.zeros((1, 256), np.int64)
     histogram[0, [0, 255]] = 2**55 + 1, 2**55 + 1

@@ -187,12 +187,13 @@ def check_samples(config: Config, train_samples: int, validation_samples: int) -
         remedy = f"the training split has {train_samples} samples; lower it"
         value = getattr(evaluation, key)
         require(value <= train_samples, f"evaluation.{key}", value, remedy)
-    remedy = f"two batches, own and held out, exceed the {train_samples} training samples; lower it"
+    remedy = f"two batches, own and held out, exceed the {train_samples} training samples; lower it, or add some"
     require(2 * size <= train_samples, "burn_in.batch_size", size, remedy)
     own, held_out = single_step.own_batches, single_step.held_out_batches
     for size in () if "single_step" in config.left_out else single_step.batch_sizes:
         needed = own * size + held_out * min(size, single_step.chunk)
-        remedy = f"{own} own and {held_out} held-out batches exceed {train_samples} training samples; lower one"
+        batches = f"{own} own and {held_out} held-out batches"
+        remedy = f"{batches} exceed {train_samples} training samples; lower one, or add samples"
         require(needed <= train_samples, "single_step.batch_sizes", size, remedy)
     key, value = "evaluation.validation_samples", evaluation.validation_samples
     remedy = f"the validation split has {validation_samples} samples; lower it, or set 0 for all"

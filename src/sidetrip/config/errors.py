@@ -1,4 +1,4 @@
-"""The error of every setting and input that cannot be run."""
+"""How messages show a value, and the variant that they are of."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from yaml import MarkedYAMLError, YAMLError
 from sidetrip.config.errors import ConfigError, require, shown
 
 OF_YAML_1_1 = re.compile(r"[-+]?0[0-9b].*|.*[_:].*")  # what it takes for a number beside the usual ones
-MOST_ALIASES = 20  # each level of a text that unfolds without end takes two or more
+MOST_ALIASES = 30  # so many can unfold to some tens of thousands of values, and no more
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
@@ -37,7 +37,9 @@ def load_params(path: Path) -> DictConfig:
         raise ConfigError(f"{path}, line {line}: not valid YAML ({shown(error.problem)}); mend it") from error
     except ConfigError:
         raise
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException, RecursionError) as error:
+    except RecursionError as error:
+        raise ConfigError(f"{path}: nested too deeply; simplify it") from error
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
         raise ConfigError(f"{path}: cannot be read ({shown(reason)}); mend it") from error
     if not isinstance(params, DictConfig):

@@ -88,7 +88,7 @@ def _reason(path: Path, error: Exception) -> str:
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:
-    """A picture in RGB as a viewer shows it, transparent parts on black, as what moves in at the edges in training."""
+    """A picture in RGB as a viewer shows it, transparent parts on black, which is also what moves in at the edges."""
     if picture.mode.startswith(("I", "F")):
         return Image.fromarray(_eight_bits(picture)).convert("RGB")
     if picture.format == "BMP" and picture.mode == "RGBA" and not picture.getchannel("A").getbbox():

@@ -119,10 +119,11 @@ def find_shards(data: Data) -> tuple[list[ShardFiles], list[LeftOut]]:
         raise ConfigError(f"data.root = {data.root}: the splits' classes differ: {'; '.join(odd)}; make them equal")
     shards = []
     for name, split in zip(SPLITS, (train, validation), strict=True):
-        for shard, start in enumerate(range(0, len(split.files), PICTURES_A_SHARD)):
-            files = tuple(split.files[start : start + PICTURES_A_SHARD])
+        found = _files(split)  # which takes long, after all that can be said of the classes alone
+        for shard, start in enumerate(range(0, len(found), PICTURES_A_SHARD)):
+            files = tuple(found[start : start + PICTURES_A_SHARD])
             shards.append(ShardFiles(name, shard, split.where, split.classes, files))
-    return shards, train.left_out + validation.left_out
+    return shards, sorted(train.left_out) + sorted(validation.left_out)
 
 
 def data_root(data: Data) -> Path:
@@ -145,42 +146,48 @@ def check_root(data: Data) -> None:
 
 
 class _Split(NamedTuple):
-    """A split's folder, its classes, the picture files in them relative to the folder, and what else lies there."""
+    """A split's setting in words, its folder as named and where it is, its classes, and what is left out of it."""
 
+    title: str
+    folder: str
     where: Path
     classes: tuple[str, ...]
-    files: list[str]
     left_out: list[LeftOut]
+
+    def leave_out(self, path: str | Path, reason: str, end: str = "") -> None:
+        """Note what is not packed; a folder ends with a slash."""
+        place = os.path.join(as_path(self.folder), os.path.relpath(path, self.where))
+        self.left_out.append(LeftOut(place + end, reason))
 
 
 def _split(root: Path, key: str, folder: str) -> _Split:
-    """What lies in a split's folder; `key` is the setting that names it."""
+    """A split's folder and classes; `key` is the setting that names it."""
     title, where = f"{key} = {folder}", root / as_path(folder)
     if not where.is_dir():
         there = listed(_inside(root, title)[0]) or "no folder"
         raise ConfigError(f"{title}: no folder {where}; there is {there} in {root}")
-    left_out: list[LeftOut] = []
-
-    def leave_out(path: str | Path, reason: str) -> None:
-        end = "/" if os.path.isdir(path) else ""
-        left_out.append(LeftOut(os.path.join(as_path(folder), os.path.relpath(path, where)) + end, reason))
-
     folders, others = _inside(where, title)
-    for name in filter(is_hidden, folders):
-        leave_out(where / name, HIDDEN)
-    for name in others:
-        leave_out(where / name, HIDDEN if is_hidden(name) else NO_CLASS)
     classes = tuple(name for name in folders if not is_hidden(name))
     if len(classes) < 2:
         held = f" ({classes[0]})" if classes else ""
         raise ConfigError(f"{title}: {where} holds {len(classes)} class folders{held}; it needs at least 2")
-    by_class = {name: _pictures(where, name, leave_out) for name in classes}
+    split = _Split(title, folder, where, classes, [])
+    for name in filter(is_hidden, folders):
+        split.leave_out(where / name, HIDDEN, "/")
+    for name in others:
+        split.leave_out(where / name, HIDDEN if is_hidden(name) else NO_CLASS)
+    return split
+
+
+def _files(split: _Split) -> list[str]:
+    """The picture files of a split, relative to its folder."""
+    by_class = {name: _pictures(split, name) for name in split.classes}
     if empty := [name for name, files in by_class.items() if not files]:
         raise ConfigError(
-            f"{title}: {len(empty)} of {len(classes)} classes in {where} hold no picture file "
+            f"{split.title}: {len(empty)} of {len(split.classes)} classes in {split.where} hold no picture file "
             f"({listed(empty)}); fill or remove them"
         )
-    return _Split(where, classes, [file for files in by_class.values() for file in files], sorted(left_out))
+    return [file for files in by_class.values() for file in files]
 
 
 def _inside(folder: Path, title: str) -> tuple[list[str], list[str]]:
@@ -195,26 +202,29 @@ def _inside(folder: Path, title: str) -> tuple[list[str], list[str]]:
     return sorted(folders, key=os.fsencode), others
 
 
-def _pictures(where: Path, name: str, leave_out: Callable[[str, str], None]) -> list[str]:
-    """Picture files of a class, links followed, relative to the split's folder `where`."""
-    found, real = [], where.resolve()
+def _pictures(split: _Split, name: str) -> list[str]:
+    """Picture files of a class, links followed, relative to the split's folder."""
+    found, real = [], split.where.resolve()
     read = {real, *real.parents}
     for folder, inner, files in os.walk(
-        where / name, followlinks=True, onerror=lambda error: leave_out(error.filename, UNLISTED)
+        split.where / name, followlinks=True, onerror=lambda error: split.leave_out(error.filename, UNLISTED, "/")
     ):
         if (here := Path(folder).resolve()) in read:
-            leave_out(folder, LOOP)
+            split.leave_out(folder, LOOP, "/")
             inner.clear()
             continue
         read.add(here)
-        for hidden in filter(is_hidden, (*inner, *files)):
-            leave_out(os.path.join(folder, hidden), HIDDEN)
+        for hidden in filter(is_hidden, inner):
+            split.leave_out(os.path.join(folder, hidden), HIDDEN, "/")
         inner[:] = sorted((entry for entry in inner if not is_hidden(entry)), key=os.fsencode)
-        for path in (os.path.join(folder, file) for file in files if not is_hidden(file)):
-            if path.lower().endswith(SUFFIXES):
-                found.append(os.path.relpath(path, where))
+        for file in files:
+            path = os.path.join(folder, file)
+            if is_hidden(file):
+                split.leave_out(path, HIDDEN)
+            elif file.lower().endswith(SUFFIXES):
+                found.append(os.path.relpath(path, split.where))
             else:
-                leave_out(path, OTHER_KIND)
+                split.leave_out(path, OTHER_KIND)
     return sorted(found, key=lambda file: os.fsencode(file).split(b"/"))
 
 

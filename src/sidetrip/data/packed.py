@@ -21,6 +21,7 @@ from safetensors.numpy import load_file, save_file
 from sidetrip.files import check, read_json, replacing, write_json
 
 SPLITS = ("train", "validation")
+NO_DEVIATION = 1.0  # stands for one of 0; none of values from 0 to 1 is above a half
 PICTURES_A_SHARD = 1000  # of a folder: what a packing that is killed has to do again, at most, on each worker
 LEVELS = 256
 
@@ -142,7 +143,7 @@ def gather_facts(folders: Sequence[Path]) -> Facts:
                 if split == "train":
                     histogram = histogram + file.get_tensor("histogram")
     mean, deviation = moments(np.asarray(histogram))
-    deviation = [found or 1.0 for found in deviation]
+    deviation = [found or NO_DEVIATION for found in deviation]
     classes = len(classes_of(shard_path(folders[0], "train", 0)))
     return Facts(len(mean), classes, samples["train"], samples["validation"], mean, deviation)
 

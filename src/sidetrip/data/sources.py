@@ -15,7 +15,16 @@ from sidetrip.data.account import LeftOut, Odd
 from sidetrip.data.corpus import find_text
 from sidetrip.data.embedded import fashion_mnist
 from sidetrip.data.folders import data_root, find_shards
-from sidetrip.data.packed import SPLITS, Facts, Pictures, gather_facts, save_shard, shard_path, write_facts
+from sidetrip.data.packed import (
+    NO_DEVIATION,
+    SPLITS,
+    Facts,
+    Pictures,
+    gather_facts,
+    save_shard,
+    shard_path,
+    write_facts,
+)
 from sidetrip.data.text import facts_of_text
 
 
@@ -76,8 +85,22 @@ FINDERS: dict[str, Callable[[Data], Listing]] = {
 
 
 def facts_of(data: Data, folders: Sequence[Path]) -> Facts:
-    """The facts of what is packed in folders, those of all parts."""
-    return facts_of_text(*folders) if data.is_text else gather_facts(folders)
+    """The facts of what is packed in folders, those of all parts.
+
+    Raises
+    ------
+    ConfigError
+        If all training pictures are one plain colour, as drawings in black on a transparent ground come out.
+    """
+    if data.is_text:
+        return facts_of_text(*folders)
+    facts = gather_facts(folders)
+    if set(facts.deviation) == {NO_DEVIATION}:
+        raise ConfigError(
+            f"data.source = {data.source}: all {facts.train_samples} training pictures are the same plain colour; use "
+            "others, there is nothing to learn from these"
+        )
+    return facts
 
 
 def pack(data: Data, folder: Path) -> None:

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Sequence
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
 from typing import Any
@@ -151,8 +151,10 @@ def _first_killed(workers: Sequence[Any]) -> str:
 
 def submit_all(executor: Executor, calls: Sequence[tuple[Any, ...]], finished: Callable[[int], None]) -> None:
     """Hand calls to any executor in their order, and tell which have finished; the first that fails ends it."""
-    futures = {executor.submit(*call): index for index, call in enumerate(calls)}
+    futures: dict[Future[Any], int] = {}
     try:
+        for index, call in enumerate(calls):
+            futures[executor.submit(*call)] = index
         for future in as_completed(futures):
             future.result()
             finished(futures[future])

@@ -126,7 +126,7 @@ def provenance(config: Config, stage: str) -> dict[str, Any]:
     """
     variant = config.variant
     # By dotted keys, of sections or of values in one.
-    keys = [key for entry in declaration(stage)["params"] for listed in entry.values() for key in listed]
+    keys = [key for entry in declaration(stage).get("params", []) for listed in entry.values() for key in listed]
     values = asdict(config)
     settings = {key: reduce(getitem, key.split("."), values) for key in keys}
     return {

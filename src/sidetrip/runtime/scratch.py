@@ -55,7 +55,7 @@ class Scratch:
 
 
 def unit_folders(folder: Path, name: str) -> UnitFolders:
-    """Where a unit of a name writes in a folder."""
+    """Where the unit of this name writes."""
     return UnitFolders(folder / name, folder / f"{name}.progress")
 
 

@@ -1,4 +1,4 @@
-"""What every stage script shares: Hydra, one-line errors, the end on request, results put together."""
+"""What every stage script shares: Hydra, one-line errors, results put together."""
 
 from __future__ import annotations
 
