@@ -374,9 +374,7 @@ def test_drawings_in_black_on_a_transparent_ground_are_refused(tmp_path):
         Image.fromarray(pixels).save(tmp_path / split / name / f"{i}.png")
     data = replace(smoke_config().data, source="folder", name="drawn", root=str(tmp_path), stored=0)
     (tmp_path / "packed").mkdir()
-    with pytest.raises(
-        ConfigError, match="all 6 training pictures are the same plain colour; use others"
-    ):
+    with pytest.raises(ConfigError, match="all 6 training pictures are the same plain colour; use others"):
         pack(data, tmp_path / "packed")
 
 
