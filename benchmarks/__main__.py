@@ -33,8 +33,8 @@ precision and threads, on batches that are already in memory. "Stock parts" is t
 write it with `DataLoader` (two workers), torchvision's transforms, `copy.deepcopy`, `AveragedModel`, `update_bn` and
 `LambdaLR`, one trip for every kernel and window, on all cores: benchmarks/stock.py. Of three settings
 (memory format, threads) the one that is fastest on short windows is taken.
-The floor of the single step is its forward passes alone. The sweep takes gradients and exact second derivatives of every
-own batch besides, 8 % of its time; moving the weights and loading batches take 4 % (AMD EPYC, Zen 4, one thread)."""
+The floor of the single step is its forward passes alone. The sweep takes gradients and exact second derivatives of
+every own batch besides, 8 % of its time; moving the weights and loading batches take 4 % (AMD EPYC, Zen 4, one thread)."""
 
 
 def topics_of(config: Config, asked: list[str] | None) -> list[str]:
