@@ -34,7 +34,7 @@ write it with `DataLoader` (two workers), torchvision's transforms, `copy.deepco
 `LambdaLR`, one trip for every kernel and window, on all cores: benchmarks/stock.py. Of three settings
 (memory format, threads) the one that is fastest on short windows is taken.
 The floor of the single step is its forward passes alone. The sweep takes gradients and exact second derivatives of
-every own batch besides, 8 % of its time; moving the weights and loading batches take 4 % (AMD EPYC, Zen 4, one thread)."""
+every own batch besides, 8 % of its time; moving the weights and loading batches take 4 % (AMD EPYC, Zen 4)."""
 
 
 def topics_of(config: Config, asked: list[str] | None) -> list[str]:
