@@ -26,7 +26,7 @@ quick: setup
 
 # Three processes for two cores: tests wait for processes that they have started. Types are checked beside them.
 test: setup
-	ruff check src stages tests datasets
+	ruff check src stages tests datasets benchmarks
 	mypy & types=$$!; pytest -n 3 --dist worksteal; tests=$$?; wait $$types && exit $$tests
 
 check: setup
