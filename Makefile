@@ -33,7 +33,7 @@ check: setup
 	python -m sidetrip.check
 
 verify: setup
-	python -m sidetrip.verify
+	python -m sidetrip.runtime.arithmetic portable python -m sidetrip.verify
 
 # Minutes of signals at random moments, and while dvc.lock is written; results must be those of an undisturbed run.
 torture: setup
