@@ -1,16 +1,21 @@
 """Averages against trips late in a run: what is chosen, drawn and said."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+from verdict_tables import config
 
 from sidetrip.index import average_or_trip
-from sidetrip.index.average_or_trip import Run
+from sidetrip.index.runs import Run
 from sidetrip.verdicts.equivalence_map import COLUMNS
 from sidetrip.verdicts.records import DIFFERS, EQUAL, NOT_KNOWN, WITHIN
 
 ROW = {"schedule": "constant", "n": 5, "late": True, "window_steps": 100, "gap": 0.002, "gain": 0.05, "kernel": "swa"}
-RUNS = {"first": Run("First", "SGD", "λ = 0.1"), "second": Run("Second", "AdamW", "λ = 0.01")}
+FIRST = Run("First", "SGD", "λ = 0.1", 5, ("first",), config())
+SECOND = Run("Second", "AdamW", "λ = 0.01", 1, ("second", "more"), config())
+RUNS = [FIRST, SECOND]
 
 
 def points(*rows) -> pd.DataFrame:
@@ -54,7 +59,7 @@ def test_rows_stand_from_the_top_in_the_order_of_the_runs_left_where_the_average
     figure = average_or_trip.draw(late({"variant": "second", "ratio": -0.3}, {}), RUNS)
     axes = figure.axes[0]
     assert [(mark.get_xdata()[0], mark.get_ydata()[0]) for mark in marks(axes)] == [(-0.3, 1), (0.04, 0)]
-    assert [label.get_text() for label in axes.get_yticklabels()] == [run.label for run in RUNS.values()]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["\n".join(run.lines) for run in RUNS]
     bottom, top = axes.get_ylim()
     assert bottom > top
     texts = {
@@ -98,42 +103,19 @@ def test_every_run_has_a_row_with_what_is_predicted_of_it():
     assert found == [
         "| run | SWA | EMA |",
         "| --- | --- | --- |",
-        "| First, SGD, λ = 0.1 ([first](first/README.md)) | +4.0 % (−10 % to +20 %, predicted −10 %) of 0.050: equal "
-        "| – |",
-        "| Second, AdamW, λ = 0.01 ([second](second/README.md)) | +10 % (−10 % to +20 %) of 0.050: equal "
+        "| First, SGD, λ = 0.1, 5 seeds ([first](first/README.md)) "
+        "| +4.0 % (−10 % to +20 %, predicted −10 %) of 0.050: equal | – |",
+        "| Second, AdamW, λ = 0.01, 1 seed ([second](second/README.md) · [more](more/README.md)) "
+        "| +10 % (−10 % to +20 %) of 0.050: equal "
         "| −20 % (−10 % to +20 %) of 0.050: equal |",
     ]
 
 
 def test_runs_on_the_same_data_are_told_to_be_relatives():
-    alike = {"first": RUNS["first"], "second": Run("First", "AdamW", "λ = 1"), "third": Run("First", "SGD", "λ = 9")}
+    alike = [FIRST, replace(SECOND, subject="First"), replace(FIRST, variants=("third",))]
     found = late({}, {"variant": "second"}, {"variant": "third", "schedule": "cosine"})
     assert average_or_trip.relatives(found, alike) == ["These runs are no independent tests: 2 are First."]
     assert average_or_trip.relatives(found, RUNS) == []
-
-
-def test_constant_rates_then_sgd_then_pictures_come_first():
-    def settings(schedule, optimizer, model, decay=1e-4, seeds=(0, 1)):
-        burn_in = {"schedule": schedule, "optimizer": {"name": optimizer, "weight_decay": decay}, "rate": 0.1}
-        return {"burn_in": burn_in, "data": {"name": "cifar10"}, "model": {"name": model}, "seeds": seeds}
-
-    given = {
-        "a": settings("cosine", "sgd", "resnet8"),
-        "b": settings("constant", "adamw", "decoder"),
-        "c": settings("constant", "adamw", "resnet8"),
-        "d": settings("constant", "sgd", "resnet8"),
-        "e": settings("constant", "sgd", "resnet8", decay=0.0),
-    }
-    found = average_or_trip.runs_in_order(given)
-    assert list(found) == ["d", "e", "c", "b", "a"]
-    assert found["d"].label == "CIFAR-10, ResNet-8\nSGD, λ = 0.1"
-    assert found["e"].label == "CIFAR-10, ResNet-8\nSGD, λ = 0.1, weight decay 0"
-    again = average_or_trip.runs_in_order({**given, "f": settings("constant", "sgd", "resnet8", seeds=(5, 7, 6))})
-    assert [again[name].setting for name in "def"] == [
-        "λ = 0.1, seeds 0 to 1",
-        found["e"].setting,
-        "λ = 0.1, seeds 5 to 7",
-    ]
 
 
 @pytest.mark.parametrize(("share", "text"), [(0.0, "0"), (-0.0038, "−0.4 %"), (0.25, "+25 %"), (-0.0001, "0")])

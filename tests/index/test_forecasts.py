@@ -1,5 +1,7 @@
 """The table of all kinds of forecasts, over variants."""
 
+from dataclasses import replace
+
 from verdict_tables import config, forecast_tables
 
 from sidetrip.experiments.forecast.outcomes import cells, outcomes
@@ -7,13 +9,13 @@ from sidetrip.index.forecasts import HEAD, forecasts
 from sidetrip.tables import write_table
 from sidetrip.verdicts.wording import decay_title
 
-SETTINGS = {"first": {"burn_in": {"steps": 40}}, "second": {"burn_in": {"steps": 10}}}
+CONFIGS = {"first": config(), "second": replace(config(), burn_in=replace(config().burn_in, steps=10))}
 
 
 def test_a_line_for_each_kind_of_each_variant_that_has_forecasts(tmp_path):
     table = cells(outcomes(forecast_tables(), config()), config())
     write_table(table, tmp_path / "second" / "tables" / "forecast_cells.csv")
-    lines = forecasts(tmp_path, SETTINGS)
+    lines = forecasts(tmp_path, CONFIGS)
     rows = [line.split(" | ") for line in lines if line.startswith("| [")]
     assert len(rows) == len(table)
     assert {len(row) for row in rows} == {len(HEAD)}
@@ -25,4 +27,4 @@ def test_a_line_for_each_kind_of_each_variant_that_has_forecasts(tmp_path):
 
 
 def test_without_forecasts_there_is_no_section(tmp_path):
-    assert forecasts(tmp_path, SETTINGS) == []
+    assert forecasts(tmp_path, CONFIGS) == []

@@ -15,7 +15,7 @@ from sidetrip.experiments.claims import measure, statements
 from sidetrip.files import write_json
 from sidetrip.index.page import FORECAST, write_index
 from sidetrip.tables import write_table
-from sidetrip.verdicts.records import OUTCOMES, REPRODUCED, UNDECIDED
+from sidetrip.verdicts.records import NOT_MEASURED, OUTCOMES, REPRODUCED, UNDECIDED
 from sidetrip.verdicts.wording import OURS
 
 TWO = ("first", "second")
@@ -35,14 +35,15 @@ def page(folder: Path) -> str:
 
 
 def reports(folder, *variants, **changes) -> str:
-    """The page over reports of variants that are alike but for their names; some tables may be changed."""
+    """The page over reports of runs that are alike but for what rounds differently; some tables may be changed."""
     tables = all_tables(**changes)
     found = measure(tables, config()) if changes else rows()
-    for variant in variants:
+    for number, variant in enumerate(variants):
         write_json(folder / variant / "claims.json", found)
-        save_config(replace(config(), variant=variant), folder / variant / "config.yaml")
-        points = tables["equivalence_map"].assign(variant=variant)
-        write_table(points, folder / variant / "tables" / "equivalence_map.csv")
+        settings = config(**{"evaluation.batch_size": 50 + number})
+        save_config(replace(settings, variant=variant), folder / variant / "config.yaml")
+        for name in ("side_trips", "batch_losses"):
+            write_table(tables[name], folder / variant / "tables" / f"{name}.csv")
     return page(folder)
 
 
@@ -79,6 +80,19 @@ def test_one_column_for_each_variant(two):
     assert row.count("yes (") == 2
     regime = "λ ÷ batch size 3.1e-03, widest SWA window 50.0 % of the first late branch step"
     assert f"- [first](first/README.md): {regime}" in text
+
+
+def test_variants_that_differ_in_their_seeds_alone_share_a_column_and_a_place_on_the_map(tmp_path):
+    reports(tmp_path, "first")
+    other = replace(config(**{"seeds": [7, 8], "evaluation.batch_size": 50}), variant="other")
+    fewer = [row | {"verdict": NOT_MEASURED} if row["id"] == "single_step_gap" else row for row in rows()]
+    write_json(tmp_path / "other" / "claims.json", fewer)
+    save_config(other, tmp_path / "other" / "config.yaml")
+    text = page(tmp_path)
+    assert "| statement | source | [first](first/README.md) · [other](other/README.md) |" in text
+    row = next(line for line in text.splitlines() if "on a held-out training batch only small steps help" in line)
+    assert row.endswith(" · – |")
+    assert set(pd.read_csv(tmp_path / "equivalence_map.csv")["variant"]) == {"first"}
 
 
 def test_the_map_covers_all_variants(two):

@@ -128,6 +128,18 @@ def seal_line(content: bytes) -> bytes:
     return f"# sha256 of the lines above: {hashlib.sha256(content).hexdigest()}\n".encode()
 
 
+def saved_config(path: Path) -> Config:
+    """The configuration that `save_config` wrote; where it ran is not in there.
+
+    Raises
+    ------
+    ConfigError
+        If the file is of another version of the settings.
+    """
+    values = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(path)))
+    return _checked({key: value for key, value in values.items() if key not in HYDRA} | {"runtime": {}})
+
+
 def typed(cfg: DictConfig) -> Config:
     """Turn what Hydra hands to a stage into a checked Config (overrides on the command line included).
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -16,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
+from sidetrip.index.runs import Run
 from sidetrip.report import style
-from sidetrip.report.render import DATA, NETWORKS, OPTIMIZERS
 from sidetrip.verdicts.records import DIFFERS, EQUAL, NOT_KNOWN, WITHIN
 from sidetrip.verdicts.wording import method_words, methods_in_order
 
@@ -41,20 +40,6 @@ LOOKS = {  # outcome: (marker, face, edge)
 CLEAR: dict[str, Any] = {"fillstyle": "left", "mfc": style.MOMENTARY, "mfcalt": "white"}  # of 0, though not known
 BESIDE = 0.25  # by which predictions lie lower, of the distance between rows
 PREDICTED: dict[str, Any] = {"marker": "D", "s": 42, "facecolor": "none", "edgecolor": style.OWN, "lw": 1.5}
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a variant trains: its data and network, its optimizer, and how that is set."""
-
-    subject: str
-    optimizer: str
-    setting: str
-
-    @property
-    def label(self) -> str:
-        """All of it, in two lines."""
-        return f"{self.subject}\n{self.optimizer}, {self.setting}"
 
 
 def percent(share: float) -> str:
@@ -94,59 +79,30 @@ def late_in_the_run(points: pd.DataFrame, second_order: Mapping[str, pd.DataFram
     return found.join(tables.groupby(KEYS)["predicted"].mean(), on=KEYS)
 
 
-def runs_in_order(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Run]:
-    """What each variant trains, from its config.yaml: constant rates, SGD and pictures come first.
-
-    Runs that are alike in all that their labels say are told apart by their seeds.
-    """
-    order = sorted(settings, key=lambda name: (*_kind(settings[name]), name))
-    runs = {name: _run(settings[name]) for name in order}
-    alike = Counter(runs.values())
-    seeds = {name: f"{min(settings[name]['seeds'])} to {max(settings[name]['seeds'])}" for name in order}
-    return {
-        name: replace(run, setting=f"{run.setting}, seeds {seeds[name]}") if alike[run] > 1 else run
-        for name, run in runs.items()
-    }
-
-
-def _kind(settings: Mapping[str, Any]) -> tuple[bool, bool, bool]:
-    burn_in = settings["burn_in"]
-    text = settings["model"]["name"] == "decoder"
-    return burn_in["schedule"] != "constant", burn_in["optimizer"]["name"] == "adamw", text
-
-
-def _run(settings: Mapping[str, Any]) -> Run:
-    burn_in, data, network = settings["burn_in"], settings["data"]["name"], settings["model"]["name"]
-    schedule = "" if burn_in["schedule"] == "constant" else f", {burn_in['schedule']}"
-    decay = "" if burn_in["optimizer"]["weight_decay"] else ", weight decay 0"
-    subject = f"{DATA.get(data, data)}, {NETWORKS.get(network, network)}"
-    return Run(subject, OPTIMIZERS[burn_in["optimizer"]["name"]], f"λ = {burn_in['rate']:g}{schedule}{decay}")
-
-
 def findings(rows: pd.DataFrame) -> list[str]:
     """What holds at a constant rate, a sentence for each method."""
     rows = rows[rows["schedule"] == "constant"]
     return [_finding(method, rows[rows["kernel"] == method]) for method in methods_in_order(rows["kernel"])]
 
 
-def relatives(rows: pd.DataFrame, runs: Mapping[str, Run]) -> list[str]:
+def relatives(rows: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
     """How many of the runs at a constant rate share data and network, which makes them no independent tests."""
     there = set(rows.loc[rows["schedule"] == "constant", "variant"])
-    alike = Counter(run.subject for name, run in runs.items() if name in there)
+    alike = Counter(run.subject for run in runs if run.name in there)
     told = [f"{count} are {subject}" for subject, count in alike.items() if count > 1]
     return [f"These runs are no independent tests: {', '.join(told)}."] if told else []
 
 
-def run_table(rows: pd.DataFrame, runs: Mapping[str, Run]) -> list[str]:
+def run_table(rows: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
     """Lines of a Markdown table: (average − trip) ÷ gain of every run and method, with what the model predicts."""
     methods = methods_in_order(rows["kernel"])
     lines = [
         f"| run | {' | '.join(method_words(method).title for method in methods)} |",
         "| --- |" + " --- |" * len(methods),
     ]
-    for name, run in runs.items():
-        here = {method: row for method, row in rows[rows["variant"] == name].set_index("kernel").iterrows()}
-        label = f"{run.subject}, {run.optimizer}, {run.setting} ([{name}]({name}/README.md))"
+    for run in runs:
+        here = {method: row for method, row in rows[rows["variant"] == run.name].set_index("kernel").iterrows()}
+        label = f"{', '.join(run.lines)} ({run.links})"
         cells = [_cell(here[method]) if method in here else "–" for method in methods]
         lines += [f"| {label} | {' | '.join(cells)} |"] if here else []
     return lines
@@ -180,18 +136,19 @@ def _finding(method: str, rows: pd.DataFrame) -> str:
     )
 
 
-def draw(rows: pd.DataFrame, runs: Mapping[str, Run]) -> Figure:
+def draw(rows: pd.DataFrame, runs: Sequence[Run]) -> Figure:
     """Draw (average − trip) ÷ gain: a panel for each method, a row for each run.
 
     Parameters
     ----------
     rows : DataFrame
         Of `late_in_the_run`.
-    runs : mapping of str to Run
-        By variant, what it trains; in the order in which they are shown from the top.
+    runs : sequence of Run
+        In the order in which they are shown from the top.
     """
     methods = methods_in_order(rows["kernel"])
-    names = [name for name in runs if name in set(rows["variant"])]
+    labels = {run.name: "\n".join(run.lines) for run in runs if run.name in set(rows["variant"])}
+    names = list(labels)
     size = (style.grid(len(methods)), 2.5 + 0.5 * len(names))
     figure, panels = plt.subplots(1, len(methods), figsize=size, sharex=True, sharey=True, squeeze=False)
     for axes, method in zip(panels[0], methods, strict=True):
@@ -200,7 +157,7 @@ def draw(rows: pd.DataFrame, runs: Mapping[str, Run]) -> Figure:
         axes.set_title(f"{words.title}\n", fontweight="bold")
         look: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center"}
         axes.annotate(f"trip: {words.schedule}", (0.5, 1), (0, 5), fontsize="small", **look)
-    panels[0][0].set_yticks(range(len(names)), [runs[name].label for name in names])
+    panels[0][0].set_yticks(range(len(names)), list(labels.values()))
     panels[0][0].set(ylim=(len(names) - 0.5, -0.5), xlim=(-REACH, REACH))
     title = "Late in a run: does the average of the weights end better, or the trip with a falling rate?"
     figure.suptitle(f"{title}\nvalidation loss, average − trip, in per cent of what averaging gains", fontsize="medium")

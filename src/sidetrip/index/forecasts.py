@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from sidetrip.config import Config
 from sidetrip.loss_forecast import CONFIDENCE
 from sidetrip.verdicts.wording import decay_title
 
@@ -17,20 +18,20 @@ HEAD = (
 )
 
 
-def forecasts(reports: Path, settings: Mapping[str, Any]) -> list[str]:
+def forecasts(reports: Path, configs: Mapping[str, Config]) -> list[str]:
     """The section: one line for each kind of forecast; none without forecasts.
 
     Parameters
     ----------
     reports : Path
         Folder of the reports.
-    settings : mapping of str to mapping
-        Of each variant, from its config.yaml.
+    configs : mapping of str to Config
+        Of each variant.
     """
-    paths = {name: reports / name / "tables" / "forecast_cells.csv" for name in settings}
+    paths = {name: reports / name / "tables" / "forecast_cells.csv" for name in configs}
     tables = {name: pd.read_csv(path) for name, path in paths.items() if path.is_file()}
     rows = [
-        _line(name, row, settings[name]["burn_in"]["steps"])
+        _line(name, row, configs[name].burn_in.steps)
         for name, table in tables.items()
         for row in table.to_dict("records")
     ]

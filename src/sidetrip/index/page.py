@@ -9,20 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
+from sidetrip.config import Config, saved_config
 from sidetrip.files import write_bytes
 from sidetrip.index.average_or_trip import draw as draw_late
-from sidetrip.index.average_or_trip import findings, late_in_the_run, relatives, run_table, runs_in_order
+from sidetrip.index.average_or_trip import findings, late_in_the_run, relatives, run_table
 from sidetrip.index.equivalence_map import draw_map
 from sidetrip.index.forecasts import forecasts
+from sidetrip.index.runs import Run, gathered, points_of, runs_in_order, verdict_on
 from sidetrip.report import style
 from sidetrip.report.render import counts, of_the_paper
 from sidetrip.tables import write_table
 from sidetrip.verdicts.records import DIFFERS, NOT_MEASURED, NOT_REPRODUCED, OUTCOMES, REPRODUCED, UNDECIDED
 from sidetrip.verdicts.wording import OURS, method_words, methods_in_order
 
-MARKS = {REPRODUCED: "yes", NOT_REPRODUCED: "**no**", UNDECIDED: "undecided", NOT_MEASURED: "–"}
+NOTHING = "–"
+MARKS = {REPRODUCED: "yes", NOT_REPRODUCED: "**no**", UNDECIDED: "undecided"}
 FIRST = "average_or_trip"
 MAP = "equivalence_map"
 FORECAST = "shakespeare/figures/forecast.png"  # of the variant that is nearest to how language models are trained
@@ -36,7 +38,6 @@ REGIME = {
 }
 
 Rows = Sequence[dict[str, Any]]
-Settings = dict[str, Any]  # of a variant, from its config.yaml
 
 
 def write_index(reports: Path) -> None:
@@ -44,31 +45,30 @@ def write_index(reports: Path) -> None:
     claims = {
         path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(reports.glob("*/claims.json"))
     }
-    tables = [pd.read_csv(path) for name in claims if (path := reports / name / "tables" / f"{MAP}.csv").is_file()]
+    configs = {name: saved_config(reports / name / "config.yaml") for name in claims}
+    runs = runs_in_order(configs.values())
+    tables = [table for run in runs if len(table := points_of(reports, run))]
     points = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
-    settings = {name: yaml.safe_load((reports / name / "config.yaml").read_text(encoding="utf-8")) for name in claims}
     style.apply_style()
-    found = _first_screen(reports, points, claims, settings) if len(points) else []
-    lines = ["# Results", "", *found, *_verdicts(claims), *_analytic(claims, settings)]
+    found = _first_screen(reports, points, runs) if len(points) else []
+    lines = ["# Results", "", *found, *_verdicts(claims, runs), *_analytic(claims, configs)]
     if len(points):
         write_table(points, reports / f"{MAP}.csv")
         style.save_figure(draw_map(points), reports / f"{MAP}.png")
         lines += ["", *_map_section(points)]
-    lines += [*forecasts(reports, settings), "", *_not_known(claims)]
+    lines += [*forecasts(reports, configs), "", *_not_known(claims)]
     write_bytes(reports / "README.md", ("\n".join(lines) + "\n").encode())
 
 
-def _first_screen(
-    reports: Path, points: pd.DataFrame, claims: Mapping[str, Rows], settings: Mapping[str, Settings]
-) -> list[str]:
+def _first_screen(reports: Path, points: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
     """What was found late in a run, in sentences and as a picture with its table."""
-    paths = {name: reports / name / "tables" / "second_order.csv" for name in claims}
-    rows = late_in_the_run(points, {name: pd.read_csv(path) for name, path in paths.items() if path.is_file()})
+    second_order = {run.name: gathered(reports, run, "second_order") for run in runs}
+    rows = late_in_the_run(points, {name: table for name, table in second_order.items() if len(table)})
     if rows.empty:
         return []
-    runs = runs_in_order(settings)
     write_table(rows, reports / f"{FIRST}.csv")
     style.save_figure(draw_late(rows, runs), reports / f"{FIRST}.png")
+    sentences = [*findings(rows), _in_all_scores(reports, rows, runs), *relatives(rows, runs)]
     forecast = [
         "",
         "If the rate begins to decay now, where will the loss end? Forecasts were sealed before the decays ran:",
@@ -87,15 +87,15 @@ def _first_screen(
         "run's own weights, which are called *momentary*; a *cool-down* is a decay that was really run to its end; "
         "*merged* snapshots are an average of the few iterates that were kept.",
         "",
-        *(f"- {sentence}" for sentence in (*findings(rows), _in_all_scores(claims, rows), *relatives(rows, runs))),
+        *(f"- {sentence}" for sentence in sentences),
         "",
         f"![Late in a run: does the average end better, or the trip?]({FIRST}.png)",
         "",
-        "*(average − trip) ÷ gain. Intervals are over seeds. The thick bar, of 90 %, is what two one-sided tests of "
-        "5 % amount to: that the two differ by less than a quarter in this loss is shown where all of it lies in the "
-        "band. The thin one, of 95 %, tells whether they differ. A bar without an end goes on. Runs whose rate falls "
-        "along a cosine stand last, and are not counted above. "
-        f"The numbers: [{FIRST}.csv]({FIRST}.csv).*",
+        "*(average − trip) ÷ gain. Intervals are over seeds; variants that differ in nothing but their seeds are one "
+        "run. The thick bar, of 90 %, is what two one-sided tests of 5 % amount to: that the two differ by less than a "
+        "quarter in this loss is shown where all of it lies in the band. The thin one, of 95 %, tells whether they "
+        "differ. A bar without an end goes on. Runs whose rate falls along a cosine stand last, and are not counted "
+        f"above. The numbers: [{FIRST}.csv]({FIRST}.csv).*",
         "",
         "The same in numbers: average − trip in per cent of the gain, with its interval and what the quadratic model "
         "predicts from the curvature that was measured there; the gain in nats; what was shown. –: the gain is not "
@@ -109,14 +109,12 @@ def _first_screen(
     ]
 
 
-def _in_all_scores(claims: Mapping[str, Rows], late: pd.DataFrame) -> str:
+def _in_all_scores(reports: Path, late: pd.DataFrame, runs: Sequence[Run]) -> str:
     """In how many runs at a constant rate the statements hold as the paper has them, in every score."""
-    names = late.loc[late["schedule"] == "constant", "variant"].unique()
+    names = set(late.loc[late["schedule"] == "constant", "variant"])
     told = []
     for method in methods_in_order(late["kernel"]):
-        verdicts = [
-            row["verdict"] for name in names for row in claims[name] if row["id"] == f"average_is_schedule_{method}"
-        ]
+        verdicts = [verdict_on(reports, run, method) for run in runs if run.name in names]
         refuted = verdicts.count(NOT_REPRODUCED)
         beside = f", refuted in {refuted}" if refuted else ""
         told.append(f"{method_words(method).phrase} in {verdicts.count(REPRODUCED)} of {len(verdicts)}{beside}")
@@ -126,22 +124,24 @@ def _in_all_scores(claims: Mapping[str, Rows], late: pd.DataFrame) -> str:
     )
 
 
-def _verdicts(claims: Mapping[str, Rows]) -> list[str]:
-    links = {name: f"[{name}]({name}/README.md)" for name in claims}
-    by_id = [{row["id"]: row for row in rows} for rows in claims.values()]
+def _verdicts(claims: Mapping[str, Rows], runs: Sequence[Run]) -> list[str]:
+    by_id = {name: {row["id"]: row for row in rows} for name, rows in claims.items()}
     stated = [*{row["id"]: row for rows in claims.values() for row in rows if not row["analytic"]}.values()]
 
     def table(rows: Rows) -> Iterator[str]:
-        yield f"| statement | source | {' | '.join(links.values())} |"
-        yield "| --- | --- |" + " --- |" * len(links)
+        yield f"| statement | source | {' | '.join(run.links for run in runs)} |"
+        yield "| --- | --- |" + " --- |" * len(runs)
         for row in rows:
-            cells = " | ".join(_cell(found.get(row["id"])) for found in by_id)
-            yield f"| {row['statement']} | {row['source']} | {cells} |"
+            cells = [[_cell(by_id[variant].get(row["id"])) for variant in run.variants] for run in runs]
+            # A cell of several variants shows each, in the order of the head, unless none has it.
+            shown = (" · ".join(each) if set(each) != {NOTHING} else NOTHING for each in cells)
+            yield f"| {row['statement']} | {row['source']} | {' | '.join(shown)} |"
 
     return [
-        "One column for each variant; its link leads to its report, with criteria, intervals and regimes in full.",
+        "Links lead to reports, with criteria, intervals and regimes in full. Variants that differ in nothing but "
+        "their seeds share a column, in the order of its head; each verdict is of the seeds of its variant alone.",
         "",
-        *(f"- {links[name]}: {regime(rows)}{counts(rows)}" for name, rows in claims.items()),
+        *(f"- [{name}]({name}/README.md): {regime(rows)}{counts(rows)}" for name, rows in claims.items()),
         "",
         *table(of_the_paper(stated)),
         "",
@@ -158,12 +158,12 @@ def _verdicts(claims: Mapping[str, Rows]) -> list[str]:
     ]
 
 
-def _analytic(claims: Mapping[str, Rows], settings: Mapping[str, Settings]) -> list[str]:
+def _analytic(claims: Mapping[str, Rows], configs: Mapping[str, Config]) -> list[str]:
     """The statements about the analytic model, which belong to no variant: from the one that simulated it most."""
     there = [name for name, rows in claims.items() if any(row["analytic"] for row in rows)]
     if not there:
         return []
-    chosen = max(there, key=lambda name: settings[name]["quadratic"]["replicas"])
+    chosen = max(there, key=lambda name: configs[name].quadratic.replicas)
     return [
         "",
         "## The analytic model",
@@ -185,7 +185,7 @@ def regime(rows: Rows) -> str:
 
 def _cell(row: dict[str, Any] | None) -> str:
     if row is None or row["verdict"] == NOT_MEASURED:
-        return "–"
+        return NOTHING
     quantity = f" {row['quantity']}" if row.get("quantity") else ""
     part = f"; {row['part']}" if row.get("part") else ""
     mark = MARKS[row["verdict"]]
@@ -221,14 +221,15 @@ def _map_section(points: pd.DataFrame) -> list[str]:
         "",
         "*An average replaces a decay of the learning rate where it is equal to the side trip that decays the rate, "
         "within the share of the gain that the criterion allows (trip: a run from the same branch point; gain: "
-        "momentary − average). Above: one mark for each window, judged over seeds in validation loss. Large: late "
+        "momentary − average). Above: one mark for each window, judged in validation loss over all seeds of variants "
+        "that differ in nothing else. Large: late "
         "branch points together, the window over their mean step. Small and lower: an early one, over fewer seeds in "
         "some variants. Red: the average is worse than the trip; blue: better; hatched: the gain is not clear of 0. "
         "Below: average − trip against how much the momentary loss (of the run itself, without averaging) falls over "
         "the window. On a quadratic loss a two-point average keeps at most a quarter of that fall (dashed), SWA some "
         "5 %.*",
         "",
-        "Counted over the variants with a constant rate, early branch points too:",
+        "Counted over the runs with a constant rate, early branch points too:",
         "",
         *(f"- {sentence}" for sentence in _sentences(points)),
         "",

@@ -1,0 +1,110 @@
+"""The runs that the map and the first screen judge: variants that differ in nothing but their seeds are one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from sidetrip.config import Config
+from sidetrip.report.render import DATA, NETWORKS, OPTIMIZERS
+from sidetrip.verdicts.equivalence import average_is_schedule
+from sidetrip.verdicts.equivalence_map import COLUMNS, map_points
+from sidetrip.verdicts.records import Measured, Table
+from sidetrip.verdicts.scores import by_point
+from sidetrip.verdicts.wording import methods_in_order
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run trains: its data and network, its optimizer, and how that is set; with all variants that make it."""
+
+    subject: str
+    optimizer: str
+    setting: str
+    seeds: int
+    variants: tuple[str, ...]  # that with the lowest seed first, by whose name tables know the run
+    config: Config  # of the first
+
+    @property
+    def name(self) -> str:
+        """By which tables know it."""
+        return self.variants[0]
+
+    @property
+    def lines(self) -> tuple[str, str]:
+        """All of it, in two lines."""
+        seeds = f"{self.seeds} seed{'s' if self.seeds > 1 else ''}"
+        return self.subject, f"{self.optimizer}, {self.setting}, {seeds}"
+
+    @property
+    def links(self) -> str:
+        """To the reports of its variants."""
+        return " · ".join(f"[{variant}]({variant}/README.md)" for variant in self.variants)
+
+
+def runs_in_order(configs: Iterable[Config]) -> list[Run]:
+    """The runs of all variants: constant rates, SGD and pictures come first.
+
+    Runs whose labels are alike, though they differ, are told apart by their names.
+    """
+    by_trips: dict[object, list[Config]] = {}
+    for config in sorted(configs, key=lambda each: (min(each.seeds), each.variant)):
+        by_trips.setdefault(_trips_of(config), []).append(config)
+    found = sorted((_run(alike) for alike in by_trips.values()), key=lambda run: (*_kind(run.config), run.name))
+    alike = Counter((run.subject, run.optimizer, run.setting) for run in found)
+    return [
+        replace(run, setting=f"{run.setting}, {run.name}")
+        if alike[run.subject, run.optimizer, run.setting] > 1
+        else run
+        for run in found
+    ]
+
+
+def _trips_of(config: Config) -> object:
+    """All that averages and trips from late branch points, and their verdicts, depend on but the seeds."""
+    trips = replace(config.side_trips, every=1)  # which is of running averages alone
+    return config.data, config.model, config.burn_in, config.branch.points, config.evaluation, trips, config.claims
+
+
+def _kind(config: Config) -> tuple[bool, bool, bool]:
+    burn_in = config.burn_in
+    return burn_in.schedule != "constant", burn_in.optimizer.name == "adamw", config.model.name == "decoder"
+
+
+def _run(alike: list[Config]) -> Run:
+    config = alike[0]
+    burn_in, data, network = config.burn_in, config.data.name, config.model.name
+    schedule = "" if burn_in.schedule == "constant" else f", {burn_in.schedule}"
+    decay = "" if burn_in.optimizer.weight_decay else ", weight decay 0"
+    seeds = len({seed for each in alike for seed in each.seeds})
+    setting = f"λ = {burn_in.rate:g}{schedule}{decay}"
+    subject = f"{DATA.get(data, data)}, {NETWORKS.get(network, network)}"
+    variants = tuple(each.variant for each in alike)
+    return Run(subject, OPTIMIZERS[burn_in.optimizer.name], setting, seeds, variants, config)
+
+
+def gathered(reports: Path, run: Run, name: str) -> Table:
+    """A table of all variants of a run that have it, each seed once; empty if none has."""
+    paths = (reports / variant / "tables" / f"{name}.csv" for variant in run.variants)
+    tables = [pd.read_csv(path) for path in paths if path.is_file()]
+    return pd.concat(tables).drop_duplicates(ignore_index=True) if tables else pd.DataFrame()
+
+
+def points_of(reports: Path, run: Run) -> Table:
+    """What the map has of a run: `verdicts.equivalence_map.map_points` of all its seeds; empty without trips."""
+    trips = gathered(reports, run, "side_trips")
+    if trips.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    methods = methods_in_order(trips.loc[trips["model"] == "trip", "kernel"])
+    rows = by_point({"side_trips": trips}, run.config, methods)
+    return map_points(rows, gathered(reports, run, "batch_losses"), run.config)
+
+
+def verdict_on(reports: Path, run: Run, method: str) -> str:
+    """Whether average and trip of a method are equal in all four scores, by all seeds of a run; empty if not known."""
+    found = average_is_schedule(gathered(reports, run, "side_trips"), method, run.config)
+    return found.verdict if isinstance(found, Measured) else ""

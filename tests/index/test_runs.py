@@ -1,0 +1,119 @@
+"""Variants that differ in nothing but their seeds are one run, judged by all of them."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import verdict_tables as made
+from report_tables import all_tables
+from verdict_tables import config
+
+from sidetrip.config import Config
+from sidetrip.experiments.claims import measure
+from sidetrip.index.runs import gathered, points_of, runs_in_order, verdict_on
+from sidetrip.tables import write_table
+from sidetrip.verdicts.equivalence_map import map_points
+from sidetrip.verdicts.scores import by_point
+
+
+def variant(name: str, **changes) -> Config:
+    return replace(config(**changes), variant=name)
+
+
+def write(folder, name: str, table: str, seeds: range, rows: pd.DataFrame) -> None:
+    """The rows of some seeds, as a report of a variant keeps them."""
+    write_table(rows[rows["seed"].isin(seeds)], folder / name / "tables" / f"{table}.csv")
+
+
+@pytest.fixture
+def halves(tmp_path):
+    """Reports of two variants that have seeds 0 to 2 and 2 to 4 of one table, and the whole table."""
+    whole = {"side_trips": made.side_trips(gap=0.01), "batch_losses": made.batch_losses()}
+    for name, seeds in (("late", range(2, 5)), ("early", range(3))):
+        for table, rows in whole.items():
+            write(tmp_path, name, table, seeds, rows)
+    return tmp_path, [variant("late", seeds=[2, 3, 4]), variant("early", seeds=[0, 1, 2])], whole
+
+
+def test_all_seeds_are_judged_as_if_one_variant_had_them(halves):
+    folder, configs, whole = halves
+    (run,) = runs_in_order(configs)
+    assert run.variants == ("early", "late")
+    assert run.lines[1].endswith(", 5 seeds")
+    settings = variant("early")
+    expected = map_points(by_point(whole, settings, ["swa", "two_point", "ema"]), whole["batch_losses"], settings)
+    found = points_of(folder, run)
+    keys = ["kernel", "late", "window_steps"]
+    pd.testing.assert_frame_equal(
+        found.sort_values(keys, ignore_index=True), expected.sort_values(keys, ignore_index=True), rtol=1e-7
+    )
+    assert set(found["n"]) == {5}
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.08])
+def test_the_verdict_on_all_four_scores_is_that_of_all_seeds(tmp_path, gap):
+    rows = made.side_trips(gap=gap, spread=0.0005)
+    for name, seeds in (("a", range(2)), ("b", range(2, 5))):
+        write(tmp_path, name, "side_trips", seeds, rows)
+    (run,) = runs_in_order([variant("a", seeds=[0, 1]), variant("b", seeds=[2, 3, 4])])
+    judged = {row["id"]: row["verdict"] for row in measure(all_tables(side_trips=rows), config())}
+    for method in ("swa", "two_point", "ema"):
+        assert verdict_on(tmp_path, run, method) == judged[f"average_is_schedule_{method}"]
+
+
+@pytest.mark.parametrize(
+    ("change", "one"),
+    [
+        ({"seeds": [7]}, True),
+        ({"experiments.alignment": False}, True),
+        ({"branch.early": []}, True),
+        ({"side_trips.every": 20}, True),
+        ({"alignment.steps": 5}, True),
+        ({"burn_in.rate": 0.01}, False),
+        ({"branch.points": [25, 30]}, False),
+        ({"side_trips.ema_newest": 0.1}, False),
+        ({"evaluation.validation_samples": 100}, False),
+        ({"claims.level": 0.01}, False),
+        ({"model.width": 4}, False),
+    ],
+    ids=str,
+)
+def test_variants_are_one_run_if_what_trips_depend_on_is_the_same(change, one):
+    assert len(runs_in_order([variant("a"), variant("b", **change)])) == (1 if one else 2)
+
+
+def test_a_table_that_only_some_variants_have_is_theirs(halves):
+    folder, configs, whole = halves
+    (run,) = runs_in_order(configs)
+    assert gathered(folder, run, "second_order").empty
+    write(folder, "late", "second_order", range(5), whole["side_trips"])
+    assert len(gathered(folder, run, "second_order")) == len(whole["side_trips"])
+
+
+def test_constant_rates_then_sgd_then_pictures_come_first():
+    text = {"data.name": "shakespeare", "model.width": 4}
+    configs = [
+        variant("a", **{"burn_in.schedule": "cosine"}),
+        variant(
+            "b",
+            **{
+                "burn_in.optimizer.name": "adamw",
+                "data.name": "shakespeare",
+                "model.name": "decoder",
+                "model.width": 4,
+            },
+        ),
+        variant("c", **{"burn_in.optimizer.name": "adamw"}),
+        variant("d"),
+        variant("e", **{"burn_in.optimizer.weight_decay": 0.0}),
+    ]
+    found = {run.name: run for run in runs_in_order(configs)}
+    assert list(found) == ["d", "e", "c", "b", "a"]
+    assert found["d"].lines == ("Fashion-MNIST, ResNet-8", "SGD, λ = 0.05, 5 seeds")
+    assert found["e"].lines == ("Fashion-MNIST, ResNet-8", "SGD, λ = 0.05, weight decay 0, 5 seeds")
+
+
+def test_runs_that_are_alike_in_all_that_is_told_are_told_apart_by_their_names():
+    found = runs_in_order([variant("a"), variant("b", **{"burn_in.batch_size": 8}), variant("c", seeds=[9])])
+    assert [run.lines[1] for run in found] == ["SGD, λ = 0.05, a, 6 seeds", "SGD, λ = 0.05, b, 5 seeds"]
+    assert [run.links for run in found] == ["[a](a/README.md) · [c](c/README.md)", "[b](b/README.md)"]
