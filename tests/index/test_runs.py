@@ -94,15 +94,7 @@ def test_constant_rates_then_sgd_then_pictures_come_first():
     text = {"data.name": "shakespeare", "model.width": 4}
     configs = [
         variant("a", **{"burn_in.schedule": "cosine"}),
-        variant(
-            "b",
-            **{
-                "burn_in.optimizer.name": "adamw",
-                "data.name": "shakespeare",
-                "model.name": "decoder",
-                "model.width": 4,
-            },
-        ),
+        variant("b", **{"burn_in.optimizer.name": "adamw", "model.name": "decoder", **text}),
         variant("c", **{"burn_in.optimizer.name": "adamw"}),
         variant("d"),
         variant("e", **{"burn_in.optimizer.weight_decay": 0.0}),
