@@ -13,7 +13,7 @@ from verdict_tables import config, side_trips
 from sidetrip.config import save_config
 from sidetrip.experiments.claims import measure, statements
 from sidetrip.files import write_json
-from sidetrip.index.page import FORECAST, write_index
+from sidetrip.index.page import FORECAST, page, read_reports, write_index
 from sidetrip.tables import write_table
 from sidetrip.verdicts.records import NOT_MEASURED, OUTCOMES, REPRODUCED, UNDECIDED
 from sidetrip.verdicts.wording import OURS
@@ -28,10 +28,9 @@ def rows() -> list[dict]:
     return measure(all_tables(), config())
 
 
-def page(folder: Path) -> str:
+def page_over(folder: Path) -> str:
     """The page over the reports of a folder."""
-    write_index(folder)
-    return (folder / "README.md").read_text(encoding="utf-8")
+    return page(read_reports(folder))
 
 
 def reports(folder, *variants, **changes) -> str:
@@ -42,16 +41,18 @@ def reports(folder, *variants, **changes) -> str:
         write_json(folder / variant / "claims.json", found)
         settings = config(**{"evaluation.batch_size": 50 + number})
         save_config(replace(settings, variant=variant), folder / variant / "config.yaml")
-        for name in ("side_trips", "batch_losses"):
+        for name in ("by_point", "batch_losses"):
             write_table(tables[name], folder / variant / "tables" / f"{name}.csv")
-    return page(folder)
+    return page_over(folder)
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory) -> tuple[Path, str]:
-    """Folder and text of the page over two variants; to be read."""
+    """Folder and text of the page over two variants, with what it shows; to be read."""
     folder = tmp_path_factory.mktemp("reports")
-    return folder, reports(folder, *TWO)
+    reports(folder, *TWO)
+    write_index(folder)
+    return folder, (folder / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_committed_page_is_that_of_the_committed_reports(tmp_path):
@@ -70,7 +71,7 @@ def test_the_analytic_model_is_that_of_the_variant_that_simulated_it_most(tmp_pa
             write_json(tmp_path / variant / "claims.json", found)
             settings = replace(config(**{"quadratic.replicas": replicas}), variant=variant)
             save_config(settings, tmp_path / variant / "config.yaml")
-        assert "(1; " not in page(tmp_path).split("## The analytic model")[1].split("## ")[0]
+        assert "(1; " not in page_over(tmp_path).split("## The analytic model")[1].split("## ")[0]
 
 
 def test_one_column_for_each_variant(two):
@@ -88,11 +89,11 @@ def test_variants_that_differ_in_their_seeds_alone_share_a_column_and_a_place_on
     fewer = [row | {"verdict": NOT_MEASURED} if row["id"] == "single_step_gap" else row for row in rows()]
     write_json(tmp_path / "other" / "claims.json", fewer)
     save_config(other, tmp_path / "other" / "config.yaml")
-    text = page(tmp_path)
+    text = page_over(tmp_path)
     assert "| statement | source | [first](first/README.md) · [other](other/README.md) |" in text
     row = next(line for line in text.splitlines() if "on a held-out training batch only small steps help" in line)
     assert row.endswith(" · – |")
-    assert set(pd.read_csv(tmp_path / "equivalence_map.csv")["variant"]) == {"first"}
+    assert set(read_reports(tmp_path).points["variant"]) == {"first"}
 
 
 def test_the_map_covers_all_variants(two):
@@ -133,7 +134,7 @@ def test_a_forecast_is_shown_where_there_is_one(tmp_path):
     assert FORECAST not in reports(tmp_path, "first")
     (tmp_path / FORECAST).parent.mkdir(parents=True)
     (tmp_path / FORECAST).touch()
-    assert f"]({FORECAST})" in page(tmp_path)
+    assert f"]({FORECAST})" in page_over(tmp_path)
 
 
 def test_what_is_undecided_is_listed_with_the_seeds_that_would_decide_it(tmp_path):
@@ -154,6 +155,7 @@ def test_a_comparison_for_equality_is_shown_with_its_outcome(tmp_path, gap, said
 def test_the_same_reports_give_the_same_bytes(tmp_path, two):
     folder, _ = two
     reports(tmp_path, *TWO)
+    write_index(tmp_path)
     made = [path for path in folder.iterdir() if path.is_file()]
     assert {path.suffix for path in made} == {".md", ".csv", ".png"}
     for path in made:

@@ -10,10 +10,9 @@ from verdict_tables import config
 
 from sidetrip.config import Config
 from sidetrip.experiments.claims import measure
-from sidetrip.index.runs import gathered, points_of, runs_in_order, verdict_on
+from sidetrip.index.runs import gathered, points_of, runs_in_order, verdicts_in_all_scores
 from sidetrip.tables import write_table
 from sidetrip.verdicts.equivalence_map import map_points
-from sidetrip.verdicts.scores import by_point
 
 
 def variant(name: str, **changes) -> Config:
@@ -28,7 +27,7 @@ def write(folder, name: str, table: str, seeds: range, rows: pd.DataFrame) -> No
 @pytest.fixture
 def halves(tmp_path):
     """Reports of two variants that have seeds 0 to 2 and 2 to 4 of one table, and the whole table."""
-    whole = {"side_trips": made.side_trips(gap=0.01), "batch_losses": made.batch_losses()}
+    whole = {name: all_tables(side_trips=made.side_trips(gap=0.01))[name] for name in ("by_point", "batch_losses")}
     for name, seeds in (("late", range(2, 5)), ("early", range(3))):
         for table, rows in whole.items():
             write(tmp_path, name, table, seeds, rows)
@@ -40,8 +39,7 @@ def test_all_seeds_are_judged_as_if_one_variant_had_them(halves):
     (run,) = runs_in_order(configs)
     assert run.variants == ("early", "late")
     assert run.lines[1].endswith(", 5 seeds")
-    settings = variant("early")
-    expected = map_points(by_point(whole, settings, ["swa", "two_point", "ema"]), whole["batch_losses"], settings)
+    expected = map_points(whole["by_point"], whole["batch_losses"], variant("early"))
     found = points_of(folder, run)
     keys = ["kernel", "late", "window_steps"]
     pd.testing.assert_frame_equal(
@@ -52,13 +50,13 @@ def test_all_seeds_are_judged_as_if_one_variant_had_them(halves):
 
 @pytest.mark.parametrize("gap", [0.0, 0.08])
 def test_the_verdict_on_all_four_scores_is_that_of_all_seeds(tmp_path, gap):
-    rows = made.side_trips(gap=gap, spread=0.0005)
+    tables = all_tables(side_trips=made.side_trips(gap=gap, spread=0.0005))
     for name, seeds in (("a", range(2)), ("b", range(2, 5))):
-        write(tmp_path, name, "side_trips", seeds, rows)
+        write(tmp_path, name, "by_point", seeds, tables["by_point"])
     (run,) = runs_in_order([variant("a", seeds=[0, 1]), variant("b", seeds=[2, 3, 4])])
-    judged = {row["id"]: row["verdict"] for row in measure(all_tables(side_trips=rows), config())}
-    for method in ("swa", "two_point", "ema"):
-        assert verdict_on(tmp_path, run, method) == judged[f"average_is_schedule_{method}"]
+    judged = {row["id"]: row["verdict"] for row in measure(tables, config())}
+    found = verdicts_in_all_scores(tmp_path, run)
+    assert found == {method: judged[f"average_is_schedule_{method}"] for method in ("swa", "two_point", "ema")}
 
 
 @pytest.mark.parametrize(
@@ -86,8 +84,8 @@ def test_a_table_that_only_some_variants_have_is_theirs(halves):
     folder, configs, whole = halves
     (run,) = runs_in_order(configs)
     assert gathered(folder, run, "second_order").empty
-    write(folder, "late", "second_order", range(5), whole["side_trips"])
-    assert len(gathered(folder, run, "second_order")) == len(whole["side_trips"])
+    write(folder, "late", "second_order", range(5), whole["by_point"])
+    assert len(gathered(folder, run, "second_order")) == len(whole["by_point"])
 
 
 def test_constant_rates_then_sgd_then_pictures_come_first():

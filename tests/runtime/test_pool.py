@@ -1,6 +1,7 @@
 """A worker that dies is told of by the signal that ended it; memory is guessed of SIGKILL alone."""
 
 import errno
+import multiprocessing
 import os
 import queue
 import signal
@@ -19,7 +20,7 @@ from tqdm import tqdm
 from sidetrip.config import ConfigError
 from sidetrip.files import FileError
 from sidetrip.runtime.executor import run_units
-from sidetrip.runtime.pool import ending
+from sidetrip.runtime.pool import _first_killed, ending
 from sidetrip.runtime.progress import BETWEEN_MESSAGES, Teller
 from sidetrip.runtime.scratch import unit_folders
 from sidetrip.tables import read_table
@@ -76,6 +77,18 @@ def test_workers_that_keep_crashing_are_one_line_with_the_signal_however_slowly_
     )
     with pytest.raises(ConfigError, match=f"{said}$"):
         run(cluster_units.crashing, tmp_path, work=(1, 1))
+
+
+def test_a_worker_that_a_broken_pool_has_left_is_ended():
+    """It would wait for work for ever, and this process for it when it ends."""
+    context = multiprocessing.get_context("spawn")
+    killed, left = (context.Process(target=time.sleep, args=(600,)) for _ in range(2))
+    killed.start()
+    left.start()
+    killed.kill()
+    killed.join()
+    assert _first_killed([left, killed]) == ending(-signal.SIGKILL)
+    assert left.exitcode == -signal.SIGTERM
 
 
 def test_workers_begin_with_what_takes_long_to_load_and_do_without_torch_s_compiler(tmp_path):

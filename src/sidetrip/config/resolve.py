@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -136,7 +137,7 @@ def saved_config(path: Path) -> Config:
     ConfigError
         If the file is of another version of the settings.
     """
-    values = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(path)))
+    values = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
     return _checked({key: value for key, value in values.items() if key not in HYDRA} | {"runtime": {}})
 
 

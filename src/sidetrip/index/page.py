@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,18 @@ from sidetrip.index.average_or_trip import draw as draw_late
 from sidetrip.index.average_or_trip import findings, late_in_the_run, relatives, run_table
 from sidetrip.index.equivalence_map import draw_map
 from sidetrip.index.forecasts import forecasts
-from sidetrip.index.runs import Run, gathered, points_of, runs_in_order, verdict_on
+from sidetrip.index.runs import Run, gathered, points_of, runs_in_order, verdicts_in_all_scores
 from sidetrip.report import style
 from sidetrip.report.render import counts, of_the_paper
 from sidetrip.tables import write_table
+from sidetrip.verdicts.equivalence_map import COLUMNS
 from sidetrip.verdicts.records import DIFFERS, NOT_MEASURED, NOT_REPRODUCED, OUTCOMES, REPRODUCED, UNDECIDED
 from sidetrip.verdicts.wording import OURS, method_words, methods_in_order
 
 NOTHING = "–"
 MARKS = {REPRODUCED: "yes", NOT_REPRODUCED: "**no**", UNDECIDED: "undecided"}
 FIRST = "average_or_trip"
+ALL_SCORES = "in_all_scores"
 MAP = "equivalence_map"
 FORECAST = "shakespeare/figures/forecast.png"  # of the variant that is nearest to how language models are trained
 BY_MORE = "differs by more"  # than a quarter
@@ -40,35 +43,74 @@ REGIME = {
 Rows = Sequence[dict[str, Any]]
 
 
-def write_index(reports: Path) -> None:
-    """Write README.md, and the map as a table and a picture, from the committed reports of all variants."""
+@dataclass(frozen=True)
+class Results:
+    """What the committed reports of all variants say together.
+
+    Attributes
+    ----------
+    reports : Path
+        Their folder.
+    claims, configs : mapping
+        Rows of claims.json and settings, by variant.
+    runs : sequence of Run
+        In the order in which they are shown.
+    points : DataFrame
+        Of the map, all runs; empty without trips.
+    late : DataFrame
+        Of `late_in_the_run`; in_all_scores: the verdict on loss and accuracy, on training and validation data, at once.
+    """
+
+    reports: Path
+    claims: Mapping[str, Rows]
+    configs: Mapping[str, Config]
+    runs: Sequence[Run]
+    points: pd.DataFrame
+    late: pd.DataFrame
+
+
+def read_reports(reports: Path) -> Results:
+    """Read them, and judge runs that differ in their seeds alone as one."""
     claims = {
         path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(reports.glob("*/claims.json"))
     }
     configs = {name: saved_config(reports / name / "config.yaml") for name in claims}
     runs = runs_in_order(configs.values())
     tables = [table for run in runs if len(table := points_of(reports, run))]
-    points = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
-    style.apply_style()
-    found = _first_screen(reports, points, runs) if len(points) else []
-    lines = ["# Results", "", *found, *_verdicts(claims, runs), *_analytic(claims, configs)]
-    if len(points):
-        write_table(points, reports / f"{MAP}.csv")
-        style.save_figure(draw_map(points), reports / f"{MAP}.png")
-        lines += ["", *_map_section(points)]
-    lines += [*forecasts(reports, configs), "", *_not_known(claims)]
-    write_bytes(reports / "README.md", ("\n".join(lines) + "\n").encode())
-
-
-def _first_screen(reports: Path, points: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
-    """What was found late in a run, in sentences and as a picture with its table."""
+    points = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
     second_order = {run.name: gathered(reports, run, "second_order") for run in runs}
-    rows = late_in_the_run(points, {name: table for name, table in second_order.items() if len(table)})
-    if rows.empty:
-        return []
-    write_table(rows, reports / f"{FIRST}.csv")
-    style.save_figure(draw_late(rows, runs), reports / f"{FIRST}.png")
-    sentences = [*findings(rows), _in_all_scores(reports, rows, runs), *relatives(rows, runs)]
+    late = late_in_the_run(points, {name: table for name, table in second_order.items() if len(table)})
+    of_all = {run.name: verdicts_in_all_scores(reports, run) for run in runs}
+    late[ALL_SCORES] = [of_all[row["variant"]][row["kernel"]] for row in late.to_dict("records")]
+    return Results(reports, claims, configs, runs, points, late)
+
+
+def write_index(reports: Path) -> None:
+    """Write README.md, and what it shows as tables and pictures, from the committed reports of all variants."""
+    results = read_reports(reports)
+    style.apply_style()
+    if len(results.late):
+        write_table(results.late, reports / f"{FIRST}.csv")
+        style.save_figure(draw_late(results.late, results.runs), reports / f"{FIRST}.png")
+    if len(results.points):
+        write_table(results.points, reports / f"{MAP}.csv")
+        style.save_figure(draw_map(results.points), reports / f"{MAP}.png")
+    write_bytes(reports / "README.md", page(results).encode())
+
+
+def page(results: Results) -> str:
+    """The page in Markdown."""
+    lines = ["# Results", "", *(_first_screen(results) if len(results.late) else [])]
+    lines += [*_verdicts(results.claims, results.runs), *_analytic(results.claims, results.configs)]
+    lines += ["", *_map_section(results.points)] if len(results.points) else []
+    lines += [*forecasts(results.reports, results.configs), "", *_not_known(results.claims)]
+    return "\n".join(lines) + "\n"
+
+
+def _first_screen(results: Results) -> list[str]:
+    """What was found late in a run, in sentences and as a picture with its table."""
+    reports, rows, runs = results.reports, results.late, results.runs
+    sentences = [*findings(rows), _in_all_scores(rows), *relatives(rows, runs)]
     forecast = [
         "",
         "If the rate begins to decay now, where will the loss end? Forecasts were sealed before the decays ran:",
@@ -109,12 +151,11 @@ def _first_screen(reports: Path, points: pd.DataFrame, runs: Sequence[Run]) -> l
     ]
 
 
-def _in_all_scores(reports: Path, late: pd.DataFrame, runs: Sequence[Run]) -> str:
+def _in_all_scores(late: pd.DataFrame) -> str:
     """In how many runs at a constant rate the statements hold as the paper has them, in every score."""
-    names = set(late.loc[late["schedule"] == "constant", "variant"])
-    told = []
+    late, told = late[late["schedule"] == "constant"], []
     for method in methods_in_order(late["kernel"]):
-        verdicts = [verdict_on(reports, run, method) for run in runs if run.name in names]
+        verdicts = list(late.loc[late["kernel"] == method, ALL_SCORES])
         refuted = verdicts.count(NOT_REPRODUCED)
         beside = f", refuted in {refuted}" if refuted else ""
         told.append(f"{method_words(method).phrase} in {verdicts.count(REPRODUCED)} of {len(verdicts)}{beside}")

@@ -13,9 +13,8 @@ from sidetrip.config import Config
 from sidetrip.report.render import DATA, NETWORKS, OPTIMIZERS
 from sidetrip.verdicts.equivalence import average_is_schedule
 from sidetrip.verdicts.equivalence_map import COLUMNS, map_points
-from sidetrip.verdicts.records import Measured, Table
-from sidetrip.verdicts.scores import by_point
-from sidetrip.verdicts.wording import methods_in_order
+from sidetrip.verdicts.records import NOT_MEASURED, Measured, Table
+from sidetrip.verdicts.scores import at_widest
 
 
 @dataclass(frozen=True)
@@ -96,15 +95,17 @@ def gathered(reports: Path, run: Run, name: str) -> Table:
 
 def points_of(reports: Path, run: Run) -> Table:
     """What the map has of a run: `verdicts.equivalence_map.map_points` of all its seeds; empty without trips."""
-    trips = gathered(reports, run, "side_trips")
-    if trips.empty:
+    rows = gathered(reports, run, "by_point")
+    if rows.empty:
         return pd.DataFrame(columns=COLUMNS)
-    methods = methods_in_order(trips.loc[trips["model"] == "trip", "kernel"])
-    rows = by_point({"side_trips": trips}, run.config, methods)
     return map_points(rows, gathered(reports, run, "batch_losses"), run.config)
 
 
-def verdict_on(reports: Path, run: Run, method: str) -> str:
-    """Whether average and trip of a method are equal in all four scores, by all seeds of a run; empty if not known."""
-    found = average_is_schedule(gathered(reports, run, "side_trips"), method, run.config)
-    return found.verdict if isinstance(found, Measured) else ""
+def verdicts_in_all_scores(reports: Path, run: Run) -> dict[str, str]:
+    """By method: whether average and trip are equal in all four scores, by all seeds of a run."""
+    points, found = gathered(reports, run, "by_point"), {}
+    for method in points["kernel"].unique() if len(points) else ():
+        scores = at_widest(points, method)
+        judged = average_is_schedule(scores, int(scores["window_steps"].iloc[0]), run.config)
+        found[str(method)] = judged.verdict if isinstance(judged, Measured) else NOT_MEASURED
+    return found

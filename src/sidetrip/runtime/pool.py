@@ -106,9 +106,11 @@ def on_all_cores(function: Callable[[Any], None], items: Sequence[Any], config: 
     number = len(worker_devices(on_cores(config).runtime, len(items)))
     context = _context(loaded)
     with ProcessPoolExecutor(number, context, _start_alone) as executor:
+        workers: Any = executor._processes
         try:
             submit_all(executor, [(function, item) for item in items], lambda index: None)
         except (BrokenProcessPool, EOFError, ConnectionError) as error:
+            _end(list(workers.values()))
             raise ConfigError(f"runtime.workers = {number}: a process was killed; use fewer, or run again") from error
 
 
@@ -143,8 +145,17 @@ def _start_alone() -> None:
     follow_parent()
 
 
+def _end(workers: Sequence[Any]) -> None:
+    """End what a pool that broke has left: it does not know of a worker that started while it ended the others."""
+    for process in workers:
+        if process.is_alive():
+            process.terminate()
+            process.join()
+
+
 def _first_killed(workers: Sequence[Any]) -> str:
-    """How the worker ended that broke the pool; the pool, shut down by now, ended the others with SIGTERM."""
+    """How the worker ended that broke the pool, which is shut down by now; the others were ended with SIGTERM."""
+    _end(workers)
     own = [process.exitcode for process in workers if process.exitcode not in (0, -signal.SIGTERM)]
     return ending(own[0] if own else None)
 

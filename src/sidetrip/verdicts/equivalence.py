@@ -13,20 +13,26 @@ import pandas as pd
 
 from sidetrip.config import Config
 from sidetrip.verdicts.records import Found, Measured, NotMeasured, Table, joined
-from sidetrip.verdicts.scores import METRICS, SIGN, SPLITS, TITLES, UNITS, compared, of_score, widest_window
-from sidetrip.verdicts.statistics import all_of, by_seed, failed, fieller, judge_equal, late
+from sidetrip.verdicts.scores import METRICS, SIGN, SPLITS, TITLES, UNITS, of_score
+from sidetrip.verdicts.statistics import all_of, by_seed, failed, fieller, judge_equal
 
 DIVERGED, ALL_DIVERGED = "a trip diverged", "every trip diverged"
 
 
-def average_is_schedule(side_trips: Table, method: str, config: Config) -> Found:
+def average_is_schedule(scores: Table, window: int, config: Config) -> Found:
     """Judge whether average and trip are equal within a share of the gain, in loss and accuracy, on both splits.
 
     A trip that diverged is not equivalent to anything.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        Of `scores.compared`, at late branch points.
+    window : int
+        Their window, in steps.
+    config : Config
+        Thresholds and optimizer.
     """
-    rows = late(side_trips, config.branch.points)
-    window = widest_window(rows, method)
-    scores = compared(rows, method, window)
     return all_scores(scores, config, partial(_equal, scores, config), bend(config, window))
 
 

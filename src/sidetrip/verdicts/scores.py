@@ -71,6 +71,12 @@ def of_score(scores: Table, metric: str, split: str) -> Table:
     return found
 
 
+def at_widest(points: Table, method: str) -> Table:
+    """What `compared` has of a method's widest window at late branch points, from a table of `by_point`."""
+    rows = points[points["late"] & points["widest"] & (points["kernel"] == method)]
+    return rows.rename(columns={"average_minus_trip": "gap"}).set_index(["metric", "split", *POINT])
+
+
 def by_point(tables: Tables, config: Config, methods: Iterable[str]) -> Table:
     """What stands behind the averaging rows, for every seed, branch point, method, window, split and metric.
 

@@ -88,9 +88,10 @@ def joins_decay(side_trips: Table, config: Config) -> Found:
 def judge(tables: Tables, config: Config) -> Judged:
     """Judge average_is_schedule_*, averaging_helps (constant rate alone), cosine_run (a cosine alone), joining."""
     regimes = {method: of_window(tables, config, method) for method in NAMES}
-    results: dict[str, Found] = {}
+    rows, results = late(tables["side_trips"], config.branch.points), dict[str, Found]()
     for method in NAMES:
-        found = average_is_schedule(tables["side_trips"], method, config)
+        window = widest_window(rows, method)
+        found = average_is_schedule(compared(rows, method, window), window, config)
         results[f"average_is_schedule_{method}"] = replace(found, regime=regimes[method])
     results["averaging_helps"] = _helps(tables, regimes, config)
     joined_regime = of_run(tables, config)
