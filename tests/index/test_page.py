@@ -15,7 +15,7 @@ from sidetrip.experiments.claims import measure, statements
 from sidetrip.files import write_json
 from sidetrip.index.page import FORECAST, page, read_reports, write_index
 from sidetrip.tables import write_table
-from sidetrip.verdicts.records import NOT_MEASURED, OUTCOMES, REPRODUCED, UNDECIDED
+from sidetrip.verdicts.records import NOT_KNOWN, NOT_MEASURED, OUTCOMES, REPRODUCED, UNDECIDED
 from sidetrip.verdicts.wording import OURS
 
 TWO = ("first", "second")
@@ -101,12 +101,16 @@ def test_the_map_covers_all_variants(two):
     assert "](equivalence_map.png)" in text
     points = pd.read_csv(folder / "equivalence_map.csv")
     assert set(points["variant"]) == set(TWO)
-    points = points[points["kernel"] == "swa"]
-    narrow = points["window_over_branch"] <= 0.1
-    for where, here in (("up to", points[narrow]), ("above", points[~narrow])):
-        counts = here["outcome"].value_counts()
-        told = ", ".join(f"{outcome} {counts[outcome]}" for outcome in OUTCOMES if outcome in counts)
-        assert f"windows {where} 10 % of the branch step: {told}" in text
+    inside = points["late"] & (points["window_over_branch"] <= 0.1)
+    unknown = (inside & (points["outcome"] == NOT_KNOWN)).sum()
+    assert f"up to 10 % of the branch step, {unknown} of {inside.sum()} points are not known" in text
+    (line,) = [line for line in text.splitlines() if line.startswith("- SWA: there ")]
+    assert line == f"- SWA: there {told(points[inside])}; elsewhere {told(points[~inside])}."
+
+
+def told(points: pd.DataFrame) -> str:
+    counts = points.loc[points["kernel"] == "swa", "outcome"].value_counts()
+    return ", ".join(f"{outcome} {counts[outcome]}" for outcome in OUTCOMES if outcome in counts)
 
 
 def test_what_was_found_stands_first_with_its_picture_and_table(two):

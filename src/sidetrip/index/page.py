@@ -22,7 +22,7 @@ from sidetrip.report import style
 from sidetrip.report.render import counts, of_the_paper
 from sidetrip.tables import write_table
 from sidetrip.verdicts.equivalence_map import COLUMNS
-from sidetrip.verdicts.records import DIFFERS, NOT_MEASURED, NOT_REPRODUCED, OUTCOMES, REPRODUCED, UNDECIDED
+from sidetrip.verdicts.records import DIFFERS, NOT_KNOWN, NOT_MEASURED, NOT_REPRODUCED, OUTCOMES, REPRODUCED, UNDECIDED
 from sidetrip.verdicts.wording import OURS, method_words, methods_in_order
 
 NOTHING = "–"
@@ -270,22 +270,26 @@ def _map_section(points: pd.DataFrame) -> list[str]:
         "the window. On a quadratic loss a two-point average keeps at most a quarter of that fall (dashed), SWA some "
         "5 %.*",
         "",
-        "Counted over the runs with a constant rate, early branch points too:",
-        "",
-        *(f"- {sentence}" for sentence in _sentences(points)),
+        *_counted(points),
         "",
         f"The numbers: [{MAP}.csv]({MAP}.csv).",
     ]
 
 
-def _sentences(points: pd.DataFrame) -> list[str]:
-    """Where each method's averages are shown equal, refuted and not known, at narrow and at wide windows."""
+def _counted(points: pd.DataFrame) -> list[str]:
+    """Where each method's averages are shown equal, refuted and not known: in the paper's regime, and elsewhere."""
     points = points[points["schedule"] == "constant"]
-    wide = (points["window_over_branch"] > NARROW + 1e-9).rename("wide")
+    inside = points["late"].astype(bool) & (points["window_over_branch"] <= NARROW + 1e-9)
+    unknown = (points.loc[inside, "outcome"] == NOT_KNOWN).sum()
     told: dict[str, list[str]] = {method: [] for method in methods_in_order(points["kernel"])}
-    for (method, is_wide), here in points.groupby(["kernel", wide]):
-        counts = here["outcome"].value_counts()
-        shown = [f"{BY_MORE if each == DIFFERS else each} {counts[each]}" for each in OUTCOMES if each in counts]
-        where = "above" if is_wide else "up to"
-        told[str(method)].append(f"windows {where} {100 * NARROW:g} % of the branch step: {', '.join(shown)}")
-    return [f"{method_words(method).title}: {'; '.join(parts)}." for method, parts in told.items()]
+    for where, here in (("there", points[inside]), ("elsewhere", points[~inside])):
+        for method, outcomes in here.groupby("kernel")["outcome"]:
+            counts = outcomes.value_counts()
+            shown = [f"{BY_MORE if each == DIFFERS else each} {counts[each]}" for each in OUTCOMES if each in counts]
+            told[str(method)].append(f"{where} {', '.join(shown)}")
+    return [
+        f"At a constant rate, late in the run, at windows of up to {100 * NARROW:g} % of the branch step, {unknown} of "
+        f"{inside.sum()} points are not known. By method, there and elsewhere (early in the run, or at wider windows):",
+        "",
+        *(f"- {method_words(method).title}: {'; '.join(parts)}." for method, parts in told.items()),
+    ]
