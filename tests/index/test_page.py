@@ -1,6 +1,7 @@
 """The index over all variants, and the map's table and picture beside it."""
 
 import json
+import shutil
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -81,6 +82,17 @@ def test_one_column_for_each_variant(two):
     assert row.count("yes (") == 2
     regime = "λ ÷ batch size 3.1e-03, widest SWA window 50.0 % of the first late branch step"
     assert f"- [first](first/README.md): {regime}" in text
+
+
+@pytest.mark.parametrize("variants", [(), ("first",)])
+def test_without_trips_there_is_a_page_without_the_map(tmp_path, variants):
+    reports(tmp_path, *variants)
+    shutil.rmtree(tmp_path / "first" / "tables", ignore_errors=True)
+    write_index(tmp_path)
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert text.startswith("# Results")
+    assert "png" not in text
+    assert not list(tmp_path.glob("*.*g"))
 
 
 def test_variants_that_differ_in_their_seeds_alone_share_a_column_and_a_place_on_the_map(tmp_path):

@@ -1,6 +1,8 @@
 """Variants that differ in nothing but their seeds are one run, judged by all of them."""
 
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
@@ -8,15 +10,22 @@ import verdict_tables as made
 from report_tables import all_tables
 from verdict_tables import config
 
-from sidetrip.config import Config
+from sidetrip.config import Config, load_params, resolve, save_config
 from sidetrip.experiments.claims import measure
-from sidetrip.index.runs import gathered, points_of, runs_in_order, verdicts_in_all_scores
+from sidetrip.index.runs import gathered, points_of, read_settings, runs_in_order, verdicts_in_all_scores
 from sidetrip.tables import write_table
 from sidetrip.verdicts.equivalence_map import map_points
 
 
 def variant(name: str, **changes) -> Config:
-    return replace(config(**changes), variant=name)
+    """Settings as the index reads them."""
+    return of_report(replace(config(**changes), variant=name))
+
+
+def of_report(settings: Config) -> Config:
+    with TemporaryDirectory() as folder:
+        save_config(settings, Path(folder, "config.yaml"))
+        return read_settings(Path(folder, "config.yaml"))
 
 
 def write(folder, name: str, table: str, seeds: range, rows: pd.DataFrame) -> None:
@@ -73,11 +82,41 @@ def test_the_verdict_on_all_four_scores_is_that_of_all_seeds(tmp_path, gap):
         ({"evaluation.validation_samples": 100}, False),
         ({"claims.level": 0.01}, False),
         ({"model.width": 4}, False),
+        ({"data.shift": 1}, False),
     ],
     ids=str,
 )
 def test_variants_are_one_run_if_what_trips_depend_on_is_the_same(change, one):
     assert len(runs_in_order([variant("a"), variant("b", **change)])) == (1 if one else 2)
+
+
+def test_a_seed_that_several_variants_have_counts_once(tmp_path):
+    """Though the rows differ, as they do where a report has divided by the mean of its own seeds."""
+    for name, rows in {"a": [(0, 0.0), (1, 0.0)], "b": [(1, 1.0), (2, 0.0)]}.items():
+        table = pd.DataFrame(rows, columns=["seed", "predicted"])
+        write_table(table, tmp_path / name / "tables" / "second_order.csv")
+    (run,) = runs_in_order([variant("a", seeds=[0, 1]), variant("b", seeds=[1, 2])])
+    found = gathered(tmp_path, run, "second_order")
+    assert list(found.itertuples(index=False, name=None)) == [(0, 0.0), (1, 0.0), (2, 0.0)]
+
+
+def test_settings_of_an_older_report_need_not_have_every_key(tmp_path):
+    save_config(config(), tmp_path / "config.yaml")
+    kept = [
+        line for line in (tmp_path / "config.yaml").read_text(encoding="utf-8").splitlines() if "replicas" not in line
+    ]
+    (tmp_path / "config.yaml").write_text("\n".join(kept), encoding="utf-8")
+    assert runs_in_order([read_settings(tmp_path / "config.yaml")])[0].seeds == len(made.SEEDS)
+
+
+def test_other_seeds_of_a_run_are_of_the_same_run():
+    params = load_params(Path("params.yaml"))
+    names = [name for name in params.variants if str(name).endswith("_other_seeds")]
+    assert names
+    for name in map(str, names):
+        pair = [resolve(params, each) for each in (name, name.removesuffix("_other_seeds"))]
+        assert len(runs_in_order([of_report(each) for each in pair])) == 1, name
+        assert not set(pair[0].seeds) & set(pair[1].seeds)
 
 
 def test_a_table_that_only_some_variants_have_is_theirs(halves):

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from sidetrip.config import ConfigError
 from sidetrip.files import FileError
 from sidetrip.runtime.executor import run_units
-from sidetrip.runtime.pool import _first_killed, ending
+from sidetrip.runtime.pool import _end, ending
 from sidetrip.runtime.progress import BETWEEN_MESSAGES, Teller
 from sidetrip.runtime.scratch import unit_folders
 from sidetrip.tables import read_table
@@ -81,14 +81,13 @@ def test_workers_that_keep_crashing_are_one_line_with_the_signal_however_slowly_
 
 def test_a_worker_that_a_broken_pool_has_left_is_ended():
     """It would wait for work for ever, and this process for it when it ends."""
-    context = multiprocessing.get_context("spawn")
-    killed, left = (context.Process(target=time.sleep, args=(600,)) for _ in range(2))
-    killed.start()
-    left.start()
+    killed, left = (multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,)) for _ in range(2))
+    for process in (killed, left):
+        process.start()
     killed.kill()
     killed.join()
-    assert _first_killed([left, killed]) == ending(-signal.SIGKILL)
-    assert left.exitcode == -signal.SIGTERM
+    _end(dict(enumerate((left, killed))))
+    assert (left.exitcode, killed.exitcode) == (-signal.SIGTERM, -signal.SIGKILL)
 
 
 def test_workers_begin_with_what_takes_long_to_load_and_do_without_torch_s_compiler(tmp_path):

@@ -9,7 +9,7 @@ from sidetrip.config.checks import check_samples
 from sidetrip.config.command_line import check_settings_folder
 from sidetrip.config.errors import ConfigError, of_variant, shown
 from sidetrip.config.params import active_variants, load_params
-from sidetrip.config.resolve import resolve, save_config, saved_config, typed
+from sidetrip.config.resolve import resolve, save_config, typed
 from sidetrip.config.schema import BurnIn, Claims, Config, Data, Quadratic, Runtime, SideTrips, SingleStep
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "of_variant",
     "resolve",
     "save_config",
-    "saved_config",
     "shown",
     "typed",
 ]

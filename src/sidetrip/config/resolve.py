@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -127,18 +126,6 @@ def save_config(config: Config, path: Path) -> None:
 def seal_line(content: bytes) -> bytes:
     """Last line of a config.yaml, by which a stage knows that it is whole."""
     return f"# sha256 of the lines above: {hashlib.sha256(content).hexdigest()}\n".encode()
-
-
-def saved_config(path: Path) -> Config:
-    """The configuration that `save_config` wrote; where it ran is not in there.
-
-    Raises
-    ------
-    ConfigError
-        If the file is of another version of the settings.
-    """
-    values = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
-    return _checked({key: value for key, value in values.items() if key not in HYDRA} | {"runtime": {}})
 
 
 def typed(cfg: DictConfig) -> Config:

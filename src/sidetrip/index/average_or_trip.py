@@ -67,10 +67,10 @@ def late_in_the_run(points: pd.DataFrame, second_order: Mapping[str, pd.DataFram
     -------
     DataFrame
         variant, schedule, kernel, window_steps, n, gap, gain, ratio with both intervals, and outcome, as in `points`;
-        predicted: the ratio that the model predicts, mean over seeds, empty where it does not apply. Without points
-        whose gain is not clear of 0: there the ratio means nothing.
+        predicted: the ratio that the model predicts, mean over the seeds whose curvature was measured, empty where it
+        does not apply. Without points whose gain is not clear of 0: there the ratio means nothing.
     """
-    late = points[points["late"]]
+    late = points[points["late"].astype(bool)]
     widest = late.groupby(["variant", "kernel"])["window_steps"].transform("max")
     found = late.loc[(late["window_steps"] == widest) & late["ratio_low"].notna(), KEPT].reset_index(drop=True)
     if not second_order:
@@ -103,18 +103,19 @@ def run_table(rows: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
     for run in runs:
         here = {method: row for method, row in rows[rows["variant"] == run.name].set_index("kernel").iterrows()}
         label = f"{', '.join(run.lines)} ({run.links})"
-        cells = [_cell(here[method]) if method in here else "–" for method in methods]
+        cells = [_cell(here[method], run.seeds) if method in here else "–" for method in methods]
         lines += [f"| {label} | {' | '.join(cells)} |"] if here else []
     return lines
 
 
-def _cell(row: pd.Series) -> str:
+def _cell(row: pd.Series, seeds: int) -> str:
     """Measured ratio with its interval, what it is a share of, and its outcome; the predicted one, if there is one."""
+    fewer = f", {row['n']} seeds" if row["n"] < seeds else ""
     predicted = "" if math.isnan(row["predicted"]) else f", predicted {percent(row['predicted'])}"
     span = f"{percent(row['ratio_low'])} to {percent(row['ratio_high'])}"
     unsure = differs_unknown(row["outcome"], row["ratio_low"], row["ratio_high"])
     outcome = "differs, not known whether within a quarter" if unsure else row["outcome"]
-    return f"{percent(row['ratio'])} ({span}{predicted}) of {row['gain']:.3f}: {outcome}"
+    return f"{percent(row['ratio'])} ({span}{predicted}) of {row['gain']:.3f}{fewer}: {outcome}"
 
 
 def _finding(method: str, rows: pd.DataFrame) -> str:

@@ -28,7 +28,7 @@ MARKERS = {
 }
 COLOURS = "coolwarm"
 NO_RATIO: dict[str, Any] = {"facecolor": "white", "hatch": "//////"}  # where the gain is not clear of 0
-LIMIT = 1.0  # of the ratio that colours show; beyond it they do not change
+LIMIT = 0.5  # of the ratio that colours show; beyond it they do not change
 QUARTER, KEEPS_A_QUARTER = 0.25, "two_point"  # of a fall on a quadratic loss, at most
 LATE, EARLY = 70, 30  # size of the mark
 LOWER = 0.25  # by which early branch points lie lower, of the distance between rows
@@ -109,7 +109,13 @@ def draw_map(points: pd.DataFrame) -> Figure:
     panels[1][0].set(ylabel="average − trip (nats)")
     scale = plt.cm.ScalarMappable(norm, COLOURS)
     figure.colorbar(
-        scale, ax=panels[0], label="(average − trip) ÷ size of the gain", location="top", aspect=50, shrink=0.6
+        scale,
+        ax=panels[0],
+        label="← average better      (average − trip) ÷ size of the gain      trip better →",
+        location="top",
+        aspect=50,
+        shrink=0.6,
+        extend="both",
     )
     _legend(figure, colours)
     return figure
@@ -123,8 +129,8 @@ def _legend(figure: Figure, colours: dict[str, tuple[float, float, float]]) -> N
 
     entries: dict[str, Any] = {label: mark(marker, 8) for marker, label in MARKERS.values()}
     entries["hatched: the gain is not clear of 0"] = Patch(edgecolor="black", lw=0.7, **NO_RATIO)
-    entries["above, small: early branch point"] = mark("o", 5)
+    entries["above, small: early branch point"] = mark("s", 4)
     entries["below, ring: early branch point"] = mark("o", 6)
     entries["below, two-point: ¼ of the fall"] = plt.Line2D([], [], color="black", ls="--")
-    entries |= {f"below: {variant}": mark("o", 6, colour, colour) for variant, colour in colours.items()}
+    entries |= {variant: mark("o", 6, colour, colour) for variant, colour in colours.items()}
     figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=3, fontsize="small")

@@ -11,13 +11,13 @@ from typing import Any
 
 import pandas as pd
 
-from sidetrip.config import Config, saved_config
+from sidetrip.config import Config
 from sidetrip.files import write_bytes
 from sidetrip.index.average_or_trip import draw as draw_late
 from sidetrip.index.average_or_trip import findings, late_in_the_run, relatives, run_table
 from sidetrip.index.equivalence_map import draw_map
 from sidetrip.index.forecasts import forecasts
-from sidetrip.index.runs import Run, gathered, points_of, runs_in_order, verdicts_in_all_scores
+from sidetrip.index.runs import Run, gathered, points_of, read_settings, runs_in_order, verdicts_in_all_scores
 from sidetrip.report import style
 from sidetrip.report.render import counts, of_the_paper
 from sidetrip.tables import write_table
@@ -58,7 +58,9 @@ class Results:
     points : DataFrame
         Of the map, all runs; empty without trips.
     late : DataFrame
-        Of `late_in_the_run`; in_all_scores: the verdict on loss and accuracy, on training and validation data, at once.
+        Of `late_in_the_run`; in_all_scores: the verdict of that name.
+    in_all_scores : mapping
+        By run and method: the verdict on loss and accuracy, on training and validation data, at once.
     """
 
     reports: Path
@@ -67,6 +69,7 @@ class Results:
     runs: Sequence[Run]
     points: pd.DataFrame
     late: pd.DataFrame
+    in_all_scores: Mapping[str, Mapping[str, str]]
 
 
 def read_reports(reports: Path) -> Results:
@@ -74,7 +77,7 @@ def read_reports(reports: Path) -> Results:
     claims = {
         path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(reports.glob("*/claims.json"))
     }
-    configs = {name: saved_config(reports / name / "config.yaml") for name in claims}
+    configs = {name: read_settings(reports / name / "config.yaml") for name in claims}
     runs = runs_in_order(configs.values())
     tables = [table for run in runs if len(table := points_of(reports, run))]
     points = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
@@ -82,7 +85,7 @@ def read_reports(reports: Path) -> Results:
     late = late_in_the_run(points, {name: table for name, table in second_order.items() if len(table)})
     of_all = {run.name: verdicts_in_all_scores(reports, run) for run in runs}
     late[ALL_SCORES] = [of_all[row["variant"]][row["kernel"]] for row in late.to_dict("records")]
-    return Results(reports, claims, configs, runs, points, late)
+    return Results(reports, claims, configs, runs, points, late, of_all)
 
 
 def write_index(reports: Path) -> None:
@@ -110,7 +113,7 @@ def page(results: Results) -> str:
 def _first_screen(results: Results) -> list[str]:
     """What was found late in a run, in sentences and as a picture with its table."""
     reports, rows, runs = results.reports, results.late, results.runs
-    sentences = [*findings(rows), _in_all_scores(rows), *relatives(rows, runs)]
+    sentences = [*findings(rows), _in_all_scores(results), *relatives(rows, runs)]
     forecast = [
         "",
         "If the rate begins to decay now, where will the loss end? Forecasts were sealed before the decays ran:",
@@ -133,15 +136,16 @@ def _first_screen(results: Results) -> list[str]:
         "",
         f"![Late in a run: does the average end better, or the trip?]({FIRST}.png)",
         "",
-        "*(average − trip) ÷ gain. Intervals are over seeds; variants that differ in nothing but their seeds are one "
-        "run. The thick bar, of 90 %, is what two one-sided tests of 5 % amount to: that the two differ by less than a "
-        "quarter in this loss is shown where all of it lies in the band. The thin one, of 95 %, tells whether they "
-        "differ. A bar without an end goes on. Runs whose rate falls along a cosine stand last, and are not counted "
-        f"above. The numbers: [{FIRST}.csv]({FIRST}.csv).*",
+        "*(average − trip) ÷ gain. Intervals are over seeds; variants that differ in their seeds alone, in all that "
+        "these averages and trips depend on, are one run ([which were added when](../docs/regime.md"
+        "#more-seeds-for-the-map)). The thick bar, of 90 %, is what two one-sided tests of 5 % amount to: that the two "
+        "differ by less than a quarter in this loss is shown where all of it lies in the band. The thin one, of 95 %, "
+        "tells whether they differ. A bar without an end goes on. Runs whose rate falls along a cosine stand last, and "
+        f"are not counted above. The numbers: [{FIRST}.csv]({FIRST}.csv).*",
         "",
-        "The same in numbers: average − trip in per cent of the gain, with its interval and what the quadratic model "
-        "predicts from the curvature that was measured there; the gain in nats; what was shown. –: the gain is not "
-        "clear of 0.",
+        "The same in numbers: average − trip in per cent of the gain, with its interval of 95 % and what the quadratic "
+        "model predicts, where the curvature was measured (mean over the seeds in which it was); the gain in nats; "
+        "what was shown, by the interval of 90 %. –: the gain is not clear of 0.",
         "",
         *run_table(rows, runs),
         *(forecast if (reports / FORECAST).is_file() else []),
@@ -151,11 +155,12 @@ def _first_screen(results: Results) -> list[str]:
     ]
 
 
-def _in_all_scores(late: pd.DataFrame) -> str:
+def _in_all_scores(results: Results) -> str:
     """In how many runs at a constant rate the statements hold as the paper has them, in every score."""
-    late, told = late[late["schedule"] == "constant"], []
-    for method in methods_in_order(late["kernel"]):
-        verdicts = list(late.loc[late["kernel"] == method, ALL_SCORES])
+    there = [results.in_all_scores[run.name] for run in results.runs if run.config.burn_in.schedule == "constant"]
+    told = []
+    for method in methods_in_order(name for verdicts in there for name in verdicts):
+        verdicts = [each[method] for each in there if method in each]
         refuted = verdicts.count(NOT_REPRODUCED)
         beside = f", refuted in {refuted}" if refuted else ""
         told.append(f"{method_words(method).phrase} in {verdicts.count(REPRODUCED)} of {len(verdicts)}{beside}")
@@ -179,8 +184,9 @@ def _verdicts(claims: Mapping[str, Rows], runs: Sequence[Run]) -> list[str]:
             yield f"| {row['statement']} | {row['source']} | {' | '.join(shown)} |"
 
     return [
-        "Links lead to reports, with criteria, intervals and regimes in full. Variants that differ in nothing but "
-        "their seeds share a column, in the order of its head; each verdict is of the seeds of its variant alone.",
+        "Links lead to reports, with criteria, intervals and regimes in full. Variants whose averages and trips differ "
+        "in their seeds alone share a column, in the order of its head; each verdict is of the seeds of its variant "
+        "alone.",
         "",
         *(f"- [{name}]({name}/README.md): {regime(rows)}{counts(rows)}" for name, rows in claims.items()),
         "",
@@ -262,8 +268,8 @@ def _map_section(points: pd.DataFrame) -> list[str]:
         "",
         "*An average replaces a decay of the learning rate where it is equal to the side trip that decays the rate, "
         "within the share of the gain that the criterion allows (trip: a run from the same branch point; gain: "
-        "momentary − average). Above: one mark for each window, judged in validation loss over all seeds of variants "
-        "that differ in nothing else. Large: late "
+        "momentary − average). Above: one mark for each window, judged in validation loss over all seeds of a run. "
+        "Large: late "
         "branch points together, the window over their mean step. Small and lower: an early one, over fewer seeds in "
         "some variants. Red: the average is worse than the trip; blue: better; hatched: the gain is not clear of 0. "
         "Below: average − trip against how much the momentary loss (of the run itself, without averaging) falls over "

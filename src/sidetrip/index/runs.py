@@ -1,4 +1,4 @@
-"""The runs that the map and the first screen judge: variants that differ in nothing but their seeds are one."""
+"""The runs that the map and the first screen judge: variants whose late trips differ in their seeds alone are one."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 import pandas as pd
+import yaml
+from omegaconf import DictConfig, OmegaConf
 
 from sidetrip.config import Config
 from sidetrip.report.render import DATA, NETWORKS, OPTIMIZERS
@@ -45,6 +48,12 @@ class Run:
         return " · ".join(f"[{variant}]({variant}/README.md)" for variant in self.variants)
 
 
+def read_settings(path: Path) -> Config:
+    """The settings of a committed report, unchecked: an older one need not have every key that there is now."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return cast(Config, OmegaConf.create(yaml.load(path.read_text(encoding="utf-8"), loader)))
+
+
 def runs_in_order(configs: Iterable[Config]) -> list[Run]:
     """The runs of all variants: constant rates, SGD and pictures come first.
 
@@ -63,10 +72,12 @@ def runs_in_order(configs: Iterable[Config]) -> list[Run]:
     ]
 
 
-def _trips_of(config: Config) -> object:
+def _trips_of(config: Config) -> str:
     """All that averages and trips from late branch points, and their verdicts, depend on but the seeds."""
-    trips = replace(config.side_trips, every=1)  # which is of running averages alone
-    return config.data, config.model, config.burn_in, config.branch.points, config.evaluation, trips, config.claims
+    settings = cast(dict[str, Any], OmegaConf.to_container(cast(DictConfig, config)))
+    found = {name: settings[name] for name in ("data", "model", "burn_in", "evaluation", "claims")}
+    trips = {key: value for key, value in settings["side_trips"].items() if key != "every"}  # of running averages
+    return repr((found, settings["branch"]["points"], trips))
 
 
 def _kind(config: Config) -> tuple[bool, bool, bool]:
@@ -87,10 +98,14 @@ def _run(alike: list[Config]) -> Run:
 
 
 def gathered(reports: Path, run: Run, name: str) -> Table:
-    """A table of all variants of a run that have it, each seed once; empty if none has."""
-    paths = (reports / variant / "tables" / f"{name}.csv" for variant in run.variants)
-    tables = [pd.read_csv(path) for path in paths if path.is_file()]
-    return pd.concat(tables).drop_duplicates(ignore_index=True) if tables else pd.DataFrame()
+    """A table of all variants of a run that have it, each seed from the first that has it; empty if none has."""
+    found: list[Table] = []
+    for variant in run.variants:
+        path = reports / variant / "tables" / f"{name}.csv"
+        if path.is_file():
+            table = pd.read_csv(path)
+            found.append(table[~table["seed"].isin({seed for each in found for seed in each["seed"]})])
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
 def points_of(reports: Path, run: Run) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
@@ -77,8 +77,10 @@ def run_on_pool(tasks: Sequence[Task], config: Config, bar: Any) -> None:
             try:
                 submit_all(executor, [(run_task, task) for task in tasks], lambda index: None)
             except BrokenProcessPool as error:
+                _end(workers)
                 raise WorkerKilledError(_first_killed(list(workers.values()))) from error
             except (EOFError, ConnectionError) as error:  # the process that forks them was killed
+                _end(workers)
                 raise WorkerKilledError(ending(None)) from error
 
 
@@ -110,7 +112,7 @@ def on_all_cores(function: Callable[[Any], None], items: Sequence[Any], config: 
         try:
             submit_all(executor, [(function, item) for item in items], lambda index: None)
         except (BrokenProcessPool, EOFError, ConnectionError) as error:
-            _end(list(workers.values()))
+            _end(workers)
             raise ConfigError(f"runtime.workers = {number}: a process was killed; use fewer, or run again") from error
 
 
@@ -145,9 +147,9 @@ def _start_alone() -> None:
     follow_parent()
 
 
-def _end(workers: Sequence[Any]) -> None:
+def _end(workers: Mapping[int, Any]) -> None:
     """End what a pool that broke has left: it does not know of a worker that started while it ended the others."""
-    for process in workers:
+    for process in list(workers.values()):
         if process.is_alive():
             process.terminate()
             process.join()
@@ -155,7 +157,6 @@ def _end(workers: Sequence[Any]) -> None:
 
 def _first_killed(workers: Sequence[Any]) -> str:
     """How the worker ended that broke the pool, which is shut down by now; the others were ended with SIGTERM."""
-    _end(workers)
     own = [process.exitcode for process in workers if process.exitcode not in (0, -signal.SIGTERM)]
     return ending(own[0] if own else None)
 

@@ -75,6 +75,19 @@ def test_noise_is_to_be_within_a_quarter_of_the_prediction_for_each_method(times
         assert times != 0.5 or len(wrong) > 1 or row.part == "SWA"
 
 
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_seeds_without_a_number_are_told_of(split):
+    """Also where the part that is shown has all of them: which that is, depends on its size alone."""
+    tables = tables_of()
+    assert not any("seeds" in row.detail for row in judge_of.judge(tables, config()).values())
+    lost = f"seed == {SEEDS[0]} and model == 'trip' and split == '{split}'"
+    tables |= {name: tables[name].query(f"not ({lost})") for name in ("replicas", "replica_means")}
+    rows = judge_of.judge(tables, config())
+    said = f"without 1 of {len(SEEDS)} seeds, in which a trip or the run diverged"
+    assert rows["trip_mean_is_lower"].detail.endswith(said)
+    assert (said in rows["replica_noise_predicted"].detail) == (split == "validation")  # which it is about
+
+
 def test_without_curvature_or_trips_nothing_is_measured():
     settings = config(**{"experiments.curvature": False})
     rows = judge_of.judge(replicas() | {"batch_losses": batch_losses()}, settings)

@@ -10,7 +10,7 @@ import pandas as pd
 from sidetrip.config import Config
 from sidetrip.experiments.curvature.model import applies
 from sidetrip.experiments.curvature.verdict import excesses
-from sidetrip.verdicts.records import Found, Judged, NotMeasured, Table, Tables
+from sidetrip.verdicts.records import Found, Judged, Measured, NotMeasured, Table, Tables, joined
 from sidetrip.verdicts.regime import beside, of_run
 from sidetrip.verdicts.scores import TITLES
 from sidetrip.verdicts.statements import Statement
@@ -41,6 +41,7 @@ STATEMENTS = (
 KEYS = ["seed", "kernel", "window_steps", "split"]
 MODELS = ("momentary", "average", "trip", "as_far")
 DECIDES = "swa"
+DIVERGED = "a trip or the run diverged"
 
 
 def parts(tables: Tables, config: Config) -> Table:
@@ -124,15 +125,24 @@ def _noise_predicted(found: Table, config: Config) -> Found:
         equal = judge_equal(gap, abs(expected), config.claims.average_is_schedule, config.claims)
         # Without the words of a comparison of an average with its trip.
         judged[method_words(method).title] = replace(equal, quantity="nats", outcome="", ratio=None)
-    return all_of(judged, config.claims.level) if judged else NotMeasured("a trip diverged, or nothing is stationary")
+    if not judged:
+        return NotMeasured(f"{DIVERGED}, or nothing is stationary")
+    return _of_seeds(judged, config, f"{DIVERGED}, or nothing is stationary")
 
 
 def above_zero(found: Mapping[str, pd.Series], config: Config) -> Found:
     """Whether the mean over seeds of every part, in nats, is above 0."""
     if any(values.empty for values in found.values()):
-        return NotMeasured("a trip or the run diverged")
+        return NotMeasured(DIVERGED)
     judged = {
         part: replace(judge_mean(values.to_numpy(float), config.claims, above=0.0), quantity="nats")
         for part, values in found.items()
     }
-    return all_of(judged, config.claims.level)
+    return _of_seeds(judged, config, DIVERGED)
+
+
+def _of_seeds(judged: Mapping[str, Measured], config: Config, lost: str) -> Measured:
+    """All parts together, with a note where some seed has no number."""
+    found, missing = all_of(judged, config.claims.level), len(config.seeds) - min(part.n for part in judged.values())
+    note = f"without {missing} of {len(config.seeds)} seeds, in which {lost}" if missing else ""
+    return replace(found, detail=joined(found.detail, note))
