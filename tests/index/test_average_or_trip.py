@@ -26,7 +26,7 @@ def points(*rows) -> pd.DataFrame:
 
 
 def late(*rows, **second_order) -> pd.DataFrame:
-    return average_or_trip.late_in_the_run(points(*rows), second_order)
+    return average_or_trip.late_in_the_run(points(*rows), second_order, {"first": {"swa": 0.002}})
 
 
 def marks(axes):
@@ -53,6 +53,20 @@ def test_predictions_are_means_over_seeds_of_the_same_kernel_and_window():
     )
     found = late({}, {"variant": "second"}, first=table)
     assert found["predicted"].to_numpy() == pytest.approx([-0.2, np.nan], nan_ok=True)
+
+
+def test_the_lag_is_a_share_of_the_gain_where_the_run_has_one():
+    found = late({}, {"variant": "second"}, {"kernel": "ema"})
+    assert found["lag"].to_numpy() == pytest.approx([0.04, np.nan, np.nan], nan_ok=True)
+
+
+def test_the_root_mean_squares_of_what_predictions_miss_are_told():
+    table = pd.DataFrame([(0, "swa", 100, -0.1)], columns=["seed", "kernel", "window_steps", "predicted"])
+    (text,) = average_or_trip.predictions(late({}, {"variant": "second"}, first=table))
+    assert "misses average − trip by 14 % of the gain (root mean square over 1 pairs" in text
+    assert "predicting 0 misses by 4.0 %" in text
+    assert "model and lag together miss by 10 %" in text
+    assert average_or_trip.predictions(late({})) == []
 
 
 def test_rows_stand_from_the_top_in_the_order_of_the_runs_left_where_the_average_is_better():
@@ -104,7 +118,7 @@ def test_every_run_has_a_row_with_what_is_predicted_of_it():
         "| run | SWA | EMA |",
         "| --- | --- | --- |",
         "| First, SGD, λ = 0.1, 5 seeds ([first](first/README.md)) "
-        "| +4.0 % (−10 % to +20 %, predicted −10 %) of 0.050: equal | – |",
+        "| +4.0 % (−10 % to +20 %, predicted −10 %, with the lag −6.0 %) of 0.050: equal | – |",
         "| Second, AdamW, λ = 0.01, 1 seed ([second](second/README.md) · [more](more/README.md)) "
         "| +10 % (−10 % to +20 %) of 0.050: equal "
         "| −20 % (−10 % to +20 %) of 0.050: equal |",

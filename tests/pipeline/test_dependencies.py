@@ -25,7 +25,7 @@ ROOM = "ROOM"  # the stage of the module's own folder
 RERUNS = {
     "*.py": "",  # commands, files, planning: they change no result
     "checks/*": "",
-    "kernels.py": f"{TRAINED} quadratic {PAGES}",
+    "kernels.py": f"{TRAINED} quadratic {PAGES} index",
     "snapshots.py": "forecast verdicts report",
     "loss_forecast.py": "forecast verdicts report index",
     "tables.py": f"burn_in {MEASURED} quadratic {PAGES} index",
@@ -48,7 +48,7 @@ RERUNS = {
     "experiments/*": "",  # plan and work: what is told of progress
     "experiments/units.py": f"burn_in branch {SCORED} alignment curvature figures",
     "experiments/evaluator.py": SCORED,
-    "experiments/methods.py": f"running_averages side_trips replicas mean_gradient {PAGES}",
+    "experiments/methods.py": f"running_averages side_trips replicas mean_gradient {PAGES} index",
     "experiments/registry.py": PAGES,  # the order on pages
     "experiments/claims.py": "verdicts report",
     "experiments/series.py": "figures",
@@ -90,8 +90,8 @@ FLOORS = [
     {"checks"},
     {"verdicts"},
     {"report"},
-    {"index"},
     {"experiments"},
+    {"index"},
     {"runtime"},
 ]
 

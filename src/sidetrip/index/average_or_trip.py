@@ -40,6 +40,7 @@ LOOKS = {  # outcome: (marker, face, edge)
 CLEAR: dict[str, Any] = {"fillstyle": "left", "mfc": style.MOMENTARY, "mfcalt": "white"}  # of 0, though not known
 BESIDE = 0.25  # by which predictions lie lower, of the distance between rows
 PREDICTED: dict[str, Any] = {"marker": "D", "s": 42, "facecolor": "none", "edgecolor": style.OWN, "lw": 1.5}
+WITH_LAG: dict[str, Any] = {"marker": "D", "s": 30, "facecolor": style.OWN, "edgecolor": style.OWN, "lw": 0}
 
 
 def percent(share: float) -> str:
@@ -53,7 +54,9 @@ def differs_unknown(outcome: str, low: float, high: float) -> bool:
     return outcome == NOT_KNOWN and low * high > 0
 
 
-def late_in_the_run(points: pd.DataFrame, second_order: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def late_in_the_run(
+    points: pd.DataFrame, second_order: Mapping[str, pd.DataFrame], behind: Mapping[str, Mapping[str, float]]
+) -> pd.DataFrame:
     """What is drawn: of every variant and method the widest window, late branch points together.
 
     Parameters
@@ -62,21 +65,25 @@ def late_in_the_run(points: pd.DataFrame, second_order: Mapping[str, pd.DataFram
         Of `verdicts.equivalence_map.map_points`, of all variants.
     second_order : mapping of str to DataFrame
         The tables of that name of the variants that have one: what the analytic model predicts, by seed.
+    behind : mapping of str to mapping
+        Of `index.lag.lags`, by run.
 
     Returns
     -------
     DataFrame
         variant, schedule, kernel, window_steps, n, gap, gain, ratio with both intervals, and outcome, as in `points`;
         predicted: the ratio that the model predicts, mean over the seeds whose curvature was measured, empty where it
-        does not apply. Without points whose gain is not clear of 0: there the ratio means nothing.
+        does not apply; lag: of the average behind its trip ÷ gain. Without points whose gain is not clear of 0: there
+        the ratio means nothing.
     """
     late = points[points["late"].astype(bool)]
     widest = late.groupby(["variant", "kernel"])["window_steps"].transform("max")
     found = late.loc[(late["window_steps"] == widest) & late["ratio_low"].notna(), KEPT].reset_index(drop=True)
+    lags = [behind.get(row["variant"], {}).get(row["kernel"], np.nan) / row["gain"] for row in found.to_dict("records")]
     if not second_order:
-        return found.assign(predicted=np.nan)
+        return found.assign(predicted=np.nan, lag=lags)
     tables = pd.concat([table.assign(variant=name) for name, table in second_order.items()])
-    return found.join(tables.groupby(KEYS)["predicted"].mean(), on=KEYS)
+    return found.join(tables.groupby(KEYS)["predicted"].mean(), on=KEYS).assign(lag=lags)
 
 
 def findings(rows: pd.DataFrame) -> list[str]:
@@ -91,6 +98,23 @@ def relatives(rows: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
     alike = Counter(run.subject for run in runs if run.name in there)
     told = [f"{count} are {subject}" for subject, count in alike.items() if count > 1]
     return [f"These runs are no independent tests: {', '.join(told)}."] if told else []
+
+
+def predictions(rows: pd.DataFrame) -> list[str]:
+    """How near the predictions come, where the model applies: nothing that they rest on was fitted to these."""
+    known = rows.dropna(subset=["predicted", "lag"])
+    if known.empty:
+        return []
+    measured, model, both = known["ratio"], known["predicted"], known["predicted"] + known["lag"]
+    root = [percent(float(np.sqrt(((measured - told) ** 2).mean())))[1:] for told in (0.0, model, both)]
+    return [
+        f"The quadratic model, with the curvature that was measured, misses average − trip by {root[1]} of the gain "
+        f"(root mean square over {len(known)} pairs of a run and a method); predicting 0 misses by {root[0]}. The "
+        "model has the trip lose as much progress as the average, whose iterates are old in the mean. If a lower rate "
+        "costs the trip none, the average lags behind it by its mean age × what a step of the run lowers the loss of "
+        f"averages: model and lag together miss by {root[2]}. [How that was found](../docs/regime.md#does-the-average-"
+        "lag-behind)."
+    ]
 
 
 def run_table(rows: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
@@ -112,6 +136,7 @@ def _cell(row: pd.Series, seeds: int) -> str:
     """Measured ratio with its interval, what it is a share of, and its outcome; the predicted one, if there is one."""
     fewer = f", {row['n']} seeds" if row["n"] < seeds else ""
     predicted = "" if math.isnan(row["predicted"]) else f", predicted {percent(row['predicted'])}"
+    predicted += f", with the lag {percent(row['predicted'] + row['lag'])}" if predicted and row["lag"] else ""
     span = f"{percent(row['ratio_low'])} to {percent(row['ratio_high'])}"
     unsure = differs_unknown(row["outcome"], row["ratio_low"], row["ratio_high"])
     outcome = "differs, not known whether within a quarter" if unsure else row["outcome"]
@@ -181,7 +206,9 @@ def _panel(axes: Axes, rows: pd.DataFrame, names: list[str]) -> None:
         if differs_unknown(row["outcome"], *ends):
             look |= CLEAR
         axes.plot(at, place, marker, zorder=3, clip_on=False, **look)
-        axes.scatter(np.clip(row["predicted"], -REACH, REACH), place + BESIDE, zorder=4, **PREDICTED)
+        model, both = row["predicted"], row["predicted"] + row["lag"]
+        axes.scatter(np.clip(model, -REACH, REACH), place + BESIDE, zorder=4, **PREDICTED)
+        axes.scatter(np.clip(both, -REACH, REACH), place + BESIDE, zorder=5, **WITH_LAG)
     axes.xaxis.set_major_locator(FixedLocator([-2 * SHARE, 0, 2 * SHARE]))
     axes.xaxis.set_minor_locator(FixedLocator([-SHARE, SHARE]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(share)))
@@ -205,5 +232,7 @@ def _legend(figure: Figure, outcomes: set[str], predicted: bool) -> None:
         entries["not known whether in the band, yet clear of 0"] = half
     if predicted:
         diamond = plt.Line2D([], [], ls="", marker="D", mfc="none", mec=style.OWN, mew=1.5, ms=6)
-        entries["predicted from the measured curvature"] = diamond
+        entries["predicted by the quadratic model"] = diamond
+        filled = plt.Line2D([], [], ls="", marker="D", mfc=style.OWN, mec=style.OWN, ms=5.5)
+        entries["the same, and the average lags by its age"] = filled
     figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=2, fontsize="small")

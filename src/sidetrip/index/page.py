@@ -14,9 +14,10 @@ import pandas as pd
 from sidetrip.config import Config
 from sidetrip.files import write_bytes
 from sidetrip.index.average_or_trip import draw as draw_late
-from sidetrip.index.average_or_trip import findings, late_in_the_run, relatives, run_table
+from sidetrip.index.average_or_trip import findings, late_in_the_run, predictions, relatives, run_table
 from sidetrip.index.equivalence_map import draw_map
 from sidetrip.index.forecasts import forecasts
+from sidetrip.index.lag import lags
 from sidetrip.index.runs import Run, gathered, points_of, read_settings, runs_in_order, verdicts_in_all_scores
 from sidetrip.report import style
 from sidetrip.report.render import counts, of_the_paper
@@ -82,7 +83,8 @@ def read_reports(reports: Path) -> Results:
     tables = [table for run in runs if len(table := points_of(reports, run))]
     points = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
     second_order = {run.name: gathered(reports, run, "second_order") for run in runs}
-    late = late_in_the_run(points, {name: table for name, table in second_order.items() if len(table)})
+    behind = {run.name: lags(gathered(reports, run, "by_point"), run.config) for run in runs}
+    late = late_in_the_run(points, {name: table for name, table in second_order.items() if len(table)}, behind)
     of_all = {run.name: verdicts_in_all_scores(reports, run) for run in runs}
     late[ALL_SCORES] = [of_all[row["variant"]][row["kernel"]] for row in late.to_dict("records")]
     return Results(reports, claims, configs, runs, points, late, of_all)
@@ -113,7 +115,7 @@ def page(results: Results) -> str:
 def _first_screen(results: Results) -> list[str]:
     """What was found late in a run, in sentences and as a picture with its table."""
     reports, rows, runs = results.reports, results.late, results.runs
-    sentences = [*findings(rows), _in_all_scores(results), *relatives(rows, runs)]
+    sentences = [*findings(rows), _in_all_scores(results), *predictions(rows), *relatives(rows, runs)]
     forecast = [
         "",
         "If the rate begins to decay now, where will the loss end? Forecasts were sealed before the decays ran:",
@@ -144,8 +146,8 @@ def _first_screen(results: Results) -> list[str]:
         f"are not counted above. The numbers: [{FIRST}.csv]({FIRST}.csv).*",
         "",
         "The same in numbers: average − trip in per cent of the gain, with its interval of 95 % and what the quadratic "
-        "model predicts, where the curvature was measured (mean over the seeds in which it was); the gain in nats; "
-        "what was shown, by the interval of 90 %. –: the gain is not clear of 0.",
+        "model predicts, where the curvature was measured (mean over the seeds in which it was), alone and with the "
+        "lag; the gain in nats; what was shown, by the interval of 90 %. –: the gain is not clear of 0.",
         "",
         *run_table(rows, runs),
         *(forecast if (reports / FORECAST).is_file() else []),
