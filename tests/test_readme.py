@@ -25,6 +25,7 @@ UNDECAYED = "fashion_mnist_no_decay"
 METHODS = ("swa", "two_point", "ema")
 ROWS = {
     "window in steps (share of the step it begins at)": ("swa", "window"),
+    "seeds": ("swa", "n"),
     "gain of SWA, nats": ("swa", "gain"),
     "SWA against a linear decay": ("swa", "ratio"),
     "two-point average against half the rate": ("two_point", "ratio"),
@@ -51,6 +52,8 @@ def cell(variant: str, kernel: str, column: str) -> str:
     row = measured(variant, kernel)
     if column == "window":
         return f"{row['window_steps']} ({row['window_over_branch']:.0%})".replace("%", " %")
+    if column == "n":
+        return str(row["n"])
     if column == "gain":
         return f"{row['gain']:.3f}"
     differs = differs_unknown(row["outcome"], row["ratio_low"], row["ratio_high"])
@@ -110,6 +113,24 @@ def shares_of_the_causes() -> list[str]:
     return [percent(share)[1:] for share in shares]
 
 
+def misses_of_the_predictions() -> list[str]:
+    """By how much the model misses, and predicting 0, and the model with the lag; over how many pairs."""
+    rows = pd.read_csv(REPORTS / "average_or_trip.csv").dropna(subset=["predicted", "lag"])
+    model, zero, both = (
+        percent(float(((rows["ratio"] - told) ** 2).mean() ** 0.5))[1:]
+        for told in (rows["predicted"], 0.0, rows["predicted"] + rows["lag"])
+    )
+    return [str(len(rows)), model, "0", zero, both]
+
+
+def counts_of_the_map() -> list[str]:
+    """Late points at narrow windows, the least and the largest of these, and how many are not known."""
+    points = pd.read_csv(REPORTS / "equivalence_map.csv").query("schedule == 'constant' and late")
+    here = points[points["window_over_branch"] <= 0.1 + 1e-9]
+    least = f"{100 * here['window_over_branch'].min():.1f} %"
+    return [str(len(here)), least, "10 %", str((here["outcome"] == NOT_KNOWN).sum())]
+
+
 def numbers_of_the_mean_gradient() -> list[str]:
     """What noise does to the mean."""
     runs = (*REPLICATED, "cifar10_small")
@@ -147,7 +168,9 @@ def numbers_of_forecasts() -> list[str]:
 
 SENTENCES = {  # by their beginning: the numbers in them
     "SWA is shown to end within a quarter of its gain": lambda: span(VARIANTS, ["ema"]),
-    "Why do they part?": shares_of_the_causes,
+    "Why do they part?": misses_of_the_predictions,
+    "For SWA on Fashion-MNIST the two effects": shares_of_the_causes,
+    "Not shown": counts_of_the_map,
     "If the rate begins to decay now, where will the loss end?": numbers_of_forecasts,
     "Asked of loss and accuracy at once": lambda: [
         str(in_all_scores(method).count("reproduced")) for method in METHODS
