@@ -114,13 +114,12 @@ def shares_of_the_causes() -> list[str]:
 
 
 def misses_of_the_predictions() -> list[str]:
-    """By how much the model misses, and predicting 0, and the model with the lag; over how many pairs."""
+    """By how much the model misses, on CIFAR-10 and on Fashion-MNIST, and there with the lag."""
     rows = pd.read_csv(REPORTS / "average_or_trip.csv").dropna(subset=["predicted", "lag"])
-    model, zero, both = (
-        percent(float(((rows["ratio"] - told) ** 2).mean() ** 0.5))[1:]
-        for told in (rows["predicted"], 0.0, rows["predicted"] + rows["lag"])
-    )
-    return [str(len(rows)), model, "0", zero, both]
+    model = rows["ratio"] - rows["predicted"]
+    on = {name: rows["variant"].str.startswith(name) for name in ("cifar10", "fashion")}
+    missed = [model[on["cifar10"]], model[on["fashion"]], (model - rows["lag"])[on["fashion"]]]
+    return [percent(float((each**2).mean() ** 0.5))[1:] for each in missed]
 
 
 def counts_of_the_map() -> list[str]:

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from report_tables import all_tables
 from verdict_tables import config
 
 from sidetrip.experiments.methods import METHODS
@@ -42,8 +41,10 @@ def test_the_loss_falls_as_that_of_the_widest_swa_averages_late_in_the_run():
     assert math.isnan(fall_of_a_step(points(0.003, (20,))))
 
 
-def test_a_lag_is_an_age_times_that_fall_and_there_is_none_where_the_rate_falls():
-    table, settings = all_tables()["by_point"], config()
-    fall = fall_of_a_step(table)
-    assert lags(table, settings) == {name: age * fall for name, age in ages(settings.side_trips).items()}
-    assert lags(table, replace(settings, burn_in=replace(settings.burn_in, schedule="cosine"))) == {}
+def test_a_lag_is_an_age_times_that_fall_and_there_is_none_where_the_rate_falls_or_nothing_was_measured():
+    settings = config()
+    found = lags(points(0.003), settings)
+    assert found["two_point"] == pytest.approx(0.003 * settings.side_trips.two_point_windows[-1] / 2)
+    assert found.keys() == {method.name for method in METHODS}
+    assert lags(points(0.003), replace(settings, burn_in=replace(settings.burn_in, schedule="cosine"))) == {}
+    assert lags(pd.DataFrame(), settings) == {}

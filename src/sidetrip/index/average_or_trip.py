@@ -40,7 +40,6 @@ LOOKS = {  # outcome: (marker, face, edge)
 CLEAR: dict[str, Any] = {"fillstyle": "left", "mfc": style.MOMENTARY, "mfcalt": "white"}  # of 0, though not known
 BESIDE = 0.25  # by which predictions lie lower, of the distance between rows
 PREDICTED: dict[str, Any] = {"marker": "D", "s": 42, "facecolor": "none", "edgecolor": style.OWN, "lw": 1.5}
-WITH_LAG: dict[str, Any] = {"marker": "D", "s": 30, "facecolor": style.OWN, "edgecolor": style.OWN, "lw": 0}
 
 
 def percent(share: float) -> str:
@@ -100,21 +99,28 @@ def relatives(rows: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
     return [f"These runs are no independent tests: {', '.join(told)}."] if told else []
 
 
-def predictions(rows: pd.DataFrame) -> list[str]:
-    """How near the predictions come, where the model applies: nothing that they rest on was fitted to these."""
-    known = rows.dropna(subset=["predicted", "lag"])
-    if known.empty:
+def predictions(rows: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
+    """How near the predictions come, by data, where the model applies: root mean squares over runs and methods."""
+    known, told = rows.dropna(subset=["predicted", "lag"]), []
+    subjects = {run.name: run.subject.partition(",")[0] for run in runs}
+    for data, here in known.groupby(known["variant"].map(subjects)):
+        model = here["predicted"]
+        misses = (_root_mean_square(here["ratio"] - each) for each in (model, model + here["lag"], 0.0))
+        one, with_lag, zero = (percent(each)[1:] for each in misses)
+        told.append(f"on {data} ({here['variant'].nunique()} runs) {one}, with the lag {with_lag}, predicting 0 {zero}")
+    if not told:
         return []
-    measured, model, both = known["ratio"], known["predicted"], known["predicted"] + known["lag"]
-    root = [percent(float(np.sqrt(((measured - told) ** 2).mean())))[1:] for told in (0.0, model, both)]
     return [
-        f"The quadratic model, with the curvature that was measured, misses average − trip by {root[1]} of the gain "
-        f"(root mean square over {len(known)} pairs of a run and a method); predicting 0 misses by {root[0]}. The "
-        "model has the trip lose as much progress as the average, whose iterates are old in the mean. If a lower rate "
-        "costs the trip none, the average lags behind it by its mean age × what a step of the run lowers the loss of "
-        f"averages: model and lag together miss by {root[2]}. [How that was found](../docs/regime.md#does-the-average-"
-        "lag-behind)."
+        "Noise parts the two, by what the quadratic model says from the measured curvature. An average also lags "
+        "behind the run, by the mean age of its iterates × what a step of the run lowers the loss of averages; on a "
+        "quadratic loss a lower rate puts the trip about as far behind, else average − trip is larger by that lag. "
+        f"Root mean square of what the model misses, in shares of the gain: {'; '.join(told)}. Nothing in it is "
+        "fitted. [What came of it](../docs/regime.md#does-the-average-lag-behind)."
     ]
+
+
+def _root_mean_square(values: pd.Series) -> float:
+    return float((values**2).mean() ** 0.5)
 
 
 def run_table(rows: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
@@ -136,7 +142,6 @@ def _cell(row: pd.Series, seeds: int) -> str:
     """Measured ratio with its interval, what it is a share of, and its outcome; the predicted one, if there is one."""
     fewer = f", {row['n']} seeds" if row["n"] < seeds else ""
     predicted = "" if math.isnan(row["predicted"]) else f", predicted {percent(row['predicted'])}"
-    predicted += f", with the lag {percent(row['predicted'] + row['lag'])}" if predicted and row["lag"] else ""
     span = f"{percent(row['ratio_low'])} to {percent(row['ratio_high'])}"
     unsure = differs_unknown(row["outcome"], row["ratio_low"], row["ratio_high"])
     outcome = "differs, not known whether within a quarter" if unsure else row["outcome"]
@@ -206,9 +211,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, names: list[str]) -> None:
         if differs_unknown(row["outcome"], *ends):
             look |= CLEAR
         axes.plot(at, place, marker, zorder=3, clip_on=False, **look)
-        model, both = row["predicted"], row["predicted"] + row["lag"]
-        axes.scatter(np.clip(model, -REACH, REACH), place + BESIDE, zorder=4, **PREDICTED)
-        axes.scatter(np.clip(both, -REACH, REACH), place + BESIDE, zorder=5, **WITH_LAG)
+        axes.scatter(np.clip(row["predicted"], -REACH, REACH), place + BESIDE, zorder=4, **PREDICTED)
     axes.xaxis.set_major_locator(FixedLocator([-2 * SHARE, 0, 2 * SHARE]))
     axes.xaxis.set_minor_locator(FixedLocator([-SHARE, SHARE]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(share)))
@@ -233,6 +236,4 @@ def _legend(figure: Figure, outcomes: set[str], predicted: bool) -> None:
     if predicted:
         diamond = plt.Line2D([], [], ls="", marker="D", mfc="none", mec=style.OWN, mew=1.5, ms=6)
         entries["predicted by the quadratic model"] = diamond
-        filled = plt.Line2D([], [], ls="", marker="D", mfc=style.OWN, mec=style.OWN, ms=5.5)
-        entries["the same, and the average lags by its age"] = filled
     figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=2, fontsize="small")

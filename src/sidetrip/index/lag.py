@@ -1,8 +1,8 @@
-"""By how much an average lags behind its trip, if a lower rate costs the trip no progress.
+"""By how much an average lags behind the run, and behind its trip if a lower rate costs that no progress.
 
 The iterates of an average with weights w over k steps are in the mean a = Σ wⱼ (k − j) = Σ (1 − sᵢ) steps old, sᵢ being
-the multipliers of its trip. On a quadratic loss the trip, whose rates lack so many steps, is as far behind. Where it is
-not, average − trip is larger by a times what a step of the run lowers the loss of averages. Nothing in it is fitted.
+the multipliers of its trip. On a quadratic loss the trip, whose rates lack so many steps, is to first order as far
+behind. Where it is not, average − trip is larger by a times what a step of the run lowers the loss of averages.
 """
 
 from __future__ import annotations

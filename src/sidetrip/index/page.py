@@ -115,7 +115,7 @@ def page(results: Results) -> str:
 def _first_screen(results: Results) -> list[str]:
     """What was found late in a run, in sentences and as a picture with its table."""
     reports, rows, runs = results.reports, results.late, results.runs
-    sentences = [*findings(rows), _in_all_scores(results), *predictions(rows), *relatives(rows, runs)]
+    sentences = [*findings(rows), _in_all_scores(results), *predictions(rows, runs), *relatives(rows, runs)]
     forecast = [
         "",
         "If the rate begins to decay now, where will the loss end? Forecasts were sealed before the decays ran:",
@@ -146,8 +146,8 @@ def _first_screen(results: Results) -> list[str]:
         f"are not counted above. The numbers: [{FIRST}.csv]({FIRST}.csv).*",
         "",
         "The same in numbers: average − trip in per cent of the gain, with its interval of 95 % and what the quadratic "
-        "model predicts, where the curvature was measured (mean over the seeds in which it was), alone and with the "
-        "lag; the gain in nats; what was shown, by the interval of 90 %. –: the gain is not clear of 0.",
+        "model predicts, where the curvature was measured (mean over the seeds in which it was); the gain in nats; "
+        "what was shown, by the interval of 90 %. –: the gain is not clear of 0.",
         "",
         *run_table(rows, runs),
         *(forecast if (reports / FORECAST).is_file() else []),
