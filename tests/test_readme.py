@@ -78,6 +78,13 @@ def span(variants: Iterable[str], kernels: Iterable[str]) -> list[str]:
     return [percent(max(ratios))[1:], percent(min(ratios))[1:]]
 
 
+def lead_of_half_the_rate() -> list[str]:
+    """Smallest and largest ratio of the two-point average on Fashion-MNIST with SGD, in four runs clear of 0."""
+    rows = [measured(variant, "two_point") for variant in ("fashion_mnist", *REPLICATED)]
+    assert all(row["ratio_low"] > 0 for row in rows)
+    return [percent(limit(row["ratio"] for row in rows))[1:] for limit in (min, max)]
+
+
 def given_by_snapshots(variant: str) -> pd.Series:
     """What merged snapshots give of what a linear decay gave, by its steps and those between snapshots."""
     table = pd.read_csv(REPORTS / variant / "tables" / "hindsight.csv").dropna(subset=["cool_down"])
@@ -176,7 +183,7 @@ def numbers_of_forecasts() -> list[str]:
 
 
 SENTENCES = {  # by their beginning: the numbers in them
-    "SWA is shown to end within a quarter of its gain": lambda: span(VARIANTS, ["ema"]),
+    "SWA is shown to end within a quarter of its gain": lambda: [*span(VARIANTS, ["ema"]), *lead_of_half_the_rate()],
     "Why do they part?": misses_of_the_predictions,
     "For SWA on Fashion-MNIST the two effects": shares_of_the_causes,
     "Not shown": counts_of_the_map,
@@ -208,10 +215,12 @@ def test_numbers_of_sentences_are_those_of_the_tables(beginning):
 
 
 def test_what_the_sentences_say_in_words():
-    assert all(measured(variant, "swa")["outcome"] in (EQUAL, WITHIN) for variant in VARIANTS)
+    assert all(
+        measured(variant, kernel)["outcome"] in (EQUAL, WITHIN) for variant in VARIANTS for kernel in ("swa", "ema")
+    )
     assert all(measured(variant, "ema")["ratio_high"] < 0 for variant in VARIANTS)
     known = {variant for variant in VARIANTS if measured(variant, "two_point")["outcome"] != NOT_KNOWN}
-    assert known <= {"cifar10_small", "cifar10_resnet20", "shakespeare"}
+    assert known == set(VARIANTS) - {"fashion_mnist"}
     assert {measured(variant, "two_point")["outcome"] for variant in known} <= {EQUAL, WITHIN}
     assert not any("not reproduced" in in_all_scores(method) for method in METHODS)
     of_cosine = [measured("fashion_mnist_cosine", kernel) for kernel in METHODS]
