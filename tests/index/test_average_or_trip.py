@@ -109,7 +109,11 @@ def test_rows_stand_from_the_top_in_the_order_of_the_runs_left_where_the_average
 def test_only_what_is_shown_to_hold_has_its_colour_and_what_is_not_known_yet_clear_of_0_is_half_filled(
     outcome, low, held, fill
 ):
-    (mark,) = marks(average_or_trip.draw(late({"outcome": outcome, "ratio_low": low}), RUNS).axes[0])
+    figure = average_or_trip.draw(late({"outcome": outcome, "ratio_low": low}), RUNS)
+    (mark,) = marks(figure.axes[0])
+    shown = [label.get_text() for label in figure.legends[0].get_texts()]
+    assert any(text.endswith("clear of 0") for text in shown) == (fill == "left")
+    assert any(text.endswith("few seeds") for text in shown) == (outcome == NOT_KNOWN and fill == "full")
     assert (mark.get_markerfacecolor() == average_or_trip.HOLDS, mark.get_fillstyle()) == (held, fill)
 
 

@@ -192,7 +192,7 @@ def draw(rows: pd.DataFrame, runs: Sequence[Run]) -> Figure:
     panels[0][0].set(ylim=(len(names) - 0.5, -0.5), xlim=(-REACH, REACH))
     title = "Late in a run: does the average of the weights end better, or the trip with a falling rate?"
     figure.suptitle(f"{title}\nvalidation loss, average − trip, in per cent of what averaging gains", fontsize="medium")
-    _legend(figure, set(rows["outcome"]), bool(rows["predicted"].notna().any()))
+    _legend(figure, rows)
     return figure
 
 
@@ -221,8 +221,10 @@ def _panel(axes: Axes, rows: pd.DataFrame, names: list[str]) -> None:
     axes.annotate("trip better →", (1, 0), (0, -20), color=style.TRIP, ha="right", **look)
 
 
-def _legend(figure: Figure, outcomes: set[str], predicted: bool) -> None:
+def _legend(figure: Figure, rows: pd.DataFrame) -> None:
     """What the marks that are there, and the band, are."""
+    unsure = [differs_unknown(row["outcome"], row["ratio_low"], row["ratio_high"]) for row in rows.to_dict("records")]
+    outcomes = set(rows.loc[~np.array(unsure, dtype=bool), "outcome"])
     entries: dict[str, Any] = {"band: less than ¼ of the gain": Patch(color=HOLDS, alpha=0.12, lw=0)}
     bars = plt.Line2D([], [], color=style.MOMENTARY, lw=3.5, solid_capstyle="butt")
     entries["intervals: of 90 % thick, of 95 % thin"] = bars
@@ -230,10 +232,10 @@ def _legend(figure: Figure, outcomes: set[str], predicted: bool) -> None:
         if outcome in outcomes or (outcome == EQUAL and WITHIN in outcomes):
             marker, face, edge = LOOKS[outcome]
             entries[label] = plt.Line2D([], [], color=edge, lw=2, marker=marker, mfc=face, mec=edge, mew=1.6, ms=8)
-    if NOT_KNOWN in outcomes:
+    if any(unsure):
         half = plt.Line2D([], [], color=style.MOMENTARY, lw=2, marker="o", mec=style.MOMENTARY, mew=1.6, ms=8, **CLEAR)
         entries["not known whether in the band, yet clear of 0"] = half
-    if predicted:
+    if rows["predicted"].notna().any():
         diamond = plt.Line2D([], [], ls="", marker="D", mfc="none", mec=style.OWN, mew=1.5, ms=6)
         entries["predicted by the quadratic model"] = diamond
     figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=2, fontsize="small")
