@@ -230,7 +230,7 @@ def test_what_the_sentences_say_in_words():
     assert verdicts("second_order_predicts", CURVED) == ["reproduced", "reproduced", "undecided"]
     assert verdicts("trip_mean_is_lower", ["cifar10_small"]) == ["undecided"]
     assert verdicts("replica_noise_predicted", ["fashion_mnist_no_decay"]) == ["undecided"]
-    assert student_interval(ahead_of_the_run("cifar10_small").to_numpy(), 0.95).high < 0  # "On CIFAR-10 trips are behind"
+    assert student_interval(ahead_of_the_run("cifar10_small").to_numpy(), 0.95).high < 0  # "trips are behind"
     assert all(ahead_of_the_run(variant).mean() > 0 for variant in REPLICATED)  # "in the three runs ... they are not"
     for variant in REPLICATED:
         noise, rest, predicted_rest, gain = replicas(variant)[["noise", "rest", "predicted_rest", "gain"]]
