@@ -12,7 +12,7 @@ from verdict_tables import config
 
 from sidetrip.config import Config, load_params, resolve, save_config
 from sidetrip.experiments.claims import measure
-from sidetrip.index.runs import gathered, points_of, read_settings, runs_in_order, verdicts_in_all_scores
+from sidetrip.index.runs import gathered, map_of, read_settings, runs_in_order, verdicts_in_all_scores
 from sidetrip.tables import write_table
 from sidetrip.verdicts.equivalence_map import map_points
 
@@ -49,7 +49,7 @@ def test_all_seeds_are_judged_as_if_one_variant_had_them(halves):
     assert run.variants == ("early", "late")
     assert run.lines[1].endswith(", 5 seeds")
     expected = map_points(whole["by_point"], whole["batch_losses"], variant("early"))
-    found = points_of(folder, run)
+    found = map_of(run, gathered(folder, run, "by_point"), gathered(folder, run, "batch_losses"))
     keys = ["kernel", "late", "window_steps"]
     pd.testing.assert_frame_equal(
         found.sort_values(keys, ignore_index=True), expected.sort_values(keys, ignore_index=True), rtol=1e-7
@@ -64,7 +64,7 @@ def test_the_verdict_on_all_four_scores_is_that_of_all_seeds(tmp_path, gap):
         write(tmp_path, name, "by_point", seeds, tables["by_point"])
     (run,) = runs_in_order([variant("a", seeds=[0, 1]), variant("b", seeds=[2, 3, 4])])
     judged = {row["id"]: row["verdict"] for row in measure(tables, config())}
-    found = verdicts_in_all_scores(tmp_path, run)
+    found = verdicts_in_all_scores(run, gathered(tmp_path, run, "by_point"))
     assert found == {method: judged[f"average_is_schedule_{method}"] for method in ("swa", "two_point", "ema")}
 
 

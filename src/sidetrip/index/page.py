@@ -18,7 +18,7 @@ from sidetrip.index.average_or_trip import findings, late_in_the_run, prediction
 from sidetrip.index.equivalence_map import draw_map
 from sidetrip.index.forecasts import forecasts
 from sidetrip.index.lag import lags
-from sidetrip.index.runs import Run, gathered, points_of, read_settings, runs_in_order, verdicts_in_all_scores
+from sidetrip.index.runs import Run, gathered, map_of, read_settings, runs_in_order, verdicts_in_all_scores
 from sidetrip.report import style
 from sidetrip.report.render import counts, of_the_paper
 from sidetrip.tables import write_table
@@ -80,12 +80,14 @@ def read_reports(reports: Path) -> Results:
     }
     configs = {name: read_settings(reports / name / "config.yaml") for name in claims}
     runs = runs_in_order(configs.values())
-    tables = [table for run in runs if len(table := points_of(reports, run))]
-    points = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+    by_point = {run.name: gathered(reports, run, "by_point") for run in runs}
+    maps = [map_of(run, by_point[run.name], gathered(reports, run, "batch_losses")) for run in runs]
+    there = [table for table in maps if len(table)]
+    points = pd.concat(there, ignore_index=True) if there else pd.DataFrame(columns=COLUMNS)
     second_order = {run.name: gathered(reports, run, "second_order") for run in runs}
-    behind = {run.name: lags(gathered(reports, run, "by_point"), run.config) for run in runs}
+    behind = {run.name: lags(by_point[run.name], run.config) for run in runs}
     late = late_in_the_run(points, {name: table for name, table in second_order.items() if len(table)}, behind)
-    of_all = {run.name: verdicts_in_all_scores(reports, run) for run in runs}
+    of_all = {run.name: verdicts_in_all_scores(run, by_point[run.name]) for run in runs}
     late[ALL_SCORES] = [of_all[row["variant"]][row["kernel"]] for row in late.to_dict("records")]
     return Results(reports, claims, configs, runs, points, late, of_all)
 

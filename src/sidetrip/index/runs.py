@@ -108,17 +108,20 @@ def gathered(reports: Path, run: Run, name: str) -> Table:
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
-def points_of(reports: Path, run: Run) -> Table:
-    """What the map has of a run: `verdicts.equivalence_map.map_points` of all its seeds; empty without trips."""
-    rows = gathered(reports, run, "by_point")
-    if rows.empty:
-        return pd.DataFrame(columns=COLUMNS)
-    return map_points(rows, gathered(reports, run, "batch_losses"), run.config)
+def map_of(run: Run, points: Table, batch_losses: Table) -> Table:
+    """What the map has of a run: `verdicts.equivalence_map.map_points` of all its seeds; empty without trips.
+
+    Parameters
+    ----------
+    points, batch_losses : DataFrame
+        The tables by_point and batch_losses, `gathered`.
+    """
+    return map_points(points, batch_losses, run.config) if len(points) else pd.DataFrame(columns=COLUMNS)
 
 
-def verdicts_in_all_scores(reports: Path, run: Run) -> dict[str, str]:
-    """By method: whether average and trip are equal in all four scores, by all seeds of a run."""
-    points, found = gathered(reports, run, "by_point"), {}
+def verdicts_in_all_scores(run: Run, points: Table) -> dict[str, str]:
+    """By method: whether average and trip are equal in all four scores, by all seeds of a run, from its by_point."""
+    found = {}
     for method in points["kernel"].unique() if len(points) else ():
         scores = at_widest(points, method)
         judged = average_is_schedule(scores, int(scores["window_steps"].iloc[0]), run.config)
