@@ -14,8 +14,8 @@ from sidetrip.verdicts.equivalence_map import COLUMNS
 from sidetrip.verdicts.records import DIFFERS, EQUAL, NOT_KNOWN, WITHIN
 
 ROW = {"schedule": "constant", "n": 5, "late": True, "window_steps": 100, "gap": 0.002, "gain": 0.05, "kernel": "swa"}
-FIRST = Run("First", "SGD", "λ = 0.1", 5, ("first",), config())
-SECOND = Run("Second", "AdamW", "λ = 0.01", 1, ("second", "more"), config())
+FIRST = Run("First", "SGD", "λ = 0.1", ("first",), config())
+SECOND = Run("Second", "AdamW", "λ = 0.01", ("second", "more"), config(seeds=[3]))
 RUNS = [FIRST, SECOND]
 TO_JOIN = ["window_steps", "predicted"]
 

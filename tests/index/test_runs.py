@@ -11,10 +11,8 @@ from report_tables import all_tables
 from verdict_tables import config
 
 from sidetrip.config import Config, load_params, resolve, save_config
-from sidetrip.experiments.claims import measure
-from sidetrip.index.runs import gathered, map_of, read_settings, runs_in_order, verdicts_in_all_scores
+from sidetrip.index.runs import gathered, read_settings, runs_in_order
 from sidetrip.tables import write_table
-from sidetrip.verdicts.equivalence_map import map_points
 
 
 def variant(name: str, **changes) -> Config:
@@ -26,46 +24,6 @@ def of_report(settings: Config) -> Config:
     with TemporaryDirectory() as folder:
         save_config(settings, Path(folder, "config.yaml"))
         return read_settings(Path(folder, "config.yaml"))
-
-
-def write(folder, name: str, table: str, seeds: range, rows: pd.DataFrame) -> None:
-    """The rows of some seeds, as a report of a variant keeps them."""
-    write_table(rows[rows["seed"].isin(seeds)], folder / name / "tables" / f"{table}.csv")
-
-
-@pytest.fixture
-def halves(tmp_path):
-    """Reports of two variants that have seeds 0 to 2 and 2 to 4 of one table, and the whole table."""
-    whole = {name: all_tables(side_trips=made.side_trips(gap=0.01))[name] for name in ("by_point", "batch_losses")}
-    for name, seeds in (("late", range(2, 5)), ("early", range(3))):
-        for table, rows in whole.items():
-            write(tmp_path, name, table, seeds, rows)
-    return tmp_path, [variant("late", seeds=[2, 3, 4]), variant("early", seeds=[0, 1, 2])], whole
-
-
-def test_all_seeds_are_judged_as_if_one_variant_had_them(halves):
-    folder, configs, whole = halves
-    (run,) = runs_in_order(configs)
-    assert run.variants == ("early", "late")
-    assert run.lines[1].endswith(", 5 seeds")
-    expected = map_points(whole["by_point"], whole["batch_losses"], variant("early"))
-    found = map_of(run, gathered(folder, run, "by_point"), gathered(folder, run, "batch_losses"))
-    keys = ["kernel", "late", "window_steps"]
-    pd.testing.assert_frame_equal(
-        found.sort_values(keys, ignore_index=True), expected.sort_values(keys, ignore_index=True), rtol=1e-7
-    )
-    assert set(found["n"]) == {5}
-
-
-@pytest.mark.parametrize("gap", [0.0, 0.08])
-def test_the_verdict_on_all_four_scores_is_that_of_all_seeds(tmp_path, gap):
-    tables = all_tables(side_trips=made.side_trips(gap=gap, spread=0.0005))
-    for name, seeds in (("a", range(2)), ("b", range(2, 5))):
-        write(tmp_path, name, "by_point", seeds, tables["by_point"])
-    (run,) = runs_in_order([variant("a", seeds=[0, 1]), variant("b", seeds=[2, 3, 4])])
-    judged = {row["id"]: row["verdict"] for row in measure(tables, config())}
-    found = verdicts_in_all_scores(run, gathered(tmp_path, run, "by_point"))
-    assert found == {method: judged[f"average_is_schedule_{method}"] for method in ("swa", "two_point", "ema")}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +54,7 @@ def test_a_seed_that_several_variants_have_counts_once(tmp_path):
         table = pd.DataFrame(rows, columns=["seed", "predicted"])
         write_table(table, tmp_path / name / "tables" / "second_order.csv")
     (run,) = runs_in_order([variant("a", seeds=[0, 1]), variant("b", seeds=[1, 2])])
-    found = gathered(tmp_path, run, "second_order")
+    found = gathered(tmp_path, run.variants, "second_order")
     assert list(found.itertuples(index=False, name=None)) == [(0, 0.0), (1, 0.0), (2, 0.0)]
 
 
@@ -119,12 +77,17 @@ def test_other_seeds_of_a_run_are_of_the_same_run():
         assert not set(pair[0].seeds) & set(pair[1].seeds)
 
 
-def test_a_table_that_only_some_variants_have_is_theirs(halves):
-    folder, configs, whole = halves
-    (run,) = runs_in_order(configs)
-    assert gathered(folder, run, "second_order").empty
-    write(folder, "late", "second_order", range(5), whole["by_point"])
-    assert len(gathered(folder, run, "second_order")) == len(whole["by_point"])
+def test_a_table_that_only_some_variants_have_is_theirs(tmp_path):
+    assert gathered(tmp_path, ("a", "b"), "by_point").empty
+    table = all_tables()["by_point"]
+    write_table(table, tmp_path / "b" / "tables" / "by_point.csv")
+    assert len(gathered(tmp_path, ("a", "b"), "by_point")) == len(table)
+
+
+def test_a_table_without_seeds_is_that_of_the_first_that_has_it(tmp_path):
+    for name, value in (("b", 1.0), ("c", 2.0)):
+        write_table(pd.DataFrame({"ratio": [value]}), tmp_path / name / "tables" / "appendix_a.csv")
+    assert list(gathered(tmp_path, ("a", "b", "c"), "appendix_a")["ratio"]) == [1.0]
 
 
 def test_constant_rates_then_sgd_then_pictures_come_first():

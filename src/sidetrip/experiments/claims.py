@@ -67,7 +67,12 @@ def measure(tables: Tables, config: Config) -> list[dict[str, Any]]:
     """
     found = judged(tables, config)
     analytic = "quadratic" not in config.left_out
-    return [_row(each, found[each.id], config) for each in statements() if analytic or not each.analytic]
+    thresholds = asdict(config.claims)
+    return [
+        row_of(each, found[each.id], each.criterion.format(**thresholds))
+        for each in statements()
+        if analytic or not each.analytic
+    ]
 
 
 def judged(tables: Tables, config: Config) -> Mapping[str, Found]:
@@ -87,12 +92,13 @@ def judged(tables: Tables, config: Config) -> Mapping[str, Found]:
     return found | {name: NotMeasured(LEFT_OUT) for name in missing}
 
 
-def _row(statement: Statement, found: Found, config: Config) -> dict[str, Any]:
+def row_of(statement: Statement, found: Found, criterion: str) -> dict[str, Any]:
+    """A row of claims.json, as `measure` describes it."""
     row: dict[str, Any] = {
         "id": statement.id,
         "source": statement.source,
         "statement": statement.statement,
-        "criterion": statement.criterion.format(**asdict(config.claims)),
+        "criterion": criterion,
         "analytic": statement.analytic,
     }
     if isinstance(found, NotMeasured):

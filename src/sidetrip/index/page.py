@@ -1,4 +1,4 @@
-"""reports/README.md: what was found, the verdicts of all variants side by side, the map, and what is not known."""
+"""reports/README.md: what was found, the verdicts of all runs side by side, the map, and what is not known."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -18,11 +17,12 @@ from sidetrip.index.average_or_trip import findings, late_in_the_run, prediction
 from sidetrip.index.equivalence_map import draw_map
 from sidetrip.index.forecasts import forecasts
 from sidetrip.index.lag import lags
-from sidetrip.index.runs import Run, gathered, map_of, read_settings, runs_in_order, verdicts_in_all_scores
+from sidetrip.index.pooled import Row, Rows, rows_of
+from sidetrip.index.runs import Run, gathered, read_settings, runs_in_order
 from sidetrip.report import style
-from sidetrip.report.render import counts, of_the_paper
+from sidetrip.report.render import EQUIVALENCE, counts, of_the_paper
 from sidetrip.tables import write_table
-from sidetrip.verdicts.equivalence_map import COLUMNS
+from sidetrip.verdicts.equivalence_map import COLUMNS, map_points
 from sidetrip.verdicts.records import DIFFERS, NOT_KNOWN, NOT_MEASURED, NOT_REPRODUCED, OUTCOMES, REPRODUCED, UNDECIDED
 from sidetrip.verdicts.wording import OURS, method_words, methods_in_order
 
@@ -41,8 +41,6 @@ REGIME = {
     "fall_over_gain": "its fall ÷ gain {:.2g}",
 }
 
-Rows = Sequence[dict[str, Any]]
-
 
 @dataclass(frozen=True)
 class Results:
@@ -52,25 +50,29 @@ class Results:
     ----------
     reports : Path
         Their folder.
-    claims, configs : mapping
-        Rows of claims.json and settings, by variant.
+    configs : mapping
+        Settings, by variant.
     runs : sequence of Run
         In the order in which they are shown.
+    rows : mapping of str to mapping
+        Of `index.pooled.rows_of`, by run.
     points : DataFrame
         Of the map, all runs; empty without trips.
     late : DataFrame
-        Of `late_in_the_run`; in_all_scores: the verdict of that name.
-    in_all_scores : mapping
-        By run and method: the verdict on loss and accuracy, on training and validation data, at once.
+        Of `late_in_the_run`; in_all_scores: the verdict on loss and accuracy, on training and validation data, at once.
     """
 
     reports: Path
-    claims: Mapping[str, Rows]
     configs: Mapping[str, Config]
     runs: Sequence[Run]
+    rows: Mapping[str, Rows]
     points: pd.DataFrame
     late: pd.DataFrame
-    in_all_scores: Mapping[str, Mapping[str, str]]
+
+    def verdict_in_all_scores(self, run: str, method: str) -> str:
+        """Of average and trip, as the paper states it."""
+        (row,) = self.rows[run][f"{EQUIVALENCE}{method}"].values()
+        return str(row["verdict"])
 
 
 def read_reports(reports: Path) -> Results:
@@ -80,16 +82,20 @@ def read_reports(reports: Path) -> Results:
     }
     configs = {name: read_settings(reports / name / "config.yaml") for name in claims}
     runs = runs_in_order(configs.values())
-    by_point = {run.name: gathered(reports, run, "by_point") for run in runs}
-    maps = [map_of(run, by_point[run.name], gathered(reports, run, "batch_losses")) for run in runs]
-    there = [table for table in maps if len(table)]
-    points = pd.concat(there, ignore_index=True) if there else pd.DataFrame(columns=COLUMNS)
-    second_order = {run.name: gathered(reports, run, "second_order") for run in runs}
+    by_point = {run.name: gathered(reports, run.variants, "by_point") for run in runs}
+    maps = [
+        map_points(by_point[run.name], gathered(reports, run.variants, "batch_losses"), run.config)
+        for run in runs
+        if len(by_point[run.name])
+    ]
+    points = pd.concat(maps, ignore_index=True) if maps else pd.DataFrame(columns=COLUMNS)
+    second_order = {run.name: gathered(reports, run.variants, "second_order") for run in runs}
     behind = {run.name: lags(by_point[run.name], run.config) for run in runs}
     late = late_in_the_run(points, {name: table for name, table in second_order.items() if len(table)}, behind)
-    of_all = {run.name: verdicts_in_all_scores(run, by_point[run.name]) for run in runs}
-    late[ALL_SCORES] = [of_all[row["variant"]][row["kernel"]] for row in late.to_dict("records")]
-    return Results(reports, claims, configs, runs, points, late, of_all)
+    rows = {run.name: rows_of(reports, run, claims, configs) for run in runs}
+    results = Results(reports, configs, runs, rows, points, late)
+    late[ALL_SCORES] = [results.verdict_in_all_scores(row["variant"], row["kernel"]) for row in late.to_dict("records")]
+    return results
 
 
 def write_index(reports: Path) -> None:
@@ -108,9 +114,9 @@ def write_index(reports: Path) -> None:
 def page(results: Results) -> str:
     """The page in Markdown."""
     lines = ["# Results", "", *(_first_screen(results) if len(results.late) else [])]
-    lines += [*_verdicts(results.claims, results.runs), *_analytic(results.claims, results.configs)]
+    lines += [*_verdicts(results), *_analytic(results)]
     lines += ["", *_map_section(results.points)] if len(results.points) else []
-    lines += [*forecasts(results.reports, results.configs), "", *_not_known(results.claims)]
+    lines += [*forecasts(results.reports, results.configs), "", *_not_known(results)]
     return "\n".join(lines) + "\n"
 
 
@@ -154,51 +160,55 @@ def _first_screen(results: Results) -> list[str]:
         *run_table(rows, runs),
         *(forecast if (reports / FORECAST).is_file() else []),
         "",
-        "## Statements of the paper, by variant",
+        "## Statements of the paper, by run",
         "",
     ]
 
 
 def _in_all_scores(results: Results) -> str:
     """In how many runs at a constant rate the statements hold as the paper has them, in every score."""
-    there = [results.in_all_scores[run.name] for run in results.runs if run.config.burn_in.schedule == "constant"]
+    runs = [run for run in results.runs if run.config.burn_in.schedule == "constant"]
+    there = results.late[results.late["variant"].isin([run.name for run in runs])]
     told = []
-    for method in methods_in_order(name for verdicts in there for name in verdicts):
-        verdicts = [each[method] for each in there if method in each]
-        refuted = verdicts.count(NOT_REPRODUCED)
+    for method in methods_in_order(there["kernel"]):
+        verdicts = [results.verdict_in_all_scores(run.name, method) for run in runs]
+        refuted, known = verdicts.count(NOT_REPRODUCED), len(runs) - verdicts.count(NOT_MEASURED)
         beside = f", refuted in {refuted}" if refuted else ""
-        told.append(f"{method_words(method).phrase} in {verdicts.count(REPRODUCED)} of {len(verdicts)}{beside}")
+        told.append(f"{method_words(method).phrase} in {verdicts.count(REPRODUCED)} of {known}{beside}")
     return (
         "The paper speaks of accuracy and loss. In all four scores, loss and accuracy on training and validation data, "
         f"it is shown for {'; '.join(told)}; else it is not known."
     )
 
 
-def _verdicts(claims: Mapping[str, Rows], runs: Sequence[Run]) -> list[str]:
-    by_id = {name: {row["id"]: row for row in rows} for name, rows in claims.items()}
-    stated = [*{row["id"]: row for rows in claims.values() for row in rows if not row["analytic"]}.values()]
+def _verdicts(results: Results) -> list[str]:
+    firsts = {run.name: _firsts(results.rows[run.name]) for run in results.runs}
+    stated = {row["id"]: row for rows in firsts.values() for row in rows if not row["analytic"]}
 
-    def table(rows: Rows) -> Iterator[str]:
-        yield f"| statement | source | {' | '.join(run.links for run in runs)} |"
-        yield "| --- | --- |" + " --- |" * len(runs)
+    def table(rows: Sequence[Row]) -> Iterator[str]:
+        yield f"| statement | source | {' | '.join(run.links for run in results.runs)} |"
+        yield "| --- | --- |" + " --- |" * len(results.runs)
         for row in rows:
-            cells = [[_cell(by_id[variant].get(row["id"])) for variant in run.variants] for run in runs]
-            # A cell of several variants shows each, in the order of the head, unless none has it.
-            shown = (" · ".join(each) if set(each) != {NOTHING} else NOTHING for each in cells)
-            yield f"| {row['statement']} | {row['source']} | {' | '.join(shown)} |"
+            found = (results.rows[run.name].get(row["id"], {}).values() for run in results.runs)
+            cells = (" · ".join(map(_cell, each)) or NOTHING for each in found)
+            yield f"| {row['statement']} | {row['source']} | {' | '.join(cells)} |"
 
     return [
-        "Links lead to reports, with criteria, intervals and regimes in full. Variants whose averages and trips differ "
-        "in their seeds alone share a column, in the order of its head; each verdict is of the seeds of its variant "
-        "alone.",
+        "Links lead to reports, with criteria, intervals and regimes in full; there each variant is judged by its own "
+        "seeds. Here variants whose averages and trips differ in their seeds alone are one run, judged by the seeds of "
+        "all that measured the same ([which were added when](../docs/regime.md#more-seeds-for-the-map)). Forecasts "
+        "alone are judged apart, in the order of the links, for their law was chosen with the first seeds.",
         "",
-        *(f"- [{name}]({name}/README.md): {regime(rows)}{counts(rows)}" for name, rows in claims.items()),
+        *(
+            f"- {', '.join(run.lines)} ({run.links}): {regime(firsts[run.name])}{counts(firsts[run.name])}"
+            for run in results.runs
+        ),
         "",
-        *table(of_the_paper(stated)),
+        *table(of_the_paper([*stated.values()])),
         "",
         "Statements of this project's own, not counted above:",
         "",
-        *table([row for row in stated if row["source"] == OURS]),
+        *table([row for row in stated.values() if row["source"] == OURS]),
         "",
         "Yes: reproduced; no: not reproduced, which is a result and not a failure; undecided: more seeds would tell. "
         "Where two things are compared for equality: equal; differs from 0, yet within a quarter of the gain, which is "
@@ -209,12 +219,18 @@ def _verdicts(claims: Mapping[str, Rows], runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def _analytic(claims: Mapping[str, Rows], configs: Mapping[str, Config]) -> list[str]:
-    """The statements about the analytic model, which belong to no variant: from the one that simulated it most."""
-    there = [name for name, rows in claims.items() if any(row["analytic"] for row in rows)]
+def _firsts(rows: Rows) -> list[Row]:
+    """The rows of a run, of what is judged apart the first seeds'."""
+    return [next(iter(each.values())) for each in rows.values()]
+
+
+def _analytic(results: Results) -> list[str]:
+    """The statements about the analytic model, which belong to no variant: from the run that simulated it most."""
+    rows = {name: [row for row in _firsts(found) if row["analytic"]] for name, found in results.rows.items()}
+    there = [run for run in results.runs if rows[run.name]]
     if not there:
         return []
-    chosen = max(there, key=lambda name: configs[name].quadratic.replicas)
+    chosen = max(there, key=lambda run: run.config.quadratic.replicas)
     return [
         "",
         "## The analytic model",
@@ -223,19 +239,19 @@ def _analytic(claims: Mapping[str, Rows], configs: Mapping[str, Config]) -> list
         "",
         "| statement | source | |",
         "| --- | --- | --- |",
-        *(f"| {row['statement']} | {row['source']} | {_cell(row)} |" for row in claims[chosen] if row["analytic"]),
+        *(f"| {row['statement']} | {row['source']} | {_cell(row)} |" for row in rows[chosen.name]),
     ]
 
 
-def regime(rows: Rows) -> str:
-    """The regime of a variant in brief, from the first rows that have one; empty if none does."""
+def regime(rows: Sequence[Row]) -> str:
+    """The regime of a run in brief, from the first rows that have one; empty if none does."""
     found = ChainMap(*(row["regime"] for row in rows))
     parts = [label.format(found[key]) for key, label in REGIME.items() if found.get(key) is not None]
     return f"{', '.join(parts)}. ".replace("%", " %") if parts else ""
 
 
-def _cell(row: dict[str, Any] | None) -> str:
-    if row is None or row["verdict"] == NOT_MEASURED:
+def _cell(row: Row) -> str:
+    if row["verdict"] == NOT_MEASURED:
         return NOTHING
     quantity = f" {row['quantity']}" if row.get("quantity") else ""
     part = f"; {row['part']}" if row.get("part") else ""
@@ -245,11 +261,11 @@ def _cell(row: dict[str, Any] | None) -> str:
     return f"{mark} ({row['value']:.3g}{quantity}{part})"
 
 
-def _not_known(claims: Mapping[str, Rows]) -> list[str]:
-    """Statements that are undecided in some variant, with the seeds that would decide them."""
+def _not_known(results: Results) -> list[str]:
+    """Statements that are undecided in some run, with the seeds that would decide them."""
     unsure: dict[str, list[str]] = {}
-    for name, rows in claims.items():
-        for row in rows:
+    for run in results.runs:
+        for name, row in (each for rows in results.rows[run.name].values() for each in rows.items()):
             if row["verdict"] == UNDECIDED:
                 needed = row["seeds_needed"] or "more than 100"
                 unsure.setdefault(row["statement"], []).append(f"{name} ({needed} {row['unit']})")

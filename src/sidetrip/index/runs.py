@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -14,10 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sidetrip.config import Config
 from sidetrip.report.render import DATA, NETWORKS, OPTIMIZERS
-from sidetrip.verdicts.equivalence import average_is_schedule
-from sidetrip.verdicts.equivalence_map import COLUMNS, map_points
-from sidetrip.verdicts.records import NOT_MEASURED, Measured, Table
-from sidetrip.verdicts.scores import at_widest
+from sidetrip.verdicts.records import Table
 
 
 @dataclass(frozen=True)
@@ -27,14 +24,18 @@ class Run:
     subject: str
     optimizer: str
     setting: str
-    seeds: int
     variants: tuple[str, ...]  # that with the lowest seed first, by whose name tables know the run
-    config: Config  # of the first
+    config: Config  # of the first, with the seeds of all
 
     @property
     def name(self) -> str:
         """By which tables know it."""
         return self.variants[0]
+
+    @property
+    def seeds(self) -> int:
+        """How many there are."""
+        return len(self.config.seeds)
 
     @property
     def lines(self) -> tuple[str, str]:
@@ -51,7 +52,14 @@ class Run:
 def read_settings(path: Path) -> Config:
     """The settings of a committed report, unchecked: an older one need not have every key that there is now."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return cast(Config, OmegaConf.create(yaml.load(path.read_text(encoding="utf-8"), loader)))
+    settings = OmegaConf.create(yaml.load(path.read_text(encoding="utf-8"), loader))
+    OmegaConf.set_struct(settings, True)  # a key that is not there is no None
+    return cast(Config, settings)
+
+
+def with_seeds(settings: Config, seeds: Sequence[int]) -> Config:
+    """The same settings, read by `read_settings`, with other seeds."""
+    return cast(Config, OmegaConf.merge(cast(DictConfig, settings), {"seeds": list(seeds)}))
 
 
 def runs_in_order(configs: Iterable[Config]) -> list[Run]:
@@ -86,44 +94,26 @@ def _kind(config: Config) -> tuple[bool, bool, bool]:
 
 
 def _run(alike: list[Config]) -> Run:
-    config = alike[0]
+    seeds = sorted({seed for each in alike for seed in each.seeds})
+    config = with_seeds(alike[0], seeds)
     burn_in, data, network = config.burn_in, config.data.name, config.model.name
     schedule = "" if burn_in.schedule == "constant" else f", {burn_in.schedule}"
     decay = "" if burn_in.optimizer.weight_decay else ", weight decay 0"
-    seeds = len({seed for each in alike for seed in each.seeds})
     setting = f"λ = {burn_in.rate:g}{schedule}{decay}"
     subject = f"{DATA.get(data, data)}, {NETWORKS.get(network, network)}"
     variants = tuple(each.variant for each in alike)
-    return Run(subject, OPTIMIZERS[burn_in.optimizer.name], setting, seeds, variants, config)
+    return Run(subject, OPTIMIZERS[burn_in.optimizer.name], setting, variants, config)
 
 
-def gathered(reports: Path, run: Run, name: str) -> Table:
-    """A table of all variants of a run that have it, each seed from the first that has it; empty if none has."""
+def gathered(reports: Path, variants: Iterable[str], name: str) -> Table:
+    """A table of all variants that have it, each seed from the first that has it; empty if none has.
+
+    One without seeds, as the analytic model has, is that of the first.
+    """
     found: list[Table] = []
-    for variant in run.variants:
-        path = reports / variant / "tables" / f"{name}.csv"
+    for path in (reports / variant / "tables" / f"{name}.csv" for variant in variants):
         if path.is_file():
             table = pd.read_csv(path)
-            found.append(table[~table["seed"].isin({seed for each in found for seed in each["seed"]})])
+            known = {seed for each in found for seed in each.get("seed", ())}
+            found.append(table[~table["seed"].isin(known)] if "seed" in table else table[: 0 if found else None])
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
-
-
-def map_of(run: Run, points: Table, batch_losses: Table) -> Table:
-    """What the map has of a run: `verdicts.equivalence_map.map_points` of all its seeds; empty without trips.
-
-    Parameters
-    ----------
-    points, batch_losses : DataFrame
-        The tables by_point and batch_losses, `gathered`.
-    """
-    return map_points(points, batch_losses, run.config) if len(points) else pd.DataFrame(columns=COLUMNS)
-
-
-def verdicts_in_all_scores(run: Run, points: Table) -> dict[str, str]:
-    """By method: whether average and trip are equal in all four scores, by all seeds of a run, from its by_point."""
-    found = {}
-    for method in points["kernel"].unique() if len(points) else ():
-        scores = at_widest(points, method)
-        judged = average_is_schedule(scores, int(scores["window_steps"].iloc[0]), run.config)
-        found[str(method)] = judged.verdict if isinstance(judged, Measured) else NOT_MEASURED
-    return found

@@ -94,7 +94,7 @@ def _predicted(tables: Tables, config: Config) -> Table:
 
 
 def _is_modelled(config: Config) -> bool:
-    return "curvature" not in config.left_out and applies(config)
+    return config.experiments.curvature and applies(config)
 
 
 def derived(tables: Tables, config: Config) -> dict[str, Table]:

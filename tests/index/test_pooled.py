@@ -1,0 +1,126 @@
+"""Statements of a run that several variants make are judged by the seeds of all."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import verdict_tables as made
+from report_tables import all_tables, by_experiment
+from verdict_tables import SEEDS, config
+
+from sidetrip.config import ConfigError, save_config
+from sidetrip.experiments.claims import derived, measure
+from sidetrip.experiments.registry import shown
+from sidetrip.files import write_json
+from sidetrip.index.page import Results, read_reports
+from sidetrip.tables import write_table
+from sidetrip.verdicts.equivalence_map import map_points
+from sidetrip.verdicts.records import NOT_MEASURED
+
+ROWS = {"fixed_gradient_norm", "average_is_schedule_swa", "second_order_predicts", "own_gap_is_batchnorm"}
+
+
+def write_report(folder: Path, name: str, seeds: range, whole: dict[str, pd.DataFrame], **changes) -> None:
+    """The report of a variant that has some of the seeds of tables."""
+    settings = replace(config(**({"seeds": list(seeds)} | changes)), variant=name)
+    there = {"batch_losses", "side_trips", "distances", "running_averages"}
+    there |= {table for each in shown(settings) for table in tables_of(each.name)}
+    tables = {
+        table: rows[rows["seed"].isin(seeds)] if "seed" in rows else rows
+        for table, rows in whole.items()
+        if table in there
+    }
+    tables |= derived(tables, settings)
+    for table, rows in tables.items():
+        write_table(rows, folder / name / "tables" / f"{table}.csv")
+    write_json(folder / name / "claims.json", measure(tables, settings))
+    save_config(settings, folder / name / "config.yaml")
+
+
+def tables_of(experiment: str) -> set[str]:
+    return set(by_experiment()[experiment])
+
+
+def as_written(folder: Path, tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """With the digits that a report keeps, by which it is decided which of two equal scores is named."""
+    for name, table in tables.items():
+        write_table(table, folder / "whole" / f"{name}.csv")
+    return {name: pd.read_csv(folder / "whole" / f"{name}.csv") for name in tables}
+
+
+def two_halves(folder: Path, second: dict | None = None, **changes) -> tuple[Results, dict[str, pd.DataFrame]]:
+    """The reports of two variants that have three and two seeds of the same tables."""
+    whole = all_tables(**changes)
+    write_report(folder, "early", range(3), whole)
+    write_report(folder, "late", range(3, 5), whole, **(second or {}))
+    return read_reports(folder), whole
+
+
+def test_every_statement_is_judged_as_if_one_variant_had_all_seeds(tmp_path):
+    found, whole = two_halves(tmp_path, side_trips=made.side_trips(gap=0.01), **made.alignment(growth=0.06))
+    assert [run.variants for run in found.runs] == [("early", "late")]
+    rows = found.rows["early"]
+    for expected in measure(as_written(tmp_path, whole), config()):
+        if expected["id"].startswith(("forecast", "hindsight")):
+            continue
+        ((name, row),) = rows[expected["id"]].items()
+        assert name == "early"
+        assert {key: row[key] for key in ("verdict", "n", "part", "detail", "outcome") if key in row} == {
+            key: expected[key] for key in ("verdict", "n", "part", "detail", "outcome") if key in expected
+        }
+        if row["verdict"] != NOT_MEASURED:
+            assert row["value"] == pytest.approx(expected["value"], rel=1e-5)
+    assert {rows[name]["early"]["n"] for name in ROWS} == {len(SEEDS)}
+
+
+def test_the_map_is_that_of_all_seeds(tmp_path):
+    found, whole = two_halves(tmp_path, side_trips=made.side_trips(gap=0.01))
+    settings = replace(config(), variant="early")
+    expected = map_points(whole["by_point"], whole["batch_losses"], settings)
+    keys = ["kernel", "late", "window_steps"]
+    pd.testing.assert_frame_equal(
+        found.points.sort_values(keys, ignore_index=True), expected.sort_values(keys, ignore_index=True), rtol=1e-7
+    )
+
+
+def test_what_one_variant_alone_measured_is_its_own(tmp_path):
+    found, whole = two_halves(tmp_path, {"experiments.alignment": False, "experiments.curvature": False})
+    rows = found.rows["early"]
+    alone = {row["id"]: row for row in measure(whole, config())}
+    assert alone["fixed_gradient_norm"]["n"] == len(SEEDS)
+    assert rows["fixed_gradient_norm"]["early"]["n"] == 3
+    assert rows["average_is_schedule_swa"]["early"]["n"] == len(SEEDS)
+
+
+def test_what_no_variant_measured_has_its_reason_once(tmp_path):
+    found, _ = two_halves(tmp_path)
+    (row,) = found.rows["early"]["cosine_run"].values()
+    assert row["verdict"] == NOT_MEASURED
+    assert row["reason"]
+
+
+@pytest.mark.parametrize(
+    ("change", "statement"),
+    [({"alignment.steps": 5}, "trips_aligned"), ({"branch.early": [5]}, "distance_saturates")],
+    ids=str,
+)
+def test_tables_that_differ_in_more_than_seeds_are_not_judged_together(tmp_path, change, statement):
+    found, _ = two_halves(tmp_path, change)
+    rows = found.rows["early"]
+    assert {name: row["n"] for name, row in rows[statement].items()} == {"early": 3, "late": 2}
+    assert rows["average_is_schedule_swa"]["early"]["n"] == len(SEEDS)
+
+
+def test_forecasts_are_judged_apart(tmp_path):
+    found, _ = two_halves(tmp_path)
+    assert {name: row["n"] for name, row in found.rows["early"]["forecast_covers"].items()} == {"early": 3, "late": 2}
+
+
+def test_a_setting_that_older_reports_lack_is_named(tmp_path):
+    two_halves(tmp_path)
+    for path in tmp_path.glob("*/config.yaml"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        path.write_text("\n".join(line for line in lines if "fixed_gradient_cosine" not in line), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"early/config.yaml has no claims.fixed_gradient_cosine.*late.*add the key"):
+        read_reports(tmp_path)
