@@ -16,6 +16,7 @@ from sidetrip.config import Config, ConfigError, active_variants, load_params, o
 from sidetrip.config.known import KNOWN_DATASETS, OWN_NETWORKS, SOURCES
 from sidetrip.files import FileError
 from sidetrip.runtime.devices import resolve_device
+from sidetrip.yaml_files import read_yaml
 
 
 def check_network(config: Config, device: str) -> None:
@@ -52,7 +53,7 @@ def check_pictures(config: Config) -> None:
 def is_packed(config: Config) -> bool:
     """Whether DVC has recorded what it has packed with these settings: then it need not see the pictures again."""
     try:
-        lock = yaml.load(Path("dvc.lock").read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        lock = read_yaml(Path("dvc.lock"))
         recorded = lock["stages"][f"prepare_data@{config.variant}"]["params"][f"reports/{config.variant}/config.yaml"]
     except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError):
         return False

@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
 from sidetrip.config.errors import ConfigError, require, shown
+from sidetrip.yaml_files import LOADER
 
 OF_YAML_1_1 = re.compile(r"[-+]?0[0-9b].*|.*[_:].*")  # what it takes for a number beside the usual ones
 MOST_ALIASES = 30  # so many can unfold to some tens of thousands of values, and no more
@@ -86,8 +87,8 @@ def _check_text(path: Path) -> None:
 
     DVC goes by YAML 1.2: 0040 is 40 there, and 32 here.
     """
-    resolver, loader = yaml.SafeLoader(""), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    events = list(yaml.parse(path.read_text(encoding="utf-8"), loader))
+    resolver = yaml.SafeLoader("")
+    events = list(yaml.parse(path.read_text(encoding="utf-8"), LOADER))
     if sum(isinstance(event, yaml.AliasEvent) for event in events) > MOST_ALIASES:
         raise ConfigError(f"{path}: has more than {MOST_ALIASES} YAML aliases (*name); write the values themselves")
     for event in (event for event in events if isinstance(event, yaml.ScalarEvent)):

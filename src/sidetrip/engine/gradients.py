@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +24,14 @@ def gradient(value: Tensor, model: nn.Module, differentiable: bool = False) -> l
     return list(
         torch.autograd.grad(value, parameters, create_graph=differentiable, allow_unused=True, materialize_grads=True)
     )
+
+
+@torch.no_grad()
+def step_against(model: nn.Module, weights: Mapping[str, Tensor], direction: list[Tensor], size: float) -> None:
+    """Put what is trained of a model where a step of a size from some weights, against a direction, leads."""
+    parameters = trained(model)
+    moved = torch._foreach_sub([weights[name] for name in parameters], torch._foreach_mul(direction, size))
+    torch._foreach_copy_(list(parameters.values()), moved)
 
 
 @contextmanager

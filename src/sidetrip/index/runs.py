@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
-import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from sidetrip.config import Config
 from sidetrip.report.render import DATA, NETWORKS, OPTIMIZERS
 from sidetrip.verdicts.records import Table
+from sidetrip.yaml_files import read_yaml
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,7 @@ class Run:
 
 def read_settings(path: Path) -> Config:
     """The settings of a committed report, unchecked: an older one need not have every key that there is now."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    settings = OmegaConf.create(yaml.load(path.read_text(encoding="utf-8"), loader))
+    settings = OmegaConf.create(read_yaml(path))
     OmegaConf.set_struct(settings, True)  # a key that is not there is no None
     return cast(Config, settings)
 

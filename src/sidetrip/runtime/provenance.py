@@ -13,11 +13,10 @@ from operator import getitem
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sidetrip.config import Config
 from sidetrip.engine.determinism import present_arithmetic
 from sidetrip.files import SUMS, FileError, digest, files_in, listing
+from sidetrip.yaml_files import read_yaml
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "pillow")
 PROVENANCE = "provenance.json"  # of a unit or a stage: software and hardware that it was computed with
@@ -30,8 +29,7 @@ def pipeline() -> dict[str, Any]:
     path = Path("dvc.yaml")
     if not path.is_file():
         raise FileError(f"{path}: not there; run stages from the root of the repository")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    stages: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), loader)["stages"]
+    stages: dict[str, Any] = read_yaml(path)["stages"]
     return stages
 
 

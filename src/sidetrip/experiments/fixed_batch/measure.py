@@ -11,10 +11,10 @@ import torch
 from scipy.optimize import minimize_scalar
 
 from sidetrip.engine.batch import Batch
-from sidetrip.engine.gradients import gradient
+from sidetrip.engine.gradients import gradient, step_against
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.optimizers import SGD
-from sidetrip.engine.state import TrainState, lerp, restore, trained
+from sidetrip.engine.state import TrainState, lerp, restore
 from sidetrip.engine.training import DivergedError, advance, batch_loss
 from sidetrip.experiments.fixed_batch.plan import COLUMNS, HALVINGS, HELD_OUT, OWN, FixedBatch, work
 
@@ -47,8 +47,7 @@ def common_step_size(lab: Lab, states: Sequence[TrainState], batch: Batch) -> fl
     def loss_after(step_size: float) -> float:
         losses = []
         for state, direction in zip(states, directions, strict=True):
-            for (name, parameter), d in zip(trained(model).items(), direction, strict=True):
-                parameter.copy_(state.weights[name] - step_size * d)
+            step_against(model, state.weights, direction, step_size)
             losses.append(float(batch_loss(model, batch, precision)))
         return sum(losses) / len(losses) if all(map(math.isfinite, losses)) else math.inf
 

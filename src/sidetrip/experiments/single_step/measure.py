@@ -20,7 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from sidetrip.config import SingleStep
 from sidetrip.data.packed import SPLITS
 from sidetrip.engine.batch import Batch
-from sidetrip.engine.gradients import gradient, twice_differentiable
+from sidetrip.engine.gradients import gradient, step_against, twice_differentiable
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.optimizers import next_direction
 from sidetrip.engine.products import ieee_products
@@ -122,11 +122,9 @@ class _Line:
         self._lab, self._model, self._state, self._along, self._batches = lab, model, state, along, batches
         self.rows: list[tuple[object, ...]] = []  # range, step_size, batch, index, loss
 
-    @torch.no_grad()
     def take(self, name: str, size: float, which: slice = OF_ALL) -> list[float]:
         """Mean losses of some of the batches after a step of this size."""
-        for (parameter_name, parameter), d in zip(trained(self._model).items(), self._along, strict=True):
-            parameter.copy_(self._state.weights[parameter_name] - size * d)
+        step_against(self._model, self._state.weights, self._along, size)
         batches = self._batches[which]
         losses = [mean_loss(self._model, batch, self._lab.optimizer.precision) for batch in batches]
         self._lab.progress(sum(batch.samples for batch in batches))
