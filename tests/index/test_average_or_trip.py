@@ -70,7 +70,7 @@ def test_the_root_mean_squares_of_what_predictions_miss_are_told_by_data():
     )
     (text,) = average_or_trip.predictions(found, RUNS)
     # Misses: 0.14 and 0; with the lag 0.10 and 0.08; of 0: 0.04 and 0.3.
-    assert "on First (1 runs) 9.9 %, with the lag 9.1 %, predicting 0 21 %." in text
+    assert "on First (1 run) 9.9 %, with the lag 9.1 %, predicting 0 21 %." in text
     assert average_or_trip.predictions(late({}), RUNS) == []
 
 

@@ -1,5 +1,7 @@
 """Statements of a run that several variants make are judged by the seeds of all."""
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +20,8 @@ from sidetrip.tables import write_table
 from sidetrip.verdicts.equivalence_map import map_points
 from sidetrip.verdicts.records import NOT_MEASURED
 
-ROWS = {"fixed_gradient_norm", "average_is_schedule_swa", "second_order_predicts", "own_gap_is_batchnorm"}
+POOLED = {"fixed_gradient_norm", "average_is_schedule_swa", "second_order_predicts", "own_gap_is_batchnorm"}
+TOLD = ("verdict", "n", "criterion", "part", "detail", "outcome")
 
 
 def write_report(folder: Path, name: str, seeds: range, whole: dict[str, pd.DataFrame], **changes) -> None:
@@ -49,16 +52,31 @@ def as_written(folder: Path, tables: dict[str, pd.DataFrame]) -> dict[str, pd.Da
     return {name: pd.read_csv(folder / "whole" / f"{name}.csv") for name in tables}
 
 
-def two_halves(folder: Path, second: dict | None = None, **changes) -> tuple[Results, dict[str, pd.DataFrame]]:
+def two_halves(folder: Path, whole: dict[str, pd.DataFrame], second: dict | None = None, **changes) -> Results:
     """The reports of two variants that have three and two seeds of the same tables."""
-    whole = all_tables(**changes)
-    write_report(folder, "early", range(3), whole)
-    write_report(folder, "late", range(3, 5), whole, **(second or {}))
-    return read_reports(folder), whole
+    write_report(folder, "early", range(3), whole, **changes)
+    write_report(folder, "late", range(3, 5), whole, **(changes | (second or {})))
+    return read_reports(folder)
 
 
-def test_every_statement_is_judged_as_if_one_variant_had_all_seeds(tmp_path):
-    found, whole = two_halves(tmp_path, side_trips=made.side_trips(gap=0.01), **made.alignment(growth=0.06))
+def two_halves_with(folder: Path, experiment: str, second: dict) -> dict[str, dict[str, int]]:
+    """Seeds behind every statement where both measure averages, trips and one experiment more."""
+    only = {f"experiments.{name}": name == experiment for name in vars(config().experiments)}
+    rows = two_halves(folder, all_tables(config(**only)), second, **only).rows["early"]
+    assert rows["average_is_schedule_swa"]["early"]["n"] == len(SEEDS)
+    return {statement: {name: row["n"] for name, row in found.items()} for statement, found in rows.items()}
+
+
+@pytest.fixture(scope="module")
+def halves(tmp_path_factory) -> tuple[Path, Results, dict[str, pd.DataFrame]]:
+    """Reports of both, what the page has of them, and the tables of all seeds; to be read."""
+    folder = tmp_path_factory.mktemp("reports")
+    whole = all_tables(side_trips=made.side_trips(gap=0.01), **made.alignment(growth=0.06))
+    return folder, two_halves(folder, whole), whole
+
+
+def test_every_statement_is_judged_as_if_one_variant_had_all_seeds(tmp_path, halves):
+    _, found, whole = halves
     assert [run.variants for run in found.runs] == [("early", "late")]
     rows = found.rows["early"]
     for expected in measure(as_written(tmp_path, whole), config()):
@@ -66,59 +84,60 @@ def test_every_statement_is_judged_as_if_one_variant_had_all_seeds(tmp_path):
             continue
         ((name, row),) = rows[expected["id"]].items()
         assert name == "early"
-        assert {key: row[key] for key in ("verdict", "n", "part", "detail", "outcome") if key in row} == {
-            key: expected[key] for key in ("verdict", "n", "part", "detail", "outcome") if key in expected
-        }
+        assert {key: row.get(key) for key in TOLD} == {key: expected.get(key) for key in TOLD}
         if row["verdict"] != NOT_MEASURED:
             assert row["value"] == pytest.approx(expected["value"], rel=1e-5)
-    assert {rows[name]["early"]["n"] for name in ROWS} == {len(SEEDS)}
+    assert {rows[name]["early"]["n"] for name in POOLED} == {len(SEEDS)}
 
 
-def test_the_map_is_that_of_all_seeds(tmp_path):
-    found, whole = two_halves(tmp_path, side_trips=made.side_trips(gap=0.01))
-    settings = replace(config(), variant="early")
-    expected = map_points(whole["by_point"], whole["batch_losses"], settings)
+def test_the_map_is_that_of_all_seeds(halves):
+    _, found, whole = halves
+    expected = map_points(whole["by_point"], whole["batch_losses"], replace(config(), variant="early"))
     keys = ["kernel", "late", "window_steps"]
     pd.testing.assert_frame_equal(
         found.points.sort_values(keys, ignore_index=True), expected.sort_values(keys, ignore_index=True), rtol=1e-7
     )
 
 
-def test_what_one_variant_alone_measured_is_its_own(tmp_path):
-    found, whole = two_halves(tmp_path, {"experiments.alignment": False, "experiments.curvature": False})
-    rows = found.rows["early"]
-    alone = {row["id"]: row for row in measure(whole, config())}
-    assert alone["fixed_gradient_norm"]["n"] == len(SEEDS)
-    assert rows["fixed_gradient_norm"]["early"]["n"] == 3
-    assert rows["average_is_schedule_swa"]["early"]["n"] == len(SEEDS)
-
-
-def test_what_no_variant_measured_has_its_reason_once(tmp_path):
-    found, _ = two_halves(tmp_path)
+def test_what_no_variant_measured_has_its_reason_once(halves):
+    _, found, _ = halves
     (row,) = found.rows["early"]["cosine_run"].values()
     assert row["verdict"] == NOT_MEASURED
     assert row["reason"]
 
 
-@pytest.mark.parametrize(
-    ("change", "statement"),
-    [({"alignment.steps": 5}, "trips_aligned"), ({"branch.early": [5]}, "distance_saturates")],
-    ids=str,
-)
-def test_tables_that_differ_in_more_than_seeds_are_not_judged_together(tmp_path, change, statement):
-    found, _ = two_halves(tmp_path, change)
-    rows = found.rows["early"]
-    assert {name: row["n"] for name, row in rows[statement].items()} == {"early": 3, "late": 2}
-    assert rows["average_is_schedule_swa"]["early"]["n"] == len(SEEDS)
-
-
-def test_forecasts_are_judged_apart(tmp_path):
-    found, _ = two_halves(tmp_path)
+def test_forecasts_are_judged_apart(halves):
+    _, found, _ = halves
     assert {name: row["n"] for name, row in found.rows["early"]["forecast_covers"].items()} == {"early": 3, "late": 2}
 
 
-def test_a_setting_that_older_reports_lack_is_named(tmp_path):
-    two_halves(tmp_path)
+def test_what_one_variant_alone_measured_is_its_own(tmp_path):
+    found = two_halves_with(tmp_path, "alignment", {"experiments.alignment": False})
+    assert found["fixed_gradient_norm"] == {"early": 3}
+
+
+@pytest.mark.parametrize(
+    ("experiment", "second", "statement"),
+    [
+        ("alignment", {"alignment.steps": 5}, "trips_aligned"),
+        ("divergence", {"branch.early": [5]}, "distance_saturates"),
+    ],
+)
+def test_tables_that_differ_in_more_than_seeds_are_not_judged_together(tmp_path, experiment, second, statement):
+    assert two_halves_with(tmp_path, experiment, second)[statement] == {"early": 3, "late": 2}
+
+
+def test_a_statement_that_older_reports_do_not_have_is_judged_all_the_same(tmp_path, halves):
+    folder, found, _ = halves
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    for path in tmp_path.glob("*/claims.json"):
+        rows = json.loads(path.read_bytes())
+        write_json(path, [row for row in rows if row["id"] != "trips_aligned"])
+    assert read_reports(tmp_path).rows["early"]["trips_aligned"] == found.rows["early"]["trips_aligned"]
+
+
+def test_a_setting_that_older_reports_lack_is_named(tmp_path, halves):
+    shutil.copytree(halves[0], tmp_path, dirs_exist_ok=True)
     for path in tmp_path.glob("*/config.yaml"):
         lines = path.read_text(encoding="utf-8").splitlines()
         path.write_text("\n".join(line for line in lines if "fixed_gradient_cosine" not in line), encoding="utf-8")

@@ -107,7 +107,9 @@ def predictions(rows: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
         model = here["predicted"]
         misses = (_root_mean_square(here["ratio"] - each) for each in (model, model + here["lag"], 0.0))
         one, with_lag, zero = (percent(each)[1:] for each in misses)
-        told.append(f"on {data} ({here['variant'].nunique()} runs) {one}, with the lag {with_lag}, predicting 0 {zero}")
+        number = here["variant"].nunique()
+        of_runs = f"{number} run{'s' if number > 1 else ''}"
+        told.append(f"on {data} ({of_runs}) {one}, with the lag {with_lag}, predicting 0 {zero}")
     if not told:
         return []
     return [

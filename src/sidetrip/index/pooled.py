@@ -52,7 +52,6 @@ def rows_of(reports: Path, run: Run, claims: Mapping[str, Sequence[Row]], config
         for row in claims[variant]:
             by_id.setdefault(row["id"], {})[variant] = row
     found = {name: _measured(rows) for name, rows in by_id.items()}
-    known = {statement.id: statement for statement in statements()}
 
     @cache  # most experiments have the same variants
     def tables_of(variants: tuple[str, ...]) -> Tables:
@@ -62,14 +61,10 @@ def rows_of(reports: Path, run: Run, claims: Mapping[str, Sequence[Row]], config
     for experiment in shown():
         having = tuple(_having(experiment, run, configs))
         if len(having) > 1 and experiment.name not in APART:
-            for name, judged in _judged(experiment, tables_of(having), having, configs).items():
-                others = {variant: row for variant, row in found[name].items() if variant not in having}
-                found[name] = {run.name: row_of(known[name], judged, _criterion(by_id[name])), **others}
+            for name, row in _judged(experiment, tables_of(having), having, configs).items():
+                others = {variant: rest for variant, rest in found.get(name, {}).items() if variant not in having}
+                found[name] = {run.name: row, **others}
     return found
-
-
-def _criterion(rows: Mapping[str, Row]) -> str:
-    return str(next(iter(rows.values()))["criterion"])
 
 
 def _measured(rows: Mapping[str, Row]) -> Mapping[str, Row]:
@@ -90,9 +85,12 @@ def _having(experiment: Experiment, run: Run, configs: Mapping[str, Config]) -> 
     return [variant for variant, settings in found.items() if settings == next(iter(found.values()))]
 
 
-def _judged(experiment: Experiment, tables: Tables, variants: Sequence[str], configs: Mapping[str, Config]) -> Judged:
+def _judged(
+    experiment: Experiment, tables: Tables, variants: Sequence[str], configs: Mapping[str, Config]
+) -> dict[str, Row]:
     seeds = sorted({seed for variant in variants for seed in configs[variant].seeds})
     settings = with_seeds(configs[variants[0]], seeds)
+    known = {statement.id: statement for statement in statements()}
     try:
         judged: Judged = experiment.part("verdict").judge(tables, settings)
     except ConfigAttributeError as error:
@@ -100,4 +98,7 @@ def _judged(experiment: Experiment, tables: Tables, variants: Sequence[str], con
             f"reports/{variants[0]}/config.yaml has no {error.full_key}, which its verdicts together with those "
             f"of {', '.join(variants[1:])} need; make its report anew, or add the key there"
         ) from error
-    return judged
+    thresholds = {str(name): value for name, value in cast(DictConfig, settings.claims).items()}
+    return {
+        name: row_of(known[name], found, known[name].criterion.format(**thresholds)) for name, found in judged.items()
+    }
