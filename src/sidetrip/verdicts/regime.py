@@ -10,8 +10,7 @@ import pandas as pd
 
 from sidetrip.config import Config
 from sidetrip.verdicts.records import Found, Judged, Regime, Table, Tables
-from sidetrip.verdicts.scores import compared, of_score, widest_window
-from sidetrip.verdicts.statistics import late
+from sidetrip.verdicts.scores import of_score
 
 
 def rates_over_batch(batch_losses: Table, config: Config) -> pd.Series:
@@ -26,17 +25,15 @@ def of_run(tables: Tables, config: Config) -> Regime:
     return Regime(rate_over_batch=float(rates.reindex(config.branch.points).mean()))
 
 
-def of_window(tables: Tables, config: Config, method: str) -> Regime:
-    """The regime of a method's widest window, over the late branch points; fall and gain are of the validation loss."""
-    rows, points = late(tables["side_trips"], config.branch.points), [step for step in config.branch.points if step]
-    window = widest_window(rows, method)
-    scores = of_score(compared(rows, method, window), "loss", "validation")
-    fall, gain = float(scores["fall"].mean()), float(scores["gain"].mean())
+def of_window(tables: Tables, config: Config, window: int, scores: Table) -> Regime:
+    """The regime of a window and its scores, of `late_scores`; fall and gain are of the validation loss."""
+    points = [step for step in config.branch.points if step]
+    fall, gain = of_score(scores, "loss", "validation")[["fall", "gain"]].mean()
     return replace(
         of_run(tables, config),
         window_over_branch=window / min(points) if points else None,
         window_over_branch_least=window / max(points) if points else None,
-        fall_over_gain=fall / gain if gain > 0 and math.isfinite(fall) else None,
+        fall_over_gain=float(fall / gain) if gain > 0 and math.isfinite(fall) else None,
     )
 
 

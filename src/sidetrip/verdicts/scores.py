@@ -8,6 +8,7 @@ import pandas as pd
 
 from sidetrip.config import Config
 from sidetrip.verdicts.records import POINT, Table, Tables
+from sidetrip.verdicts.statistics import late
 
 SPLITS, METRICS = ("train", "validation"), ("accuracy", "loss")
 SIGN = {"loss": 1.0, "accuracy": -1.0}  # momentary - average is a gain in loss; in accuracy it is the other way
@@ -62,6 +63,13 @@ def compared(side_trips: Table, method: str, window: int, average: str | None = 
         gap=by_model["average"] - by_model["trip"],
         sd_of_one_iterate=spread,
     )
+
+
+def late_scores(side_trips: Table, config: Config, method: str) -> tuple[int, Table]:
+    """The widest window of a method, in steps, and what `compared` has of it at late branch points."""
+    rows = late(side_trips, config.branch.points)
+    window = widest_window(rows, method)
+    return window, compared(rows, method, window)
 
 
 def of_score(scores: Table, metric: str, split: str) -> Table:

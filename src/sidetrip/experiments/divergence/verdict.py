@@ -9,6 +9,7 @@ import pandas as pd
 from sidetrip.config import Config
 from sidetrip.verdicts.records import POINT, Found, Judged, NotMeasured, Table, Tables, joined
 from sidetrip.verdicts.regime import of_run, of_window
+from sidetrip.verdicts.scores import late_scores
 from sidetrip.verdicts.statistics import all_of, by_seed, failed, judge_equal, judge_mean, judge_seeds, late
 
 LAST_PART = 1 / 3  # of the way from the early branch point to the end
@@ -101,7 +102,7 @@ def to_the_end(tables: Tables) -> Table:
 
 def judge(tables: Tables, config: Config) -> Judged:
     """Judge the rows midpoint_tracks_half_rate, midpoint_distance and distance_saturates."""
-    window = of_window(tables, config, "two_point")
+    window = of_window(tables, config, *late_scores(tables["side_trips"], config, "two_point"))
     return {
         "midpoint_tracks_half_rate": replace(_tracks(tables["trip_losses"], config), regime=window),
         "midpoint_distance": replace(_distance(tables["trip_distances"], config), regime=window),

@@ -14,7 +14,7 @@ from sidetrip.experiments.methods import NAMES
 from sidetrip.verdicts.equivalence import ALL_DIVERGED, DIVERGED, all_scores, average_is_schedule
 from sidetrip.verdicts.records import POINT, Found, Judged, Measured, NotMeasured, Regime, Table, Tables, joined
 from sidetrip.verdicts.regime import of_run, of_window
-from sidetrip.verdicts.scores import UNITS, compared, of_score, widest_window
+from sidetrip.verdicts.scores import UNITS, late_scores, of_score
 from sidetrip.verdicts.statements import Statement
 from sidetrip.verdicts.statistics import all_of, by_seed, failed, judge_mean, judge_seeds, late
 from sidetrip.verdicts.wording import OURS, method_words
@@ -33,26 +33,24 @@ CONSTANT_ALONE = "the statement is about a constant rate; the rate of this varia
 COSINE_ALONE = "the main schedule of this variant is not a cosine"
 
 
-def _helps(tables: Tables, regimes: Mapping[str, Regime], config: Config) -> Found:
+def _helps(tables: Tables, scores: Mapping[str, Table], regimes: Mapping[str, Regime], config: Config) -> Found:
     """The gain of every method of the paper in validation loss; the regime is that of the method that decides."""
     if config.burn_in.schedule != "constant":
         return NotMeasured(CONSTANT_ALONE, of_run(tables, config))
-    rows, parts = late(tables["side_trips"], config.branch.points), {}
+    parts = {}
     for method in (name for name in NAMES if method_words(name).source != OURS):
-        scores = of_score(compared(rows, method, widest_window(rows, method)), "loss", "validation")
-        judged = judge_seeds(scores["gain"], config.claims, "", above=0.0)
+        judged = judge_seeds(of_score(scores[method], "loss", "validation")["gain"], config.claims, "", above=0.0)
         if isinstance(judged, NotMeasured):
             return NotMeasured(f"{method_words(method).phrase} has no score", of_run(tables, config))
         parts[method_words(method).title] = replace(judged, quantity="nats", regime=regimes[method])
     return all_of(parts, config.claims.level)
 
 
-def _cosine(side_trips: Table, config: Config) -> Found:
+def _cosine(scores: Table, config: Config) -> Found:
     """SWA on a cosine run, within absolute margins: a gain within the noise leaves no share of it."""
     if config.burn_in.schedule != "cosine":
         return NotMeasured(COSINE_ALONE)
-    rows, claims = late(side_trips, config.branch.points), config.claims
-    scores = compared(rows, "swa", widest_window(rows, "swa"))
+    claims = config.claims
     margins = {"loss": claims.cosine_run_loss, "accuracy": claims.cosine_run_accuracy}
 
     def within_margin(metric: str, split: str) -> Measured:
@@ -87,14 +85,14 @@ def joins_decay(side_trips: Table, config: Config) -> Found:
 
 def judge(tables: Tables, config: Config) -> Judged:
     """Judge average_is_schedule_*, averaging_helps (constant rate alone), cosine_run (a cosine alone), joining."""
-    regimes = {method: of_window(tables, config, method) for method in NAMES}
-    rows, results = late(tables["side_trips"], config.branch.points), dict[str, Found]()
+    scores, regimes, results = dict[str, Table](), dict[str, Regime](), dict[str, Found]()
     for method in NAMES:
-        window = widest_window(rows, method)
-        found = average_is_schedule(compared(rows, method, window), window, config)
+        window, scores[method] = late_scores(tables["side_trips"], config, method)
+        regimes[method] = of_window(tables, config, window, scores[method])
+        found = average_is_schedule(scores[method], window, config)
         results[f"average_is_schedule_{method}"] = replace(found, regime=regimes[method])
-    results["averaging_helps"] = _helps(tables, regimes, config)
+    results["averaging_helps"] = _helps(tables, scores, regimes, config)
     joined_regime = of_run(tables, config)
     results["average_joins_decay"] = replace(joins_decay(tables["side_trips"], config), regime=joined_regime)
-    results["cosine_run"] = replace(_cosine(tables["side_trips"], config), regime=regimes["swa"])
+    results["cosine_run"] = replace(_cosine(scores["swa"], config), regime=regimes["swa"])
     return results
