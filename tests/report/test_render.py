@@ -179,20 +179,21 @@ def figures_by_experiment() -> dict[str, set[str]]:
     names = {}
     for each in shown():
         alone = config(**{f"experiments.{name}": False for name in OPTIONAL if name != each.name})
-        names[each.name] = drawn(each, alone)
+        names[each.name] = drawn(each, alone, all_tables(alone))
     return names
 
 
 @pytest.mark.parametrize("left_out", [[], OPTIONAL], ids=" ".join)
 def test_figures_are_those_of_the_experiments_that_are_there(left_out):
     settings = config(**{f"experiments.{name}": False for name in left_out})
+    tables = all_tables(settings)
     for each in shown(settings):
-        assert drawn(each, settings) == figures_by_experiment()[each.name]
+        assert drawn(each, settings, tables) == figures_by_experiment()[each.name]
 
 
-def drawn(experiment: Experiment, settings: Config) -> set[str]:
+def drawn(experiment: Experiment, settings: Config, tables: dict[str, pd.DataFrame]) -> set[str]:
     """Names of the figures of an experiment, which are closed."""
-    names = set(experiment.part("figure").draw(all_tables(settings), settings))
+    names = set(experiment.part("figure").draw(tables, settings))
     plt.close("all")
     return names
 
