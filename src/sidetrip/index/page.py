@@ -23,7 +23,16 @@ from sidetrip.report import style
 from sidetrip.report.render import EQUIVALENCE, counts, of_the_paper
 from sidetrip.tables import write_table
 from sidetrip.verdicts.equivalence_map import COLUMNS, map_points
-from sidetrip.verdicts.records import DIFFERS, NOT_KNOWN, NOT_MEASURED, NOT_REPRODUCED, OUTCOMES, REPRODUCED, UNDECIDED
+from sidetrip.verdicts.records import (
+    DIFFERS,
+    NOT_KNOWN,
+    NOT_MEASURED,
+    NOT_REPRODUCED,
+    OUTCOMES,
+    REPRODUCED,
+    SEEDS,
+    UNDECIDED,
+)
 from sidetrip.verdicts.wording import OURS, method_words, methods_in_order
 
 NOTHING = "–"
@@ -189,15 +198,17 @@ def _verdicts(results: Results) -> list[str]:
         yield f"| statement | source | {' | '.join(run.links for run in results.runs)} |"
         yield "| --- | --- |" + " --- |" * len(results.runs)
         for row in rows:
-            found = (results.rows[run.name].get(row["id"], {}).values() for run in results.runs)
-            cells = (" · ".join(map(_cell, each)) or NOTHING for each in found)
+            cells = (_cells(results.rows[run.name].get(row["id"], {}), run) for run in results.runs)
             yield f"| {row['statement']} | {row['source']} | {' | '.join(cells)} |"
 
     return [
         "Links lead to reports, with criteria, intervals and regimes in full; there each variant is judged by its own "
         "seeds. Here variants whose averages and trips differ in their seeds alone are one run, judged by the seeds of "
-        "all that measured the same ([which were added when](../docs/regime.md#more-seeds-for-the-map)). Forecasts "
-        "alone are judged apart, in the order of the links, for their law was chosen with the first seeds.",
+        "all that measured the same; where these are fewer than the run has, the cell says so. More seeds were added "
+        "when the verdicts of the first were known; when and why, and what the new ones say alone: [first]"
+        "(../docs/regime.md#more-seeds-for-the-map), [then](../docs/regime.md#more-seeds-once-more). Forecasts, whose "
+        "law was chosen with the first seeds, and what was measured with other settings are judged apart: such cells "
+        "name the variants.",
         "",
         *(
             f"- {', '.join(run.lines)} ({run.links}): {regime(firsts[run.name])}{counts(firsts[run.name])}"
@@ -220,17 +231,21 @@ def _verdicts(results: Results) -> list[str]:
 
 
 def _firsts(rows: Rows) -> list[Row]:
-    """The rows of a run, of what is judged apart the first seeds'."""
+    """The rows of a run, of what is judged apart the first."""
     return [next(iter(each.values())) for each in rows.values()]
 
 
 def _analytic(results: Results) -> list[str]:
-    """The statements about the analytic model, which belong to no variant: from the run that simulated it most."""
-    rows = {name: [row for row in _firsts(found) if row["analytic"]] for name, found in results.rows.items()}
-    there = [run for run in results.runs if rows[run.name]]
-    if not there:
+    """The statements about the analytic model, which belong to no variant: from the one that simulated it most."""
+    by_variant: dict[str, list[Row]] = {}
+    for statements in results.rows.values():
+        for rows in statements.values():
+            for variant, row in rows.items():
+                if row["analytic"]:
+                    by_variant.setdefault(variant, []).append(row)
+    if not by_variant:
         return []
-    chosen = max(there, key=lambda run: run.config.quadratic.replicas)
+    chosen = max(by_variant, key=lambda variant: results.configs[variant].quadratic.replicas)
     return [
         "",
         "## The analytic model",
@@ -239,7 +254,7 @@ def _analytic(results: Results) -> list[str]:
         "",
         "| statement | source | |",
         "| --- | --- | --- |",
-        *(f"| {row['statement']} | {row['source']} | {_cell(row)} |" for row in rows[chosen.name]),
+        *(f"| {row['statement']} | {row['source']} | {_cell(row)} |" for row in by_variant[chosen]),
     ]
 
 
@@ -250,31 +265,44 @@ def regime(rows: Sequence[Row]) -> str:
     return f"{', '.join(parts)}. ".replace("%", " %") if parts else ""
 
 
-def _cell(row: Row) -> str:
+def _cells(rows: Mapping[str, Row], run: Run) -> str:
+    """What a run has of a statement; where its variants are judged apart, each by its name."""
+    cells = {variant: _cell(row, run.seeds) for variant, row in rows.items() if row["verdict"] != NOT_MEASURED}
+    if len(cells) > 1:
+        return " · ".join(f"{variant}: {cell}" for variant, cell in cells.items())
+    return "".join(cells.values()) or NOTHING
+
+
+def _cell(row: Row, seeds: int = 0) -> str:
+    """Verdict and number, with how many seeds are behind it if not as many as are usual there."""
     if row["verdict"] == NOT_MEASURED:
         return NOTHING
     quantity = f" {row['quantity']}" if row.get("quantity") else ""
     part = f"; {row['part']}" if row.get("part") else ""
+    fewer = f"; {row['n']} seeds" if row["unit"] == SEEDS and row["n"] != seeds else ""
     mark = MARKS[row["verdict"]]
     if outcome := row.get("outcome"):
         mark = f"**{BY_MORE}**" if outcome == DIFFERS else outcome
-    return f"{mark} ({row['value']:.3g}{quantity}{part})"
+    return f"{mark} ({row['value']:.3g}{quantity}{part}{fewer})"
 
 
 def _not_known(results: Results) -> list[str]:
     """Statements that are undecided in some run, with the seeds that would decide them."""
     unsure: dict[str, list[str]] = {}
     for run in results.runs:
-        for name, row in (each for rows in results.rows[run.name].values() for each in rows.items()):
-            if row["verdict"] == UNDECIDED:
-                needed = row["seeds_needed"] or "more than 100"
-                unsure.setdefault(row["statement"], []).append(f"{name} ({needed} {row['unit']})")
+        for rows in results.rows[run.name].values():
+            for variant, row in rows.items():
+                if row["verdict"] == UNDECIDED:
+                    needed = row["seeds_needed"] or "more than 100"
+                    where = f"{variant} ({row['n']} of {needed} {row['unit']})"
+                    unsure.setdefault(row["statement"], []).append(where)
     if not unsure:
         return []
     return [
         "## What is not known",
         "",
-        "Undecided where named; in brackets, how many seeds would decide it at the present mean and spread:",
+        "Undecided where named; in brackets, how many seeds there are, of how many would decide it at the present mean "
+        "and spread:",
         "",
         *(f"- {statement}: {', '.join(where)}." for statement, where in unsure.items()),
     ]

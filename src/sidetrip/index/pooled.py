@@ -1,9 +1,8 @@
-"""What is true of a run that several variants make: its statements, judged by the seeds of all of them."""
+"""The statements of a run that several variants make, judged by the seeds of all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +17,8 @@ from sidetrip.index.runs import Run, gathered, with_seeds
 from sidetrip.verdicts.records import NOT_MEASURED, Judged, Tables
 
 APART = {"forecast"}  # its law was chosen with some seeds and is tested by others: the two tell different things
-FROM_EARLY = {"divergence"}  # else no verdict rests on an early branch point
+ALSO_OF = {"replicas": "curvature"}  # whose measurements the verdicts on an experiment use as well
+FROM_EARLY = {"divergence"}  # the one experiment that starts from an early branch point
 
 Row = dict[str, Any]
 Rows = Mapping[str, Mapping[str, Row]]
@@ -39,31 +39,27 @@ def rows_of(reports: Path, run: Run, claims: Mapping[str, Sequence[Row]], config
     Returns
     -------
     mapping of str to mapping
-        By statement: one row by the name of the run; where several variants measured what is judged apart, the rows
-        by theirs.
+        By statement, rows by variant: one by the first of those that are judged together, each other one by its own.
 
     Raises
     ------
     ConfigError
-        If a report lacks a setting that is needed to judge its tables together with those of others.
+        If reports lack a setting that is needed to judge their tables together.
     """
     by_id: dict[str, dict[str, Row]] = {}
     for variant in run.variants:
         for row in claims[variant]:
             by_id.setdefault(row["id"], {})[variant] = row
-    found = {name: _measured(rows) for name, rows in by_id.items()}
-
-    @cache  # most experiments have the same variants
-    def tables_of(variants: tuple[str, ...]) -> Tables:
-        names = {path.stem for variant in variants for path in (reports / variant / "tables").glob("*.csv")}
-        return {name: gathered(reports, variants, name) for name in sorted(names)}
-
+    found = {statement: _measured(rows) for statement, rows in by_id.items()}
+    gathered_of: dict[tuple[str, ...], Tables] = {}  # most experiments have the same variants
     for experiment in shown():
-        having = tuple(_having(experiment, run, configs))
-        if len(having) > 1 and experiment.name not in APART:
-            for name, row in _judged(experiment, tables_of(having), having, configs).items():
-                others = {variant: rest for variant, rest in found.get(name, {}).items() if variant not in having}
-                found[name] = {run.name: row, **others}
+        for variants in _alike(experiment, run, configs):
+            if variants not in gathered_of:
+                gathered_of[variants] = _tables(reports, variants)
+            for statement, row in _judged_together(experiment, gathered_of[variants], variants, configs).items():
+                rest = found.get(statement, {})
+                kept = {variant: rest[variant] for variant in rest if variant not in variants}
+                found[statement] = {variants[0]: row, **kept}
     return found
 
 
@@ -73,31 +69,48 @@ def _measured(rows: Mapping[str, Row]) -> Mapping[str, Row]:
     return measured or dict(list(rows.items())[:1])
 
 
-def _having(experiment: Experiment, run: Run, configs: Mapping[str, Config]) -> list[str]:
-    """The variants of a run that measured an experiment with the settings of the first that did."""
-    found: dict[str, object] = {}
+def _alike(experiment: Experiment, run: Run, configs: Mapping[str, Config]) -> Iterable[tuple[str, ...]]:
+    """Variants of a run that measured an experiment with the same settings; not those that are alone with theirs."""
+    if experiment.name in APART:
+        return []
+    groups: list[tuple[object, list[str]]] = []
     for variant in run.variants:
         settings = cast(DictConfig, configs[variant])
-        if settings.experiments.get(experiment.name, True):
-            # What side_trips has in its section is the same in all of them, but for running averages.
-            section = None if experiment.name == "side_trips" else settings.get(experiment.name)
-            found[variant] = (section, settings.branch.early if experiment.name in FROM_EARLY else None)
-    return [variant for variant, settings in found.items() if settings == next(iter(found.values()))]
+        if not _has(settings, experiment.name):
+            continue
+        also = ALSO_OF.get(experiment.name)
+        # What side_trips has in its own section is the same in all variants of a run, but for running averages.
+        section = None if experiment.name == "side_trips" else settings.get(experiment.name)
+        early = settings.branch.early if experiment.name in FROM_EARLY else None
+        key = (section, early, settings.get(also) if also and _has(settings, also) else None)
+        group = next((variants for known, variants in groups if known == key), None)
+        if group is None:
+            groups.append((key, group := []))
+        group.append(variant)
+    return [tuple(variants) for _, variants in groups if len(variants) > 1]
 
 
-def _judged(
+def _has(settings: DictConfig, experiment: str) -> bool:
+    return experiment == "side_trips" or bool(settings.experiments.get(experiment, False))
+
+
+def _tables(reports: Path, variants: Sequence[str]) -> Tables:
+    names = {path.stem for variant in variants for path in (reports / variant / "tables").glob("*.csv")}
+    return {name: gathered(reports, variants, name) for name in sorted(names)}
+
+
+def _judged_together(
     experiment: Experiment, tables: Tables, variants: Sequence[str], configs: Mapping[str, Config]
 ) -> dict[str, Row]:
-    seeds = sorted({seed for variant in variants for seed in configs[variant].seeds})
-    settings = with_seeds(configs[variants[0]], seeds)
-    known = {statement.id: statement for statement in statements()}
+    settings = with_seeds(configs[variants[0]], [seed for variant in variants for seed in configs[variant].seeds])
     try:
         judged: Judged = experiment.part("verdict").judge(tables, settings)
     except ConfigAttributeError as error:
         raise ConfigError(
-            f"reports/{variants[0]}/config.yaml has no {error.full_key}, which its verdicts together with those "
-            f"of {', '.join(variants[1:])} need; make its report anew, or add the key there"
+            f"{error.full_key}: the reports of {', '.join(variants)} are older than this setting, which their verdicts "
+            "together need; make them anew"
         ) from error
+    known = {statement.id: statement for statement in statements()}
     thresholds = {str(name): value for name, value in cast(DictConfig, settings.claims).items()}
     return {
         name: row_of(known[name], found, known[name].criterion.format(**thresholds)) for name, found in judged.items()

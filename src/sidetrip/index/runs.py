@@ -1,4 +1,4 @@
-"""The runs that the map and the first screen judge: variants whose late trips differ in their seeds alone are one."""
+"""The runs that the page over all variants judges: variants whose late trips differ in their seeds alone are one."""
 
 from __future__ import annotations
 
@@ -51,14 +51,12 @@ class Run:
 
 def read_settings(path: Path) -> Config:
     """The settings of a committed report, unchecked: an older one need not have every key that there is now."""
-    settings = OmegaConf.create(read_yaml(path))
-    OmegaConf.set_struct(settings, True)  # a key that is not there is no None
-    return cast(Config, settings)
+    return cast(Config, OmegaConf.create(read_yaml(path)))
 
 
 def with_seeds(settings: Config, seeds: Sequence[int]) -> Config:
     """The same settings, read by `read_settings`, with other seeds."""
-    return cast(Config, OmegaConf.merge(cast(DictConfig, settings), {"seeds": list(seeds)}))
+    return cast(Config, OmegaConf.merge(cast(DictConfig, settings), {"seeds": sorted(set(seeds))}))
 
 
 def runs_in_order(configs: Iterable[Config]) -> list[Run]:
@@ -93,8 +91,7 @@ def _kind(config: Config) -> tuple[bool, bool, bool]:
 
 
 def _run(alike: list[Config]) -> Run:
-    seeds = sorted({seed for each in alike for seed in each.seeds})
-    config = with_seeds(alike[0], seeds)
+    config = with_seeds(alike[0], [seed for each in alike for seed in each.seeds])
     burn_in, data, network = config.burn_in, config.data.name, config.model.name
     schedule = "" if burn_in.schedule == "constant" else f", {burn_in.schedule}"
     decay = "" if burn_in.optimizer.weight_decay else ", weight decay 0"
@@ -113,6 +110,9 @@ def gathered(reports: Path, variants: Iterable[str], name: str) -> Table:
     for path in (reports / variant / "tables" / f"{name}.csv" for variant in variants):
         if path.is_file():
             table = pd.read_csv(path)
-            known = {seed for each in found for seed in each.get("seed", ())}
-            found.append(table[~table["seed"].isin(known)] if "seed" in table else table[: 0 if found else None])
+            if "seed" in table:
+                table = table[~table["seed"].isin({seed for each in found for seed in each["seed"]})]
+            elif found:
+                continue
+            found.append(table)
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
