@@ -189,7 +189,7 @@ def draw(rows: pd.DataFrame, runs: Sequence[Run]) -> Figure:
         words = method_words(method)
         axes.set_title(f"{words.title}\n", fontweight="bold")
         look: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center"}
-        axes.annotate(f"trip: {words.schedule}", (0.5, 1), (0, 5), fontsize="small", **look)
+        axes.annotate(f"trip: {words.schedule}", (0.5, 1), (0, 5), fontsize="x-small", **look)
     panels[0][0].set_yticks(range(len(names)), list(labels.values()))
     panels[0][0].set(ylim=(len(names) - 0.5, -0.5), xlim=(-REACH, REACH))
     title = "Late in a run: does the average of the weights end better, or the trip with a falling rate?"
