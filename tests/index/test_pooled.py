@@ -1,6 +1,7 @@
 """Statements of a run that several variants make are judged by the seeds of all."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,11 @@ from report_tables import all_tables, by_experiment
 from verdict_tables import SEEDS, config
 
 from sidetrip.config import ConfigError, save_config
+from sidetrip.experiments.alignment.verdict import between_minus_first
 from sidetrip.experiments.claims import derived, measure
 from sidetrip.experiments.registry import shown
 from sidetrip.files import write_json
-from sidetrip.index.page import Results, read_reports
+from sidetrip.index.page import Results, page, read_reports
 from sidetrip.tables import write_table
 from sidetrip.verdicts.equivalence_map import map_points
 from sidetrip.verdicts.records import NOT_MEASURED
@@ -127,6 +129,44 @@ def test_tables_that_differ_in_more_than_seeds_are_not_judged_together(tmp_path,
     assert two_halves_with(tmp_path, experiment, second)[statement] == {"early": 3, "late": 2}
 
 
+def test_of_three_variants_those_that_measured_alike_are_judged_together(tmp_path):
+    """The first by name has the last seeds; the second has other settings of its own, the third none of the first's."""
+    only = {f"experiments.{name}": name in ("alignment", "divergence") for name in vars(config().experiments)}
+    whole = all_tables(config(**only))
+    write_report(tmp_path, "a", range(3, 5), whole, **only)
+    write_report(tmp_path, "b", range(1), whole, **only, **{"alignment.steps": 5, "branch.early": [5]})
+    write_report(tmp_path, "c", range(1, 3), whole, **only)
+    found = read_reports(tmp_path)
+    (run,) = found.runs
+    assert run.variants == ("b", "c", "a")
+    rows = found.rows["b"]
+    assert {name: row["n"] for name, row in rows["average_is_schedule_swa"].items()} == {"b": 5}
+    assert {name: row["n"] for name, row in rows["trips_aligned"].items()} == {"c": 4, "b": 1}
+    assert rows["distance_saturates"]["c"]["n"] == 4
+    assert "diverged" not in rows["distance_saturates"]["c"]["detail"]  # the seed of b is not missing there
+    value = between_minus_first(whole | {"alignment": whole["alignment"].query("seed > 0")}).groupby("seed").mean()
+    assert rows["trips_aligned"]["c"]["value"] == pytest.approx(value.loc[1:].mean(), rel=1e-5)
+    text = page(found)
+    assert re.search(r"even closer.* \| c: yes \([\d.]+; 4 seeds\) · b: \w+ \([\d.]+; 1 seed\) \|", text)
+    (unsure,) = (line for line in text.splitlines() if line.startswith("- gradients of a fixed batch on two parallel"))
+    assert "b (1 of more than 100 seeds)" in unsure
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [
+        ({}, {"early": 5}),
+        ({"experiments.curvature": False}, {"early": 3}),
+        ({"curvature.nodes": 4}, {"early": 3, "late": 2}),
+    ],
+    ids=str,
+)
+def test_replicas_are_judged_together_where_the_curvature_is_there_alike(tmp_path, second, expected):
+    only = {f"experiments.{name}": name in ("replicas", "curvature") for name in vars(config().experiments)}
+    rows = two_halves(tmp_path, all_tables(config(**only)), second, **only).rows["early"]
+    assert {name: row["n"] for name, row in rows["replica_noise_predicted"].items()} == expected
+
+
 def test_a_statement_that_older_reports_do_not_have_is_judged_all_the_same(tmp_path, halves):
     folder, found, _ = halves
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
@@ -141,5 +181,5 @@ def test_a_setting_that_older_reports_lack_is_named(tmp_path, halves):
     for path in tmp_path.glob("*/config.yaml"):
         lines = path.read_text(encoding="utf-8").splitlines()
         path.write_text("\n".join(line for line in lines if "fixed_gradient_cosine" not in line), encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"early/config.yaml has no claims.fixed_gradient_cosine.*late.*add the key"):
+    with pytest.raises(ConfigError, match=r"claims.fixed_gradient_cosine: the reports of early, late are older.*make"):
         read_reports(tmp_path)

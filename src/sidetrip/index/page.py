@@ -279,7 +279,8 @@ def _cell(row: Row, seeds: int = 0) -> str:
         return NOTHING
     quantity = f" {row['quantity']}" if row.get("quantity") else ""
     part = f"; {row['part']}" if row.get("part") else ""
-    fewer = f"; {row['n']} seeds" if row["unit"] == SEEDS and row["n"] != seeds else ""
+    number = f"; {row['n']} seed{'s' if row['n'] > 1 else ''}"
+    fewer = number if row["unit"] == SEEDS and row["n"] != seeds else ""
     mark = MARKS[row["verdict"]]
     if outcome := row.get("outcome"):
         mark = f"**{BY_MORE}**" if outcome == DIFFERS else outcome
