@@ -150,7 +150,8 @@ def cost_of_a_lower_rate() -> list[str]:
     one = pd.read_csv(REPORTS / UNDECAYED / "tables" / "replicas.csv").groupby(["seed", *keys])["loss"]
     of_mean = pd.read_csv(REPORTS / UNDECAYED / "tables" / "replica_means.csv").set_index(["seed", *keys])["loss"]
     scatter = ((one.mean() - of_mean) * one.size() / (one.size() - 1)).groupby(keys).mean()
-    lifts = pd.read_csv(REPORTS / LESS_NOISE / "tables" / "mean_gradient_lifts.csv").set_index([*keys, "seed"]).sort_index()
+    lifts = pd.read_csv(REPORTS / LESS_NOISE / "tables" / "mean_gradient_lifts.csv")
+    lifts = lifts.set_index([*keys, "seed"]).sort_index()
     costs, paid_back = [], []
     for kernel, split in product(("swa", "two_point"), ("train", "validation")):
         run, trip = ("none", "momentary", split), (kernel, "trip", split)
