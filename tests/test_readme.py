@@ -111,12 +111,17 @@ def replicas(variant: str) -> pd.Series:
     return pd.concat([means[["noise", "rest"]] / means["gain"], means[["predicted_noise", "predicted_rest", "gain"]]])
 
 
-def ahead_of_the_run(variant: str) -> pd.Series:
-    """By seed: validation loss of the run − that of SWA's trip, both without the noise since the branch point."""
+def with_and_without_noise(variant: str) -> tuple[pd.Series, pd.Series]:
+    """Mean loss of the replicas, and what is left of it without the noise since the branch point."""
     keys = ["seed", "kernel", "window_steps", "split", "model"]
     one = pd.read_csv(REPORTS / variant / "tables" / "replicas.csv").groupby(keys)["loss"].agg(["mean", "size"])
     of_mean = pd.read_csv(REPORTS / variant / "tables" / "replica_means.csv").set_index(keys)["loss"]
-    rest = (one["mean"] - (one["mean"] - of_mean) * one["size"] / (one["size"] - 1)).xs("validation", level="split")
+    return one["mean"], one["mean"] - (one["mean"] - of_mean) * one["size"] / (one["size"] - 1)
+
+
+def ahead_of_the_run(variant: str) -> pd.Series:
+    """By seed: validation loss of the run − that of SWA's trip, both without the noise since the branch point."""
+    rest = with_and_without_noise(variant)[1].xs("validation", level="split")
     trips = rest.xs(("swa", "trip"), level=("kernel", "model"))
     return rest.xs(("none", "momentary"), level=("kernel", "model")).reindex(trips.index) - trips
 
@@ -158,9 +163,8 @@ def cost_of_a_lower_rate() -> list[str]:
     The scatter that is left, a quarter of what one batch makes, is taken away as the replicas without decay have it.
     """
     keys = ["kernel", "model", "split"]
-    one = pd.read_csv(REPORTS / UNDECAYED / "tables" / "replicas.csv").groupby(["seed", *keys])["loss"]
-    of_mean = pd.read_csv(REPORTS / UNDECAYED / "tables" / "replica_means.csv").set_index(["seed", *keys])["loss"]
-    scatter = ((one.mean() - of_mean) * one.size() / (one.size() - 1)).groupby(keys).mean()
+    noisy, rest = with_and_without_noise(UNDECAYED)
+    scatter = (noisy - rest).groupby(keys).mean()
     lifts = pd.read_csv(REPORTS / LESS_NOISE / "tables" / "mean_gradient_lifts.csv")
     lifts = lifts.set_index([*keys, "seed"]).sort_index()
     costs, paid_back = [], []
