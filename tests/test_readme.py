@@ -17,6 +17,7 @@ from sidetrip.verdicts.records import DIFFERS, EQUAL, NOT_KNOWN, WITHIN
 from sidetrip.verdicts.statistics import student_interval
 
 README = Path("README.md").read_text(encoding="utf-8")
+FINDINGS = README + Path("docs/findings.md").read_text(encoding="utf-8")
 REPORTS = Path("reports")
 VARIANTS = ("cifar10_resnet20", "cifar10_small", "fashion_mnist", "fashion_mnist_adamw", "shakespeare")
 FRESH = "shakespeare_other_seeds"  # text again, with seeds that the law of the forecasts was not chosen by
@@ -26,8 +27,6 @@ UNDECAYED = "fashion_mnist_no_decay"
 LESS_NOISE = "fashion_mnist_other_seeds"  # where it was tested what a lower rate costs
 METHODS = ("swa", "two_point", "ema")
 ROWS = {
-    "window in steps (share of the step it begins at)": ("swa", "window"),
-    "seeds": ("swa", "n"),
     "gain of SWA, nats": ("swa", "gain"),
     "SWA against a linear decay": ("swa", "ratio"),
     "two-point average against half the rate": ("two_point", "ratio"),
@@ -52,10 +51,6 @@ def predicted(variant: str, kernel: str) -> float:
 def cell(variant: str, kernel: str, column: str) -> str:
     """What the table of findings has to say."""
     row = measured(variant, kernel)
-    if column == "window":
-        return f"{row['window_steps']} ({row['window_over_branch']:.0%})".replace("%", " %")
-    if column == "n":
-        return str(row["n"])
     if column == "gain":
         return f"{row['gain']:.3f}"
     differs = differs_unknown(row["outcome"], row["ratio_low"], row["ratio_high"])
@@ -253,9 +248,17 @@ def test_findings_are_those_of_the_tables(name):
 
 @pytest.mark.parametrize("beginning", SENTENCES)
 def test_numbers_of_sentences_are_those_of_the_tables(beginning):
-    (line,) = [line for line in README.splitlines() if line.startswith(f"- {beginning}")]
+    (line,) = [line for line in FINDINGS.splitlines() if line.startswith(f"- {beginning}")]
     names_and_links = r"[\w-]+-\d+|\]\(.*?\)"
     assert re.findall(r"[+−]?\d+(?:\.\d+)?(?: %)?", re.sub(names_and_links, "", line)) == SENTENCES[beginning]()
+
+
+def test_the_runs_of_the_table_are_as_told():
+    rows = [measured(variant, "swa") for variant in VARIANTS]
+    shares = [f"{100 * limit(row['window_over_branch'] for row in rows):.0f} %" for limit in (min, max)]
+    *seeds, last = (str(row["n"]) for row in rows)
+    assert f"at each method's widest window, {shares[0]} to {shares[1]} of the step" in README
+    assert f"they have {', '.join(seeds)} and {last} seeds" in README
 
 
 def test_what_the_sentences_say_in_words():
@@ -271,7 +274,7 @@ def test_what_the_sentences_say_in_words():
     assert all(row["ratio_high"] < 0 and row["outcome"] == NOT_KNOWN for row in of_cosine)
     for variant in ("fashion_mnist", *(f"fashion_mnist_{name}" for name in ("fast", "slow", "no_decay"))):
         assert measured(variant, "swa")["ratio"] > predicted(variant, "swa") + 0.05
-    assert verdicts("second_order_predicts", CURVED) == ["reproduced", "reproduced", "undecided"]
+    assert verdicts("second_order_predicts", (*CURVED[:2], LESS_NOISE)) == ["reproduced", "reproduced", "undecided"]
     assert verdicts("trip_mean_is_lower", ["cifar10_small"]) == ["undecided"]
     assert verdicts("replica_noise_predicted", ["fashion_mnist_no_decay"]) == ["undecided"]
     assert student_interval(ahead_of_the_run("cifar10_small").to_numpy(), 0.95).high < 0  # "trips are behind"

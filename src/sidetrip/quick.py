@@ -76,7 +76,7 @@ def main() -> None:
         os.chdir(FOLDER)
         repair.main()
         settings = environment(config.model.arithmetic, os.environ) | {"DVC_NO_ANALYTICS": "1"}
-        status = subprocess.run(["dvc", "repro"], env=settings, check=False).returncode
+        status = subprocess.run(["dvc", "repro", f"report@{VARIANT}"], env=settings, check=False).returncode
         if status:
             sys.exit(status)
         report = Path("reports", VARIANT, "README.md")

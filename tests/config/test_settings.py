@@ -77,6 +77,7 @@ OUT_OF_RANGE = [
     ("burn_in.batch_size", [1], "use at least 2; BatchNorm needs"),
     ("burn_in.rate", [-0.1, 0], "use more than 0"),
     ("burn_in.rate", [INF, -INF, NAN], "use a finite number"),
+    ("branch.points", [[]], "list at least 1"),
     ("branch.points", [[20]], "list at least 2; fixed_batch"),
     ("branch.points", [[30, 20]], "list them in ascending order"),
     ("branch.points", [[20, 50]], "use at most burn_in.steps (40)"),

@@ -47,6 +47,8 @@ def test_two_cores_take_minutes(params):
 
 def test_it_has_the_settings_of_the_default_and_less_of_them(params):
     quick, default = (asdict(resolve(params, name)) for name in ("quick", "fashion_mnist"))
+    assert quick["burn_in"].pop("steps") < default["burn_in"].pop("steps")
+    assert quick["side_trips"].pop("every") > default["side_trips"].pop("every")
     fewer = ("variant", "seeds", "experiments", "branch")
     assert {key: quick[key] for key in quick.keys() - fewer} == {key: default[key] for key in default.keys() - fewer}
     assert {*quick["seeds"]} < {*default["seeds"]}

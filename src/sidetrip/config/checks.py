@@ -160,6 +160,11 @@ def _check_single_step(config: Config) -> None:
         require(fits, "single_step.batch_sizes", size, remedy)
 
 
+def _check_fixed_batch(config: Config) -> None:
+    points = config.branch.points
+    require(len(points) > 1, "branch.points", list(points), "list at least 2; fixed_batch compares neighbours")
+
+
 def _check_quadratic(config: Config) -> None:
     model = config.quadratic
     remedy = f"its square times quadratic.replicas ({model.replicas}) must be at most {MOST_MATRIX_ENTRIES}; lower it"
@@ -168,7 +173,12 @@ def _check_quadratic(config: Config) -> None:
     require(model.large_rate * model.fast < 2, "quadratic.large_rate", model.large_rate, remedy)
 
 
-OF_EXPERIMENTS = {"single_step": _check_single_step, "quadratic": _check_quadratic, "forecast": _check_forecast}
+OF_EXPERIMENTS = {
+    "single_step": _check_single_step,
+    "fixed_batch": _check_fixed_batch,
+    "quadratic": _check_quadratic,
+    "forecast": _check_forecast,
+}
 
 
 def _check_machine(config: Config) -> None:

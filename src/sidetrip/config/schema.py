@@ -158,8 +158,7 @@ class BurnIn:
 class Branch:
     """Where the run is branched."""
 
-    # late ones, on which the verdicts rest
-    points: BranchSteps = Field(min_length=2, description="fixed_batch compares neighbouring branch points")
+    points: BranchSteps = Field(min_length=1)  # late ones, on which the verdicts rest
     early: BranchSteps  # for contrast; the independent trip to the end of the run leaves from the first
     # so many seeds, the first ones, are measured from early ones otherwise, too
     early_seeds: int = Field(ge=0, le=1000)
