@@ -47,8 +47,8 @@ def cells(variant: str) -> list[str]:
     rows.insert(1, measured(variant, "swa", narrow=True))
     told = []
     for row in rows:
-        small = ", < ¼" if row["outcome"] in (EQUAL, WITHIN) else ""
-        told.append(f"{percent(row['ratio'])}{small}{', differs' if row['ratio_low'] * row['ratio_high'] > 0 else ''}")
+        bold = "**" if row["ratio_low"] * row["ratio_high"] > 0 else ""
+        told.append(f"{bold}{percent(row['ratio'])}{bold}{', < ¼' if row['outcome'] in (EQUAL, WITHIN) else ''}")
     return told
 
 
