@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load, save, save_file
 
 from sidetrip.files import FileError
-from sidetrip.tensor_files import header_bytes, read_numbers, read_snapshot
+from sidetrip.tensor_files import header_bytes, read_snapshot, stored_bytes
 
 TENSORS = {
     "a.weight": torch.arange(6.0).reshape(2, 3),
@@ -24,7 +24,7 @@ TENSORS = {
 
 
 def raw(tensor):
-    return read_numbers(tensor, 0, np.empty(tensor.size, np.uint8)).tobytes()
+    return stored_bytes(tensor, 0, tensor.size).tobytes()
 
 
 @given(st.dictionaries(st.text(max_size=5), st.lists(st.integers(0, 3), max_size=3), max_size=5))

@@ -28,18 +28,10 @@ MAKE_ANEW = "run `dvc repro --force --single-item "
 
 @dataclass(frozen=True)
 class UnitFolders:
-    """Where a unit of work writes.
+    """Where a unit of work writes."""
 
-    Attributes
-    ----------
-    result : Path
-        Empty folder for files of the unit's result other than its tables.
-    progress : Path
-        Folder for what a unit that is killed can go on from; gone when the unit is finished.
-    """
-
-    result: Path
-    progress: Path
+    result: Path  # empty, for files of the unit's result other than its tables
+    progress: Path  # for what a unit that is killed can go on from; gone when the unit is finished
 
 
 class FileError(RuntimeError):
