@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from benchmarks import __main__ as benchmark
-from benchmarks import profile
 from sidetrip import planning
 from sidetrip.config import ConfigError
 from sidetrip.console import command
@@ -28,7 +27,6 @@ def said(capsys, run) -> tuple[object, str]:
     [
         lambda: planning.main(["nosuch"]),
         lambda: benchmark.main(["--variant", "nosuch", "--device", "cpu"]),
-        lambda: profile.main(["--variant", "nosuch", "--device", "cpu"]),
     ],
 )
 def test_a_variant_that_is_not_there_is_one_line(capsys, run):
