@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks import __main__ as benchmark
 from sidetrip import planning
 from sidetrip.config import ConfigError
 from sidetrip.console import command
@@ -22,15 +21,8 @@ def said(capsys, run) -> tuple[object, str]:
     return ended.value.code, capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "run",
-    [
-        lambda: planning.main(["nosuch"]),
-        lambda: benchmark.main(["--variant", "nosuch", "--device", "cpu"]),
-    ],
-)
-def test_a_variant_that_is_not_there_is_one_line(capsys, run):
-    status, text = said(capsys, run)
+def test_a_variant_that_is_not_there_is_one_line(capsys):
+    status, text = said(capsys, lambda: planning.main(["nosuch"]))
     assert status == 2
     assert text.startswith("sidetrip: variants.nosuch: not in params.yaml; there are fashion_mnist, ")
     assert text.count("\n") == 1

@@ -35,6 +35,7 @@ def test_schedule_to_kernel_and_back(multipliers):
 def test_table_1(k, newest):
     i = np.arange(1, k + 1)
     np.testing.assert_allclose(Kernel.swa(k).schedule().multipliers, (k + 1 - i) / k, atol=1e-12)
+    np.testing.assert_allclose(Schedule.linear(k).kernel().weights, Kernel.swa(k).weights, atol=1e-12)
     np.testing.assert_allclose(Kernel.two_point(k).schedule().multipliers, np.full(k, 0.5), atol=1e-12)
     ema = Kernel.ema(k, newest=newest)
     np.testing.assert_allclose(ema.schedule().multipliers, 1 - (1 - newest) ** (k + 1 - i), atol=1e-12)
