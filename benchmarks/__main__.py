@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks import comparison, measurements, workers
+from benchmarks import measurements, stock, workers
 from benchmarks.input import parser, prepared
 from benchmarks.table import Row, hardware, markdown
 from sidetrip.config import Config, ConfigError
@@ -20,7 +20,7 @@ TOPICS = {
     "workers": workers.throughput,
     "start-up": workers.start_up,
     "memory": workers.memory,
-    "comparison": comparison.averaging_comparison,
+    "comparison": stock.averaging_comparison,
 }
 
 HEAD = """# Speed

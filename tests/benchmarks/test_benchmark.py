@@ -8,7 +8,7 @@ from helpers import smoke_config
 from torch import nn
 
 from benchmarks import __main__ as benchmark
-from benchmarks import comparison, stock
+from benchmarks import stock
 from benchmarks.table import Row, markdown
 from benchmarks.timing import interleaved, ratio
 from sidetrip.engine.training import Position
@@ -23,8 +23,8 @@ CPU = torch.device("cpu")
 def _small_stock_parts(monkeypatch):
     """No loader processes, one thread, one step to tell two settings apart: there is too little work to share."""
     monkeypatch.setattr(stock, "LOADER_WORKERS", 0)
-    monkeypatch.setattr(comparison, "STOCK", {"": (torch.contiguous_format, 1), ", other": (torch.channels_last, 1)})
-    monkeypatch.setattr(comparison, "PROBE", 1)
+    monkeypatch.setattr(stock, "STOCK", {"": (torch.contiguous_format, 1), ", other": (torch.channels_last, 1)})
+    monkeypatch.setattr(stock, "PROBE", 1)
 
 
 def test_the_table_is_complete(tmp_path, capsys):
