@@ -38,13 +38,7 @@ every own batch besides, 8 % of its time; moving the weights and loading batches
 
 
 def topics_of(config: Config, asked: list[str] | None) -> list[str]:
-    """The topics that are asked for, or all that the variant has; stock parts are of pictures.
-
-    Raises
-    ------
-    ConfigError
-        If stock parts are asked for, and the variant is of text.
-    """
+    """The topics that are asked for, or all that the variant has; stock parts are of pictures."""
     if config.data.is_text and "comparison" in (asked or ()):
         raise ConfigError(f"--topics comparison: {config.variant} is of text, stock parts of pictures; leave it out")
     return asked or [topic for topic in TOPICS if not (config.data.is_text and topic == "comparison")]

@@ -202,13 +202,7 @@ def check(path: Path) -> Path:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Contents of a file of a sealed folder, checked.
-
-    Raises
-    ------
-    FileError
-        As `check`.
-    """
+    """Contents of a file of a sealed folder, checked as `check` does."""
     return _checked(path, Path.read_bytes, lambda content: hashlib.sha256(content).hexdigest())
 
 

@@ -274,13 +274,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Do what the command line asks for.
-
-    Raises
-    ------
-    FileError, ValueError
-        If something is wrong; no weights have been written then.
-    """
+    """Do what the command line asks for; where something is wrong, no weights have been written."""
     paths = sorted_snapshots(options.snapshots, options.steps)
     rates = _numbers(options.rates) if options.rates else None
     end = max(paths, default=0) if options.end is None else options.end
