@@ -88,9 +88,3 @@ def test_a_character_that_the_terminal_lacks_is_shown_by_its_number():
     environment = {**os.environ, "PYTHONPATH": "src", **ascii_only}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)
     assert result.stdout == b"\\u03bb \\xf7 batch size\n"
-
-
-def test_where_standard_output_is_no_stream_of_bytes_nothing_happens(monkeypatch):
-    monkeypatch.setattr(sys, "stdout", None)
-    with command():
-        pass

@@ -285,7 +285,7 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(tmp_path, capsys):
     ):
         saved(tmp_path, lambda step, added=added: added)
         assert message in says(*paths, *MERGE)
-    saved(tmp_path, lambda step: {"w": torch.full((3,), 1e5)})
+    saved(tmp_path, lambda step: {"w": torch.tensor([1e5, 2.0, -torch.inf])})
     assert "w: its merged values reach 1e+05, too large for F16" in says(*paths, *MERGE, "--dtype", "float16")
 
 

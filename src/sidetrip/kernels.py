@@ -144,12 +144,7 @@ class Kernel:
         Parameters
         ----------
         x : array_like
-            λκ, rate times curvature; any shape.
-
-        Returns
-        -------
-        ndarray
-            The factor, of the shape of `x`.
+            λκ, rate times curvature; any shape, which is that of the factor.
         """
         contraction = 1.0 - np.asarray(x, dtype=np.float64)
         coefficients = np.r_[self.autocorrelation[:1], 2.0 * self.autocorrelation[1:]]

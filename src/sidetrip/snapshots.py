@@ -91,11 +91,6 @@ class SnapshotAverage:
         return float(self.rates @ self.realised) / wanted - 1.0 if wanted else 0.0
 
     @property
-    def spacing(self) -> int:
-        """Number of steps between the two newest of the used snapshots."""
-        return self.end - self.used[-2]
-
-    @property
     def objections(self) -> tuple[str, ...]:
         """Reasons not to use the average at all, one sentence each."""
         found = []
@@ -127,9 +122,9 @@ class SnapshotAverage:
         return tuple(found)
 
     def _coarseness(self) -> str:
-        intervals = len(self.used) - 1
-        if self.window < self.spacing:
-            return f"the window of {self.window} steps is shorter than the spacing of {self.spacing} steps"
+        intervals, spacing = len(self.used) - 1, self.end - self.used[-2]  # of the two newest
+        if self.window < spacing:
+            return f"the window of {self.window} steps is shorter than the spacing of {spacing} steps"
         return f"the window of {self.window} steps has {intervals} interval{'s' * (intervals > 1)} between snapshots"
 
     def _enlarged(self) -> str:

@@ -49,19 +49,17 @@ def weighted_blocks(name: str, parts: Mapping[int, tuple[StoredTensor, float]], 
                 block += np.multiply(numbers(tensor, first), coefficient, dtype=np.float64)
         if not np.isfinite(block).all():
             _take_common_infinities(block, name, {step: numbers(tensor, first) for step, (tensor, _) in parts.items()})
-        if not _fits(largest := max(block.max(), -block.min()), dtype):
+        rounded = encoded(block, dtype)
+        stored = decoded(rounded.view(np.uint8), dtype)
+        if (lost := block[~np.isfinite(stored) & (stored != block)]).size:
+            largest = np.abs(lost).max()
             raise FileError(f"{name}: its merged values reach {largest:.4g}, too large for {dtype}; use a wider type")
-        yield encoded(block, dtype)
+        yield rounded
 
 
 def copied_blocks(tensor: StoredTensor) -> Iterator[NDArray[Any]]:
     """Bytes of a tensor as they are stored, a block after the other."""
     return (stored_bytes(tensor, first, BLOCK) for first in range(0, tensor.size, BLOCK))
-
-
-def _fits(largest: float, dtype: str) -> bool:
-    stored = decoded(encoded(np.array([largest]), dtype).view(np.uint8), dtype)[0]
-    return bool(stored == largest if np.isinf(largest) else np.isfinite(stored))
 
 
 def _take_common_infinities(block: NDArray[np.float64], name: str, values: Mapping[int, NDArray[Any]]) -> None:
