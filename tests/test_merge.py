@@ -129,9 +129,8 @@ def test_every_tensor_is_aligned_whatever_its_new_type(tmp_path):
     held = {"a": torch.ones(3), "z.running_mean": torch.ones(3), "s": torch.ones(1).half()}
     merged(saved(tmp_path, lambda step: held), *MERGE, "--dtype", "float16")
     found = read_snapshot(tmp_path / "merged.safetensors").tensors
-    assert {
-        name: tensor.start % (tensor.size // math.prod(tensor.shape)) for name, tensor in found.items()
-    } == dict.fromkeys(("a", "s", "z.running_mean"), 0)
+    assert min(tensor.start for tensor in found.values()) % 8 == 0
+    assert not any(tensor.start % (tensor.size // math.prod(tensor.shape)) for tensor in found.values())
 
 
 def test_a_merge_of_one_and_the_same_is_itself(tmp_path):
