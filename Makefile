@@ -1,9 +1,9 @@
 # `make repro` regenerates every result, `make quick` makes a first one in minutes, `make test` runs the tests; each sets
 # itself up first. `make check` finds damaged files.
 # `make verify` compares short runs with committed digests: does this machine compute the committed bytes? `make bench` measures
-# speed into reports/bench.md, `make profile` prints where the time goes. VARIANT chooses the variant. `make gpu` shows what a
-# machine with a GPU does, in ten minutes, into reports/gpu.md; it goes on where it was.
-.PHONY: repro quick test check verify torture bench profile gpu setup clean-venv
+# speed of VARIANT into reports/bench.md. `make gpu` shows what a machine with a GPU does, in ten minutes, into
+# reports/gpu.md; it goes on where it was.
+.PHONY: repro quick test check verify torture bench gpu setup clean-venv
 VARIANT ?= fashion_mnist
 PYTHON ?= python3
 # Another index that pip looks into beside its own, such as PyTorch's for CPU builds.
@@ -41,9 +41,6 @@ torture: setup
 
 bench: setup
 	python -m sidetrip.runtime.arithmetic portable python -m benchmarks --variant $(VARIANT)
-
-profile: setup
-	python -m sidetrip.runtime.arithmetic portable python -m benchmarks.profile --variant $(VARIANT)
 
 gpu: setup
 	@python -m benchmarks.gpu

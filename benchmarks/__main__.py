@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks import comparison, measurements, workers
+from benchmarks import measurements, stock, workers
 from benchmarks.input import parser, prepared
 from benchmarks.table import Row, hardware, markdown
 from sidetrip.config import Config, ConfigError
@@ -20,7 +20,7 @@ TOPICS = {
     "workers": workers.throughput,
     "start-up": workers.start_up,
     "memory": workers.memory,
-    "comparison": comparison.averaging_comparison,
+    "comparison": stock.averaging_comparison,
 }
 
 HEAD = """# Speed
@@ -38,13 +38,7 @@ every own batch besides, 8 % of its time; moving the weights and loading batches
 
 
 def topics_of(config: Config, asked: list[str] | None) -> list[str]:
-    """The topics that are asked for, or all that the variant has; stock parts are of pictures.
-
-    Raises
-    ------
-    ConfigError
-        If stock parts are asked for, and the variant is of text.
-    """
+    """The topics that are asked for, or all that the variant has; stock parts are of pictures."""
     if config.data.is_text and "comparison" in (asked or ()):
         raise ConfigError(f"--topics comparison: {config.variant} is of text, stock parts of pictures; leave it out")
     return asked or [topic for topic in TOPICS if not (config.data.is_text and topic == "comparison")]

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 
 from benchmarks.input import BenchmarkInput, prepared
-from benchmarks.profile import measured
 from sidetrip.checks.fitness import noise
 from sidetrip.checks.operations import check_operations
 from sidetrip.config import Config, ConfigError, load_params, resolve
@@ -25,7 +24,10 @@ from sidetrip.engine.models import network
 from sidetrip.engine.training import advance
 from sidetrip.experiments.registry import plans
 from sidetrip.experiments.work import TRAINING, dataset
+from sidetrip.files import UnitFolders, sealing
 from sidetrip.runtime.devices import resolve_device
+from sidetrip.runtime.experiment import measure_in
+from sidetrip.tables import write_table
 
 VARIANT = "cifar10"
 FIRST_STAGES = ("prepare_data", "burn_in", "branch")
@@ -119,11 +121,17 @@ def profile(work: BenchmarkInput) -> Iterator[str]:
 
 
 def first_units(work: BenchmarkInput) -> Iterator[str]:
-    """The first unit of every stage that needs a network, with its speed in planning's training samples."""
+    """The first unit of every stage that needs a network, with its speed in planning's training samples.
+
+    What a unit writes is left where the next ones look for it.
+    """
     for plan in plans():
         for unit in plan.units_of(work.config)[:1] if plan.network else ():
             began = time.monotonic()
-            measured(plan, unit, work)
+            with sealing(work.folder / plan.name) as result:
+                folders = UnitFolders(result, work.folder / f"{plan.name}.progress")
+                for name, table in measure_in(work.lab, plan.name, unit, folders).items():
+                    write_table(table, result / f"{name}.csv")
             taken, samples = time.monotonic() - began, plan.work(work.config, unit).passes / TRAINING
             yield f"{plan.name}: {samples:.0f} training samples in {taken:.1f} s, {samples / taken:.0f} a second"
 

@@ -1,4 +1,4 @@
-"""The averaging comparison of one branch point written with stock parts, as one would without this library.
+"""The averaging comparison of one branch point: the pipeline against stock parts, as one would without this library.
 
 `DataLoader` with two workers and torchvision's transforms, `copy.deepcopy` to branch, `AveragedModel`
 and `update_bn`, `LambdaLR` for the trips, one trip for every kernel and window. The rows are those of
@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import copy
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from statistics import median
 
 import numpy as np
 import torch
@@ -23,12 +27,24 @@ from torchvision import transforms
 
 from benchmarks.floors import torch_defaults, torch_optimizer
 from benchmarks.input import BenchmarkInput
+from benchmarks.table import Row
+from benchmarks.timing import ratio, seconds
+from benchmarks.workers import all_workers, on_workers
 from sidetrip.data.packed import SPLITS, Pictures, load_pictures
 from sidetrip.engine.state import restore, trained
 from sidetrip.engine.training import autocast
+from sidetrip.experiments.side_trips.measure import measure as side_trips
 from sidetrip.experiments.side_trips.plan import Case, cases, controls
 
 LOADER_WORKERS = 2
+CORES = len(os.sched_getaffinity(0))
+PROBE = 10  # steps of the windows by which the fastest setting of the stock parts is found
+# As one would write it, and with what helps it on some machines: threads get in the way of the loaders' workers.
+STOCK = {
+    "": (torch.contiguous_format, CORES),
+    ", channels_last": (torch.channels_last, CORES),
+    ", channels_last, 1 thread": (torch.channels_last, 1),
+}
 SLOTS = {"momentum": "momentum_buffer", "first_moment": "exp_avg", "second_moment": "exp_avg_sq"}  # torch's names
 StepRow = tuple[str, int, str, str, float, float]  # kernel, window, model, split, loss, accuracy
 
@@ -182,3 +198,35 @@ def taken_in(case: Case) -> range:
     if case.name == "two_point":
         return range(0, case.window + 1, case.window)
     return range(1 if case.name == "swa" else 0, case.window + 1)
+
+
+def pipeline_comparison(work: BenchmarkInput, _: int = 0) -> None:
+    """The comparison as the pipeline makes it."""
+    side_trips(work.lab, work.point)
+
+
+def fastest_stock(work: BenchmarkInput) -> str:
+    """Name of the setting in which the stock parts are fastest on short windows."""
+    trips = replace(work.config.side_trips, windows=(PROBE,), two_point_windows=(PROBE,), ema_steps=PROBE)
+    short = replace(work, config=replace(work.config, side_trips=trips))
+    return min(STOCK, key=lambda name: seconds(partial(stock_comparison, short, *STOCK[name]), work.device))
+
+
+def averaging_comparison(work: BenchmarkInput) -> Iterator[Row]:
+    """Seconds a branch point: ours on one worker, ours on all workers at once, and stock parts on all cores."""
+    everyone = all_workers(work)
+    # The same work: stock parts score each model once.
+    work = replace(work, config=replace(work.config, side_trips=replace(work.config.side_trips, looks=1)))
+    work.warm_up()
+    fastest = fastest_stock(work)
+    alone, together, stock = [], [], []
+    for _ in range(work.size.comparison_repetitions):
+        alone.append(seconds(partial(pipeline_comparison, work), work.device))
+        together.append(on_workers(work, pipeline_comparison, everyone) / everyone)
+        stock.append(seconds(partial(stock_comparison, work, *STOCK[fastest]), work.device))
+    topic = "averaging comparison"
+    yield Row(topic, "ours, 1 worker", median(alone), "s a branch point")
+    yield Row(topic, f"ours, {everyone} workers", median(together), "s a branch point")
+    yield Row(topic, f"stock parts{fastest}", median(stock), "s a branch point")
+    yield Row(topic, "stock parts ÷ ours, 1 worker", ratio(stock, alone), "")
+    yield Row(topic, "stock parts ÷ ours, all workers", ratio(stock, together), "", least=3.0)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -18,16 +18,17 @@ import torch
 
 from benchmarks.input import BenchmarkInput
 from benchmarks.table import Row
-from benchmarks.units import Tables, Unit, span, spans_of
+from benchmarks.units import Tables, span, spans_of
 from sidetrip.config import save_config
 from sidetrip.engine.training import advance
 from sidetrip.experiments import evaluator
-from sidetrip.experiments.side_trips.measure import measure as side_trips
 from sidetrip.experiments.single_step.measure import measure as single_step
 from sidetrip.kernels import Kernel
 from sidetrip.measure.averaging import AverageBank, RunningAverage
 from sidetrip.runtime.pool import worker_devices
 from sidetrip.runtime.units import worker
+
+Task = Callable[[BenchmarkInput, int], object]  # of a worker's input and number
 
 
 def all_workers(work: BenchmarkInput) -> int:
@@ -35,42 +36,32 @@ def all_workers(work: BenchmarkInput) -> int:
     return len(worker_devices(replace(work.config.runtime, device=work.device.type), 2**30))
 
 
-def on_workers(work: BenchmarkInput, unit: Unit, number: int) -> float:
-    """Seconds from the first unit's start to the last one's end, of a unit on each of so many workers."""
+def on_workers(work: BenchmarkInput, task: Task, number: int) -> float:
+    """Seconds from the first start to the last end of a task that each of so many workers does once."""
     runtime = replace(work.config.runtime, device=work.device.type, workers=number)
-    spans = spans_of(unit, number, replace(work.config, runtime=runtime))
+    spans = spans_of(partial(_timed, work, task), number, replace(work.config, runtime=runtime))
     return float(spans["end"].max() - spans["start"].min())
 
 
-def _here(work: BenchmarkInput) -> BenchmarkInput:
-    """The workplace on this worker's device, its data and branch point ready."""
+def _timed(work: BenchmarkInput, task: Task, index: int, _: object) -> Tables:
+    """A task on this worker's device, its data and branch point ready before the time is taken."""
     here = replace(work, device=torch.device(worker().device))
     here.warm_up()
-    return here
-
-
-def training_unit(work: BenchmarkInput, index: int, _: object) -> Tables:
-    """Training steps on a worker."""
-    here = _here(work)
     start = time.monotonic()
+    task(here, index)
+    return span(start)
+
+
+def train(work: BenchmarkInput, index: int) -> None:
+    """Some training steps, on each worker of its own stream."""
     rates = [0.01] * (10 * work.size.steps)
-    advance(here.lab.model(), here.start, here.lab.stream(index), rates, here.lab.optimizer)
-    return span(start)
-
-
-def comparison_unit(work: BenchmarkInput, index: int, _: object) -> Tables:
-    """One branch point's averaging comparison on a worker."""
-    here = _here(work)
-    start = time.monotonic()
-    side_trips(here.lab, here.point)
-    return span(start)
+    advance(work.lab.model(), work.start, work.lab.stream(index), rates, work.lab.optimizer)
 
 
 def throughput(work: BenchmarkInput) -> Iterator[Row]:
     """Units of training per second on one and on all workers, in turns."""
-    everyone, unit = all_workers(work), partial(training_unit, work)
-    rounds = range(max(1, work.size.repetitions // 3))
-    alone, together = zip(*((on_workers(work, unit, 1), on_workers(work, unit, everyone)) for _ in rounds), strict=True)
+    everyone, rounds = all_workers(work), range(max(1, work.size.repetitions // 3))
+    alone, together = zip(*([on_workers(work, train, number) for number in (1, everyone)] for _ in rounds), strict=True)
     gain = median(everyone * a / b for a, b in zip(alone, together, strict=True))
     yield Row("workers", "1 worker", 1 / median(alone), "units/s")
     yield Row("workers", f"{everyone} workers", everyone / median(together), "units/s")

@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks import __main__ as benchmark
-from benchmarks import profile
 from sidetrip import planning
 from sidetrip.config import ConfigError
 from sidetrip.console import command
@@ -23,16 +21,8 @@ def said(capsys, run) -> tuple[object, str]:
     return ended.value.code, capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "run",
-    [
-        lambda: planning.main(["nosuch"]),
-        lambda: benchmark.main(["--variant", "nosuch", "--device", "cpu"]),
-        lambda: profile.main(["--variant", "nosuch", "--device", "cpu"]),
-    ],
-)
-def test_a_variant_that_is_not_there_is_one_line(capsys, run):
-    status, text = said(capsys, run)
+def test_a_variant_that_is_not_there_is_one_line(capsys):
+    status, text = said(capsys, lambda: planning.main(["nosuch"]))
     assert status == 2
     assert text.startswith("sidetrip: variants.nosuch: not in params.yaml; there are fashion_mnist, ")
     assert text.count("\n") == 1
@@ -98,9 +88,3 @@ def test_a_character_that_the_terminal_lacks_is_shown_by_its_number():
     environment = {**os.environ, "PYTHONPATH": "src", **ascii_only}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)
     assert result.stdout == b"\\u03bb \\xf7 batch size\n"
-
-
-def test_where_standard_output_is_no_stream_of_bytes_nothing_happens(monkeypatch):
-    monkeypatch.setattr(sys, "stdout", None)
-    with command():
-        pass

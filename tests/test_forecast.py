@@ -5,8 +5,6 @@ import hashlib
 import io
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -272,19 +270,6 @@ def test_bad_files_are_one_line(tmp_path, capsys):
     for row, what in (("1,2,exp,3", "write one of"), ("1,0,linear,3", "over = 0"), ("1,2,linear,", "loss = ''")):
         files = ["--losses", path, "--cool-downs", earlier_file(tmp_path, [row])]
         assert what in refused(capsys, *files, "--over", OVER)
-
-
-def test_it_is_light():
-    """The method needs numpy alone, the command safetensors beside it, which `sidetrip.files` loads."""
-    script = (
-        "import sys; before = set(sys.modules); import {}; "
-        "print({{name.partition('.')[0] for name in set(sys.modules) - before}} - sys.stdlib_module_names)"
-    )
-    for module, needed in (("loss_forecast", {"numpy"}), ("forecast", {"numpy", "safetensors"})):
-        ran = [sys.executable, "-c", script.format(f"sidetrip.{module}")]
-        printed = subprocess.run(ran, capture_output=True, text=True, check=True, encoding="utf-8").stdout
-        loaded = {name for name in re.findall(r"'(\w+)'", printed) if not name.startswith("_")}
-        assert loaded == {"sidetrip", *needed}
 
 
 def test_the_guide_s_own_run_ends_nearer_to_its_forecast_than_to_the_momentary_loss(tmp_path, monkeypatch, capsys):

@@ -48,7 +48,7 @@ def tensors(step, dtype=torch.float32):
         "positions": torch.arange(3) + step,
         "empty": torch.zeros(0, 3, dtype=dtype),
         "scalar": torch.randn((), generator=random).to(dtype),
-        "odd": torch.ones(3, dtype=torch.bfloat16),
+        "λ": torch.ones(3, dtype=torch.bfloat16),
     }
 
 
@@ -119,7 +119,7 @@ def test_it_is_the_plain_sum_in_double_precision(dtype, asked, tmp_path, capsys)
     assert "3 tensors, BatchNorm statistics" in said
     assert "1 tensors, integers (positions)" in said
     assert "sidetrip.measure.batchnorm.recalibrate(model, batches)" in said
-    assert ("--dtype float32" in said) == (asked is None)  # "odd" is bfloat16
+    assert ("--dtype float32" in said) == (asked is None)  # "λ" is bfloat16
     with safe_open(tmp_path / "merged.safetensors", "pt") as file:
         assert file.metadata()["format"] == "pt"
         assert file.metadata()["merged_steps"] == "[100, 200, 400]"
@@ -129,14 +129,13 @@ def test_every_tensor_is_aligned_whatever_its_new_type(tmp_path):
     held = {"a": torch.ones(3), "z.running_mean": torch.ones(3), "s": torch.ones(1).half()}
     merged(saved(tmp_path, lambda step: held), *MERGE, "--dtype", "float16")
     found = read_snapshot(tmp_path / "merged.safetensors").tensors
-    assert {
-        name: tensor.start % (tensor.size // math.prod(tensor.shape)) for name, tensor in found.items()
-    } == dict.fromkeys(("a", "s", "z.running_mean"), 0)
+    assert min(tensor.start for tensor in found.values()) % 8 == 0
+    assert not any(tensor.start % (tensor.size // math.prod(tensor.shape)) for tensor in found.values())
 
 
 def test_a_merge_of_one_and_the_same_is_itself(tmp_path):
     """To the bit where types are narrower than double precision, whatever the coefficients."""
-    held = {"w": tensors(1)["layer.weight"], "h": tensors(1)["odd"], "zero": torch.tensor(-0.0)}
+    held = {"w": tensors(1)["layer.weight"], "h": tensors(1)["λ"], "zero": torch.tensor(-0.0)}
     found = merged(saved(tmp_path, lambda step: held), "--ema", 0.01, "--over", 300)
     assert all(torch.equal(found[name], tensor) for name, tensor in held.items())
     assert torch.signbit(found["zero"])
@@ -285,7 +284,7 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(tmp_path, capsys):
     ):
         saved(tmp_path, lambda step, added=added: added)
         assert message in says(*paths, *MERGE)
-    saved(tmp_path, lambda step: {"w": torch.full((3,), 1e5)})
+    saved(tmp_path, lambda step: {"w": torch.tensor([1e5, 2.0, -torch.inf])})
     assert "w: its merged values reach 1e+05, too large for F16" in says(*paths, *MERGE, "--dtype", "float16")
 
 
@@ -408,18 +407,24 @@ def test_numpy_and_safetensors_are_enough(tmp_path):
     (tmp_path / "sidetrip").symlink_to(Path("src/sidetrip").absolute())
     environment = {"PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
     saved(tmp_path, lambda step: {"h": torch.ones(3).bfloat16(), "w": torch.ones(3)})
+    losses, cool_downs = tmp_path / "run.csv", tmp_path / "earlier.csv"
+    losses.write_text("step,momentary,merged\n" + "".join(f"{s},2,1\n" for s in range(10, 200, 10)), encoding="utf-8")
+    cool_downs.write_text("start,over,shape,loss\n" + "100,10,linear,1\n" * 3, encoding="utf-8")
 
-    def run(*arguments):
-        command = [sys.executable, "-S", "-m", "sidetrip.merge", *paths_of(tmp_path), *MERGE, *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, encoding="utf-8")
+    def run(command, *arguments):
+        program = [sys.executable, "-S", "-m", f"sidetrip.{command}", *arguments]
+        return subprocess.run(program, env=environment, capture_output=True, text=True, encoding="utf-8")
 
-    done = run("--output", tmp_path / "merged.safetensors")
+    ours = [*paths_of(tmp_path), *MERGE]
+    done = run("merge", *ours, "--output", tmp_path / "merged.safetensors")
     assert (done.returncode, done.stderr) == (0, "")
     assert load_file(tmp_path / "merged.safetensors")["h"].tolist() == [1.0] * 3
-    missing = run("--output", tmp_path / "x.safetensors", "--dtype", "float8_e5m2")
+    missing = run("merge", *ours, "--output", tmp_path / "x.safetensors", "--dtype", "float8_e5m2")
     assert (missing.returncode, missing.stderr.count("\n")) == (2, 1)
     assert "pip install ml_dtypes" in missing.stderr
-    assert "pip install matplotlib" in run("--dry-run", "--picture", tmp_path / "x.png").stderr
+    assert "pip install matplotlib" in run("merge", *ours, "--dry-run", "--picture", tmp_path / "x.png").stderr
+    forecast = run("forecast", "--losses", losses, "--cool-downs", cool_downs, "--over", "10")
+    assert (forecast.returncode, forecast.stderr) == (0, "")
 
 
 def guide_s_line(beginning):

@@ -28,18 +28,10 @@ MAKE_ANEW = "run `dvc repro --force --single-item "
 
 @dataclass(frozen=True)
 class UnitFolders:
-    """Where a unit of work writes.
+    """Where a unit of work writes."""
 
-    Attributes
-    ----------
-    result : Path
-        Empty folder for files of the unit's result other than its tables.
-    progress : Path
-        Folder for what a unit that is killed can go on from; gone when the unit is finished.
-    """
-
-    result: Path
-    progress: Path
+    result: Path  # empty, for files of the unit's result other than its tables
+    progress: Path  # for what a unit that is killed can go on from; gone when the unit is finished
 
 
 class FileError(RuntimeError):
@@ -210,13 +202,7 @@ def check(path: Path) -> Path:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Contents of a file of a sealed folder, checked.
-
-    Raises
-    ------
-    FileError
-        As `check`.
-    """
+    """Contents of a file of a sealed folder, checked as `check` does."""
     return _checked(path, Path.read_bytes, lambda content: hashlib.sha256(content).hexdigest())
 
 

@@ -75,13 +75,7 @@ def _cells(line: str, place: str) -> list[str]:
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> tuple[bytes, list[Row]]:
-    """The header of a CSV file, as it stands there, and its rows.
-
-    Raises
-    ------
-    FileError
-        If it cannot be read, or lacks a column or a cell.
-    """
+    """The header of a CSV file, as it stands there, and its rows."""
     try:
         content = path.read_bytes()
         texts = content.decode("utf-8-sig").rstrip().split("\n")
@@ -116,11 +110,6 @@ def read_run(path: Path, at: int | None) -> tuple[Losses, Losses, int, Source]:
     """Momentary losses, losses of merged snapshots, the step of the forecast, and what of the file was used.
 
     Losses after that step are not looked at, and those of step 0, before any training, belong to no drift.
-
-    Raises
-    ------
-    FileError
-        If the file does not hold them.
     """
     header, rows = read_rows(path, RUN)
     steps = [row.whole("step") for row in rows]
@@ -143,13 +132,7 @@ def _losses(rows: Sequence[Row], column: str) -> Losses:
 
 
 def read_cool_downs(path: Path, at: int) -> tuple[list[CoolDown], Source]:
-    """The cool-downs that had ended by a step, and what of the file was used; losses of later ones are not looked at.
-
-    Raises
-    ------
-    FileError
-        If the file does not hold them.
-    """
+    """The cool-downs that had ended by a step, and what of the file was used; later ones are not looked at."""
     header, rows = read_rows(path, COOL_DOWNS)
     found, used = [], []
     for row in rows:
@@ -168,10 +151,6 @@ def power_law(
     """What the multi-power law fitted to the run and its earlier cool-downs says that the decay ends at, in nats.
 
     None with fewer than `LEAST` cool-downs, of whatever shape and length, or without scipy.
-
-    References
-    ----------
-    Luo et al. 2025, DOI 10.48550/arXiv.2503.12811.
     """
     if len(cool_downs) < LEAST or not find_spec("scipy"):
         return None
@@ -264,13 +243,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Do what the command line asks for.
-
-    Raises
-    ------
-    FileError
-        If something is wrong; nothing has been written then.
-    """
+    """Do what the command line asks for; where something is wrong, nothing has been written."""
     if not 1 <= options.over <= LONGEST_WINDOW:
         raise FileError(f"--over {options.over}: not a number of steps from 1 to {LONGEST_WINDOW}; give one")
     if not 0 <= options.warm_up <= LARGEST_STEP:

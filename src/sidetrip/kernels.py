@@ -46,25 +46,8 @@ def _window(k: int, least: int = 1) -> int:
     return int(k)
 
 
-class _ByValue:
-    """What a vector says all of: compared, hashed and shown by it."""
-
-    @property
-    def _values(self) -> NDArray[np.float64]:
-        raise NotImplementedError
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ByValue) and type(self) is type(other) and np.array_equal(self._values, other._values)
-
-    def __hash__(self) -> int:
-        return hash((type(self), (self._values + 0.0).tobytes()))  # -0.0 equals 0.0
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({np.array2string(self._values, precision=4, threshold=6, edgeitems=2)})"
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Kernel(_ByValue):
+@dataclass(frozen=True, eq=False)
+class Kernel:
     """Averaging weights over a branch point and the k iterates after it.
 
     Parameters
@@ -92,10 +75,6 @@ class Kernel(_ByValue):
         if given.kind == "f" and given.itemsize < vector.itemsize:
             vector = _vector(vector / vector.sum(), "kernel weights", least=1)
         object.__setattr__(self, "weights", vector)
-
-    @property
-    def _values(self) -> NDArray[np.float64]:
-        return self.weights
 
     @property
     def steps(self) -> int:
@@ -139,20 +118,6 @@ class Kernel(_ByValue):
         ages = np.arange(k - 1, -1, -1)
         return cls(np.r_[(1.0 - newest) ** k, newest * (1.0 - newest) ** ages])
 
-    def until(self, steps: int) -> Kernel:
-        """The average that the trip with the equivalent schedule stands for after its first `steps` steps.
-
-        Its schedule is the beginning of this kernel's: what the iterates after θ_steps weigh falls to θ_steps.
-
-        Raises
-        ------
-        ValueError
-            If the window has no such step.
-        """
-        if not 0 <= steps <= self.steps:
-            raise ValueError(f"the window has steps 0 to {self.steps}, not {steps}")
-        return self if steps == self.steps else Kernel(np.r_[self.weights[:steps], self.weights[steps:].sum()])
-
     def schedule(self) -> Schedule:
         """The equivalent schedule: tail sums s_i = Σ_{j >= i} w_j, i = 1..k.
 
@@ -179,20 +144,15 @@ class Kernel(_ByValue):
         Parameters
         ----------
         x : array_like
-            λκ, rate times curvature; any shape.
-
-        Returns
-        -------
-        ndarray
-            The factor, of the shape of `x`.
+            λκ, rate times curvature; any shape, which is that of the factor.
         """
         contraction = 1.0 - np.asarray(x, dtype=np.float64)
         coefficients = np.r_[self.autocorrelation[:1], 2.0 * self.autocorrelation[1:]]
         return np.asarray(np.polynomial.polynomial.polyval(contraction, coefficients), dtype=np.float64)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Schedule(_ByValue):
+@dataclass(frozen=True, eq=False)
+class Schedule:
     """Multipliers on the learning rate for the k steps of a side trip.
 
     Parameters
@@ -210,10 +170,6 @@ class Schedule(_ByValue):
 
     def __init__(self, multipliers: ArrayLike) -> None:
         object.__setattr__(self, "multipliers", _vector(multipliers, "schedule multipliers", least=1))
-
-    @property
-    def _values(self) -> NDArray[np.float64]:
-        return self.multipliers
 
     @property
     def steps(self) -> int:

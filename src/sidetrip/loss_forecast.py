@@ -42,18 +42,10 @@ class TooFewLossesError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Losses:
-    """Losses of a run.
+    """Losses of a run."""
 
-    Attributes
-    ----------
-    steps : ndarray, shape (n,)
-        Ascending, each at least 1.
-    values : ndarray, shape (n,)
-        In nats.
-    """
-
-    steps: Vector
-    values: Vector
+    steps: Vector  # ascending, each at least 1, shape (n,)
+    values: Vector  # in nats, shape (n,)
 
     def until(self, step: float) -> Losses:
         """Those up to a step."""
@@ -68,29 +60,17 @@ def scaled(steps: Vector | float, power: float) -> Vector:
 
 @dataclass(frozen=True)
 class Fit:
-    """A straight line over a power of the step, fitted to losses.
+    """A straight line over a power of the step, fitted to losses."""
 
-    Attributes
-    ----------
-    power : float
-        p of x = -step^-p / p.
-    begin, end, points
-        First and last step of the losses, and how many they are.
-    middle, level, slope, spread : float
-        Mean of x and of the losses, change of the loss by x, and Σ (x - middle)².
-    residual : float
-        Standard deviation of the residuals, with points - 2 degrees of freedom.
-    """
-
-    power: float
-    begin: float
+    power: float  # p of x = -step^-p / p
+    begin: float  # first and last step of the losses
     end: float
     points: int
-    middle: float
-    level: float
-    slope: float
-    spread: float
-    residual: float
+    middle: float  # mean of x
+    level: float  # mean of the losses
+    slope: float  # change of the loss by x
+    spread: float  # Σ (x - middle)²
+    residual: float  # standard deviation of the residuals, with points - 2 degrees of freedom
 
     def at(self, step: float) -> float:
         """The loss on the line."""
@@ -211,42 +191,22 @@ class Interval:
 
 @dataclass(frozen=True)
 class Forecast:
-    """The loss that a decay begun now would end at.
+    """The loss that a decay begun now would end at; losses are in nats."""
 
-    Attributes
-    ----------
-    decay, over_steps, at_step
-        Shape and length of the decay, and the step at which it begins.
-    momentary, merged : float
-        The newest losses of the run and of its merged snapshots, in nats.
-    drift, correction, loss : float
-        What is added to `merged`, and the sum.
-    cool_downs : int
-        Earlier cool-downs that the correction is the mean of; 0 where they were too few.
-    left_out : dict
-        Other earlier cool-downs that had ended: how many, by reason.
-    interval : Interval
-        Around `loss`, of confidence `CONFIDENCE`.
-    fit, momentary_fit : Fit
-        The lines of the merged and of the momentary losses.
-    gain : float
-        What merging gains now, by the two lines; 0 if it gains nothing.
-    """
-
-    decay: str
+    decay: str  # its shape
     over_steps: int
-    at_step: int
-    momentary: float
+    at_step: int  # at which it begins
+    momentary: float  # the newest loss of the run, and of its merged snapshots
     merged: float
-    drift: float
+    drift: float  # what is added to `merged`
     correction: float
-    loss: float
-    cool_downs: int
-    left_out: dict[str, int]
-    interval: Interval
-    fit: Fit
+    loss: float  # the sum
+    cool_downs: int  # earlier ones that the correction is the mean of; 0 where they were too few
+    left_out: dict[str, int]  # other earlier cool-downs that had ended: how many, by reason
+    interval: Interval  # around `loss`
+    fit: Fit  # of the merged losses
     momentary_fit: Fit
-    gain: float
+    gain: float  # what merging gains now, by the two lines; 0 if it gains nothing
 
     @property
     def steps_at_constant_rate(self) -> tuple[int | None, int | None, int | None]:
@@ -325,7 +285,7 @@ def interval_of(
 def forecast(
     momentary: Losses, merged: Losses, cool_downs: Sequence[CoolDown], at: int, over: int, decay: str
 ) -> Forecast:
-    """Forecast the loss that a decay would end at.
+    """Forecast the loss that a decay of `over` steps from step `at` on would end at.
 
     Parameters
     ----------
@@ -333,10 +293,6 @@ def forecast(
         Of the run and of its snapshots merged for this decay, none after `at`.
     cool_downs : sequence of CoolDown
         That had ended by then.
-    at, over : int
-        The step at which the decay begins, and its steps.
-    decay : str
-        Its shape.
 
     Raises
     ------

@@ -29,7 +29,7 @@ from sidetrip.kernels import DECAYS, Kernel, Schedule
 from sidetrip.merged_output import check_output, companions, write_merged
 from sidetrip.snapshot_paths import passed_over, sorted_snapshots
 from sidetrip.snapshots import SnapshotAverage, nearest_average, relative_schedule
-from sidetrip.tensor_files import SUFFIX, Snapshot, StoredTensor, read_numbers, read_snapshot
+from sidetrip.tensor_files import SUFFIX, Snapshot, StoredTensor, read_snapshot, stored_bytes
 from sidetrip.tensor_kinds import BATCHNORM, are_averages, check_alike, is_training_state, reasons_to_copy
 
 SHAPES: dict[str, Callable[[int], Schedule]] = {**DECAYS, "two-point": lambda k: Kernel.two_point(k).schedule()}
@@ -233,7 +233,7 @@ def _step_inside(snapshot: Snapshot) -> int | None:
     step = snapshot.tensors.get("step")
     if step is None or not is_training_state(snapshot) or (step.dtype, step.size) != ("I64", 8):
         return None
-    return int(read_numbers(step, 0, np.empty(8, np.uint8)).view("<i8")[0])
+    return int(stored_bytes(step, 0, 8).view("<i8")[0])
 
 
 def parser() -> argparse.ArgumentParser:
@@ -274,13 +274,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Do what the command line asks for.
-
-    Raises
-    ------
-    FileError, ValueError
-        If something is wrong; no weights have been written then.
-    """
+    """Do what the command line asks for; where something is wrong, no weights have been written."""
     paths = sorted_snapshots(options.snapshots, options.steps)
     rates = _numbers(options.rates) if options.rates else None
     end = max(paths, default=0) if options.end is None else options.end

@@ -32,13 +32,7 @@ STALE = ("trainer_state.json", "scheduler.json")  # of the run, not of the model
 
 
 def check_output(output: Path | None, inputs: Sequence[Path], newest: Snapshot) -> None:
-    """Refuse a target that is missing, of another format, or that would replace what it must not.
-
-    Raises
-    ------
-    FileError
-        If it is.
-    """
+    """Refuse a target that is missing, of another format, or that would replace what it must not."""
     if output is None:
         raise FileError(f"--output: not given; name the file to write, NAME{SUFFIX}, or use --dry-run")
     if output.suffix in FOREIGN_SUFFIXES:

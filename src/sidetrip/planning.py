@@ -56,13 +56,7 @@ def makespan(work: Sequence[float], workers: int) -> float:
 
 
 def state_bytes(config: Config) -> int:
-    """Size of the file of a training state: weights, what the optimizer keeps, buffers.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such network.
-    """
+    """Size of the file of a training state: weights, what the optimizer keeps, buffers."""
     known = dataset(config)
     with of_variant(config.variant):
         try:

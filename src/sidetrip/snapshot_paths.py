@@ -18,11 +18,6 @@ def step_of(path: Path) -> int:
     """Step of a snapshot by its name, or by that of the nearest folder that says one.
 
     The number after "step", "iter", "checkpoint" or the like; or the only number of its name, or else of its folder's.
-
-    Raises
-    ------
-    FileError
-        If there is none, or which one it is is not clear.
     """
     own = _stem(path)
     if SHARD.search(own):
@@ -45,13 +40,7 @@ def step_of(path: Path) -> int:
 
 
 def sorted_snapshots(paths: Sequence[Path], steps: Sequence[int] | None) -> dict[int, Path | None]:
-    """Paths of the snapshots by step, ascending; None for steps without a snapshot, of which a table can be asked.
-
-    Raises
-    ------
-    FileError
-        If files or steps are missing, or a step belongs to two snapshots.
-    """
+    """Paths of the snapshots by step, ascending; None for steps without a snapshot, of which a table can be asked."""
     for path in paths:
         if not path.exists():
             raise FileError(f"{path}: cannot be read (No such file or directory); check the path")

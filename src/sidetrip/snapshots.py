@@ -35,42 +35,22 @@ SMALL_SHARE, SMALLEST_SHARE = 0.9, 0.5
 LARGE_DRIFT = 0.02  # of the sum of the rates
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False)
 class SnapshotAverage:
     """The average of snapshots that is nearest to a wanted schedule.
 
-    Attributes
-    ----------
-    steps : tuple of int
-        Steps of all snapshots given, ascending.
-    coefficients : ndarray, shape (snapshots,)
-        Coefficient of each snapshot; they sum to 1. Snapshots that are older or newer than needed have 0.
-    window : int
-        Number of steps of the wanted schedule.
-    begin, end : int
-        The steps of the oldest and the newest snapshot that are used. `end` is the end of the window, and `begin` is at
-        or before its beginning.
-    wanted, realised : ndarray, shape (end - begin,)
-        Multipliers of the steps begin + 1..end: those asked for, which are 1 before the window, and those that the
-        average stands for.
-    rates : ndarray, shape (end - begin,)
-        The run's own rate of the same steps; all 1 if none was given.
+    Of the steps begin + 1..end, shape (end - begin,): `wanted` and `realised` are the multipliers asked for, which are
+    1 before the window, and those that the average stands for; `rates` are the run's own, all 1 if none was given.
     """
 
-    steps: tuple[int, ...]
-    coefficients: Vector
-    window: int
-    begin: int
-    end: int
+    steps: tuple[int, ...]  # of all snapshots given, ascending
+    coefficients: Vector  # of each; they sum to 1, and those older or newer than needed have 0
+    window: int  # number of steps of the wanted schedule
+    begin: int  # step of the oldest snapshot that is used, at or before the beginning of the window
+    end: int  # that of the newest, the end of the window
     wanted: Vector
     realised: Vector
     rates: Vector
-
-    def __repr__(self) -> str:
-        return (
-            f"SnapshotAverage(window={self.window}, snapshots={len(self.used)} from {self.begin} to {self.end}, "
-            f"share={self.share:.2%}, amplification={self.amplification:.3g})"
-        )
 
     @property
     def used(self) -> tuple[int, ...]:
@@ -111,11 +91,6 @@ class SnapshotAverage:
         return float(self.rates @ self.realised) / wanted - 1.0 if wanted else 0.0
 
     @property
-    def spacing(self) -> int:
-        """Number of steps between the two newest of the used snapshots."""
-        return self.end - self.used[-2]
-
-    @property
     def objections(self) -> tuple[str, ...]:
         """Reasons not to use the average at all, one sentence each."""
         found = []
@@ -147,9 +122,9 @@ class SnapshotAverage:
         return tuple(found)
 
     def _coarseness(self) -> str:
-        intervals = len(self.used) - 1
-        if self.window < self.spacing:
-            return f"the window of {self.window} steps is shorter than the spacing of {self.spacing} steps"
+        intervals, spacing = len(self.used) - 1, self.end - self.used[-2]  # of the two newest
+        if self.window < spacing:
+            return f"the window of {self.window} steps is shorter than the spacing of {spacing} steps"
         return f"the window of {self.window} steps has {intervals} interval{'s' * (intervals > 1)} between snapshots"
 
     def _enlarged(self) -> str:

@@ -33,25 +33,13 @@ PICKLES = (b"PK\x03\x04", b"\x80\x02")  # how files of torch.save begin
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """A tensor in a file.
-
-    Attributes
-    ----------
-    path : Path
-        The file.
-    dtype : str
-        The type of its numbers, as safetensors names it.
-    shape : tuple of int
-        Its shape.
-    start, size : int
-        Place of its first byte in the file, and how many bytes it takes.
-    """
+    """A tensor in a file."""
 
     path: Path
-    dtype: str
+    dtype: str  # as safetensors names it
     shape: tuple[int, ...]
-    start: int
-    size: int
+    start: int  # its first byte in the file
+    size: int  # in bytes
 
     def __str__(self) -> str:
         return f"{self.dtype} {list(self.shape)}"
@@ -59,27 +47,13 @@ class StoredTensor:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The tensors of a model, in one file or in several.
+    """The tensors of a model, in one file or in several."""
 
-    Attributes
-    ----------
-    path : Path
-        The file or folder, as it was named.
-    tensors : dict of str to StoredTensor
-        By name, in the order in which they lie in their files.
-    metadata : dict of str to str
-        What all of its files say of themselves.
-    index : Path, optional
-        The index of its shards.
-    folder : Path, optional
-        The folder that is this snapshot's own.
-    """
-
-    path: Path
-    tensors: dict[str, StoredTensor]
-    metadata: dict[str, str]
-    index: Path | None = None
-    folder: Path | None = None
+    path: Path  # the file or folder, as it was named
+    tensors: dict[str, StoredTensor]  # by name, in the order in which they lie in their files
+    metadata: dict[str, str]  # what all of its files say of themselves
+    index: Path | None = None  # of its shards
+    folder: Path | None = None  # that is this snapshot's own
 
 
 def read_snapshot(path: Path) -> Snapshot:
@@ -112,23 +86,22 @@ def read_snapshot(path: Path) -> Snapshot:
     return Snapshot(path, *_read_header(files[0]), folder=path)
 
 
-def read_numbers(tensor: StoredTensor, first: int, into: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Fill `into` with the bytes of a tensor from its byte `first` on; the file is open meanwhile only.
+def stored_bytes(tensor: StoredTensor, first: int, most: int) -> NDArray[np.uint8]:
+    """Bytes of a tensor from its byte `first` on, `most` at most; the file is open meanwhile only.
 
     Raises
     ------
     FileError
-        If the file is shorter than that, or cannot be read.
+        If the file has become shorter, or cannot be read.
     """
+    count = min(most, tensor.size - first)
     try:
-        with tensor.path.open("rb") as file:
-            file.seek(tensor.start + first)
-            count = file.readinto(into.data)
+        found = np.fromfile(tensor.path, np.uint8, count, offset=tensor.start + first)
     except OSError as error:
         raise FileError(f"{tensor.path}: cannot be read ({error.strerror}); copy it again") from error
-    if count < into.size:
+    if found.size < count:
         raise FileError(f"{tensor.path}: became shorter while it was read; let its writer finish")
-    return into
+    return found
 
 
 def is_distributed(folder: Path) -> bool:

@@ -54,13 +54,7 @@ def are_averages(snapshot: Snapshot) -> bool:
 
 
 def check_alike(snapshots: Sequence[Snapshot]) -> None:
-    """Refuse snapshots whose names, shapes or types differ, and types that cannot be averaged.
-
-    Raises
-    ------
-    FileError
-        At the first difference.
-    """
+    """Refuse snapshots whose names, shapes or types differ, and types that cannot be averaged."""
     first, *others = snapshots
     for other in others:
         _check_names(other, first)

@@ -23,7 +23,6 @@ import numpy as np
 import pandas as pd
 import torch
 from torch.nn.functional import cross_entropy
-from torch.optim.sgd import sgd
 
 from sidetrip.config import load_params, resolve
 from sidetrip.console import command
@@ -50,7 +49,7 @@ Digests = Iterator[tuple[str, str]]
 
 
 def digest(*parts: bytes) -> str:
-    """First digits of the SHA-256 of some bytes."""
+    """First digits of the SHA-256."""
     return hashlib.sha256(b"".join(parts)).hexdigest()[:LENGTH]
 
 
@@ -64,19 +63,18 @@ def of_network(name: str, side: int, batch: int, channels: int, steps: int) -> D
     title = f"{name}, {channels} x {side} x {side}, batch {batch}"
     model = build_model(name, width=16, stem="cifar", channels=channels, classes=10, seed=0)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    weights: list[torch.Tensor] = list(model.parameters())
-    momentum: list[torch.Tensor | None] = [torch.zeros_like(weight) for weight in weights]
+    weights = list(model.parameters())
+    optimizer = torch.optim.SGD(weights, lr=0.05, momentum=0.9, weight_decay=5e-4)
     yield f"{title}: weights drawn", bits(*weights)
     for step in range(1, steps + 1):
         pictures = draw.integers(0, 256, (batch, channels, side, side)).astype(np.float32) / 128 - 1
         inputs = torch.from_numpy(pictures).to(memory_format=torch.channels_last)
         loss = cross_entropy(model(inputs), torch.from_numpy(draw.integers(0, 10, batch)))
-        gradients = list(torch.autograd.grad(loss, weights))
         if step == 1:
             yield f"{title}: first loss", bits(loss)
-        with torch.no_grad():
-            sgd(weights, gradients, momentum, weight_decay=5e-4, momentum=0.9, lr=0.05, dampening=0.0, nesterov=False,
-                maximize=False)  # fmt: skip
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
         if step in (1, steps):
             yield f"{title}: weights after {step} steps", bits(*weights)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sidetrip.files import FileError
 from sidetrip.number_formats import SIZES, decoded, encoded
-from sidetrip.tensor_files import StoredTensor, read_numbers
+from sidetrip.tensor_files import StoredTensor, stored_bytes
 
 BLOCK = 2**16  # numbers that are read at a time; in double precision they fit into the cache of a core
 
@@ -37,36 +37,29 @@ def weighted_blocks(name: str, parts: Mapping[int, tuple[StoredTensor, float]], 
         If a file cannot be read, a snapshot holds values that are not finite, or a sum is too large for `dtype`.
     """
     one = next(iter(parts.values()))[0]
-    size = SIZES[one.dtype]
-    elements = one.size // size
-    raw, total = np.empty(min(BLOCK, elements) * size, dtype=np.uint8), np.empty(min(BLOCK, elements))
-    product = np.empty_like(total)
-    for first in range(0, elements, BLOCK):
-        block = total[: elements - first]
-        stored = raw[: len(block) * size]
-        block.fill(-0.0)  # to which a negative zero can be added, too
+    length = BLOCK * SIZES[one.dtype]
+
+    def numbers(tensor: StoredTensor, first: int) -> NDArray[Any]:
+        return decoded(stored_bytes(tensor, first, length), tensor.dtype)
+
+    for first in range(0, one.size, length):
+        block = np.full(min(BLOCK, (one.size - first) // SIZES[one.dtype]), -0.0)  # a negative zero may be added, too
         for tensor, coefficient in parts.values():
-            values = decoded(read_numbers(tensor, first * size, stored), tensor.dtype)
             with np.errstate(invalid="ignore"):
-                block += np.multiply(values, coefficient, out=product[: len(block)], dtype=np.float64)
+                block += np.multiply(numbers(tensor, first), coefficient, dtype=np.float64)
         if not np.isfinite(block).all():
-            again = {step: read_numbers(tensor, first * size, stored.copy()) for step, (tensor, _) in parts.items()}
-            _take_common_infinities(block, name, {step: decoded(found, one.dtype) for step, found in again.items()})
-        if not _fits(largest := max(block.max(), -block.min()), dtype):
+            _take_common_infinities(block, name, {step: numbers(tensor, first) for step, (tensor, _) in parts.items()})
+        rounded = encoded(block, dtype)
+        stored = decoded(rounded.view(np.uint8), dtype)
+        if (lost := block[~np.isfinite(stored) & (stored != block)]).size:
+            largest = np.abs(lost).max()
             raise FileError(f"{name}: its merged values reach {largest:.4g}, too large for {dtype}; use a wider type")
-        yield encoded(block, dtype)
+        yield rounded
 
 
 def copied_blocks(tensor: StoredTensor) -> Iterator[NDArray[Any]]:
-    """Bytes of a tensor as they are stored, a block after the other; each is overwritten by the next."""
-    raw = np.empty(min(BLOCK, tensor.size), dtype=np.uint8)
-    for first in range(0, tensor.size, BLOCK):
-        yield read_numbers(tensor, first, raw[: tensor.size - first])
-
-
-def _fits(largest: float, dtype: str) -> bool:
-    stored = decoded(encoded(np.array([largest]), dtype).view(np.uint8), dtype)[0]
-    return bool(stored == largest if np.isinf(largest) else np.isfinite(stored))
+    """Bytes of a tensor as they are stored, a block after the other."""
+    return (stored_bytes(tensor, first, BLOCK) for first in range(0, tensor.size, BLOCK))
 
 
 def _take_common_infinities(block: NDArray[np.float64], name: str, values: Mapping[int, NDArray[Any]]) -> None:

@@ -8,17 +8,12 @@ from helpers import smoke_config
 from torch import nn
 
 from benchmarks import __main__ as benchmark
-from benchmarks import comparison, stock
-from benchmarks.profile import PARTS, first_of_each_kind, seconds_by_part
+from benchmarks import stock
 from benchmarks.table import Row, markdown
 from benchmarks.timing import interleaved, ratio
-from sidetrip.engine.training import Position, advance
-from sidetrip.experiments import evaluator
-from sidetrip.experiments.plan import Plan
+from sidetrip.engine.training import Position
 from sidetrip.experiments.side_trips.measure import measure as side_trips
 from sidetrip.experiments.side_trips.plan import cases, controls
-from sidetrip.experiments.units import BranchPoint, Run
-from sidetrip.experiments.work import Work
 from sidetrip.measure.averaging import RunningAverage
 
 CPU = torch.device("cpu")
@@ -28,8 +23,8 @@ CPU = torch.device("cpu")
 def _small_stock_parts(monkeypatch):
     """No loader processes, one thread, one step to tell two settings apart: there is too little work to share."""
     monkeypatch.setattr(stock, "LOADER_WORKERS", 0)
-    monkeypatch.setattr(comparison, "STOCK", {"": (torch.contiguous_format, 1), ", other": (torch.channels_last, 1)})
-    monkeypatch.setattr(comparison, "PROBE", 1)
+    monkeypatch.setattr(stock, "STOCK", {"": (torch.contiguous_format, 1), ", other": (torch.channels_last, 1)})
+    monkeypatch.setattr(stock, "PROBE", 1)
 
 
 def test_the_table_is_complete(tmp_path, capsys):
@@ -85,29 +80,6 @@ def test_the_baseline_s_averages_are_those_of_the_kernels():
                     parameter.add_(torch.randn_like(parameter))
         for name, weight in ours.weights().items():
             torch.testing.assert_close(theirs.module.get_parameter(name), weight, rtol=1e-9, atol=1e-9)
-
-
-def test_no_second_of_a_profile_counts_twice(work):
-    def run():
-        advance(work.lab.model(), work.start, work.lab.stream(0), [0.01] * 3, work.lab.optimizer)
-        list(evaluator.scores(work.lab, work.start))
-
-    run()  # what reads the data from disk is read by now, whichever test came first
-    parts = seconds_by_part(run)
-    assert parts.keys() == PARTS.keys() | {"other"}
-    assert parts["other"] >= 0
-    assert all(parts[part] > 0 for part in ("data", "forward", "backward", "optimizer", "evaluation"))
-    assert parts["averaging"] == parts["input and output"] == 0
-
-
-def test_a_profile_weighs_kinds_of_units_by_their_own_work():
-    def cost(config, unit):
-        return Work(scored=2 if isinstance(unit, Run) else unit.step)
-
-    units = [Run(0), BranchPoint(0, 20), BranchPoint(0, 30), BranchPoint(1, 20)]
-    ((run, once), (point, times)) = first_of_each_kind(Plan("forecast", lambda config: units, cost), smoke_config())
-    assert (run, once) == (Run(0), 1.0)
-    assert (point, times) == (BranchPoint(0, 20), pytest.approx((20 + 30 + 20) / 20))
 
 
 def test_rounds_are_interleaved_and_ratios_paired():
