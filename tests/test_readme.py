@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from sidetrip.experiments.forecast.figure import errors_by_seed
-from sidetrip.index.average_or_trip import differs_unknown, percent
+from sidetrip.index.average_or_trip import UNSURE, percent, told_outcome
 from sidetrip.loss_forecast import CONFIDENCE
 from sidetrip.verdicts.records import DIFFERS, EQUAL, NOT_KNOWN, WITHIN
 from sidetrip.verdicts.statistics import student_interval
@@ -33,7 +33,7 @@ ROWS = {
     "two-point average against half the rate": ("two_point", "ratio"),
     "EMA against the EMA's own decay": ("ema", "ratio"),
 }
-SHORT = {EQUAL: "equal", WITHIN: "within ¼", NOT_KNOWN: "not known", DIFFERS: "differs by more"}
+SHORT = {EQUAL: "equal", WITHIN: "within ¼", NOT_KNOWN: "not known", DIFFERS: "differs by more", UNSURE: "differs"}
 
 
 def measured(variant: str, kernel: str) -> pd.Series:
@@ -58,8 +58,7 @@ def cell(variant: str, kernel: str, column: str) -> str:
         return str(row["n"])
     if column == "gain":
         return f"{row['gain']:.3f}"
-    differs = differs_unknown(row["outcome"], row["ratio_low"], row["ratio_high"])
-    return f"{percent(row['ratio'])}, {'differs' if differs else SHORT[row['outcome']]}"
+    return f"{percent(row['ratio'])}, {SHORT[told_outcome(row)]}"
 
 
 def verdicts(claim: str, variants: Iterable[str] = VARIANTS) -> list[str]:

@@ -41,7 +41,7 @@ def fall_of_a_step(points: Table) -> float:
 
 def lags(points: Table, config: Config) -> dict[str, float]:
     """By method, in nats; none where the rate itself falls, for then the loss falls with it."""
-    if config.burn_in.schedule != "constant" or points.empty:
+    if config.burn_in.schedule != "constant":
         return {}
     fall = fall_of_a_step(points)
     return {method: age * fall for method, age in ages(config.side_trips).items()}

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sidetrip.config import Config
 from sidetrip.report.render import DATA, NETWORKS, OPTIMIZERS
-from sidetrip.verdicts.records import Table
+from sidetrip.verdicts.records import Table, Tables
 from sidetrip.yaml_files import read_yaml
 
 
@@ -42,6 +42,11 @@ class Run:
         """All of it, in two lines."""
         seeds = f"{self.seeds} seed{'s' if self.seeds > 1 else ''}"
         return self.subject, f"{self.optimizer}, {self.setting}, {seeds}"
+
+    @property
+    def label(self) -> str:
+        """All of it, with links."""
+        return f"{', '.join(self.lines)} ({self.links})"
 
     @property
     def links(self) -> str:
@@ -101,18 +106,16 @@ def _run(alike: list[Config]) -> Run:
     return Run(subject, OPTIMIZERS[burn_in.optimizer.name], setting, variants, config)
 
 
-def gathered(reports: Path, variants: Iterable[str], name: str) -> Table:
-    """A table of all variants that have it, each seed from the first that has it; empty if none has.
+def gathered(reports: Path, variants: Iterable[str]) -> Tables:
+    """The tables of some variants, by name: each seed from the first that has it.
 
     One without seeds, as the analytic model has, is that of the first.
     """
-    found: list[Table] = []
-    for path in (reports / variant / "tables" / f"{name}.csv" for variant in variants):
-        if path.is_file():
-            table = pd.read_csv(path)
-            if "seed" in table:
-                table = table[~table["seed"].isin({seed for each in found for seed in each["seed"]})]
-            elif found:
-                continue
-            found.append(table)
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+    found: dict[str, list[Table]] = {}
+    for path in (path for variant in variants for path in sorted((reports / variant / "tables").glob("*.csv"))):
+        table, before = pd.read_csv(path), found.setdefault(path.stem, [])
+        if "seed" in table:
+            before.append(table[~table["seed"].isin({seed for each in before for seed in each["seed"]})])
+        elif not before:
+            before.append(table)
+    return {name: pd.concat(parts, ignore_index=True) for name, parts in found.items()}
