@@ -20,10 +20,10 @@ import pytest
 from smoke import RESULTS, ROOT, compare, digests, dvc, end, environment, said, start, undo, wait_until
 from torture import LOCK, LONGEST, WORKERS, disturb
 
-import sidetrip.check
 from sidetrip.files import SUMS
 
 STRIKES, LOCKS = 3, 1
+BY_HAND = ("-cd", "reports/smoke")
 SEVERAL = "fixed_batch"  # a short stage of several units
 STRUCK = ("burn_in", "divergence", "quadratic")  # saves on the way, units in parts, no network; the torture takes all
 
@@ -47,6 +47,25 @@ def test_interruptions_another_folder_and_more_workers_change_nothing(done, tmp_
     assert differing == [], f"seed {seed}; without any kill, these differ: {compare(done, repeated(fresh(-1)))}"
 
 
+@pytest.fixture
+def here(copy, monkeypatch, capsys) -> Callable[..., tuple[int, str]]:
+    """Runs a script in the copy, in this process, which has loaded all that a new one would: its status and words."""
+
+    def run(script: str, *arguments: str) -> tuple[int, str]:
+        monkeypatch.chdir(copy)
+        monkeypatch.setattr(sys, "argv", [script, *arguments])
+        capsys.readouterr()
+        status = 0
+        try:
+            runpy.run_path(script, run_name="__main__")
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        found = capsys.readouterr()
+        return status, found.out + found.err
+
+    return run
+
+
 def test_a_full_disk_is_one_line_and_a_rerun_completes(copy):
     before = digests(copy, *RESULTS)
     status, stderr = end(start(copy, "burn_in", file_size=4_000))
@@ -58,21 +77,6 @@ def test_a_full_disk_is_one_line_and_a_rerun_completes(copy):
     assert digests(copy, *RESULTS) == before
     assert end(start(copy, "burn_in"))[0] == 0
     assert digests(copy, *RESULTS) == before
-
-
-@pytest.fixture
-def here(monkeypatch, capsys) -> Callable[[Path, str], tuple[int, str]]:
-    """Runs a stage that refuses to begin, in this process, which has loaded all that a new one would load."""
-
-    def run(folder: Path, name: str) -> tuple[int, str]:
-        monkeypatch.chdir(folder)
-        monkeypatch.setattr(sys, "argv", [f"stages/{name}.py", "-cd", "reports/smoke"])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            runpy.run_path(f"stages/{name}.py", run_name="__main__")
-        return int(ended.value.code or 0), str(capsys.readouterr().err)
-
-    return run
 
 
 @pytest.mark.parametrize("goes_away", [True, False])
@@ -100,7 +104,7 @@ def test_a_second_writer_is_refused_while_the_first_runs(copy, here, monkeypatch
     first.suspend()  # stopped, it holds its lock for as long as it takes
     monkeypatch.setattr("sidetrip.runtime.scratch.PATIENCE", 0.5)
     try:
-        second, stderr = here(copy, "branch")
+        second, stderr = here("stages/branch.py", *BY_HAND)
     finally:
         first.resume()
         status, _ = end(first)
@@ -173,7 +177,7 @@ def test_a_damaged_input_is_named(copy, here, stage_name, file, by_a_worker):
     content[content.index(b"seed_0/step_000020") - 9 if path.name == SUMS else len(content) // 2] ^= 1
     path.write_bytes(content)
     before = digests(copy, *RESULTS)
-    status, stderr = end(start(copy, stage_name)) if by_a_worker else here(copy, stage_name)
+    status, stderr = end(start(copy, stage_name)) if by_a_worker else here(f"stages/{stage_name}.py", *BY_HAND)
     assert status == 2
     (line,) = said(stderr)
     assert "damaged" in line
@@ -190,51 +194,33 @@ def spoil(path: Path) -> None:
     path.chmod(mode)
 
 
-@pytest.fixture
-def check(copy, monkeypatch, capsys) -> Callable[[], tuple[int, list[str]]]:
-    """What `make check` says of the copy: exit status and lines."""
-
-    def run() -> tuple[int, list[str]]:
-        monkeypatch.chdir(copy)
-        capsys.readouterr()
-        try:
-            sidetrip.check.main()
-            status = 0
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        found = capsys.readouterr()
-        assert found.err == ""
-        return status, found.out.splitlines()
-
-    return run
-
-
-def test_a_bit_that_has_gone_bad_in_the_cache_is_found_and_the_remedies_that_are_printed_mend_it(copy, check):
+def test_a_bit_that_has_gone_bad_in_the_cache_is_found_and_the_remedies_that_are_printed_mend_it(copy, here):
     before, folder = digests(copy, *RESULTS), copy / "runs" / "smoke" / SEVERAL
-    assert check()[0] == 0
+    check = "src/sidetrip/check.py"
+    assert here(check)[0] == 0
     table = folder / f"{SEVERAL}.csv"
     md5 = hashlib.md5(table.read_bytes()).hexdigest()
     spoil(copy / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:])
     shutil.rmtree(folder)
     assert dvc(copy, "checkout", f"{SEVERAL}@smoke").returncode == 0
     spoil(copy / "reports" / "smoke" / "claims.json")
-    status, lines = check()
+    status, told = here(check)
     assert status == 1
-    for line, named in zip(lines, (md5[2:], table.name, "claims.json"), strict=True):
+    for line, named in zip(told.splitlines(), (md5[2:], table.name, "claims.json"), strict=True):
         assert named in line
         assert "damaged" in line
-    remedies = [re.findall("`(.*?)`", line) for line in lines]
+    remedies = [re.findall("`(.*?)`", line) for line in told.splitlines()]
     assert remedies[1] == [f"dvc repro --force --single-item {SEVERAL}@smoke"]
     for remedy in itertools.chain(remedies[0][:1], *remedies[1:], ["dvc repro"]):
         if not remedy.startswith("git"):  # there is no commit here
             subprocess.run(remedy, shell=True, cwd=copy, env=environment(), check=True, capture_output=True)
-    assert check()[0] == 0
+    assert here(check)[0] == 0
     assert digests(copy, *RESULTS) == before
 
 
 def test_a_missing_input_is_named_with_the_stage_that_makes_it(copy, here):
     shutil.rmtree(copy / "runs" / "smoke" / "branch")
-    status, stderr = here(copy, "single_step")
+    status, stderr = here("stages/single_step.py", *BY_HAND)
     assert status == 2
     assert said(stderr) == ["sidetrip: runs/smoke/branch: not there; run `dvc repro branch@smoke`, which makes it"]
 

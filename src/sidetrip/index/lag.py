@@ -23,14 +23,9 @@ def ages(settings: SideTrips) -> dict[str, float]:
 
 
 def fall_of_a_step(points: Table) -> float:
-    """What a step of the run lowers the validation loss of averages by, in nats.
+    """What a step of the run lowers the validation loss of averages by, in nats, by points of `scores.by_point`.
 
     By least squares over the late branch points, mean over seeds; nan if there is one point alone.
-
-    Parameters
-    ----------
-    points : DataFrame
-        Of `verdicts.scores.by_point`.
     """
     losses = of_score(at_widest(points, SPEED_OF), "loss", "validation")["average"].unstack("branch").dropna()
     if losses.shape[1] < 2 or losses.empty:

@@ -19,10 +19,9 @@ from sidetrip.yaml_files import read_yaml
 
 @dataclass(frozen=True)
 class Run:
-    """What a run trains: its data and network, its optimizer, and how that is set; with all variants that make it."""
+    """What a run trains, its data and network; its optimizer, and how that is set; with all variants that make it."""
 
     subject: str
-    optimizer: str
     setting: str
     variants: tuple[str, ...]  # that with the lowest seed first, by whose name tables know the run
     config: Config  # of the first, with the seeds of all
@@ -41,7 +40,7 @@ class Run:
     def lines(self) -> tuple[str, str]:
         """All of it, in two lines."""
         seeds = f"{self.seeds} seed{'s' if self.seeds > 1 else ''}"
-        return self.subject, f"{self.optimizer}, {self.setting}, {seeds}"
+        return self.subject, f"{self.setting}, {seeds}"
 
     @property
     def label(self) -> str:
@@ -73,11 +72,9 @@ def runs_in_order(configs: Iterable[Config]) -> list[Run]:
     for config in sorted(configs, key=lambda each: (min(each.seeds), each.variant)):
         by_trips.setdefault(_trips_of(config), []).append(config)
     found = sorted((_run(alike) for alike in by_trips.values()), key=lambda run: (*_kind(run.config), run.name))
-    alike = Counter((run.subject, run.optimizer, run.setting) for run in found)
+    alike = Counter((run.subject, run.setting) for run in found)
     return [
-        replace(run, setting=f"{run.setting}, {run.name}")
-        if alike[run.subject, run.optimizer, run.setting] > 1
-        else run
+        replace(run, setting=f"{run.setting}, {run.name}") if alike[run.subject, run.setting] > 1 else run
         for run in found
     ]
 
@@ -100,10 +97,10 @@ def _run(alike: list[Config]) -> Run:
     burn_in, data, network = config.burn_in, config.data.name, config.model.name
     schedule = "" if burn_in.schedule == "constant" else f", {burn_in.schedule}"
     decay = "" if burn_in.optimizer.weight_decay else ", weight decay 0"
-    setting = f"λ = {burn_in.rate:g}{schedule}{decay}"
+    setting = f"{OPTIMIZERS[burn_in.optimizer.name]}, λ = {burn_in.rate:g}{schedule}{decay}"
     subject = f"{DATA.get(data, data)}, {NETWORKS.get(network, network)}"
     variants = tuple(each.variant for each in alike)
-    return Run(subject, OPTIMIZERS[burn_in.optimizer.name], setting, variants, config)
+    return Run(subject, setting, variants, config)
 
 
 def gathered(reports: Path, variants: Iterable[str]) -> Tables:
