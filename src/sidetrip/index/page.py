@@ -53,31 +53,15 @@ REGIME = {
 
 @dataclass(frozen=True)
 class Results:
-    """What the committed reports of all variants say together.
+    """What the committed reports of all variants say together."""
 
-    Attributes
-    ----------
-    reports : Path
-        Their folder.
-    configs, claims : mapping
-        Settings and rows of claims.json, by variant.
-    runs : sequence of Run
-        In the order in which they are shown.
-    rows : mapping of str to mapping
-        Of `index.pooled.rows_of`, by run.
-    points : DataFrame
-        Of the map, all runs; empty without trips.
-    late : DataFrame
-        Of `late_in_the_run`; in_all_scores: the verdict on loss and accuracy, on training and validation data, at once.
-    """
-
-    reports: Path
-    configs: Mapping[str, Config]
-    claims: Mapping[str, Sequence[Row]]
-    runs: Sequence[Run]
-    rows: Mapping[str, Rows]
-    points: pd.DataFrame
-    late: pd.DataFrame
+    reports: Path  # their folder
+    configs: Mapping[str, Config]  # by variant
+    claims: Mapping[str, Sequence[Row]]  # rows of claims.json, by variant
+    runs: Sequence[Run]  # in the order in which they are shown
+    rows: Mapping[str, Rows]  # of `pooled.rows_of`, by run
+    points: pd.DataFrame  # of the map, all runs; empty without trips
+    late: pd.DataFrame  # of `late_in_the_run`, with the verdict on loss and accuracy, on both splits, at once
 
     def verdict_in_all_scores(self, run: str, method: str) -> str:
         """Of average and trip, as the paper states it."""
