@@ -10,12 +10,13 @@ from verdict_tables import config
 
 from sidetrip.index import average_or_trip
 from sidetrip.index.runs import Run
+from sidetrip.report import style
 from sidetrip.verdicts.equivalence_map import COLUMNS
 from sidetrip.verdicts.records import DIFFERS, EQUAL, NOT_KNOWN, WITHIN
 
 ROW = {"schedule": "constant", "n": 5, "late": True, "window_steps": 100, "gap": 0.002, "gain": 0.05, "kernel": "swa"}
-FIRST = Run("First", "SGD", "λ = 0.1", ("first",), config())
-SECOND = Run("Second", "AdamW", "λ = 0.01", ("second", "more"), config(seeds=[3]))
+FIRST = Run("First", "SGD, λ = 0.1", ("first",), config())
+SECOND = Run("Second", "AdamW, λ = 0.01", ("second", "more"), config(seeds=[3]))
 RUNS = [FIRST, SECOND]
 TO_JOIN = ["window_steps", "predicted"]
 
@@ -74,16 +75,12 @@ def test_the_root_mean_squares_of_what_predictions_miss_are_told_by_data():
     assert average_or_trip.predictions(late({}), RUNS) == []
 
 
-def test_predictions_are_drawn_below_what_was_measured():
-    table = pd.DataFrame([(0, "swa", 100, -0.1)], columns=["seed", "kernel", *TO_JOIN])
-    axes = average_or_trip.draw(late({}, first=table), RUNS).axes[0]
-    places = [tuple(np.ravel(marks.get_offsets())) for marks in axes.collections if isinstance(marks, PathCollection)]
-    assert places == [(-0.1, average_or_trip.BESIDE)]
-
-
 def test_rows_stand_from_the_top_in_the_order_of_the_runs_left_where_the_average_is_better():
-    figure = average_or_trip.draw(late({"variant": "second", "ratio": -0.3}, {}), RUNS)
-    axes = figure.axes[0]
+    """Predictions below what was measured."""
+    table = pd.DataFrame([(0, "swa", 100, -0.1)], columns=["seed", "kernel", *TO_JOIN])
+    axes = average_or_trip.draw(late({"variant": "second", "ratio": -0.3}, {}, first=table), RUNS).axes[0]
+    found = [tuple(np.ravel(each.get_offsets())) for each in axes.collections if isinstance(each, PathCollection)]
+    assert found[1] == (-0.1, average_or_trip.BESIDE)
     assert [(mark.get_xdata()[0], mark.get_ydata()[0]) for mark in marks(axes)] == [(-0.3, 1), (0.04, 0)]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["\n".join(run.lines) for run in RUNS]
     bottom, top = axes.get_ylim()
@@ -96,25 +93,23 @@ def test_rows_stand_from_the_top_in_the_order_of_the_runs_left_where_the_average
     assert texts["average"] < axes.transAxes.inverted().transform(axes.transData.transform((0, 0)))[0]
 
 
-@pytest.mark.parametrize(
-    ("outcome", "low", "held", "fill"),
-    [
-        (EQUAL, -0.1, True, "full"),
-        (WITHIN, 0.01, True, "full"),
-        (NOT_KNOWN, -0.1, False, "full"),
-        (NOT_KNOWN, 0.01, False, "left"),
-        (DIFFERS, 0.01, False, "full"),
-    ],
-)
-def test_only_what_is_shown_to_hold_has_its_colour_and_what_is_not_known_yet_clear_of_0_is_half_filled(
-    outcome, low, held, fill
-):
-    figure = average_or_trip.draw(late({"outcome": outcome, "ratio_low": low}), RUNS)
-    (mark,) = marks(figure.axes[0])
-    shown = [label.get_text() for label in figure.legends[0].get_texts()]
-    assert any(text.endswith("clear of 0") for text in shown) == (fill == "left")
-    assert any(text.endswith("few seeds") for text in shown) == (outcome == NOT_KNOWN and fill == "full")
-    assert (mark.get_markerfacecolor() == average_or_trip.HOLDS, mark.get_fillstyle()) == (held, fill)
+def test_only_what_is_shown_to_hold_has_its_colour_and_what_is_not_known_yet_clear_of_0_is_half_filled():
+    lows = {EQUAL: -0.1, WITHIN: 0.01, NOT_KNOWN: 0.01, DIFFERS: 0.01}
+    rows = [{"variant": outcome, "outcome": outcome, "ratio_low": low} for outcome, low in lows.items()]
+    looks, labels = drawn(*rows)
+    held = average_or_trip.HOLDS
+    assert looks == [(held, "full"), (held, "full"), (style.MOMENTARY, "left"), ("black", "full")]
+    assert labels[2:] == [average_or_trip.SHOWN[each] for each in (EQUAL, DIFFERS, average_or_trip.UNSURE)]
+    looks, labels = drawn({"variant": NOT_KNOWN, "outcome": NOT_KNOWN})
+    assert looks == [("white", "full")]
+    assert labels[2:] == [average_or_trip.SHOWN[NOT_KNOWN]]
+
+
+def drawn(*rows) -> tuple[list[tuple[str, str]], list[str]]:
+    """Face and filling of every mark of runs that are called by their outcomes; what the legend says."""
+    figure = average_or_trip.draw(late(*rows), [replace(FIRST, variants=(row["outcome"],)) for row in rows])
+    looks = [(mark.get_markerfacecolor(), mark.get_fillstyle()) for mark in marks(figure.axes[0])]
+    return looks, [label.get_text() for label in figure.legends[0].get_texts()]
 
 
 def test_sentences_count_outcomes_and_intervals_clear_of_0_at_a_constant_rate():
@@ -129,14 +124,15 @@ def test_sentences_count_outcomes_and_intervals_clear_of_0_at_a_constant_rate():
 def test_every_run_has_a_row_with_what_is_predicted_of_it():
     ema = {"variant": "second", "kernel": "ema", "ratio": -0.2}
     table = pd.DataFrame([(0, "swa", 100, -0.1)], columns=["seed", "kernel", "window_steps", "predicted"])
-    found = average_or_trip.run_table(late({}, {"variant": "second", "ratio": 0.1}, ema, first=table), RUNS)
+    clear = {"variant": "second", "ratio": 0.1, "ratio_low": 0.01, "outcome": NOT_KNOWN}
+    found = average_or_trip.run_table(late({}, clear, ema, first=table), RUNS)
     assert found == [
         "| run | SWA | EMA |",
         "| --- | --- | --- |",
         "| First, SGD, λ = 0.1, 5 seeds ([first](first/README.md)) "
         "| +4.0 % (−10 % to +20 %, predicted −10 %) of 0.050: equal | – |",
         "| Second, AdamW, λ = 0.01, 1 seed ([second](second/README.md) · [more](more/README.md)) "
-        "| +10 % (−10 % to +20 %) of 0.050: equal "
+        "| +10 % (+1.0 % to +20 %) of 0.050: differs, not known whether within a quarter "
         "| −20 % (−10 % to +20 %) of 0.050: equal |",
     ]
 
@@ -151,16 +147,3 @@ def test_runs_on_the_same_data_are_told_to_be_relatives():
 @pytest.mark.parametrize(("share", "text"), [(0.0, "0"), (-0.0038, "−0.4 %"), (0.25, "+25 %"), (-0.0001, "0")])
 def test_shares_are_told_with_sign_and_two_digits(share, text):
     assert average_or_trip.percent(share) == text
-
-
-@pytest.mark.parametrize(
-    ("low", "outcome", "said"),
-    [
-        (0.01, NOT_KNOWN, "differs, not known whether within a quarter"),
-        (-0.1, NOT_KNOWN, "not known"),
-        (0.01, WITHIN, WITHIN),
-    ],
-)
-def test_a_cell_says_differs_where_the_interval_is_clear_of_0(low, outcome, said):
-    rows = late({"ratio": 0.2, "ratio_low": low, "ratio_high": 0.4, "outcome": outcome})
-    assert average_or_trip.run_table(rows, RUNS)[2].endswith(f": {said} |")

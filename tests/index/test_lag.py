@@ -41,10 +41,9 @@ def test_the_loss_falls_as_that_of_the_widest_swa_averages_late_in_the_run():
     assert math.isnan(fall_of_a_step(points(0.003, (20,))))
 
 
-def test_a_lag_is_an_age_times_that_fall_and_there_is_none_where_the_rate_falls_or_nothing_was_measured():
+def test_a_lag_is_an_age_times_that_fall_and_there_is_none_where_the_rate_falls():
     settings = config()
     found = lags(points(0.003), settings)
     assert found["two_point"] == pytest.approx(0.003 * settings.side_trips.two_point_windows[-1] / 2)
     assert found.keys() == {method.name for method in METHODS}
     assert lags(points(0.003), replace(settings, burn_in=replace(settings.burn_in, schedule="cosine"))) == {}
-    assert lags(pd.DataFrame(), settings) == {}

@@ -34,24 +34,27 @@ def page_over(folder: Path) -> str:
     return page(read_reports(folder))
 
 
-def reports(folder, *variants, **changes) -> str:
-    """The page over reports of runs that are alike but for what rounds differently; some tables may be changed."""
-    tables = all_tables(**changes)
-    found = measure(tables, config()) if changes else rows()
-    for number, variant in enumerate(variants):
-        write_json(folder / variant / "claims.json", found)
-        settings = config(**{"evaluation.batch_size": 50 + number})
-        save_config(replace(settings, variant=variant), folder / variant / "config.yaml")
-        for name, table in tables.items():
-            write_table(table, folder / variant / "tables" / f"{name}.csv")
+def write_report(folder: Path, variant: str, found: list[dict], tables: dict[str, pd.DataFrame], **changes) -> None:
+    write_json(folder / variant / "claims.json", found)
+    save_config(replace(config(**changes), variant=variant), folder / variant / "config.yaml")
+    for name, table in tables.items():
+        write_table(table, folder / variant / "tables" / f"{name}.csv")
+
+
+def page_of_trips(folder: Path, **scores: float) -> str:
+    """The page over a report in which averages and trips alone are measured."""
+    alone = {f"experiments.{name}": False for name in vars(config().experiments)}
+    tables = all_tables(config(**alone), side_trips=side_trips(**scores))
+    write_report(folder, "first", measure(tables, config(**alone)), tables, **alone)
     return page_over(folder)
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory) -> tuple[Path, str]:
-    """Folder and text of the page over two variants, with what it shows; to be read."""
+    """Folder and text of the page over two runs that are alike but for what rounds differently; to be read."""
     folder = tmp_path_factory.mktemp("reports")
-    reports(folder, *TWO)
+    for number, variant in enumerate(TWO):
+        write_report(folder, variant, rows(), all_tables(), **{"evaluation.batch_size": 50 + number})
     write_index(folder)
     return folder, (folder / "README.md").read_text(encoding="utf-8")
 
@@ -65,15 +68,14 @@ def test_the_committed_page_is_that_of_the_committed_reports(tmp_path):
 
 
 @pytest.mark.parametrize("one_run", [False, True])
-def test_the_analytic_model_is_that_of_the_variant_that_simulated_it_most(tmp_path, one_run):
+def test_the_analytic_model_is_that_of_the_variant_that_simulated_it_most(tmp_path, two, one_run):
     """Of two runs, or of two variants of one."""
-    reports(tmp_path, *TWO)
+    shutil.copytree(two[0], tmp_path, dirs_exist_ok=True)
     fewer = [row | {"value": 7.77} if row["analytic"] else row for row in rows()]
     for most, other in (TWO, TWO[::-1]):
         for variant, replicas, found in ((most, 8000, rows()), (other, 200, fewer)):
-            write_json(tmp_path / variant / "claims.json", found)
             changes = {"quadratic.replicas": replicas} | ({} if one_run else {"evaluation.batch_size": replicas})
-            save_config(replace(config(**changes), variant=variant), tmp_path / variant / "config.yaml")
+            write_report(tmp_path, variant, found, {}, **changes)
         assert "7.77" not in page_over(tmp_path).split("## The analytic model")[1].split("## ")[0]
 
 
@@ -88,8 +90,8 @@ def test_one_column_for_each_variant(two):
 
 @pytest.mark.parametrize("variants", [(), ("first",)])
 def test_without_trips_there_is_a_page_without_the_map(tmp_path, variants):
-    reports(tmp_path, *variants)
-    shutil.rmtree(tmp_path / "first" / "tables", ignore_errors=True)
+    for variant in variants:
+        write_report(tmp_path, variant, rows(), {})
     write_index(tmp_path)
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert text.startswith("# Results")
@@ -135,15 +137,16 @@ def test_statements_of_the_analytic_model_are_counted_and_shown_once(two):
     assert text.count(f" of {without} statements decided") == 2
 
 
-def test_a_forecast_is_shown_where_there_is_one(tmp_path):
-    assert FORECAST not in reports(tmp_path, "first")
+def test_a_forecast_is_shown_where_there_is_one(tmp_path, two):
+    assert FORECAST not in two[1]
+    shutil.copytree(two[0], tmp_path, dirs_exist_ok=True)
     (tmp_path / FORECAST).parent.mkdir(parents=True)
     (tmp_path / FORECAST).touch()
     assert f"]({FORECAST})" in page_over(tmp_path)
 
 
 def test_what_is_undecided_is_listed_with_the_seeds_that_would_decide_it(tmp_path):
-    text = reports(tmp_path, "first", side_trips=side_trips(gap=0.0, spread=0.05))
+    text = page_of_trips(tmp_path, gap=0.0, spread=0.05)
     row = next(r for r in json.loads((tmp_path / "first" / "claims.json").read_bytes()) if r["verdict"] == UNDECIDED)
     needed = row["seeds_needed"] or "more than 100"
     _, unsure = text.split("## What is not known")
@@ -152,16 +155,14 @@ def test_what_is_undecided_is_listed_with_the_seeds_that_would_decide_it(tmp_pat
 
 @pytest.mark.parametrize(("gap", "said"), [(0.015, "differs within a quarter"), (0.08, "**differs by more**")])
 def test_a_comparison_for_equality_is_shown_with_its_outcome(tmp_path, gap, said):
-    text = reports(tmp_path, "first", side_trips=side_trips(gap=gap, spread=0.0005))
+    text = page_of_trips(tmp_path, gap=gap, spread=0.0005)
     row = next(line for line in text.splitlines() if "| the SWA average and the side trip" in line)
     assert f"| {said} (" in row
 
 
-def test_the_same_reports_give_the_same_bytes(tmp_path, two):
+def test_the_same_reports_give_the_same_bytes(two):
     folder, _ = two
-    reports(tmp_path, *TWO)
-    write_index(tmp_path)
-    made = [path for path in folder.iterdir() if path.is_file()]
-    assert {path.suffix for path in made} == {".md", ".csv", ".png"}
-    for path in made:
-        assert path.read_bytes() == (tmp_path / path.name).read_bytes()
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    assert {path.suffix for path in before} == {".md", ".csv", ".png"}
+    write_index(folder)
+    assert {path: path.read_bytes() for path in before} == before

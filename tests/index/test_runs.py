@@ -6,9 +6,7 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
-import verdict_tables as made
-from report_tables import all_tables
-from verdict_tables import config
+from verdict_tables import SEEDS, config
 
 from sidetrip.config import Config, load_params, resolve, save_config
 from sidetrip.index.runs import gathered, read_settings, runs_in_order
@@ -48,23 +46,13 @@ def test_variants_are_one_run_if_what_trips_depend_on_is_the_same(change, one):
     assert len(runs_in_order([variant("a"), variant("b", **change)])) == (1 if one else 2)
 
 
-def test_a_seed_that_several_variants_have_counts_once(tmp_path):
-    """Though the rows differ, as they do where a report has divided by the mean of its own seeds."""
-    for name, rows in {"a": [(0, 0.0), (1, 0.0)], "b": [(1, 1.0), (2, 0.0)]}.items():
-        table = pd.DataFrame(rows, columns=["seed", "predicted"])
-        write_table(table, tmp_path / name / "tables" / "second_order.csv")
-    (run,) = runs_in_order([variant("a", seeds=[0, 1]), variant("b", seeds=[1, 2])])
-    found = gathered(tmp_path, run.variants, "second_order")
-    assert list(found.itertuples(index=False, name=None)) == [(0, 0.0), (1, 0.0), (2, 0.0)]
-
-
 def test_settings_of_an_older_report_need_not_have_every_key(tmp_path):
     save_config(config(), tmp_path / "config.yaml")
     kept = [
         line for line in (tmp_path / "config.yaml").read_text(encoding="utf-8").splitlines() if "replicas" not in line
     ]
     (tmp_path / "config.yaml").write_text("\n".join(kept), encoding="utf-8")
-    assert runs_in_order([read_settings(tmp_path / "config.yaml")])[0].seeds == len(made.SEEDS)
+    assert runs_in_order([read_settings(tmp_path / "config.yaml")])[0].seeds == len(SEEDS)
 
 
 def test_other_seeds_of_a_run_are_of_the_same_run():
@@ -77,17 +65,20 @@ def test_other_seeds_of_a_run_are_of_the_same_run():
         assert not set(pair[0].seeds) & set(pair[1].seeds)
 
 
-def test_a_table_that_only_some_variants_have_is_theirs(tmp_path):
-    assert gathered(tmp_path, ("a", "b"), "by_point").empty
-    table = all_tables()["by_point"]
-    write_table(table, tmp_path / "b" / "tables" / "by_point.csv")
-    assert len(gathered(tmp_path, ("a", "b"), "by_point")) == len(table)
-
-
-def test_a_table_without_seeds_is_that_of_the_first_that_has_it(tmp_path):
-    for name, value in (("b", 1.0), ("c", 2.0)):
-        write_table(pd.DataFrame({"ratio": [value]}), tmp_path / name / "tables" / "appendix_a.csv")
-    assert list(gathered(tmp_path, ("a", "b", "c"), "appendix_a")["ratio"]) == [1.0]
+def test_tables_are_those_of_all_variants_with_each_seed_of_the_first_that_has_it(tmp_path):
+    """Though rows differ, as where a report has divided by the mean of its own seeds; without seeds, the first's."""
+    first, second = {"seed": [0, 1], "predicted": [0.0, 0.0]}, {"seed": [1, 2], "predicted": [1.0, 2.0]}
+    for path, columns in {
+        "a/tables/both": first,
+        "b/tables/both": second,
+        "b/tables/one": second,
+        "b/tables/seedless": {"ratio": [1.0]},
+        "c/tables/seedless": {"ratio": [2.0]},
+    }.items():
+        write_table(pd.DataFrame(columns), tmp_path / f"{path}.csv")
+    found = {name: table.to_dict("list") for name, table in gathered(tmp_path, ("a", "b", "c")).items()}
+    both = {"seed": [0, 1, 2], "predicted": [0.0, 0.0, 2.0]}
+    assert found == {"both": both, "one": second, "seedless": {"ratio": [1.0]}}
 
 
 def test_constant_rates_then_sgd_then_pictures_come_first():

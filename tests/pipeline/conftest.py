@@ -1,11 +1,12 @@
 """The smoke variant run once, for all tests of this folder."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from smoke import clone, dvc
+from smoke import RESULTS, clone, digests, dvc
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +27,11 @@ def done(tmp_path_factory, worker_id) -> Path:
 def copy(done, tmp_path) -> Path:
     """A finished pipeline to change or spoil."""
     return Path(shutil.copytree(done, tmp_path / "copy", symlinks=True))
+
+
+@pytest.fixture
+def lasting(copy) -> Iterator[Path]:
+    """A finished pipeline that has the same results at the end, whatever a test does to it."""
+    before = digests(copy, *RESULTS)
+    yield copy
+    assert digests(copy, *RESULTS) == before

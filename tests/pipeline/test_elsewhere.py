@@ -38,13 +38,6 @@ def workers(folder: Path, number: int):
         kill_with_children(reversed(started))
 
 
-def kill_in_the_middle(stage: psutil.Popen, units: Path, victim: psutil.Process) -> None:
-    """Kill a worker and its nanny once a unit of a stage is under way and has left something."""
-    wait_until(lambda: list(units.glob("*/.*unit_*")), stage)
-    for process in (victim, *victim.children()):
-        process.kill()
-
-
 def test_units_of_every_stage_travel():
     """As to the process pool, so to a cluster."""
     for plan in plans():
@@ -52,16 +45,17 @@ def test_units_of_every_stage_travel():
 
 
 def test_a_cluster_that_loses_a_worker_gives_the_same_bytes(done, copy):
-    """Units of runs on two workers, and of branch points until one of the workers is killed."""
+    name = "side_trips"
+    shutil.rmtree(copy / "runs" / "smoke" / name)
     with workers(copy, 2) as (first, _):
-        for name in ("forecast", "side_trips"):
-            shutil.rmtree(copy / "runs" / "smoke" / name)
-            stage = start(copy, name, **CLUSTER)
-            if name == "side_trips":
-                kill_in_the_middle(stage, copy / "scratch" / "smoke" / name, psutil.Process(first.pid))
-            status, stderr = end(stage)
-            assert status == 0, stderr
-            assert "Dask workers at" in stderr
+        stage = start(copy, name, **CLUSTER)
+        wait_until(lambda: list((copy / "scratch" / "smoke" / name).glob("*/.*unit_*")), stage)
+        victim = psutil.Process(first.pid)
+        for process in (victim, *victim.children()):  # the nanny, and its worker
+            process.kill()
+        status, stderr = end(stage)
+    assert status == 0, stderr
+    assert "Dask workers at" in stderr
     assert compare(done, copy) == []
 
 

@@ -55,13 +55,10 @@ def test_it_has_the_settings_of_the_default_and_less_of_them(params):
     assert {*quick["branch"]["points"]} < {*default["branch"]["points"]}
 
 
-def test_two_seeds_have_a_verdict_with_its_interval():
+def test_two_seeds_have_a_verdict_with_its_interval_and_one_is_no_test():
     assert verdict(ROW) == "- gains: reproduced, 0.0432 nats (-0.02 to 0.1), SWA: an average gains"
-
-
-def test_one_seed_has_no_interval_and_is_no_test():
-    row = {**ROW, "n": 1, "low": None, "high": None, "part": ""}
-    assert verdict(row) == "- gains: one seed, no test, 0.0432 nats: an average gains"
+    alone = {**ROW, "n": 1, "low": None, "high": None, "part": ""}
+    assert verdict(alone) == "- gains: one seed, no test, 0.0432 nats: an average gains"
 
 
 def test_what_was_not_measured_is_no_line(params):

@@ -24,34 +24,36 @@ from sidetrip.report.render import render
 from sidetrip.verdicts.wording import OURS
 
 NEEDS = {"replica_noise_predicted": "curvature"}  # row: an experiment that it needs beside its own
+SERIES = {"main_trajectory", "one_step", "averages_and_trips"}  # which dvc.yaml names
 OPTIONAL = list(vars(config().experiments))
 FACTS = SimpleNamespace(train_samples=600, validation_samples=200, kind="pictures")
 SOFTWARE = [({"torch": "1", "arithmetic": "portable"}, ["burn_in"])]
 
 
 @cache
+def usual_rows() -> list[dict]:
+    return claims.measure(all_tables(), config())
+
+
+@cache
 def usual_page() -> str:
-    return page(all_tables())
+    return rendered(all_tables(), config(), usual_rows())
 
 
-def page(tables: dict[str, pd.DataFrame], **changes) -> str:
-    settings = config(**changes)
+def with_alone(*experiments: str) -> Config:
+    """Settings with averages and trips, and of other experiments these alone."""
+    return config(**{f"experiments.{name}": False for name in OPTIONAL if name not in experiments})
+
+
+def page_with(*experiments: str, **changes: pd.DataFrame) -> str:
+    """The page where these alone are measured beside averages and trips, from tables some of which are changed."""
+    settings = with_alone(*experiments)
+    tables = all_tables(settings, **changes)
     return rendered(tables, settings, claims.measure(tables, settings))
 
 
 def rendered(tables: dict[str, pd.DataFrame], settings: Config, rows: list[dict]) -> str:
     return render(settings, FACTS, rows, claims.statements(), sections(tables, settings), SOFTWARE)
-
-
-@cache
-def usual_rows() -> dict[str, dict]:
-    return {row["id"]: row for row in claims.measure(all_tables(), config())}
-
-
-def page_of_trips(scores: pd.DataFrame) -> str:
-    """Where averages and trips alone are measured."""
-    changes = {f"experiments.{name}": False for name in OPTIONAL}
-    return page(all_tables(config(**changes), side_trips=scores), **changes)
 
 
 def table_rows(text: str, first: str) -> list[list[str]]:
@@ -79,15 +81,16 @@ def test_regime_and_the_unit_of_n_stand_beside_every_verdict():
 
 
 def test_a_step_size_is_no_ratio_of_one_that_is_zero():
-    tables = all_tables()
-    best = tables["best_steps"]
-    tables["best_steps"] = best.assign(best_step_size=best["best_step_size"].where(best["batch"] != "own", 0.0))
-    assert " nats, at – of the step size." in page(tables)
+    settings = with_alone("single_step")
+    tables = all_tables(settings)
+    tables["best_steps"].loc[tables["best_steps"]["batch"] == "own", "best_step_size"] = 0.0
+    text = rendered(tables, settings, claims.measure(tables, settings))
+    assert " nats, at – of the step size." in text
 
 
 def test_scores_of_the_averages():
     """The share of the gain is positive where the average is behind, in losses and accuracies, as in the verdicts."""
-    text = page_of_trips(side_trips(gap=0.02, gain=0.1, spread=0.0))
+    text = page_with(side_trips=side_trips(gap=0.02, gain=0.1, spread=0.0))
     loss, training, accuracy, last = table_rows(text, "SWA, 10 steps")
     assert loss[1:6] == ["validation loss", "1.0000", "0.9000", "0.8800", "+0.1000"]
     assert loss[6].startswith("+0.0200")
@@ -102,13 +105,12 @@ def test_commands_that_are_printed_are_taken(tmp_path):
     """Whether the variant sets the key itself or not."""
     printed = re.findall(r"dvc exp run -S '([^']+)'", usual_page())
     assert len(printed) == len(list(shown()))
-    for override in printed:
-        shutil.copy("params.yaml", tmp_path)
-        apply_overrides(tmp_path / "params.yaml", [override])
+    shutil.copy("params.yaml", tmp_path)
+    apply_overrides(tmp_path / "params.yaml", printed)
 
 
 def test_a_ratio_to_a_gain_of_about_0_is_unbounded():
-    text = page_of_trips(side_trips(gap=0.01, gain=0.0, spread=0.05))
+    text = page_with(side_trips=side_trips(gap=0.01, gain=0.0, spread=0.05))
     assert table_rows(text, "SWA, 10 steps")[0][7] == "unbounded"
 
 
@@ -135,7 +137,7 @@ def test_a_method_that_is_added_is_reported(monkeypatch):
         monkeypatch.setattr(module, "NAMES", (*methods.NAMES, added.name))
     scores = side_trips()
     scores = pd.concat([scores, scores[scores["kernel"] == "swa"].assign(kernel="late_swa")])
-    text = page_of_trips(scores)
+    text = page_with(side_trips=scores)
     assert len(table_rows(text, "Late swa, 10 steps")) == 4
     assert len(table_rows(text, "`average_is_schedule_late_swa`")) == 1
     listed = text.split("## Verdicts")[1].split("\n## ")[0]
@@ -149,64 +151,48 @@ def judged_by(experiment: Experiment) -> set[str]:
     return set(experiment.part("verdict").judge(all_tables(), config()))
 
 
-@pytest.mark.parametrize("left_out", [[], *([name] for name in OPTIONAL), OPTIONAL], ids=" ".join)
-def test_an_experiment_that_is_left_out_has_no_figures_no_section_and_no_verdicts(left_out):
-    """Nothing else needs its tables, and figures that are linked are those that are made."""
-    settings = config(**{f"experiments.{name}": False for name in left_out})
-    tables = all_tables(settings)
+@pytest.mark.parametrize("there", [OPTIONAL, [], *([name] for name in OPTIONAL)], ids=" ".join)
+def test_an_experiment_needs_no_other_and_one_left_out_has_no_figures_no_section_and_no_verdicts(there):
+    """Figures that are linked are those that are made."""
+    settings = with_alone(*there)
+    tables, left_out = all_tables(settings), [name for name in OPTIONAL if name not in there]
     rows = claims.measure(tables, settings)
-    text, whole = rendered(tables, settings, rows), figures_by_experiment()
+    text = rendered(tables, settings, rows)
     own = {name for each in shown() if each.name in left_out for name in judged_by(each)}
+    usual = {row["id"]: row for row in usual_rows()}
     for row in rows:
         if row["id"] in own:
-            assert (row["verdict"], row["reason"]) == ("not measured", "this variant leaves its experiment out")
+            assert (row["verdict"], row["reason"]) == ("not measured", claims.LEFT_OUT)
         elif NEEDS.get(row["id"]) in left_out:
             assert (row["verdict"], NEEDS[row["id"]] in row["reason"]) == ("not measured", True)
         else:
-            assert row == usual_rows()[row["id"]]
+            assert row == usual[row["id"]]
     expected = {each.id for each in claims.statements() if not (each.analytic and "quadratic" in left_out)}
     assert {row["id"] for row in rows} == expected
-    assert len(re.findall("^## (?!Verdicts|Settings|Provenance)", text, re.MULTILINE)) == len(whole) - len(left_out)
-    made = {name for experiment, names in whole.items() if experiment not in left_out for name in names}
-    assert set(re.findall(r"figures/(\w+)\.png", text)) == made
+    sections_there = re.findall("^## (?!Verdicts|Settings|Provenance)", text, re.MULTILINE)
+    assert len(sections_there) == len(list(shown(settings)))
+    drawn = (figures(each, settings, tables) for each in shown(settings) if each.name in there or there == OPTIONAL)
+    assert set(re.findall(r"figures/(\w+)\.png", text)) == figures_of_trips().union(*drawn)
     assert all(f"`{name}`" in text.partition("This variant leaves out ")[2].splitlines()[0] for name in left_out)
-    assert series(tables, settings).keys() == series(all_tables(), config()).keys()
+    assert series(tables, settings).keys() == SERIES
 
 
 @cache
-def figures_by_experiment() -> dict[str, set[str]]:
-    """Names of the figures of each experiment, drawn where all others that can be are left out."""
-    names = {}
-    for each in shown():
-        alone = config(**{f"experiments.{name}": False for name in OPTIONAL if name != each.name})
-        names[each.name] = drawn(each, alone, all_tables(alone))
-    return names
+def figures_of_trips() -> set[str]:
+    """Names of those that every variant has."""
+    (trips,) = shown(with_alone())
+    return figures(trips, with_alone(), all_tables(with_alone()))
 
 
-@pytest.mark.parametrize("left_out", [[], OPTIONAL], ids=" ".join)
-def test_figures_are_those_of_the_experiments_that_are_there(left_out):
-    settings = config(**{f"experiments.{name}": False for name in left_out})
-    tables = all_tables(settings)
-    for each in shown(settings):
-        assert drawn(each, settings, tables) == figures_by_experiment()[each.name]
-
-
-def drawn(experiment: Experiment, settings: Config, tables: dict[str, pd.DataFrame]) -> set[str]:
+def figures(experiment: Experiment, settings: Config, tables: dict[str, pd.DataFrame]) -> set[str]:
     """Names of the figures of an experiment, which are closed."""
     names = set(experiment.part("figure").draw(tables, settings))
     plt.close("all")
     return names
 
 
-def test_words_are_defined_before_they_are_used():
-    text = usual_page()
-    start = text.index("## Verdicts")
-    for word in ("branch point", "side trip", "late", "early", "momentary", "kernel", "held-out", "gain", "fall"):
-        assert text.index(f"*{word}") < start
-
-
 def test_forecasts_stand_beside_their_rivals():
-    text = page(all_tables(**forecast_tables(gap=0.01, gain=0.1, spread=0.0)))
+    text = page_with("forecast", **forecast_tables(gap=0.01, gain=0.1, spread=0.0))
     section = text.split("## If the rate begins to decay now")[1]
     plain, learned = table_rows(section, "cosine | 5 steps")[:2]
     assert plain[:5] == ["cosine", "5 steps", "5", "none", "0.0100 (+0.0100)"]

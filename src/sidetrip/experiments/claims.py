@@ -68,11 +68,7 @@ def measure(tables: Tables, config: Config) -> list[dict[str, Any]]:
     found = judged(tables, config)
     analytic = "quadratic" not in config.left_out
     thresholds = asdict(config.claims)
-    return [
-        row_of(each, found[each.id], each.criterion.format(**thresholds))
-        for each in statements()
-        if analytic or not each.analytic
-    ]
+    return [row_of(each, found[each.id], thresholds) for each in statements() if analytic or not each.analytic]
 
 
 def judged(tables: Tables, config: Config) -> Mapping[str, Found]:
@@ -92,13 +88,13 @@ def judged(tables: Tables, config: Config) -> Mapping[str, Found]:
     return found | {name: NotMeasured(LEFT_OUT) for name in missing}
 
 
-def row_of(statement: Statement, found: Found, criterion: str) -> dict[str, Any]:
+def row_of(statement: Statement, found: Found, thresholds: Mapping[str, float]) -> dict[str, Any]:
     """A row of claims.json, as `measure` describes it."""
     row: dict[str, Any] = {
         "id": statement.id,
         "source": statement.source,
         "statement": statement.statement,
-        "criterion": criterion,
+        "criterion": statement.criterion.format(**thresholds),
         "analytic": statement.analytic,
     }
     if isinstance(found, NotMeasured):

@@ -24,21 +24,25 @@ KEYS = ["variant", "kernel", "window_steps"]
 KEPT = ["variant", "schedule", "kernel", "window_steps", "n", "gap", "gain", "ratio", "ratio_low", "ratio_high"]
 KEPT += ["tested_low", "tested_high", "outcome"]
 SHARE = 0.25  # of the gain, within which the paper's statement is taken to hold; the outcomes say "a quarter"
-SHOWN = {
-    EQUAL: 'shown to be in the band, this project\'s reading of "the same"',
-    NOT_KNOWN: "not known whether in the band, with so few seeds",
-    DIFFERS: "shown to be outside",
-}
+UNSURE = "differs, not known whether within a quarter"  # of what is not known, that which is clear of 0
 REACH = 0.6  # of the axis, either side; what lies beyond is drawn at the edge, and a bar that goes on has no end
 HOLDS = style.HELD_OUT  # a colour that is neither the average's nor the trip's
-LOOKS = {  # outcome: (marker, face, edge)
-    EQUAL: ("o", HOLDS, HOLDS),
-    WITHIN: ("o", HOLDS, HOLDS),
-    NOT_KNOWN: ("o", "white", style.MOMENTARY),
-    DIFFERS: ("X", "black", "black"),
+IN_THE_BAND: dict[str, Any] = {"marker": "o", "mfc": HOLDS, "mec": HOLDS}
+UNKNOWN: dict[str, Any] = {"marker": "o", "mfc": "white", "mec": style.MOMENTARY}
+LOOKS: dict[str, dict[str, Any]] = {
+    **dict.fromkeys((EQUAL, WITHIN), IN_THE_BAND),
+    NOT_KNOWN: UNKNOWN,
+    DIFFERS: {"marker": "X", "mfc": "black", "mec": "black"},
+    UNSURE: UNKNOWN | {"fillstyle": "left", "mfc": style.MOMENTARY, "mfcalt": "white"},
 }
-CLEAR: dict[str, Any] = {"fillstyle": "left", "mfc": style.MOMENTARY, "mfcalt": "white"}  # of 0, though not known
+SHOWN = {
+    **dict.fromkeys((EQUAL, WITHIN), 'shown to be in the band, this project\'s reading of "the same"'),
+    NOT_KNOWN: "not known whether in the band, with so few seeds",
+    DIFFERS: "shown to be outside",
+    UNSURE: "not known whether in the band, yet clear of 0",
+}
 BESIDE = 0.25  # by which predictions lie lower, of the distance between rows
+BESIDE_AXES: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": "x-small"}
 PREDICTED: dict[str, Any] = {"marker": "D", "s": 42, "facecolor": "none", "edgecolor": style.OWN, "lw": 1.5}
 
 
@@ -48,9 +52,10 @@ def percent(share: float) -> str:
     return f"{100 * share:+.{digits}f} %".replace("-", "−") if round(share, 3) else "0"
 
 
-def differs_unknown(outcome: str, low: float, high: float) -> bool:
-    """Whether average and trip differ by the interval, and it is not known whether by less than a quarter."""
-    return outcome == NOT_KNOWN and low * high > 0
+def told_outcome(row: Mapping[Any, Any] | pd.Series) -> str:
+    """The outcome of a row; `UNSURE` if the interval is clear of 0, but it is not known whether within a quarter."""
+    unsure = row["outcome"] == NOT_KNOWN and row["ratio_low"] * row["ratio_high"] > 0
+    return UNSURE if unsure else str(row["outcome"])
 
 
 def late_in_the_run(
@@ -61,9 +66,9 @@ def late_in_the_run(
     Parameters
     ----------
     points : DataFrame
-        Of `verdicts.equivalence_map.map_points`, of all variants.
+        Of `verdicts.equivalence_map.map_points`, of all runs.
     second_order : mapping of str to DataFrame
-        The tables of that name of the variants that have one: what the analytic model predicts, by seed.
+        What the analytic model predicts, by seed; of each run, empty where its curvature was not measured.
     behind : mapping of str to mapping
         Of `index.lag.lags`, by run.
 
@@ -79,9 +84,10 @@ def late_in_the_run(
     widest = late.groupby(["variant", "kernel"])["window_steps"].transform("max")
     found = late.loc[(late["window_steps"] == widest) & late["ratio_low"].notna(), KEPT].reset_index(drop=True)
     lags = [behind.get(row["variant"], {}).get(row["kernel"], np.nan) / row["gain"] for row in found.to_dict("records")]
-    if not second_order:
+    known = [table.assign(variant=name) for name, table in second_order.items() if len(table)]
+    if not known:
         return found.assign(predicted=np.nan, lag=lags)
-    tables = pd.concat([table.assign(variant=name) for name, table in second_order.items()])
+    tables = pd.concat(known)
     return found.join(tables.groupby(KEYS)["predicted"].mean(), on=KEYS).assign(lag=lags)
 
 
@@ -133,21 +139,18 @@ def run_table(rows: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
         "| --- |" + " --- |" * len(methods),
     ]
     for run in runs:
-        here = {method: row for method, row in rows[rows["variant"] == run.name].set_index("kernel").iterrows()}
-        label = f"{', '.join(run.lines)} ({run.links})"
+        here = {row["kernel"]: row for row in rows[rows["variant"] == run.name].to_dict("records")}
         cells = [_cell(here[method], run.seeds) if method in here else "–" for method in methods]
-        lines += [f"| {label} | {' | '.join(cells)} |"] if here else []
+        lines += [f"| {run.label} | {' | '.join(cells)} |"] if here else []
     return lines
 
 
-def _cell(row: pd.Series, seeds: int) -> str:
+def _cell(row: Mapping[Any, Any], seeds: int) -> str:
     """Measured ratio with its interval, what it is a share of, and its outcome; the predicted one, if there is one."""
     fewer = f", {row['n']} seeds" if row["n"] < seeds else ""
     predicted = "" if math.isnan(row["predicted"]) else f", predicted {percent(row['predicted'])}"
     span = f"{percent(row['ratio_low'])} to {percent(row['ratio_high'])}"
-    unsure = differs_unknown(row["outcome"], row["ratio_low"], row["ratio_high"])
-    outcome = "differs, not known whether within a quarter" if unsure else row["outcome"]
-    return f"{percent(row['ratio'])} ({span}{predicted}) of {row['gain']:.3f}{fewer}: {outcome}"
+    return f"{percent(row['ratio'])} ({span}{predicted}) of {row['gain']:.3f}{fewer}: {told_outcome(row)}"
 
 
 def _finding(method: str, rows: pd.DataFrame) -> str:
@@ -170,15 +173,7 @@ def _finding(method: str, rows: pd.DataFrame) -> str:
 
 
 def draw(rows: pd.DataFrame, runs: Sequence[Run]) -> Figure:
-    """Draw (average − trip) ÷ gain: a panel for each method, a row for each run.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        Of `late_in_the_run`.
-    runs : sequence of Run
-        In the order in which they are shown from the top.
-    """
+    """Draw (average − trip) ÷ gain, rows of `late_in_the_run`: a panel for each method, a row for each run."""
     methods = methods_in_order(rows["kernel"])
     labels = {run.name: "\n".join(run.lines) for run in runs if run.name in set(rows["variant"])}
     names = list(labels)
@@ -188,8 +183,7 @@ def draw(rows: pd.DataFrame, runs: Sequence[Run]) -> Figure:
         _panel(axes, rows[rows["kernel"] == method], names)
         words = method_words(method)
         axes.set_title(f"{words.title}\n", fontweight="bold")
-        look: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center"}
-        axes.annotate(f"trip: {words.schedule}", (0.5, 1), (0, 5), fontsize="x-small", **look)
+        axes.annotate(f"trip: {words.schedule}", (0.5, 1), (0, 5), ha="center", **BESIDE_AXES)
     panels[0][0].set_yticks(range(len(names)), list(labels.values()))
     panels[0][0].set(ylim=(len(names) - 0.5, -0.5), xlim=(-REACH, REACH))
     title = "Late in a run: does the average of the weights end better, or the trip with a falling rate?"
@@ -203,40 +197,30 @@ def _panel(axes: Axes, rows: pd.DataFrame, names: list[str]) -> None:
     axes.axvspan(-SHARE, SHARE, color=HOLDS, alpha=0.12, lw=0)
     axes.axvline(0.0, color="black", lw=0.8)
     for row in rows.to_dict("records"):
-        place, (marker, face, edge) = names.index(row["variant"]), LOOKS[row["outcome"]]
-        ends = [row["ratio_low"], row["ratio_high"]]
-        axes.plot(ends, [place, place], "|-", color=edge, lw=1, ms=6, mew=1, zorder=2)
-        tested = [row["tested_low"], row["tested_high"]]
-        axes.plot(tested, [place, place], color=edge, lw=3.5, solid_capstyle="butt", zorder=2)
+        place, look = names.index(row["variant"]), LOOKS[told_outcome(row)]
+        shown, tested = ([row[f"{kind}_low"], row[f"{kind}_high"]] for kind in ("ratio", "tested"))
+        axes.plot(shown, [place, place], "|-", color=look["mec"], lw=1, ms=6, mew=1, zorder=2)
+        axes.plot(tested, [place, place], color=look["mec"], lw=3.5, solid_capstyle="butt", zorder=2)
         at = float(np.clip(row["ratio"], -REACH, REACH))
-        look: dict[str, Any] = {"mfc": face, "mec": edge, "mew": 1.5, "ms": 6.5}
-        if differs_unknown(row["outcome"], *ends):
-            look |= CLEAR
-        axes.plot(at, place, marker, zorder=3, clip_on=False, **look)
+        axes.plot(at, place, ls="", mew=1.5, ms=6.5, zorder=3, clip_on=False, **look)
         axes.scatter(np.clip(row["predicted"], -REACH, REACH), place + BESIDE, zorder=4, **PREDICTED)
     axes.xaxis.set_major_locator(FixedLocator([-2 * SHARE, 0, 2 * SHARE]))
     axes.xaxis.set_minor_locator(FixedLocator([-SHARE, SHARE]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(share)))
     axes.tick_params(axis="x", labelsize="small")
-    look = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top", "fontsize": "x-small"}
-    axes.annotate("← average better", (0, 0), (0, -20), color=style.AVERAGE, ha="left", **look)
-    axes.annotate("trip better →", (1, 0), (0, -20), color=style.TRIP, ha="right", **look)
+    axes.annotate("← average better", (0, 0), (0, -20), color=style.AVERAGE, ha="left", va="top", **BESIDE_AXES)
+    axes.annotate("trip better →", (1, 0), (0, -20), color=style.TRIP, ha="right", va="top", **BESIDE_AXES)
 
 
 def _legend(figure: Figure, rows: pd.DataFrame) -> None:
     """What the marks that are there, and the band, are."""
-    unsure = [differs_unknown(row["outcome"], row["ratio_low"], row["ratio_high"]) for row in rows.to_dict("records")]
-    outcomes = set(rows.loc[~np.array(unsure, dtype=bool), "outcome"])
+    outcomes = {told_outcome(row) for row in rows.to_dict("records")}
     entries: dict[str, Any] = {"band: less than ¼ of the gain": Patch(color=HOLDS, alpha=0.12, lw=0)}
     bars = plt.Line2D([], [], color=style.MOMENTARY, lw=3.5, solid_capstyle="butt")
     entries["intervals: of 90 % thick, of 95 % thin"] = bars
     for outcome, label in SHOWN.items():
-        if outcome in outcomes or (outcome == EQUAL and WITHIN in outcomes):
-            marker, face, edge = LOOKS[outcome]
-            entries[label] = plt.Line2D([], [], color=edge, lw=2, marker=marker, mfc=face, mec=edge, mew=1.6, ms=8)
-    if any(unsure):
-        half = plt.Line2D([], [], color=style.MOMENTARY, lw=2, marker="o", mec=style.MOMENTARY, mew=1.6, ms=8, **CLEAR)
-        entries["not known whether in the band, yet clear of 0"] = half
+        if outcome in outcomes:
+            entries[label] = plt.Line2D([], [], color=LOOKS[outcome]["mec"], lw=2, mew=1.6, ms=8, **LOOKS[outcome])
     if rows["predicted"].notna().any():
         diamond = plt.Line2D([], [], ls="", marker="D", mfc="none", mec=style.OWN, mew=1.5, ms=6)
         entries["predicted by the quadratic model"] = diamond

@@ -78,13 +78,7 @@ def _against_fall(axes: Axes, points: pd.DataFrame, colours: dict[str, tuple[flo
 
 
 def draw_map(points: pd.DataFrame) -> Figure:
-    """Draw the map, a panel for each method, and below it average − trip against the fall of the momentary loss.
-
-    Parameters
-    ----------
-    points : DataFrame
-        Of `verdicts.equivalence_map.map_points`, of all variants.
-    """
+    """Draw points of `map_points`: a panel for each method; below it, average − trip against the fall of the loss."""
     rows, variants = rows_of(points), sorted(points["variant"].unique())
     methods = methods_in_order(points["kernel"])
     # Told apart by those who see fewer colours as well.

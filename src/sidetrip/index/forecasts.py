@@ -19,22 +19,12 @@ HEAD = (
 
 
 def forecasts(reports: Path, configs: Mapping[str, Config]) -> list[str]:
-    """The section: one line for each kind of forecast; none without forecasts.
-
-    Parameters
-    ----------
-    reports : Path
-        Folder of the reports.
-    configs : mapping of str to Config
-        Of each variant.
-    """
-    paths = {name: reports / name / "tables" / "forecast_cells.csv" for name in configs}
-    tables = {name: pd.read_csv(path) for name, path in paths.items() if path.is_file()}
-    rows = [
-        _line(name, row, configs[name].burn_in.steps)
-        for name, table in tables.items()
-        for row in table.to_dict("records")
-    ]
+    """The section: one line for each kind of forecast of each variant; none without forecasts."""
+    rows = []
+    for name, config in configs.items():
+        path = reports / name / "tables" / "forecast_cells.csv"
+        if path.is_file():
+            rows += [_line(name, row, config.burn_in.steps) for row in pd.read_csv(path).to_dict("records")]
     if not rows:
         return []
     return [

@@ -23,14 +23,9 @@ def ages(settings: SideTrips) -> dict[str, float]:
 
 
 def fall_of_a_step(points: Table) -> float:
-    """What a step of the run lowers the validation loss of averages by, in nats.
+    """What a step of the run lowers the validation loss of averages by, in nats, by points of `scores.by_point`.
 
     By least squares over the late branch points, mean over seeds; nan if there is one point alone.
-
-    Parameters
-    ----------
-    points : DataFrame
-        Of `verdicts.scores.by_point`.
     """
     losses = of_score(at_widest(points, SPEED_OF), "loss", "validation")["average"].unstack("branch").dropna()
     if losses.shape[1] < 2 or losses.empty:
@@ -41,7 +36,7 @@ def fall_of_a_step(points: Table) -> float:
 
 def lags(points: Table, config: Config) -> dict[str, float]:
     """By method, in nats; none where the rate itself falls, for then the loss falls with it."""
-    if config.burn_in.schedule != "constant" or points.empty:
+    if config.burn_in.schedule != "constant":
         return {}
     fall = fall_of_a_step(points)
     return {method: age * fall for method, age in ages(config.side_trips).items()}

@@ -53,30 +53,15 @@ REGIME = {
 
 @dataclass(frozen=True)
 class Results:
-    """What the committed reports of all variants say together.
+    """What the committed reports of all variants say together."""
 
-    Attributes
-    ----------
-    reports : Path
-        Their folder.
-    configs : mapping
-        Settings, by variant.
-    runs : sequence of Run
-        In the order in which they are shown.
-    rows : mapping of str to mapping
-        Of `index.pooled.rows_of`, by run.
-    points : DataFrame
-        Of the map, all runs; empty without trips.
-    late : DataFrame
-        Of `late_in_the_run`; in_all_scores: the verdict on loss and accuracy, on training and validation data, at once.
-    """
-
-    reports: Path
-    configs: Mapping[str, Config]
-    runs: Sequence[Run]
-    rows: Mapping[str, Rows]
-    points: pd.DataFrame
-    late: pd.DataFrame
+    reports: Path  # their folder
+    configs: Mapping[str, Config]  # by variant
+    claims: Mapping[str, Sequence[Row]]  # rows of claims.json, by variant
+    runs: Sequence[Run]  # in the order in which they are shown
+    rows: Mapping[str, Rows]  # of `pooled.rows_of`, by run
+    points: pd.DataFrame  # of the map, all runs; empty without trips
+    late: pd.DataFrame  # of `late_in_the_run`, with the verdict on loss and accuracy, on both splits, at once
 
     def verdict_in_all_scores(self, run: str, method: str) -> str:
         """Of average and trip, as the paper states it."""
@@ -91,18 +76,19 @@ def read_reports(reports: Path) -> Results:
     }
     configs = {name: read_settings(reports / name / "config.yaml") for name in claims}
     runs = runs_in_order(configs.values())
-    by_point = {run.name: gathered(reports, run.variants, "by_point") for run in runs}
-    maps = [
-        map_points(by_point[run.name], gathered(reports, run.variants, "batch_losses"), run.config)
-        for run in runs
-        if len(by_point[run.name])
-    ]
+    tables = {run.name: gathered(reports, run.variants) for run in runs}
+    maps, second_order, behind = [], {}, {}
+    for run in runs:
+        here = tables[run.name]
+        if "by_point" in here:
+            maps.append(map_points(here["by_point"], here["batch_losses"], run.config))
+            behind[run.name] = lags(here["by_point"], run.config)
+        if "second_order" in here:
+            second_order[run.name] = here["second_order"]
     points = pd.concat(maps, ignore_index=True) if maps else pd.DataFrame(columns=COLUMNS)
-    second_order = {run.name: gathered(reports, run.variants, "second_order") for run in runs}
-    behind = {run.name: lags(by_point[run.name], run.config) for run in runs}
-    late = late_in_the_run(points, {name: table for name, table in second_order.items() if len(table)}, behind)
-    rows = {run.name: rows_of(reports, run, claims, configs) for run in runs}
-    results = Results(reports, configs, runs, rows, points, late)
+    late = late_in_the_run(points, second_order, behind)
+    rows = {run.name: rows_of(reports, run, tables[run.name], claims, configs) for run in runs}
+    results = Results(reports, configs, claims, runs, rows, points, late)
     late[ALL_SCORES] = [results.verdict_in_all_scores(row["variant"], row["kernel"]) for row in late.to_dict("records")]
     return results
 
@@ -210,10 +196,7 @@ def _verdicts(results: Results) -> list[str]:
         "law was chosen with the first seeds, and what was measured with other settings are judged apart: such cells "
         "name the variants.",
         "",
-        *(
-            f"- {', '.join(run.lines)} ({run.links}): {regime(firsts[run.name])}{counts(firsts[run.name])}"
-            for run in results.runs
-        ),
+        *(f"- {run.label}: {regime(firsts[run.name])}{counts(firsts[run.name])}" for run in results.runs),
         "",
         *table(of_the_paper([*stated.values()])),
         "",
@@ -237,15 +220,11 @@ def _firsts(rows: Rows) -> list[Row]:
 
 def _analytic(results: Results) -> list[str]:
     """The statements about the analytic model, which belong to no variant: from the one that simulated it most."""
-    by_variant: dict[str, list[Row]] = {}
-    for statements in results.rows.values():
-        for rows in statements.values():
-            for variant, row in rows.items():
-                if row["analytic"]:
-                    by_variant.setdefault(variant, []).append(row)
-    if not by_variant:
+    analytic = {name: [row for row in rows if row["analytic"]] for name, rows in results.claims.items()}
+    those = [name for name, rows in analytic.items() if rows]
+    if not those:
         return []
-    chosen = max(by_variant, key=lambda variant: results.configs[variant].quadratic.replicas)
+    chosen = max(those, key=lambda name: results.configs[name].quadratic.replicas)
     return [
         "",
         "## The analytic model",
@@ -254,7 +233,7 @@ def _analytic(results: Results) -> list[str]:
         "",
         "| statement | source | |",
         "| --- | --- | --- |",
-        *(f"| {row['statement']} | {row['source']} | {_cell(row)} |" for row in by_variant[chosen]),
+        *(f"| {row['statement']} | {row['source']} | {_cell(row)} |" for row in analytic[chosen]),
     ]
 
 

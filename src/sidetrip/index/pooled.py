@@ -24,17 +24,10 @@ Row = dict[str, Any]
 Rows = Mapping[str, Mapping[str, Row]]
 
 
-def rows_of(reports: Path, run: Run, claims: Mapping[str, Sequence[Row]], configs: Mapping[str, Config]) -> Rows:
+def rows_of(
+    reports: Path, run: Run, tables: Tables, claims: Mapping[str, Sequence[Row]], configs: Mapping[str, Config]
+) -> Rows:
     """Rows of claims.json of a run: as its variants have them, and judged anew where several measured the same.
-
-    Parameters
-    ----------
-    reports : Path
-        Folder of the reports.
-    run : Run
-        Of `index.runs.runs_in_order`.
-    claims, configs : mapping
-        Rows of claims.json and settings, by variant.
 
     Returns
     -------
@@ -51,11 +44,11 @@ def rows_of(reports: Path, run: Run, claims: Mapping[str, Sequence[Row]], config
         for row in claims[variant]:
             by_id.setdefault(row["id"], {})[variant] = row
     found = {statement: _measured(rows) for statement, rows in by_id.items()}
-    gathered_of: dict[tuple[str, ...], Tables] = {}  # most experiments have the same variants
+    gathered_of = {run.variants: tables}  # by variants: those of the run measured most experiments
     for experiment in shown():
         for variants in _alike(experiment, run, configs):
             if variants not in gathered_of:
-                gathered_of[variants] = _tables(reports, variants)
+                gathered_of[variants] = gathered(reports, variants)
             for statement, row in _judged_together(experiment, gathered_of[variants], variants, configs).items():
                 rest = found.get(statement, {})
                 kept = {variant: rest[variant] for variant in rest if variant not in variants}
@@ -73,7 +66,7 @@ def _alike(experiment: Experiment, run: Run, configs: Mapping[str, Config]) -> I
     """Variants of a run that measured an experiment with the same settings; not those that are alone with theirs."""
     if experiment.name in APART:
         return []
-    groups: list[tuple[object, list[str]]] = []
+    groups: dict[str, list[str]] = {}
     for variant in run.variants:
         settings = cast(DictConfig, configs[variant])
         if not _has(settings, experiment.name):
@@ -82,21 +75,13 @@ def _alike(experiment: Experiment, run: Run, configs: Mapping[str, Config]) -> I
         # What side_trips has in its own section is the same in all variants of a run, but for running averages.
         section = None if experiment.name == "side_trips" else settings.get(experiment.name)
         early = settings.branch.early if experiment.name in FROM_EARLY else None
-        key = (section, early, settings.get(also) if also and _has(settings, also) else None)
-        group = next((variants for known, variants in groups if known == key), None)
-        if group is None:
-            groups.append((key, group := []))
-        group.append(variant)
-    return [tuple(variants) for _, variants in groups if len(variants) > 1]
+        alike = repr((section, early, settings.get(also) if also and _has(settings, also) else None))
+        groups.setdefault(alike, []).append(variant)
+    return [tuple(variants) for variants in groups.values() if len(variants) > 1]
 
 
 def _has(settings: DictConfig, experiment: str) -> bool:
     return experiment == "side_trips" or bool(settings.experiments.get(experiment, False))
-
-
-def _tables(reports: Path, variants: Sequence[str]) -> Tables:
-    names = {path.stem for variant in variants for path in (reports / variant / "tables").glob("*.csv")}
-    return {name: gathered(reports, variants, name) for name in sorted(names)}
 
 
 def _judged_together(
@@ -110,8 +95,5 @@ def _judged_together(
             f"{error.full_key}: the reports of {', '.join(variants)} are older than this setting, which their verdicts "
             "together need; make them anew"
         ) from error
-    known = {statement.id: statement for statement in statements()}
-    thresholds = {str(name): value for name, value in cast(DictConfig, settings.claims).items()}
-    return {
-        name: row_of(known[name], found, known[name].criterion.format(**thresholds)) for name, found in judged.items()
-    }
+    thresholds = cast(DictConfig, settings.claims)
+    return {each.id: row_of(each, judged[each.id], thresholds) for each in statements() if each.id in judged}

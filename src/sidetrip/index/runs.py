@@ -13,16 +13,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from sidetrip.config import Config
 from sidetrip.report.render import DATA, NETWORKS, OPTIMIZERS
-from sidetrip.verdicts.records import Table
+from sidetrip.verdicts.records import Table, Tables
 from sidetrip.yaml_files import read_yaml
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run trains: its data and network, its optimizer, and how that is set; with all variants that make it."""
+    """What a run trains, its data and network; its optimizer, and how that is set; with all variants that make it."""
 
     subject: str
-    optimizer: str
     setting: str
     variants: tuple[str, ...]  # that with the lowest seed first, by whose name tables know the run
     config: Config  # of the first, with the seeds of all
@@ -41,7 +40,12 @@ class Run:
     def lines(self) -> tuple[str, str]:
         """All of it, in two lines."""
         seeds = f"{self.seeds} seed{'s' if self.seeds > 1 else ''}"
-        return self.subject, f"{self.optimizer}, {self.setting}, {seeds}"
+        return self.subject, f"{self.setting}, {seeds}"
+
+    @property
+    def label(self) -> str:
+        """All of it, with links."""
+        return f"{', '.join(self.lines)} ({self.links})"
 
     @property
     def links(self) -> str:
@@ -68,11 +72,9 @@ def runs_in_order(configs: Iterable[Config]) -> list[Run]:
     for config in sorted(configs, key=lambda each: (min(each.seeds), each.variant)):
         by_trips.setdefault(_trips_of(config), []).append(config)
     found = sorted((_run(alike) for alike in by_trips.values()), key=lambda run: (*_kind(run.config), run.name))
-    alike = Counter((run.subject, run.optimizer, run.setting) for run in found)
+    alike = Counter((run.subject, run.setting) for run in found)
     return [
-        replace(run, setting=f"{run.setting}, {run.name}")
-        if alike[run.subject, run.optimizer, run.setting] > 1
-        else run
+        replace(run, setting=f"{run.setting}, {run.name}") if alike[run.subject, run.setting] > 1 else run
         for run in found
     ]
 
@@ -95,24 +97,22 @@ def _run(alike: list[Config]) -> Run:
     burn_in, data, network = config.burn_in, config.data.name, config.model.name
     schedule = "" if burn_in.schedule == "constant" else f", {burn_in.schedule}"
     decay = "" if burn_in.optimizer.weight_decay else ", weight decay 0"
-    setting = f"λ = {burn_in.rate:g}{schedule}{decay}"
+    setting = f"{OPTIMIZERS[burn_in.optimizer.name]}, λ = {burn_in.rate:g}{schedule}{decay}"
     subject = f"{DATA.get(data, data)}, {NETWORKS.get(network, network)}"
     variants = tuple(each.variant for each in alike)
-    return Run(subject, OPTIMIZERS[burn_in.optimizer.name], setting, variants, config)
+    return Run(subject, setting, variants, config)
 
 
-def gathered(reports: Path, variants: Iterable[str], name: str) -> Table:
-    """A table of all variants that have it, each seed from the first that has it; empty if none has.
+def gathered(reports: Path, variants: Iterable[str]) -> Tables:
+    """The tables of some variants, by name: each seed from the first that has it.
 
     One without seeds, as the analytic model has, is that of the first.
     """
-    found: list[Table] = []
-    for path in (reports / variant / "tables" / f"{name}.csv" for variant in variants):
-        if path.is_file():
-            table = pd.read_csv(path)
-            if "seed" in table:
-                table = table[~table["seed"].isin({seed for each in found for seed in each["seed"]})]
-            elif found:
-                continue
-            found.append(table)
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+    found: dict[str, list[Table]] = {}
+    for path in (path for variant in variants for path in sorted((reports / variant / "tables").glob("*.csv"))):
+        table, before = pd.read_csv(path), found.setdefault(path.stem, [])
+        if "seed" in table:
+            before.append(table[~table["seed"].isin({seed for each in before for seed in each["seed"]})])
+        elif not before:
+            before.append(table)
+    return {name: pd.concat(parts, ignore_index=True) for name, parts in found.items()}

@@ -37,20 +37,9 @@ def render(
 ) -> str:
     """Markdown of one variant's report.
 
-    Parameters
-    ----------
-    config : Config
-        Its settings.
-    data : Facts
-        Of its data.
-    claims : sequence of dict
-        Rows of claims.json.
-    statements : iterable of Statement
-        What they are about.
-    sections : mapping of str to mapping
-        By experiment, in the order in which they are shown: what its section shows beside claims and settings.
-    software : sequence
-        Versions and hardware, each with the stages that computed with them.
+    `claims` are rows of claims.json, `statements` what they are about. `sections` has, by experiment and in the order
+    in which they are shown, what a section shows beside claims and settings; `software` has versions and hardware, each
+    with the stages that computed with them.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(PACKAGE), undefined=jinja2.StrictUndefined, keep_trailing_newline=True

@@ -22,16 +22,7 @@ DIVERGED, ALL_DIVERGED = "a trip diverged", "every trip diverged"
 def average_is_schedule(scores: Table, window: int, config: Config) -> Found:
     """Judge whether average and trip are equal within a share of the gain, in loss and accuracy, on both splits.
 
-    A trip that diverged is not equivalent to anything.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        Of `scores.compared`, at late branch points.
-    window : int
-        Their window, in steps.
-    config : Config
-        Thresholds and optimizer.
+    By `scores.late_scores` and their window in steps. A trip that diverged is not equivalent to anything.
     """
     return all_scores(scores, config, partial(_equal, scores, config), bend(config, window))
 

@@ -18,19 +18,10 @@ COLUMNS += ["tested_low", "tested_high", "outcome"]
 
 
 def map_points(points: Table, batch_losses: Table, config: Config) -> Table:
-    """Whether average and trip are equal in validation loss, by method and window.
+    """Whether average and trip are equal in validation loss, by method and window, from points of `scores.by_point`.
 
     The late branch points are judged together, by the means of the seeds over them; each early one by itself. A branch
     point at step 0 has no place on the map.
-
-    Parameters
-    ----------
-    points : DataFrame
-        Of `scores.by_point`.
-    batch_losses : DataFrame
-        For the rates along the main trajectory.
-    config : Config
-        Of the variant.
 
     Returns
     -------

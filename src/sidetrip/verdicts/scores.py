@@ -23,16 +23,9 @@ def widest_window(side_trips: Table, method: str) -> int:
 
 
 def compared(side_trips: Table, method: str, window: int, average: str | None = None) -> Table:
-    """Scores of momentary model, average and trip at a window of a method.
+    """Scores of momentary model, average and trip at a window of a method, in steps.
 
-    Parameters
-    ----------
-    side_trips : DataFrame
-        The scores.
-    method : str
-        Whose trip, and whose average unless `average` names another kernel of the same window.
-    window : int
-        In steps.
+    The average is that of the method, unless `average` names another kernel of the same window.
 
     Returns
     -------
