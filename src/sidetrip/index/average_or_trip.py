@@ -41,7 +41,7 @@ SHOWN = {
     DIFFERS: "shown to be outside",
     UNSURE: "not known whether in the band, yet clear of 0",
 }
-BESIDE = 0.25  # by which predictions lie lower, of the distance between rows
+BESIDE = 0.28  # by which predictions lie lower, of the distance between rows
 BESIDE_AXES: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": "x-small"}
 PREDICTED: dict[str, Any] = {"marker": "D", "s": 42, "facecolor": "none", "edgecolor": style.OWN, "lw": 1.5}
 
@@ -177,14 +177,14 @@ def draw(rows: pd.DataFrame, runs: Sequence[Run]) -> Figure:
     methods = methods_in_order(rows["kernel"])
     labels = {run.name: "\n".join(run.lines) for run in runs if run.name in set(rows["variant"])}
     names = list(labels)
-    size = (style.grid(len(methods)), 2.5 + 0.5 * len(names))
+    size = (style.grid(len(methods)), 2.3 + 0.36 * len(names))
     figure, panels = plt.subplots(1, len(methods), figsize=size, sharex=True, sharey=True, squeeze=False)
     for axes, method in zip(panels[0], methods, strict=True):
         _panel(axes, rows[rows["kernel"] == method], names)
         words = method_words(method)
         axes.set_title(f"{words.title}\n", fontweight="bold")
         axes.annotate(f"trip: {words.schedule}", (0.5, 1), (0, 5), ha="center", **BESIDE_AXES)
-    panels[0][0].set_yticks(range(len(names)), list(labels.values()))
+    panels[0][0].set_yticks(range(len(names)), list(labels.values()), fontsize="small")
     panels[0][0].set(ylim=(len(names) - 0.5, -0.5), xlim=(-REACH, REACH))
     title = "Late in a run: does the average of the weights end better, or the trip with a falling rate?"
     figure.suptitle(f"{title}\nvalidation loss, average − trip, in per cent of what averaging gains", fontsize="medium")
