@@ -86,7 +86,7 @@ def test_a_worker_that_a_broken_pool_has_left_is_ended():
         process.start()
     killed.kill()
     killed.join()
-    _end(dict(enumerate((left, killed))))
+    _end([left, killed])
     assert (left.exitcode, killed.exitcode) == (-signal.SIGTERM, -signal.SIGKILL)
 
 

@@ -54,20 +54,6 @@ def resolve_device(name: str) -> str:
     return name
 
 
-def only_gpu() -> str:
-    """The one GPU that this process sees: of several, no worker knows which one is its own.
-
-    Raises
-    ------
-    ConfigError
-        If it sees several.
-    """
-    there = gpu_count()
-    if there != 1:
-        raise ConfigError(f"sees {there} GPUs; start each worker with CUDA_VISIBLE_DEVICES=N, where N is its own GPU")
-    return "cuda:0"
-
-
 def use_device(device: str) -> None:
     """Make a device the one that this process computes on, where nothing else is said, too.
 
