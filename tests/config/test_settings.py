@@ -131,9 +131,6 @@ def test_a_value_that_does_not_do(key, values, remedy):
         ("brun_in", {"steps": 3}, "brun_in: unknown key; allowed in a variant are seeds, experiments"),
         ("variant", "other", "variants.smoke.variant: unknown key there"),
         ("runtime", {"workers": 2}, "variants.smoke.runtime: unknown key"),
-        ("burn_in.momentum", 0.9, "burn_in.momentum: is burn_in.optimizer.momentum now; set that"),
-        ("burn_in.weight_decay", 0, "burn_in.weight_decay: is burn_in.optimizer.weight_decay now; set that"),
-        ("burn_in.5", None, "decimals have a point"),  # of {rate: 0,5}
         ("data.\x1bc", 1, r"data.\x1bc: unknown key"),
     ],
 )

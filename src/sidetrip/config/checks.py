@@ -7,7 +7,6 @@ is there such a device) is checked by the stage that first sees them.
 from __future__ import annotations
 
 import operator
-from pathlib import PurePath
 from typing import Any
 
 from sidetrip.config.errors import require
@@ -88,9 +87,6 @@ def _check_pictures(config: Config) -> None:
     if data.source == "embedded":
         require(data.size == 14, "data.size", data.size, "the embedded pictures are 14 × 14; set 14, or use a folder")
         require(data.packed_side == 14, "data.stored", data.stored, "the embedded pictures are 14 × 14; set 0")
-    same = data.source == "folder" and PurePath(data.train_split) == PurePath(data.validation_split)
-    remedy = "training and validation need different folders; name another"
-    require(not same, "data.validation_split", data.validation_split, remedy)
     remedy = f"less than the {data.size} pixels of data.size; raise it, or set 0 for those"
     require(data.packed_side >= data.size, "data.stored", data.stored, remedy)
     remedy = f"random crops are instead of moves (data.shift = {data.shift}); set one of the two to 0"

@@ -9,8 +9,8 @@ COPIES = (".dvc", "tmp", "exps")  # where `dvc exp run --temp` and `--queue` put
 
 
 def as_path(text: str) -> Path:
-    """The path that a setting names: ~ and $NAME as in a shell, its characters in UTF-8 whatever the locale."""
-    return Path(os.path.expandvars(os.path.expanduser(os.fsdecode(text.encode("utf-8", "surrogateescape")))))
+    """The path that a setting names: ~ and $NAME as in a shell."""
+    return Path(os.path.expandvars(os.path.expanduser(text)))
 
 
 def original_checkout(here: Path) -> Path | None:
@@ -24,12 +24,7 @@ def original_checkout(here: Path) -> Path | None:
 def found_path(text: str, inside: str = "") -> Path:
     """As `as_path`; in DVC's copy of a checkout, which lacks what git ignores, what is not there is the original's.
 
-    Parameters
-    ----------
-    text : str
-        The setting.
-    inside : str
-        What the path has to hold to be there.
+    `inside` names what a path has to hold to be there.
     """
     path = as_path(text)
     original = original_checkout(Path.cwd())
