@@ -36,10 +36,7 @@ PAIRS = (
 
 
 def check(config: Config) -> None:
-    """Check what has to fit together; raise ConfigError at the first thing wrong.
-
-    Of an experiment that a variant leaves out, nothing has to.
-    """
+    """Refuse the first thing that does not fit; of an experiment that a variant leaves out, nothing has to."""
     _check_data(config)
     for key, relation, other in PAIRS:
         if key.split(".")[0] not in config.left_out:
@@ -96,8 +93,8 @@ def _check_pictures(config: Config) -> None:
 
 def _check_optimizer(config: Config) -> None:
     momentum, warm_up, first = config.burn_in.optimizer.momentum, config.burn_in.warm_up, config.branch.steps[0]
-    without = config.burn_in.optimizer.name == "nesterov" and not momentum
-    require(not without, "burn_in.optimizer.momentum", momentum, "use more than 0 with nesterov, or sgd")
+    good = config.burn_in.optimizer.name != "nesterov" or momentum > 0
+    require(good, "burn_in.optimizer.momentum", momentum, "use more than 0 with nesterov, or sgd")
     remedy = f"the rate still rises at the first branch point; use less than that ({first})"
     require(warm_up == 0 or warm_up < first, "burn_in.warm_up", warm_up, remedy)
 
@@ -169,9 +166,9 @@ OF_EXPERIMENTS = {"single_step": _check_single_step, "quadratic": _check_quadrat
 
 def _check_machine(config: Config) -> None:
     runtime = config.runtime
-    both = bool(runtime.dask_address and runtime.dask_scheduler_file)
+    good = not (runtime.dask_address and runtime.dask_scheduler_file)
     remedy = "runtime.dask_address is set as well; set one of the two"
-    require(not both, "runtime.dask_scheduler_file", runtime.dask_scheduler_file, remedy)
+    require(good, "runtime.dask_scheduler_file", runtime.dask_scheduler_file, remedy)
     absent = runtime.device == "cpu" and config.model.precision == "tf32"
     require(not absent, "model.precision", config.model.precision, "a CPU has none; use fp32 or bf16")
 

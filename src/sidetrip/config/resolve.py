@@ -41,13 +41,7 @@ CONFIG = TypeAdapter(Config)
 
 
 def resolve(params: DictConfig, variant: str) -> Config:
-    """Merge `base` of params.yaml with one variant and check the result.
-
-    Raises
-    ------
-    ConfigError
-        On the first thing wrong.
-    """
+    """Merge `base` of params.yaml with one variant and check the result."""
     values = plain(params)
     for key in values:
         if key not in KEYS:

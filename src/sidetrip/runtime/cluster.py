@@ -76,9 +76,7 @@ class Terms:
 
 
 def run_on_cluster(tasks: Sequence[Task], config: Config, bar: Any) -> None:
-    """Run tasks on Dask workers, in their order.
-
-    Dask gives the unit of a worker that is lost to another one, a few times.
+    """Run tasks on Dask workers, in their order; Dask gives the unit of a lost worker to another one, a few times.
 
     Raises
     ------

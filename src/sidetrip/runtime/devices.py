@@ -37,13 +37,7 @@ def gpu_count() -> int:
 
 
 def resolve_device(name: str) -> str:
-    """Device of a name: "cpu", "cuda" or "cuda:N"; "auto" is the GPUs where there are any, else the CPU.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such device.
-    """
+    """Device of a name: "cpu", "cuda" or "cuda:N"; "auto" is the GPUs where there are any, else the CPU."""
     if name == "cpu":
         return name
     there = gpu_count()
@@ -55,13 +49,7 @@ def resolve_device(name: str) -> str:
 
 
 def use_device(device: str) -> None:
-    """Make a device the one that this process computes on, where nothing else is said, too.
-
-    Raises
-    ------
-    ConfigError
-        If CUDA does not start on it.
-    """
+    """Make a device the one that this process computes on, where nothing else is said, too."""
     if not device.startswith("cuda"):
         return
     import torch

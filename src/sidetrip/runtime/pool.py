@@ -41,13 +41,7 @@ def ending(status: int | None) -> str:
 
 
 def worker_devices(runtime: Runtime, units: int) -> list[str]:
-    """One entry for each worker: as many as cores on a CPU, one per GPU, never more than units.
-
-    Raises
-    ------
-    ConfigError
-        If the device asked for is not there.
-    """
+    """One entry for each worker: as many as cores on a CPU, one per GPU, never more than units."""
     device = resolve_device(runtime.device)
     if device == "cpu":
         return ["cpu"] * min(runtime.workers or len(os.sched_getaffinity(0)), units)
@@ -74,7 +68,7 @@ def run_on_pool(tasks: Sequence[Task], config: Config, bar: Any) -> None:
     with watching(bar, context) as progress:
         initial = (progress, config.model.precision, names)
         with _processes(len(devices), context, _start, initial) as executor:
-            submit_all(executor, [(run_task, task) for task in tasks], lambda index: None)
+            submit_all(executor, [(run_task, task) for task in tasks])
 
 
 def on_all_cores(function: Callable[[Any], None], items: Sequence[Any], config: Config, loaded: list[str]) -> None:
@@ -92,7 +86,7 @@ def on_all_cores(function: Callable[[Any], None], items: Sequence[Any], config: 
     number = len(worker_devices(on_cores(config).runtime, len(items)))
     try:
         with _processes(number, _context(loaded), _start_alone) as executor:
-            submit_all(executor, [(function, item) for item in items], lambda index: None)
+            submit_all(executor, [(function, item) for item in items])
     except WorkerKilledError as error:
         raise ConfigError(f"runtime.workers = {number}: a process was killed; use fewer, or run again") from error
 
@@ -156,7 +150,9 @@ def _first_killed(workers: Sequence[Any]) -> str:
     return ending(own[0] if own else None)
 
 
-def submit_all(executor: Executor, calls: Sequence[tuple[Any, ...]], finished: Callable[[int], None]) -> None:
+def submit_all(
+    executor: Executor, calls: Sequence[tuple[Any, ...]], finished: Callable[[int], None] = lambda index: None
+) -> None:
     """Hand calls to any executor in their order, and tell which have finished; the first that fails ends it."""
     futures: dict[Future[Any], int] = {}
     try:

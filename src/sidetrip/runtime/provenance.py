@@ -97,13 +97,7 @@ def _input_digest(dep: str) -> str:
 
 
 def provenance(config: Config, stage: str) -> dict[str, Any]:
-    """What the results of a stage follow from, by its declaration in dvc.yaml: digests, and versions of what computes.
-
-    Raises
-    ------
-    FileError
-        If an input is missing; the message names the stage that makes it.
-    """
+    """What the results of a stage follow from, by its declaration in dvc.yaml: digests, and versions of software."""
     variant = config.variant
     # By dotted keys, of sections or of values in one.
     keys = [key for entry in pipeline()[stage].get("params", []) for listed in entry.values() for key in listed]
