@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -115,28 +116,20 @@ def test_workers_of_a_cluster(repository, pooled):
             message = r"^worker tcp://\S+: runtime.device = cuda: this machine has 0 CUDA device"
             with pytest.raises(ConfigError, match=message):
                 results(cluster_units.where, executor="dask", dask_address=address, device="cuda")
-        stage = a_stage("scheduler_killer", dask_address=address)
-        _, stderr = stage.communicate()
-    assert stage.returncode == 2
-    assert "the scheduler is gone" in stderr.splitlines()[-1]
-    assert "Traceback" not in stderr
-
-
-def a_stage(unit: str, **runtime: str) -> psutil.Popen:
-    """A process that runs units as a stage does, with one line for what it refuses."""
-    script = f"""if __name__ == "__main__":
-        import cluster_units, test_cluster
-        from sidetrip.console import command
-        with command(): test_cluster.results(cluster_units.{unit}, executor="dask", **{runtime})"""
-    return psutil.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, encoding="utf-8")
+        with pytest.raises(ConfigError, match=r"^runtime.executor = dask: the scheduler is gone"):
+            results(cluster_units.scheduler_killer, executor="dask", dask_address=address)
 
 
 def test_what_a_stage_without_workers_waits_for_and_a_scheduler_that_ends_are_a_line_each(repository):
     with a_cluster() as address:
-        stage = a_stage("endless", dask_address=address, device="cuda")
+        settings = f'executor="dask", device="cuda", dask_address="{address}"'
+        script = f"""if __name__ == "__main__":
+            import cluster_units, test_cluster
+            from sidetrip.console import command
+            with command(): test_cluster.results(cluster_units.where, {settings})"""
+        stage = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, encoding="utf-8")
         line = next(line for line in stage.stderr if "waiting" in line)
-        scheduler = psutil.Process(int(Path("scheduler.pid").read_text(encoding="utf-8")))
-        scheduler.kill()
+        os.kill(int(Path("scheduler.pid").read_text(encoding="utf-8")), signal.SIGKILL)
         _, stderr = stage.communicate()
     assert f"`dask worker tcp://{address} --nthreads 1 --resources GPU=1`" in line
     assert stage.returncode == 2
