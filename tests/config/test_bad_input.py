@@ -208,9 +208,7 @@ def test_pictures_that_cannot_be_read(place, pictures, monkeypatch):
 
 def test_more_samples_than_a_folder_holds(place, pictures):
     """What else depends on their number: test_settings, with data sets whose numbers are known."""
-    place.change(**{"evaluation.recalibration_samples": 25})
-    place.refuses(["evaluation.recalibration_samples", "lower it"], "prepare_data")
-    place.change(**{"evaluation.recalibration_samples": 24, "evaluation.validation_samples": 25})
+    place.change(**{"evaluation.validation_samples": 25})
     place.refuses(["evaluation.validation_samples", "set 0"], "prepare_data")
 
 

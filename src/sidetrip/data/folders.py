@@ -134,9 +134,9 @@ def _split(root: Path, key: str, folder: str) -> _Split:
     """A split's folder and classes; `key` is the setting that names it."""
     title, where = f"{key} = {folder}", root / as_path(folder)
     if not where.is_dir():
-        there = listed(_inside(root, title)[0]) or "no folder"
+        there = listed(inside(root, title)[0]) or "no folder"
         raise ConfigError(f"{title}: no folder {where}; there is {there} in {root}")
-    folders, others = _inside(where, title)
+    folders, others = inside(where, title)
     classes = tuple(name for name in folders if not is_hidden(name))
     if len(classes) < 2:
         held = f" ({classes[0]})" if classes else ""
@@ -160,7 +160,7 @@ def _files(split: _Split) -> list[str]:
     return [file for files in by_class.values() for file in files]
 
 
-def _inside(folder: Path, title: str) -> tuple[list[str], list[str]]:
+def inside(folder: Path, title: str) -> tuple[list[str], list[str]]:
     """Names of the folders, sorted, and of what else there is, in a folder."""
 
     def refuse(error: OSError) -> None:
