@@ -11,7 +11,7 @@ from typing import Any
 
 from sidetrip.config.errors import require
 from sidetrip.config.known import KNOWN_DATASETS, SOURCES
-from sidetrip.config.schema import Config
+from sidetrip.config.schema import Config, Data
 
 MOST_MATRIX_ENTRIES = 10**8  # of the analytic model's matrices, held at once: 0.8 GB
 RELATIONS = {
@@ -19,7 +19,7 @@ RELATIONS = {
     "less than": operator.lt,
     "a multiple of": lambda value, other: value % other == 0,
 }
-# Pairs of keys; of a list, every element.
+# Pairs of keys.
 PAIRS = (
     ("branch.points", "at most", "burn_in.steps"),
     ("side_trips.every", "at most", "burn_in.steps"),
@@ -40,8 +40,8 @@ def check(config: Config) -> None:
     _check_data(config)
     for key, relation, other in PAIRS:
         if key.split(".")[0] not in config.left_out:
-            limit = _value(config, other)
-            for value in _elements(_value(config, key)):
+            (limit,) = _values(config, other)
+            for value in _values(config, key):
                 require(RELATIONS[relation](value, limit), key, value, f"use {relation} {other} ({limit:g})")
     _check_branch(config)
     _check_optimizer(config)
@@ -56,11 +56,9 @@ def check(config: Config) -> None:
         check_samples(config, known.training_pictures, known.validation_pictures)
 
 
-def _value(config: Config, key: str) -> Any:
-    return operator.attrgetter(key)(config)
-
-
-def _elements(value: Any) -> tuple[Any, ...]:
+def _values(config: Config, key: str) -> tuple[Any, ...]:
+    """The value of a key; of a list, every element."""
+    value = operator.attrgetter(key)(config)
     return value if isinstance(value, tuple) else (value,)
 
 
@@ -71,16 +69,14 @@ def _check_data(config: Config) -> None:
     name = config.model.name
     require(name == "decoder" or not data.is_text, "model.name", name, "the data are a text; use decoder")
     require(name != "decoder" or data.is_text, "model.name", name, "these are pictures; use another, or a text")
-    (_check_text if data.is_text else _check_pictures)(config)
-
-
-def _check_text(config: Config) -> None:
     width, heads = config.model.width, config.model.heads
-    require(width % heads == 0, "model.width", width, f"use a multiple of model.heads ({heads})")
+    if data.is_text:
+        require(width % heads == 0, "model.width", width, f"use a multiple of model.heads ({heads})")
+    else:
+        _check_pictures(data)
 
 
-def _check_pictures(config: Config) -> None:
-    data = config.data
+def _check_pictures(data: Data) -> None:
     if data.source == "embedded":
         require(data.size == 14, "data.size", data.size, "the embedded pictures are 14 × 14; set 14, or use a folder")
         require(data.packed_side == 14, "data.stored", data.stored, "the embedded pictures are 14 × 14; set 0")
@@ -124,7 +120,7 @@ def _check_windows(config: Config) -> None:
     )
     for key in ("side_trips.windows", "side_trips.two_point_windows", "side_trips.ema_steps", "alignment.steps"):
         if key.split(".")[0] not in config.left_out:
-            length = max(_elements(_value(config, key)))
+            length = max(_values(config, key))
             require(length <= steps - last, key, length, remedy)
 
 
