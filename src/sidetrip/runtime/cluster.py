@@ -34,6 +34,7 @@ from sidetrip.runtime.stopping import shield_children
 from sidetrip.runtime.units import Task, Worker, become, run_task
 
 try:
+    import dask
     from distributed import Client, KilledWorker, LocalCluster, get_worker
 except ModuleNotFoundError as missing:
     raise ConfigError("runtime.executor = dask: needs Dask; run pip install 'sidetrip[cluster]'") from missing
@@ -48,6 +49,8 @@ HERE: dict[str, Any] = {
     "host": "127.0.0.1",
     "dashboard_address": "127.0.0.1:0",
 }
+# Samples what workers do a hundred times a second, 2 % of their time, for a page that nobody looks at.
+NO_PROFILER = {"distributed.worker.profile.enabled": False}
 LIBRARY = Path(sidetrip.__file__).parent
 
 
@@ -122,7 +125,8 @@ def _client(runtime: Runtime, devices: Sequence[str]) -> Iterator[Client]:
             # runtime/memory.py), 3 % of a unit's time. Read when a worker starts.
             os.environ.setdefault("MALLOC_ARENA_MAX", "1")
             shield_children()
-            with LocalCluster(n_workers=len(devices), **HERE) as cluster, Client(cluster) as client:
+            quiet = dask.config.set(NO_PROFILER)
+            with quiet, LocalCluster(n_workers=len(devices), **HERE) as cluster, Client(cluster) as client:
                 yield client
 
 
