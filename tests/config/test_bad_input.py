@@ -7,7 +7,6 @@ import copy
 import os
 import runpy
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from itertools import product
@@ -47,7 +46,7 @@ def without_progress(stderr: str) -> list[str]:
 
 
 def run_here(tasks, config, bar) -> None:
-    """In place of the process pool, which takes seconds to start; test_a_process_of_its_own does without."""
+    """In place of the process pool, which takes seconds to start; with it: tests/pipeline/test_robust.py."""
     for task in tasks:
         run_task(task)
 
@@ -229,15 +228,6 @@ def test_pictures_that_are_packed_need_not_be_there(place, pictures):
     place.refuses(["data.root = pictures", "no such folder"])
 
 
-def test_data_that_are_not_there(place):
-    """What else may be wrong with them: tests/data/test_sources.py."""
-    place.change()
-    (place.folder / "datasets").unlink()
-    for name in ("fashion_mnist_14", "shakespeare"):
-        (place.folder / "datasets" / name).mkdir(parents=True)
-    place.refuses(["train_pictures.png: missing", "restore it"], "prepare_data")
-
-
 # Folders and the command line
 
 
@@ -286,19 +276,6 @@ def test_a_command_line_that_names_no_settings_or_asks_for_more(place):
         with pytest.raises(ConfigError) as error:
             check_settings_folder(arguments)
         assert said in str(error.value)
-
-
-def test_a_process_of_its_own(place, pictures):
-    assert place.configure() == (0, [])
-    truncate(pictures / "train" / "ant" / "0.jpg")
-    before = listing(place.folder)
-    command = [sys.executable, str(ROOT / "stages/prepare_data.py"), *HERE]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    result = subprocess.run(command, env=environment, capture_output=True, check=False, encoding="utf-8")
-    assert result.returncode == 2
-    (line,) = without_progress(result.stderr)
-    assert line.startswith("sidetrip: data.root = pictures: 1 of 48 pictures cannot be read")
-    assert listing(place.folder) == before
 
 
 def test_names_need_not_be_ascii_and_what_is_left_out_is_listed(place, pictures):

@@ -57,11 +57,6 @@ def test_a_file_that_does_not_do(tmp_path, monkeypatch, text, what, remedy):
     assert "\n" not in message
 
 
-def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(ConfigError, match="run from the root"):
-        load_params(tmp_path / "params.yaml")
-
-
 # What DVC writes
 
 

@@ -93,12 +93,18 @@ def on_all_cores(function: Callable[[Any], None], items: Sequence[Any], config: 
 
 @contextmanager
 def _processes(number: int, context: BaseContext, start: Any, arguments: tuple[Any, ...] = ()) -> Iterator[Executor]:
-    """A pool of processes, each of which begins with `start`; its end, when one is killed, says how that one ended."""
+    """A pool of processes, each of which begins with `start`.
+
+    Raises
+    ------
+    WorkerKilledError
+        If one was killed.
+    """
     with ProcessPoolExecutor(number, context, start, arguments) as executor:
         workers: Any = executor._processes  # the exit status of a worker is told nowhere else
         try:
             yield executor
-        except (BrokenProcessPool, EOFError, ConnectionError) as error:  # without a pool's own: what forks was killed
+        except (BrokenProcessPool, EOFError, ConnectionError) as error:  # the others: the process that forks was killed
             processes = list(workers.values())
             _end(processes)
             broken = isinstance(error, BrokenProcessPool)
