@@ -65,12 +65,6 @@ def refused(unit: int, folders: UnitFolders) -> dict[str, pd.DataFrame]:
     raise ConfigError(f"unit {unit} = bad: use another")
 
 
-def endless(unit: int, folders: UnitFolders) -> dict[str, pd.DataFrame]:
-    where(unit, folders)
-    time.sleep(600)
-    return {}
-
-
 def scheduler_killer(unit: int, folders: UnitFolders) -> dict[str, pd.DataFrame]:
     os.kill(int(Path("scheduler.pid").read_text(encoding="utf-8")), signal.SIGKILL)
     return {}

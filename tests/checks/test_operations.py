@@ -1,18 +1,16 @@
 """A network that a device cannot take through its passes, or not twice alike, is one line before any step."""
 
 import itertools
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from helpers import pack, random_lab, random_pictures, smoke_config
+from helpers import random_lab, smoke_config
 from torch import nn
 
 from sidetrip.checks.operations import check_operations, passes
 from sidetrip.config import ConfigError
 from sidetrip.engine.batch import Batch
-from sidetrip.engine.lab import Lab
 from sidetrip.engine.training import batch_loss
 from sidetrip.experiments.burn_in import measure as burn_in
 from sidetrip.experiments.units import Run
@@ -103,17 +101,7 @@ def test_a_burn_in_refuses_before_its_first_step(tmp_path, monkeypatch):
     burn_in_refuses(lab, tmp_path, r"^model.name = resnet8: cannot be measured on cpu \(adaptive_avg")
 
 
-@pytest.mark.parametrize(
-    ("name", "channels", "message"),
-    [
-        ("squeezenet1_1", 1, "3 channels, the data have 1; use resnet8"),
-        ("squeezenet1_1", 3, "14 × 14 pixels .*; use another"),
-    ],
-)
-def test_a_burn_in_refuses_a_network_that_is_not_for_its_data(tmp_path, name, channels, message):
-    """Of the smaller ones: vgg11 has 130 million weights."""
-    config = smoke_config(**{"data.source": "folder", "model.name": name})
-    train, validation = (random_pictures(n, seed) for seed, n in enumerate((600, 130)))
-    in_colour = [replace(split, pictures=split.pictures.repeat(channels, axis=3)) for split in (train, validation)]
-    pack(tmp_path / "prepare_data", *in_colour)
-    burn_in_refuses(Lab(config, tmp_path, torch.device("cpu")), tmp_path, f"^model.name = {name}: .*{message}")
+def test_a_burn_in_refuses_a_network_that_is_not_for_its_data(tmp_path):
+    """What else is refused so: tests/checks/test_fitness.py."""
+    lab = random_lab(tmp_path, smoke_config(**{"data.source": "folder", "model.name": "squeezenet1_1"}))
+    burn_in_refuses(lab, tmp_path, "^model.name = squeezenet1_1: .*3 channels, the data have 1; use resnet8")

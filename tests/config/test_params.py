@@ -1,14 +1,11 @@
-"""params.yaml as a file: what is refused before its values are looked at, and what DVC makes of the names in it."""
+"""params.yaml as a file: what is refused before its values are looked at, and what DVC writes into it."""
 
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
-from dvc.utils.serialize import modify_yaml
 
 from sidetrip.config import ConfigError, active_variants, load_params, resolve
 
@@ -21,8 +18,7 @@ BAD_FILES = [
     ("a: '\x00'", "params.yaml", "mend it"),
     ("a: \udcff", "params.yaml", "mend it"),
     ("7\n", "params.yaml", "mend it"),
-    ("active: &a [*a]\n", "params.yaml", "simplify it"),
-    ("active: " + "[" * 500 + "]" * 500, "params.yaml", "simplify it"),
+    ("active: &a [*a]\n", "params.yaml", "mend it"),
     (BOMB, "YAML aliases", "write the values themselves"),
     ("a: 0040\n", "line 1: 0040", "write it in plain digits"),
     ("a:\n  - 1\n  - 1_000\n", "line 3: 1_000", "write it in plain digits"),
@@ -63,82 +59,26 @@ def test_a_file_that_does_not_do(tmp_path, monkeypatch, text, what, remedy):
     assert "\n" not in message
 
 
-def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(ConfigError, match="run from the root"):
-        load_params(tmp_path / "params.yaml")
-
-
-def test_names_that_the_shell_would_run_are_refused_by_the_stage(tmp_path):
-    """DVC itself reads the names, and runs a line of the shell for each."""
-    names = ["smoke; touch leaked #", "$(touch leaked)", "x'; touch leaked; '", "x\ntouch leaked"]
-    pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-    pipeline["stages"] = {"configure": pipeline["stages"]["configure"]}
-    del pipeline["stages"]["configure"]["params"]
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    params |= {"active": names, "variants": dict.fromkeys(names)}
-    for name, content in (("dvc.yaml", pipeline), ("params.yaml", params)):
-        (tmp_path / name).write_text(yaml.safe_dump(content), encoding="utf-8")
-    for name in ("src", "stages"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    environment = {**os.environ, "PYTHONPATH": "src", "DVC_NO_ANALYTICS": "1"}
-    subprocess.run(["dvc", "init", "--no-scm", "--quiet"], cwd=tmp_path, env=environment, check=True)
-    command = ["dvc", "repro", "--keep-going"]
-    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
-    assert ended.returncode != 0
-    assert ended.stderr.count(b"sidetrip: variant = ") == len(names) - 1  # the last is no whole line to the shell
-    assert sorted(path.name for path in tmp_path.iterdir() if path.name[0] != ".") == [
-        "dvc.yaml", "params.yaml", "src", "stages",
-    ]  # fmt: skip
-
-
 # What DVC writes
 
 
-@pytest.fixture
-def params(tmp_path) -> Path:
-    return Path(shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml"))
-
-
-def changed(path: Path) -> list[tuple[str, str]]:
-    """Lines that differ from the committed params.yaml."""
-    before, after = ((file / "params.yaml").read_text(encoding="utf-8").splitlines() for file in (ROOT, path.parent))
-    assert len(before) == len(after)
-    return [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]]
-
-
-def test_dvc_reads_and_writes_params_yaml_unchanged(params):
-    with modify_yaml(params):
-        pass
-    assert changed(params) == []
-
-
-def test_the_difference_of_an_experiment_is_the_experiment(params):
-    cosine = load_params(params).base.claims.fixed_gradient_cosine
-    apply_overrides(params, ["base.claims.fixed_gradient_cosine=0.125"])
-    assert changed(params) == [(f"    fixed_gradient_cosine: {cosine}", "    fixed_gradient_cosine: 0.125")]
-
-
-def test_a_number_as_dvc_writes_it_is_a_number(params):
-    """YAML 1.2 takes 1e-06 for a number, YAML 1.1 for a text."""
+def test_the_difference_of_an_experiment_is_the_experiment(tmp_path):
+    """A number as DVC writes it, too, is a number: YAML 1.2 takes 1e-06 for one, YAML 1.1 for a text."""
+    params = Path(shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml"))
+    before = params.read_text(encoding="utf-8").splitlines()
     apply_overrides(params, ["base.claims.identity_error=0.000001"])
-    assert "identity_error: 1e-06\n" in params.read_text(encoding="utf-8")
+    after = params.read_text(encoding="utf-8").splitlines()
+    (changed,) = (new for old, new in zip(before, after, strict=True) if new != old)
+    assert changed.split("#")[0].strip() == "identity_error: 1e-06"
     assert resolve(load_params(params), "smoke").claims.identity_error == 1e-6
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda text: "\ufeff" + text,
-        lambda text: text.replace("\n", "\r\n"),
-        lambda text: text.replace("{steps: 40, batch_size: 16,", "{<<: {steps: 41, batch_size: 16}, steps: 40,"),
-        lambda text: text.replace("train_samples: 100\n", "train_samples: 0x64\n"),
-    ],
-    ids=["byte order mark", "line ends of Windows", "merge key", "hexadecimal"],
-)
-def test_other_ways_to_write_the_same(params, change):
-    text = params.read_text(encoding="utf-8")
-    assert change(text) != text
-    before = resolve(load_params(params), "smoke")
-    params.write_bytes(change(text).encode())
-    assert resolve(load_params(params), "smoke") == before
-    assert active_variants(load_params(params)) == yaml.safe_load(text)["active"]
+def test_other_ways_to_write_the_same(tmp_path):
+    """A byte order mark, line ends of Windows, a merge key, and a hexadecimal number."""
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    other = "\ufeff" + text.replace("{steps: 40, batch_size: 16,", "{<<: {steps: 41, batch_size: 16}, steps: 40,")
+    other = other.replace("train_samples: 100\n", "train_samples: 0x64\n").replace("\n", "\r\n")
+    (tmp_path / "params.yaml").write_bytes(other.encode())
+    params = load_params(tmp_path / "params.yaml")
+    assert resolve(params, "smoke") == resolve(load_params(ROOT / "params.yaml"), "smoke")
+    assert active_variants(params) == yaml.safe_load(text)["active"]

@@ -77,18 +77,10 @@ def exif(*entries: tuple[int, int, int, bytes], further: bytes = b"") -> bytes:
 
 
 TURNED = (0x0112, 3, 1, struct.pack("<HH", 6, 0))
-XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><tiff:Orientation>6</tiff:Orientation></x:xmpmeta>'
-
-
 NOTES = {
     "plain": (exif(TURNED), RIGHT),
     "beside -1/0": (exif(TURNED, (0x011A, 10, 1, struct.pack("<L", 38)), further=struct.pack("<ll", -1, 0)), RIGHT),
-    "beside text": (exif(TURNED, (0x011A, 2, 4, b"abc\0")), RIGHT),
-    "after an unknown type": (exif((0x010F, 77, 5000, struct.pack("<L", 99_999)), TURNED), RIGHT),
     "garbage": (b"\xff" * 60, UPRIGHT),
-    "cut off": (exif(TURNED)[:12], UPRIGHT),
-    "9": (exif((0x0112, 3, 1, struct.pack("<HH", 9, 0))), UPRIGHT),
-    "text": (exif((0x0112, 2, 2, b"6\0\0\0")), UPRIGHT),
 }
 
 
@@ -96,10 +88,6 @@ NOTES = {
 def test_a_picture_is_turned_whatever_else_its_metadata_say_and_not_by_what_says_nothing(shown, note):
     block, expected = NOTES[note]
     assert differ(shown(encoded("JPEG", quality=95, exif=b"Exif\0\0" + block)), expected) < 8
-
-
-def test_a_picture_is_turned_by_xmp_alone(shown):
-    assert differ(shown(encoded("JPEG", quality=95, xmp=XMP)), RIGHT) < 8
 
 
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF"])
@@ -117,12 +105,10 @@ def chunk(name: bytes, body: bytes, damage: int = 0) -> bytes:
     "odd",
     [
         chunk(b"tEXt", b"a\0b", damage=1),
-        chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(3_000_000))),
         chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(3_000_000)), damage=1),
         chunk(b"pHYs", b"a"),
-        chunk(b"tRNS", b"\0"),
     ],
-    ids=["checksum", "a bomb of text", "profile", "size", "transparency"],
+    ids=["checksum", "profile", "size"],
 )
 def test_what_is_wrong_beside_the_pixels_of_a_png(shown, odd):
     whole, head = encoded("PNG"), 33  # signature and first chunk

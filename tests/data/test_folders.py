@@ -1,11 +1,7 @@
-"""Folders of pictures: what is found, what is left out, and packing in runs that a stopped stage goes on from."""
+"""Folders of pictures: what is found, what is left out, and packing in parts that are known by their files."""
 
 import os
 import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Iterable
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -15,10 +11,9 @@ import numpy as np
 import pytest
 from helpers import smoke_config
 from PIL import Image
-from smoke import digests, environment
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from sidetrip.config import ConfigError, save_config
+from sidetrip.config import ConfigError
 from sidetrip.config.paths import as_path, found_path
 from sidetrip.data import folders
 from sidetrip.data.account import LeftOut, account, names_table
@@ -33,12 +28,9 @@ from sidetrip.data.packed import (
     read_facts,
     save_shard,
     shard_path,
-    shard_paths,
 )
 from sidetrip.data.sources import find, pack
-from sidetrip.files import SUMS, sealing
-
-ROOT = Path(__file__).parents[2]
+from sidetrip.files import sealing
 
 
 def picture(level: int = 9, dtype: type = np.uint8) -> Image.Image:
@@ -68,60 +60,6 @@ def data(root, **changes):
 
 
 # Packing
-
-
-def repository_in(folder: Path, pictures: Path) -> Path:
-    """A repository whose smoke variant has these pictures, configured."""
-    folder.mkdir()
-    for name in ("params.yaml", "dvc.yaml", "src", "stages", "datasets"):
-        (folder / name).symlink_to(ROOT / name)
-    config = smoke_config(**{"evaluation.validation_samples": 0})
-    save_config(replace(config, data=data(pictures)), folder / "reports/smoke/config.yaml")
-    return folder
-
-
-def start(folder: Path, workers: int = 2) -> subprocess.Popen[str]:
-    line = [sys.executable, str(ROOT / "stages/prepare_data.py"), "-cd", "reports/smoke"]
-    here = environment(SIDETRIP_WORKERS=str(workers), PYTHONPATH=str(ROOT / "src"))
-    return subprocess.Popen(line, cwd=folder, env=here, stderr=subprocess.PIPE, text=True, encoding="utf-8")
-
-
-def inodes(shards: Iterable[Path]) -> dict[str, int]:
-    return {path.name: path.stat().st_ino for path in shards}
-
-
-def finished(folder: Path) -> dict[str, int]:
-    """Training shards of units that are finished."""
-    units = (folder / "scratch/smoke/prepare_data").glob(f"*/unit_*/{SUMS}")
-    return inodes(path for unit in units for path in shard_paths(unit.parent, "train"))
-
-
-def test_a_stage_that_is_killed_goes_on_from_the_shards_it_has(tmp_path):
-    pictures = fill(tmp_path / "pictures", 1)
-    for split, number in (("train", 3000), ("test", 50)):
-        for name, i in product(("ant", "bee"), range(1, number)):
-            os.link(pictures / split / name / "0.png", pictures / split / name / f"{i}.png")
-    here, other = (repository_in(tmp_path / name, pictures) for name in ("disturbed", "undisturbed"))
-    stage = start(here)
-    while len(finished(here)) < 2:
-        assert stage.poll() is None, "the stage was through before it was killed"
-        time.sleep(0.005)
-    stage.kill()
-    stage.wait()
-    before = finished(here)
-    assert 2 <= len(before) < 6
-
-    stage = start(here)
-    _, said = stage.communicate()
-    assert stage.returncode == 0, said
-    output = here / "runs/smoke/prepare_data"
-    made = inodes(shard_paths(output, "train"))
-    assert len(made) == 6
-    assert before.items() <= made.items()  # the very files: neither made again nor copied
-    assert not list((here / "scratch/smoke/prepare_data").glob("*/unit_*"))
-
-    assert start(other, workers=1).wait() == 0
-    assert digests(output) == digests(other / "runs/smoke/prepare_data")
 
 
 def test_the_pictures_of_all_shards_are_those_of_the_files_in_their_order(tmp_path, monkeypatch):
@@ -294,18 +232,12 @@ def test_a_file_in_place_of_a_folder_is_refused(tree, source):
         check_root(data(tree / "train/ant/0.png", source=source, name="cifar10"))
 
 
-def test_a_shard_tells_every_picture_that_it_cannot_read_or_that_is_odd(tree, tmp_path):
-    ant, bee = (tree / "train" / name / "1.png" for name in ("ant", "bee"))
+def test_a_shard_tells_every_picture_that_is_odd(tree, tmp_path):
+    """Those that cannot be read: tests/config/test_bad_input.py."""
+    ant = tree / "train" / "ant" / "1.png"
     picture(4095, np.uint16).save(ant)
     (shard, _), _ = find_shards(data(tree))
     assert [path for path, _ in shard.pack(data(tree), tmp_path, lambda pictures: None)["remarks"]] == [ant]
-    ant.write_bytes(b"")
-    picture().save(bee)
-    bee.write_bytes(bee.read_bytes()[:50])
-    (shard, _), _ = find_shards(data(tree))
-    unreadable = shard.pack(data(tree), tmp_path / "other", lambda pictures: None)["unreadable"]
-    assert [(path, reason.partition(":")[0]) for path, reason in unreadable] == [(ant, "empty"), (bee, "damaged")]
-    assert not (tmp_path / "other").exists()
 
 
 def test_a_name_that_is_no_text_can_be_listed(tmp_path):
@@ -365,27 +297,12 @@ def test_facts_are_those_of_all_shards_together(tmp_path):
     assert read_facts(packed[0]) == gather_facts(packed[:1])
 
 
-def test_drawings_in_black_on_a_transparent_ground_are_refused(tmp_path):
+def test_drawings_in_black_on_a_transparent_ground_are_refused(tree, tmp_path):
     """They come out black, all of them."""
-    for split, name, i in product(("train", "test"), ("bee", "ant"), range(3)):
-        (tmp_path / split / name).mkdir(parents=True, exist_ok=True)
-        pixels = np.zeros((8, 8, 4), np.uint8)
-        pixels[i, :, 3] = 255
-        Image.fromarray(pixels).save(tmp_path / split / name / f"{i}.png")
-    data = replace(smoke_config().data, source="folder", name="drawn", root=str(tmp_path), stored=0)
-    (tmp_path / "packed").mkdir()
-    with pytest.raises(ConfigError, match="all 6 training pictures are the same plain colour; use others"):
-        pack(data, tmp_path / "packed")
-
-
-def test_a_split_without_classes_is_refused_before_the_other_is_read(tmp_path, monkeypatch):
-    """To read a million files takes minutes."""
-    fill(tmp_path, 1)
-    shutil.rmtree(tmp_path / "test" / "bee")
-    monkeypatch.setattr(folders, "_pictures", lambda *arguments: pytest.fail("was read"))
-    data = replace(smoke_config().data, source="folder", root=str(tmp_path))
-    with pytest.raises(ConfigError, match="holds 1 class folders"):
-        find_shards(data)
+    for path in tree.glob("*/*/*.png"):
+        Image.fromarray(np.zeros((8, 8, 4), np.uint8)).save(path)
+    with pytest.raises(ConfigError, match="all 2 training pictures are the same plain colour; use others"):
+        pack(data(tree), tmp_path / "packed")
 
 
 def test_moments_are_exact_for_counts_that_no_double_holds():

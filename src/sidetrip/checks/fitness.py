@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -21,11 +22,6 @@ def check_model(config: Config, channels: int, classes: int, device: torch.devic
     """Refuse a model that does not go over such data, forward, backward, and through a second derivative.
 
     Done in truth, on a device like those that will train, with a few samples of noise.
-
-    Raises
-    ------
-    ConfigError
-        If the model is unknown, fails, or its logits are not those of the classes.
     """
     settings, data = config.model, config.data
     form, key = f"pictures of {data.size} × {data.size} pixels", "data.size"
@@ -36,40 +32,41 @@ def check_model(config: Config, channels: int, classes: int, device: torch.devic
     inputs, targets = (tensor.to(device) for tensor in noise(config, channels, classes, few))
     batch = Batch(inputs, targets, ("fitness",))
 
-    def refusal(reason: str) -> ConfigError:
-        return ConfigError(f"model.name = {settings.name}: {reason}")
+    @contextmanager
+    def refused(reason: str, remedy: str = "") -> Iterator[None]:
+        try:
+            yield
+        except ModelError as error:
+            raise ConfigError(f"model.name = {settings.name}: {error}") from error
+        except (ValueError, RuntimeError, AssertionError) as error:
+            said = str(error).strip().partition("\n")[0]
+            raise ConfigError(f"model.name = {settings.name}: {reason} ({said}){remedy}") from error
+
+    def loss() -> Tensor:
+        return batch_loss(model, batch, settings.precision)
 
     with warnings.catch_warnings(action="ignore"):
-        try:
+        with refused(f"does not take {form}", f"; use another model or another {key}"):
             model = network(config, channels, classes).to(device).train()
             with fixed_randomness(device, *batch.key), autocast(settings.precision, device):
                 logits = model(inputs)
-        except ModelError as error:
-            raise refusal(str(error)) from error
-        except (ValueError, RuntimeError, AssertionError) as error:
-            reason = f"does not take {form} ({_first_line(error)})"
-            raise refusal(f"{reason}; use another model or another {key}") from error
         if not isinstance(logits, Tensor) or logits.shape != (*targets.shape, classes):
-            raise refusal(f"gives more than the logits of {classes} classes; use another model")
-        try:
-            finite = _is_finite(gradient(batch_loss(model, batch, settings.precision), model))
-        except RuntimeError as error:
-            reason = f"cannot be trained on {device} ({_first_line(error)})"
-            raise refusal(f"{reason}; use another model, or another runtime.device") from error
-        try:
+            raise ConfigError(
+                f"model.name = {settings.name}: gives more than the logits of {classes} classes; use another model"
+            )
+        with refused(f"cannot be trained on {device}", "; use another model, or another runtime.device"):
+            finite = _is_finite(gradient(loss(), model))
+        with refused("has no second derivative, which single_step takes", "; use another model"):
             with twice_differentiable():
-                slopes = gradient(batch_loss(model, batch, settings.precision), model, differentiable=True)
+                slopes = gradient(loss(), model, differentiable=True)
             product = gradient(torch.stack([slope.square().sum() for slope in slopes]).sum(), model)
-        except RuntimeError as error:
-            reason = f"has no second derivative, which single_step takes ({_first_line(error)})"
-            raise refusal(f"{reason}; use another model") from error
         if finite and not _is_finite(product):
-            reason = f"its second derivative is not finite for {form}"
-            raise refusal(f"{reason}, and single_step takes it; use another model or another {key}")
-        try:
+            raise ConfigError(
+                f"model.name = {settings.name}: its second derivative is not finite for {form}, and single_step takes "
+                f"it; use another model or another {key}"
+            )
+        with refused("cannot be scored"):
             recalibrate(model, [inputs])
-        except ValueError as error:
-            raise refusal(f"cannot be scored ({error})") from error
 
 
 def noise(config: Config, channels: int, classes: int, samples: int) -> tuple[Tensor, Tensor]:
@@ -85,7 +82,3 @@ def noise(config: Config, channels: int, classes: int, samples: int) -> tuple[Te
 
 def _is_finite(tensors: Sequence[Tensor]) -> bool:
     return all(bool(tensor.isfinite().all()) for tensor in tensors)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

@@ -28,33 +28,14 @@ def passes(model: nn.Module, batch: Batch, precision: str) -> list[Tensor]:
 def check_operations(model: nn.Module, batch: Batch, precision: str, name: str) -> None:
     """Refuse a network of which the device lacks an operation, or has none that is deterministic.
 
-    Parameters
-    ----------
-    model : nn.Module
-        In training mode; its buffers change.
-    batch : Batch
-        A few samples, on the device.
-    precision : str
-        Of training.
-    name : str
-        Of the model, in params.yaml.
-
-    Raises
-    ------
-    ConfigError
-        If a forward, backward or double backward pass fails, or gives other bits at a second time.
+    The model is in training mode, and its buffers change; the batch, a few samples, is on the device. `name` is that of
+    params.yaml.
     """
-    device = batch.inputs.device
+    device, remedy = batch.inputs.device, "use another model, or runtime.device = cpu"
     try:
         found = [passes(model, batch, precision) for _ in range(2)]
     except (RuntimeError, AssertionError) as error:
         reason = str(error).strip().partition("\n")[0].partition(". ")[0]
-        raise ConfigError(
-            f"model.name = {name}: cannot be measured on {device} ({reason}); use another model, or "
-            "runtime.device = cpu"
-        ) from error
+        raise ConfigError(f"model.name = {name}: cannot be measured on {device} ({reason}); {remedy}") from error
     if not all(torch.equal(a, b) for a, b in zip(*found, strict=True) if bool(a.isfinite().all())):
-        raise ConfigError(
-            f"model.name = {name}: computes other bits on {device} at a second time; use another model, or "
-            "runtime.device = cpu"
-        )
+        raise ConfigError(f"model.name = {name}: computes other bits on {device} at a second time; {remedy}")

@@ -7,12 +7,11 @@ is there such a device) is checked by the stage that first sees them.
 from __future__ import annotations
 
 import operator
-from pathlib import PurePath
 from typing import Any
 
 from sidetrip.config.errors import require
 from sidetrip.config.known import KNOWN_DATASETS, SOURCES
-from sidetrip.config.schema import Config
+from sidetrip.config.schema import Config, Data
 
 MOST_MATRIX_ENTRIES = 10**8  # of the analytic model's matrices, held at once: 0.8 GB
 RELATIONS = {
@@ -20,7 +19,7 @@ RELATIONS = {
     "less than": operator.lt,
     "a multiple of": lambda value, other: value % other == 0,
 }
-# Pairs of keys; of a list, every element.
+# Pairs of keys.
 PAIRS = (
     ("branch.points", "at most", "burn_in.steps"),
     ("side_trips.every", "at most", "burn_in.steps"),
@@ -37,15 +36,12 @@ PAIRS = (
 
 
 def check(config: Config) -> None:
-    """Check what has to fit together; raise ConfigError at the first thing wrong.
-
-    Of an experiment that a variant leaves out, nothing has to.
-    """
+    """Refuse the first thing that does not fit; of an experiment that a variant leaves out, nothing has to."""
     _check_data(config)
     for key, relation, other in PAIRS:
         if key.split(".")[0] not in config.left_out:
-            limit = _value(config, other)
-            for value in _elements(_value(config, key)):
+            (limit,) = _values(config, other)
+            for value in _values(config, key):
                 require(RELATIONS[relation](value, limit), key, value, f"use {relation} {other} ({limit:g})")
     _check_branch(config)
     _check_optimizer(config)
@@ -60,11 +56,9 @@ def check(config: Config) -> None:
         check_samples(config, known.training_pictures, known.validation_pictures)
 
 
-def _value(config: Config, key: str) -> Any:
-    return operator.attrgetter(key)(config)
-
-
-def _elements(value: Any) -> tuple[Any, ...]:
+def _values(config: Config, key: str) -> tuple[Any, ...]:
+    """The value of a key; of a list, every element."""
+    value = operator.attrgetter(key)(config)
     return value if isinstance(value, tuple) else (value,)
 
 
@@ -75,22 +69,17 @@ def _check_data(config: Config) -> None:
     name = config.model.name
     require(name == "decoder" or not data.is_text, "model.name", name, "the data are a text; use decoder")
     require(name != "decoder" or data.is_text, "model.name", name, "these are pictures; use another, or a text")
-    (_check_text if data.is_text else _check_pictures)(config)
-
-
-def _check_text(config: Config) -> None:
     width, heads = config.model.width, config.model.heads
-    require(width % heads == 0, "model.width", width, f"use a multiple of model.heads ({heads})")
+    if data.is_text:
+        require(width % heads == 0, "model.width", width, f"use a multiple of model.heads ({heads})")
+    else:
+        _check_pictures(data)
 
 
-def _check_pictures(config: Config) -> None:
-    data = config.data
+def _check_pictures(data: Data) -> None:
     if data.source == "embedded":
         require(data.size == 14, "data.size", data.size, "the embedded pictures are 14 × 14; set 14, or use a folder")
         require(data.packed_side == 14, "data.stored", data.stored, "the embedded pictures are 14 × 14; set 0")
-    same = data.source == "folder" and PurePath(data.train_split) == PurePath(data.validation_split)
-    remedy = "training and validation need different folders; name another"
-    require(not same, "data.validation_split", data.validation_split, remedy)
     remedy = f"less than the {data.size} pixels of data.size; raise it, or set 0 for those"
     require(data.packed_side >= data.size, "data.stored", data.stored, remedy)
     remedy = f"random crops are instead of moves (data.shift = {data.shift}); set one of the two to 0"
@@ -100,8 +89,8 @@ def _check_pictures(config: Config) -> None:
 
 def _check_optimizer(config: Config) -> None:
     momentum, warm_up, first = config.burn_in.optimizer.momentum, config.burn_in.warm_up, config.branch.steps[0]
-    without = config.burn_in.optimizer.name == "nesterov" and not momentum
-    require(not without, "burn_in.optimizer.momentum", momentum, "use more than 0 with nesterov, or sgd")
+    good = config.burn_in.optimizer.name != "nesterov" or momentum > 0
+    require(good, "burn_in.optimizer.momentum", momentum, "use more than 0 with nesterov, or sgd")
     remedy = f"the rate still rises at the first branch point; use less than that ({first})"
     require(warm_up == 0 or warm_up < first, "burn_in.warm_up", warm_up, remedy)
 
@@ -131,7 +120,7 @@ def _check_windows(config: Config) -> None:
     )
     for key in ("side_trips.windows", "side_trips.two_point_windows", "side_trips.ema_steps", "alignment.steps"):
         if key.split(".")[0] not in config.left_out:
-            length = max(_elements(_value(config, key)))
+            length = max(_values(config, key))
             require(length <= steps - last, key, length, remedy)
 
 
@@ -183,9 +172,9 @@ OF_EXPERIMENTS = {
 
 def _check_machine(config: Config) -> None:
     runtime = config.runtime
-    both = bool(runtime.dask_address and runtime.dask_scheduler_file)
+    good = not (runtime.dask_address and runtime.dask_scheduler_file)
     remedy = "runtime.dask_address is set as well; set one of the two"
-    require(not both, "runtime.dask_scheduler_file", runtime.dask_scheduler_file, remedy)
+    require(good, "runtime.dask_scheduler_file", runtime.dask_scheduler_file, remedy)
     absent = runtime.device == "cpu" and config.model.precision == "tf32"
     require(not absent, "model.precision", config.model.precision, "a CPU has none; use fp32 or bf16")
 

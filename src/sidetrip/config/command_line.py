@@ -17,14 +17,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def check_settings_folder(arguments: Sequence[str]) -> None:
-    """Refuse a stage's command line that names no folder with a whole config.yaml, or asks Hydra for anything else.
-
-    Raises
-    ------
-    ConfigError
-        If -cd is missing, or its folder holds no config.yaml, or one that `save_config` did not write like that; at
-        any option that starts several jobs, or reads or writes elsewhere.
-    """
+    """Refuse a stage's command line that names no folder with a whole config.yaml, or asks Hydra for anything else."""
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("-cd", "--config-dir")
     parser.add_argument("-h", "--help", action="store_true")

@@ -31,7 +31,6 @@ REMEDIES = {
     "string_too_long": "use at most {max_length} characters",
     "string_pattern_mismatch": "",
 }
-MOVED = {f"burn_in.{key}": f"burn_in.optimizer.{key}" for key in ("momentum", "weight_decay")}
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 
 
@@ -50,9 +49,10 @@ def one_line(error: ValidationError, changes: Mapping[str, Any] | None = None, v
         return f"settings: {shown(first['msg'])}; use text that is UTF-8"
     key, value = _key(first["loc"]), first["input"]
     if first["type"] == "unexpected_keyword_argument":
-        if changes is None or first["loc"][0] == "runtime":  # which stands beside base and variants
-            return _unknown(first["loc"], "")
-        return _unknown(first["loc"], f"variants.{variant}." if _has(changes, first["loc"]) else "base.")
+        stands_in = ""
+        if changes is not None and first["loc"][0] != "runtime":  # which stands beside base and variants
+            stands_in = f"variants.{variant}." if _has(changes, first["loc"]) else "base."
+        return _unknown(first["loc"], stands_in)
     remedy = REMEDIES.get(first["type"], first["msg"]).format(**first.get("ctx", {}))
     if isinstance(value, str) and first["type"] in ("int_type", "float_type"):
         value = repr(value)
@@ -72,12 +72,10 @@ def _has(changes: Any, loc: tuple[int | str, ...]) -> bool:
 
 def _unknown(loc: tuple[int | str, ...], stands_in: str) -> str:
     """An unknown key, and those that are known beside it."""
-    if place := MOVED.get(_key(loc)):
-        return f"{_key(loc)}: is {place} now; set that"
     section: Any = Config if len(loc) == 1 else _field(loc[:-1]).annotation
     allowed = [key for key in section.__pydantic_fields__ if key not in ("variant", "runtime")]
-    hint = "decimals have a point, not a comma; " if str(loc[-1]).isdecimal() else ""
     place = _key(loc[:-1]) or "a variant"
+    hint = "decimals have a point, not a comma; " if str(loc[-1]).isdecimal() else ""
     return f"{stands_in}{_key(loc)}: unknown key; {hint}allowed in {place} are {', '.join(allowed)}"
 
 

@@ -44,8 +44,9 @@ class Source:
 
     origin: str  # how a report says it; of what is embedded, the data set says it
     names: tuple[str, ...] = ()  # known data sets that it has, whose sizes settings are checked against; empty: any
-    root: str = ""  # what the folder that `data.root` names does ("holds ..."); empty: no such folder is read
-    root_is_there: bool = False  # whether it must be there before anything runs
+    # What the folder that `data.root` names does ("holds ..."); empty: no such folder is read. It must be there before
+    # anything runs where there are no `names`.
+    root: str = ""
     root_may_be_file: bool = False
 
 
@@ -63,12 +64,10 @@ SOURCES = {
     "folder": Source(
         "a folder of image files that is not part of this repository",
         root="holds <split>/<class>/ folders of pictures",
-        root_is_there=True,
     ),
     "text": Source(
         "text that is not part of this repository",
         root="holds .txt files, or a file of text",
-        root_is_there=True,
         root_may_be_file=True,
     ),
 }

@@ -38,9 +38,7 @@ def load_params(path: Path) -> DictConfig:
         raise ConfigError(f"{path}, line {line}: not valid YAML ({shown(error.problem)}); mend it") from error
     except ConfigError:
         raise
-    except RecursionError as error:
-        raise ConfigError(f"{path}: nested too deeply; simplify it") from error
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException, RecursionError) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
         raise ConfigError(f"{path}: cannot be read ({shown(reason)}); mend it") from error
     if not isinstance(params, DictConfig):

@@ -41,20 +41,7 @@ CONFIG = TypeAdapter(Config)
 
 
 def resolve(params: DictConfig, variant: str) -> Config:
-    """Merge `base` with one variant and check the result.
-
-    Parameters
-    ----------
-    params : DictConfig
-        Contents of params.yaml: `active`, `base`, `variants`.
-    variant : str
-        Name of the variant.
-
-    Raises
-    ------
-    ConfigError
-        On the first thing wrong.
-    """
+    """Merge `base` of params.yaml with one variant and check the result."""
     values = plain(params)
     for key in values:
         if key not in KEYS:
@@ -110,13 +97,7 @@ def _runtime(values: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def save_config(config: Config, path: Path) -> None:
-    """Write a resolved configuration as the Hydra config of the later stages; where it runs is left out.
-
-    Raises
-    ------
-    FileError
-        If the file cannot be written.
-    """
+    """Write a resolved configuration as the Hydra config of the later stages; where it runs is left out."""
     values = dataclasses.asdict(config)
     del values["runtime"]
     content = OmegaConf.to_yaml(OmegaConf.create({**HYDRA, **values})).encode()

@@ -40,11 +40,6 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in OF_SYSTEMS
 
 
-def in_utf8(name: str) -> str:
-    """The name of a file or folder, read as UTF-8 whatever the locale."""
-    return os.fsencode(name).decode("utf-8", "surrogateescape")
-
-
 def listed(names: Sequence[object]) -> str:
     """The first few of names, and how many more there are."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""

@@ -12,7 +12,7 @@ import numpy as np
 from sidetrip.config import ConfigError, Data
 from sidetrip.data.account import EMPTY, HIDDEN, OTHER_KIND, LeftOut, Odd, is_hidden
 from sidetrip.data.embedded import SHAKESPEARE, shakespeare
-from sidetrip.data.folders import check_root, data_root, state_of
+from sidetrip.data.folders import check_root, data_root, inside, state_of
 from sidetrip.data.packed import SPLITS
 from sidetrip.data.text import save_tokens, tokens_path, windows
 
@@ -61,27 +61,24 @@ def find_text(data: Data) -> tuple[list[Text], list[LeftOut]]:
     if data.source == "embedded":
         return [Text((SHAKESPEARE,))], []
     check_root(data)
-    root, left_out = data_root(data), list[LeftOut]()
+    root = data_root(data)
     if root.is_file():
         return [Text((root,))], []
-    try:
-        entries = sorted(root.iterdir(), key=os.fsencode)
-    except OSError as error:
-        raise ConfigError(f"data.root = {data.root}: cannot be listed ({error.strerror}); permit it") from error
+    folders, others = inside(root, f"data.root = {data.root}")
+    left_out = [LeftOut(f"{name}/", HIDDEN if is_hidden(name) else OTHER_KIND) for name in folders]
     files = []
-    for path in entries:
-        name = f"{path.name}/" if path.is_dir() else path.name
+    for path in (root / name for name in sorted(others, key=os.fsencode)):
         if is_hidden(path.name):
-            left_out.append(LeftOut(name, HIDDEN))
+            left_out.append(LeftOut(path.name, HIDDEN))
         elif path.suffix.lower() != ".txt" or not path.is_file():
-            left_out.append(LeftOut(name, OTHER_KIND))
+            left_out.append(LeftOut(path.name, OTHER_KIND))
         elif path.stat().st_size <= len(BYTE_ORDER_MARK) and path.read_bytes() in (b"", BYTE_ORDER_MARK):
-            left_out.append(LeftOut(name, EMPTY))
+            left_out.append(LeftOut(path.name, EMPTY))
         else:
             files.append(path)
     if not files:
         raise ConfigError(f"data.root = {data.root}: holds no .txt file with text in it; name a folder that does")
-    return [Text(tuple(files))], left_out
+    return [Text(tuple(files))], sorted(left_out)
 
 
 def _content(path: Path, tokens: str) -> bytes:

@@ -14,20 +14,8 @@ import numpy as np
 from sidetrip.config import ConfigError, Data
 from sidetrip.config.known import SOURCES
 from sidetrip.config.paths import as_path, found_path
-from sidetrip.data.account import (
-    HIDDEN,
-    LOOP,
-    NO_CLASS,
-    OTHER_KIND,
-    REMARKS,
-    UNLISTED,
-    UNREADABLE,
-    LeftOut,
-    Odd,
-    in_utf8,
-    is_hidden,
-    listed,
-)
+from sidetrip.data import account
+from sidetrip.data.account import LeftOut, Odd, is_hidden, listed
 from sidetrip.data.decoding import CHANNELS, UnreadableError, decode
 from sidetrip.data.packed import PICTURES_A_SHARD, SPLITS, Pictures, save_shard, shard_path
 
@@ -40,27 +28,13 @@ SUFFIXES = (
 
 @dataclass(frozen=True)
 class ShardFiles:
-    """Consecutive files of a split, which become one shard.
+    """Consecutive files of a split, which become one shard."""
 
-    Attributes
-    ----------
-    split : str
-        "train" or "validation".
-    shard : int
-        Its number.
-    where : Path
-        The split's folder.
-    classes : tuple of str
-        All that the split has.
-    files : tuple of str
-        Relative to `where`; the first part of each is its class.
-    """
-
-    split: str
-    shard: int
-    where: Path
-    classes: tuple[str, ...]
-    files: tuple[str, ...]
+    split: str  # "train" or "validation"
+    shard: int  # its number
+    where: Path  # the split's folder
+    classes: tuple[str, ...]  # all that the split has
+    files: tuple[str, ...]  # relative to `where`; the first part of each is its class
 
     @property
     def name(self) -> str:
@@ -83,12 +57,12 @@ class ShardFiles:
                 unreadable.append((path, str(error)))
             progress(1)
         if unreadable:
-            return {UNREADABLE: unreadable}
+            return {account.UNREADABLE: unreadable}
         number = {name: label for label, name in enumerate(self.classes)}
         labels = np.array([number[file.partition(os.sep)[0]] for file in self.files])
-        pictures = Pictures(pixels, labels, tuple(map(in_utf8, self.classes)))
+        pictures = Pictures(pixels, labels, self.classes)
         save_shard(pictures, shard_path(folder, self.split, self.shard))
-        return {REMARKS: remarks} if remarks else {}
+        return {account.REMARKS: remarks} if remarks else {}
 
 
 def find_shards(data: Data) -> tuple[list[ShardFiles], list[LeftOut]]:
@@ -107,14 +81,10 @@ def find_shards(data: Data) -> tuple[list[ShardFiles], list[LeftOut]]:
         raise ConfigError(
             f"data.validation_split = {data.validation_split}: the same folder as data.train_split; name another one"
         )
-    odd = [
-        f"{listed(only)} only in {folder}"
-        for folder, mine, other in (
-            (data.train_split, train, validation),
-            (data.validation_split, validation, train),
-        )
-        if (only := [name for name in mine.classes if name not in set(other.classes)])
-    ]
+    odd = []
+    for mine, other in ((train, validation), (validation, train)):
+        if only := [name for name in mine.classes if name not in set(other.classes)]:
+            odd.append(f"{listed(only)} only in {mine.folder}")
     if odd:
         raise ConfigError(f"data.root = {data.root}: the splits' classes differ: {'; '.join(odd)}; make them equal")
     shards = []
@@ -140,7 +110,7 @@ def check_root(data: Data) -> None:
         raise ConfigError(f"data.root = {data.root}: {root} cannot be looked for ({error.strerror})") from error
     if there and not root.is_dir() and not source.root_may_be_file:
         raise ConfigError(f"data.root = {data.root}: a file; name the folder that {source.root}")
-    if source.root_is_there and not there:
+    if not source.names and not there:
         where = "" if str(root) == data.root else f" ({root})"
         raise ConfigError(f"data.root = {data.root}: no such folder{where}; name the folder that {source.root}")
 
@@ -164,18 +134,18 @@ def _split(root: Path, key: str, folder: str) -> _Split:
     """A split's folder and classes; `key` is the setting that names it."""
     title, where = f"{key} = {folder}", root / as_path(folder)
     if not where.is_dir():
-        there = listed(_inside(root, title)[0]) or "no folder"
+        there = listed(inside(root, title)[0]) or "no folder"
         raise ConfigError(f"{title}: no folder {where}; there is {there} in {root}")
-    folders, others = _inside(where, title)
+    folders, others = inside(where, title)
     classes = tuple(name for name in folders if not is_hidden(name))
     if len(classes) < 2:
         held = f" ({classes[0]})" if classes else ""
         raise ConfigError(f"{title}: {where} holds {len(classes)} class folders{held}; it needs at least 2")
     split = _Split(title, folder, where, classes, [])
     for name in filter(is_hidden, folders):
-        split.leave_out(where / name, HIDDEN, "/")
+        split.leave_out(where / name, account.HIDDEN, "/")
     for name in others:
-        split.leave_out(where / name, HIDDEN if is_hidden(name) else NO_CLASS)
+        split.leave_out(where / name, account.HIDDEN if is_hidden(name) else account.NO_CLASS)
     return split
 
 
@@ -190,8 +160,8 @@ def _files(split: _Split) -> list[str]:
     return [file for files in by_class.values() for file in files]
 
 
-def _inside(folder: Path, title: str) -> tuple[list[str], list[str]]:
-    """Names of the folders, and of what else there is, in a folder, in one order in every locale."""
+def inside(folder: Path, title: str) -> tuple[list[str], list[str]]:
+    """Names of the folders, sorted, and of what else there is, in a folder."""
 
     def refuse(error: OSError) -> None:
         raise ConfigError(
@@ -206,25 +176,27 @@ def _pictures(split: _Split, name: str) -> list[str]:
     """Picture files of a class, links followed, relative to the split's folder."""
     found, real = [], split.where.resolve()
     read = {real, *real.parents}
-    for folder, inner, files in os.walk(
-        split.where / name, followlinks=True, onerror=lambda error: split.leave_out(error.filename, UNLISTED, "/")
-    ):
+
+    def unlisted(error: OSError) -> None:
+        split.leave_out(error.filename, account.UNLISTED, "/")
+
+    for folder, inner, files in os.walk(split.where / name, followlinks=True, onerror=unlisted):
         if (here := Path(folder).resolve()) in read:
-            split.leave_out(folder, LOOP, "/")
+            split.leave_out(folder, account.LOOP, "/")
             inner.clear()
             continue
         read.add(here)
         for hidden in filter(is_hidden, inner):
-            split.leave_out(os.path.join(folder, hidden), HIDDEN, "/")
+            split.leave_out(os.path.join(folder, hidden), account.HIDDEN, "/")
         inner[:] = sorted((entry for entry in inner if not is_hidden(entry)), key=os.fsencode)
         for file in files:
             path = os.path.join(folder, file)
             if is_hidden(file):
-                split.leave_out(path, HIDDEN)
+                split.leave_out(path, account.HIDDEN)
             elif file.lower().endswith(SUFFIXES):
                 found.append(os.path.relpath(path, split.where))
             else:
-                split.leave_out(path, OTHER_KIND)
+                split.leave_out(path, account.OTHER_KIND)
     return sorted(found, key=lambda file: os.fsencode(file).split(b"/"))
 
 

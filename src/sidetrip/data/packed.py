@@ -78,13 +78,7 @@ def _histogram(pictures: np.ndarray) -> np.ndarray:
 
 
 def load_pictures(folder: Path, split: str) -> Pictures:
-    """Read a whole split of a sealed folder.
-
-    Raises
-    ------
-    FileError
-        If a file is damaged.
-    """
+    """Read a whole split of a sealed folder, checked."""
     shards = [load_file(check(path)) for path in shard_paths(folder, split)]
     return Pictures(
         np.concatenate([shard["pictures"] for shard in shards]),
@@ -101,31 +95,18 @@ def classes_of(path: Path) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Facts:
-    """What later stages have to know of packed pictures, or of a packed text.
+    """What later stages have to know of packed pictures, or of a packed text."""
 
-    Attributes
-    ----------
-    channels, classes : int
-        Of every picture (0 for a text), and of the labels (for a text, which token is next: the vocabulary).
-    train_samples, validation_samples : int
-        Pictures, or tokens, in each split.
-    mean, deviation : list of float
-        Of each channel over the training pictures, in units of the full scale (0..1). The deviation of a channel that
-        is constant counts as 1, so that it can be divided by; no other reaches more than a half. Empty for a text.
-    kind : str
-        "pictures" or "text".
-    vocabulary : int
-        How many different tokens a text has; 0 for pictures.
-    """
-
-    channels: int
-    classes: int
-    train_samples: int
+    channels: int  # of every picture; 0 for a text
+    classes: int  # of the labels; for a text, which token is next: the vocabulary
+    train_samples: int  # pictures, or tokens
     validation_samples: int
+    # Of each channel over the training pictures, in units of the full scale (0..1); empty for a text. The deviation of
+    # a channel that is constant counts as 1, so that it can be divided by; no other reaches more than a half.
     mean: list[float]
     deviation: list[float]
-    kind: str = "pictures"
-    vocabulary: int = 0
+    kind: str = "pictures"  # or "text"
+    vocabulary: int = 0  # how many different tokens a text has
 
     def samples(self, split: str) -> int:
         """Pictures, or tokens, in a split, "train" or "validation"."""
@@ -154,24 +135,12 @@ def write_facts(facts: Facts, folder: Path) -> None:
 
 
 def read_facts(folder: Path) -> Facts:
-    """Read the facts of a sealed folder of shards.
-
-    Raises
-    ------
-    FileError
-        If the file is missing or damaged.
-    """
+    """Read the facts of a sealed folder of shards, checked."""
     return Facts(**read_json(folder / "facts.json"))
 
 
 def moments(histogram: np.ndarray) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel, in units of the full scale (0..1).
-
-    Parameters
-    ----------
-    histogram : ndarray of int
-        How many pixels of each channel have each grey level, shape (channels, 256).
-    """
+    """Mean and standard deviation of each channel, in units of the full scale, of a histogram [channels, 256]."""
     mean, deviation = [], []
     for counts in histogram.tolist():  # Python's integers: exact up to the one division
         pixels = sum(counts)

@@ -66,13 +66,7 @@ Listing = tuple[Sequence[Part], list[LeftOut]]  # the parts to pack, in order, a
 
 
 def find(data: Data) -> Listing:
-    """The parts of the data to pack, in order, and what lies beside them and is left out.
-
-    Raises
-    ------
-    ConfigError
-        If files are missing or do not fit together, as far as a listing can tell.
-    """
+    """The parts of the data to pack, in order, and what lies beside them and is left out."""
     return FINDERS[data.source](data)
 
 

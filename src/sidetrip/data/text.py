@@ -33,13 +33,7 @@ def save_tokens(tokens: np.ndarray, vocabulary: tuple[str, ...], path: Path) -> 
 
 
 def read_tokens(folder: Path, split: str) -> np.ndarray:
-    """Tokens of a split of a sealed folder, uint16 [n].
-
-    Raises
-    ------
-    FileError
-        If the file is missing or damaged.
-    """
+    """Tokens of a split of a sealed folder, uint16 [n], checked."""
     return load_file(check(tokens_path(folder, split)))["tokens"]
 
 

@@ -27,7 +27,7 @@ from sidetrip.config import Config, ConfigError, Runtime
 from sidetrip.config.paths import found_path
 from sidetrip.engine.determinism import THREADS, one_thread_each, present_arithmetic
 from sidetrip.files import files_in, listing
-from sidetrip.runtime.devices import only_gpu, resolve_device
+from sidetrip.runtime.devices import gpu_count, resolve_device
 from sidetrip.runtime.pool import submit_all, worker_devices
 from sidetrip.runtime.provenance import versions
 from sidetrip.runtime.stopping import shield_children
@@ -76,9 +76,7 @@ class Terms:
 
 
 def run_on_cluster(tasks: Sequence[Task], config: Config, bar: Any) -> None:
-    """Run tasks on Dask workers, in their order.
-
-    Dask gives the unit of a worker that is lost to another one, a few times.
+    """Run tasks on Dask workers, in their order; Dask gives the unit of a lost worker to another one, a few times.
 
     Raises
     ------
@@ -169,14 +167,12 @@ def _introduce(client: Client, needs: Mapping[str, int]) -> None:
     scheduler = client.scheduler_info(n_workers=-1)
     workers, address = scheduler["workers"].values(), scheduler["address"]
     link = f", dashboard {client.dashboard_link}" if "dashboard" in scheduler["services"] else ""
-    _say(f"{len(workers)} Dask workers at {address}{link}")
+    lines = [f"{len(workers)} Dask workers at {address}{link}"]
     if not any(needs.keys() <= worker["resources"].keys() for worker in workers):
         options = "".join(f" --resources {name}={number}" for name, number in needs.items())
-        _say(f"waiting for a worker; start one here with `dask worker {address} --nthreads 1{options}`")
-
-
-def _say(line: str) -> None:
-    tqdm.write(f"sidetrip: {line}", file=sys.stderr)
+        lines.append(f"waiting for a worker; start one here with `dask worker {address} --nthreads 1{options}`")
+    for line in lines:
+        tqdm.write(f"sidetrip: {line}", file=sys.stderr)
 
 
 def _check_environments(client: Client) -> None:
@@ -233,9 +229,13 @@ def _run_there(terms: Terms, task: Task) -> None:
 
 
 def _own_device(name: str) -> str:
-    """Device of a worker of a cluster, by the setting."""
+    """Device of a worker of a cluster, by the setting: of several GPUs, no worker knows which one is its own."""
     device = resolve_device(name)
-    return only_gpu() if device == "cuda" else device
+    if device != "cuda":
+        return device
+    if (there := gpu_count()) != 1:
+        raise ConfigError(f"sees {there} GPUs; start each worker with CUDA_VISIBLE_DEVICES=N, where N is its own GPU")
+    return "cuda:0"
 
 
 def _check(terms: Terms) -> None:

@@ -37,13 +37,7 @@ def gpu_count() -> int:
 
 
 def resolve_device(name: str) -> str:
-    """Device of a name: "cpu", "cuda" or "cuda:N"; "auto" is the GPUs where there are any, else the CPU.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such device.
-    """
+    """Device of a name: "cpu", "cuda" or "cuda:N"; "auto" is the GPUs where there are any, else the CPU."""
     if name == "cpu":
         return name
     there = gpu_count()
@@ -54,28 +48,8 @@ def resolve_device(name: str) -> str:
     return name
 
 
-def only_gpu() -> str:
-    """The one GPU that this process sees: of several, no worker knows which one is its own.
-
-    Raises
-    ------
-    ConfigError
-        If it sees several.
-    """
-    there = gpu_count()
-    if there != 1:
-        raise ConfigError(f"sees {there} GPUs; start each worker with CUDA_VISIBLE_DEVICES=N, where N is its own GPU")
-    return "cuda:0"
-
-
 def use_device(device: str) -> None:
-    """Make a device the one that this process computes on, where nothing else is said, too.
-
-    Raises
-    ------
-    ConfigError
-        If CUDA does not start on it.
-    """
+    """Make a device the one that this process computes on, where nothing else is said, too."""
     if not device.startswith("cuda"):
         return
     import torch

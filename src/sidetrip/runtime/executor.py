@@ -36,26 +36,27 @@ def run_units(
     function : callable
         Of a unit and its folders; returns tables by name. Importable by name in a fresh process.
     units, work, folders : sequences of equal length
-        What to do, how much each is, and where it writes; what is finished there is not run again.
+        What to do, how much each is, and where it writes.
     config : Config
         Device, number of workers, precision.
-    description : str
-        For the progress bar.
-    counted : str
-        What `work` counts, for the progress bar.
+    description, counted : str
+        For the progress bar; the second says what `work` counts.
 
     Raises
     ------
     ConfigError
         If worker processes keep dying before any unit is finished.
     """
+    run = run_on_pool
+    if config.runtime.executor == "dask":
+        from sidetrip.runtime.cluster import run_on_cluster as run  # needs a package that is optional
     tasks = [Task(function, *of_unit) for of_unit in zip(units, folders, work, strict=True)]
     tasks = sorted(_missing(tasks), key=lambda task: -task.work)
     failures, total = 0, sum(work)
     with progress_bar(total, total - _sum(tasks), description, counted) as bar:
         while tasks:
             try:
-                _dispatch(tasks, config, bar)
+                run(tasks, config, bar)
             except WorkerKilledError as error:
                 before, tasks = len(tasks), _missing(tasks)
                 failures = failures + 1 if len(tasks) == before else 0
@@ -68,15 +69,6 @@ def run_units(
                 bar.n = total - _sum(tasks)
             else:
                 return
-
-
-def _dispatch(tasks: Sequence[Task], config: Config, bar: Any) -> None:
-    if config.runtime.executor == "dask":
-        from sidetrip.runtime.cluster import run_on_cluster  # needs a package that is optional
-
-        run_on_cluster(tasks, config, bar)
-    else:
-        run_on_pool(tasks, config, bar)
 
 
 def _missing(tasks: Sequence[Task]) -> list[Task]:

@@ -33,11 +33,6 @@ def measure_all(plan: Plan, config: Config) -> None:
 
     Of an experiment that the variant leaves out, there are none. Units that an earlier, killed run has finished are
     not measured again.
-
-    Raises
-    ------
-    FileError
-        If a file cannot be read or written, or the code changed meanwhile.
     """
     units = plan.units_of(config)
     with open_scratch(config, plan.name) as scratch:

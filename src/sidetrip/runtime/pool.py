@@ -5,9 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.context import BaseContext
 from typing import Any
 
@@ -40,13 +41,7 @@ def ending(status: int | None) -> str:
 
 
 def worker_devices(runtime: Runtime, units: int) -> list[str]:
-    """One entry for each worker: as many as cores on a CPU, one per GPU, never more than units.
-
-    Raises
-    ------
-    ConfigError
-        If the device asked for is not there.
-    """
+    """One entry for each worker: as many as cores on a CPU, one per GPU, never more than units."""
     device = resolve_device(runtime.device)
     if device == "cpu":
         return ["cpu"] * min(runtime.workers or len(os.sched_getaffinity(0)), units)
@@ -72,31 +67,14 @@ def run_on_pool(tasks: Sequence[Task], config: Config, bar: Any) -> None:
         names.put(device)
     with watching(bar, context) as progress:
         initial = (progress, config.model.precision, names)
-        with ProcessPoolExecutor(len(devices), context, _start, initial) as executor:
-            workers: Any = executor._processes  # the exit status of a worker is told nowhere else
-            try:
-                submit_all(executor, [(run_task, task) for task in tasks], lambda index: None)
-            except BrokenProcessPool as error:
-                _end(workers)
-                raise WorkerKilledError(_first_killed(list(workers.values()))) from error
-            except (EOFError, ConnectionError) as error:  # the process that forks them was killed
-                _end(workers)
-                raise WorkerKilledError(ending(None)) from error
+        with _processes(len(devices), context, _start, initial) as executor:
+            submit_all(executor, [(run_task, task) for task in tasks])
 
 
 def on_all_cores(function: Callable[[Any], None], items: Sequence[Any], config: Config, loaded: list[str]) -> None:
     """Call a function of each item, on as many processes of this machine as the configuration allows.
 
-    Parameters
-    ----------
-    function : callable
-        Importable by name in a fresh process. It needs no torch.
-    items : sequence
-        What to call it of.
-    config : Config
-        The number of processes.
-    loaded : list of str
-        Modules that the processes have loaded when they start.
+    The function is importable by name and needs no torch; the processes have the modules `loaded` when they start.
 
     Raises
     ------
@@ -106,14 +84,31 @@ def on_all_cores(function: Callable[[Any], None], items: Sequence[Any], config: 
         If processes can share no semaphores.
     """
     number = len(worker_devices(on_cores(config).runtime, len(items)))
-    context = _context(loaded)
-    with ProcessPoolExecutor(number, context, _start_alone) as executor:
-        workers: Any = executor._processes
+    try:
+        with _processes(number, _context(loaded), _start_alone) as executor:
+            submit_all(executor, [(function, item) for item in items])
+    except WorkerKilledError as error:
+        raise ConfigError(f"runtime.workers = {number}: a process was killed; use fewer, or run again") from error
+
+
+@contextmanager
+def _processes(number: int, context: BaseContext, start: Any, arguments: tuple[Any, ...] = ()) -> Iterator[Executor]:
+    """A pool of processes, each of which begins with `start`.
+
+    Raises
+    ------
+    WorkerKilledError
+        If one was killed.
+    """
+    with ProcessPoolExecutor(number, context, start, arguments) as executor:
+        workers: Any = executor._processes  # the exit status of a worker is told nowhere else
         try:
-            submit_all(executor, [(function, item) for item in items], lambda index: None)
-        except (BrokenProcessPool, EOFError, ConnectionError) as error:
-            _end(workers)
-            raise ConfigError(f"runtime.workers = {number}: a process was killed; use fewer, or run again") from error
+            yield executor
+        except (BrokenProcessPool, EOFError, ConnectionError) as error:  # the others: the process that forks was killed
+            processes = list(workers.values())
+            _end(processes)
+            broken = isinstance(error, BrokenProcessPool)
+            raise WorkerKilledError(_first_killed(processes) if broken else ending(None)) from error
 
 
 def _context(loaded: list[str]) -> BaseContext:
@@ -147,9 +142,9 @@ def _start_alone() -> None:
     follow_parent()
 
 
-def _end(workers: Mapping[int, Any]) -> None:
+def _end(workers: Sequence[Any]) -> None:
     """End what a pool that broke has left: it does not know of a worker that started while it ended the others."""
-    for process in list(workers.values()):
+    for process in workers:
         if process.is_alive():
             process.terminate()
             process.join()
@@ -161,7 +156,9 @@ def _first_killed(workers: Sequence[Any]) -> str:
     return ending(own[0] if own else None)
 
 
-def submit_all(executor: Executor, calls: Sequence[tuple[Any, ...]], finished: Callable[[int], None]) -> None:
+def submit_all(
+    executor: Executor, calls: Sequence[tuple[Any, ...]], finished: Callable[[int], None] = lambda index: None
+) -> None:
     """Hand calls to any executor in their order, and tell which have finished; the first that fails ends it."""
     futures: dict[Future[Any], int] = {}
     try:

@@ -19,10 +19,7 @@ BETWEEN_MESSAGES = 0.5  # seconds
 class Teller:
     """Tells of what a worker has done, now and then: a message for every step takes 1.5 % of two cores.
 
-    Parameters
-    ----------
-    messages : queue or None
-        Of whoever watches; None: nobody does.
+    The messages go to a queue; None: nobody watches.
     """
 
     def __init__(self, messages: Any = None) -> None:

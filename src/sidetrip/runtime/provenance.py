@@ -33,23 +33,8 @@ def pipeline() -> dict[str, Any]:
     return stages
 
 
-def declaration(stage: str) -> dict[str, Any]:
-    """What dvc.yaml says of a stage.
-
-    Raises
-    ------
-    FileError
-        If it says nothing.
-    """
-    stages = pipeline()
-    if stage not in stages:
-        raise FileError(f"dvc.yaml: no stage {stage}; add it, with its deps, params and outs")
-    found: dict[str, Any] = stages[stage]
-    return found
-
-
 def _dependencies(stage: str, variant: str) -> list[str]:
-    return [dep.replace("${item.variant}", variant) for dep in declaration(stage)["deps"]]
+    return [dep.replace("${item.variant}", variant) for dep in pipeline()[stage]["deps"]]
 
 
 def code_digest(paths: Iterable[str]) -> str:
@@ -58,12 +43,9 @@ def code_digest(paths: Iterable[str]) -> str:
     for path in map(Path, paths):
         if not path.exists():
             raise FileError(f"{path}: not there; restore it with `git checkout {path}`")
-        found |= {file for file in files_in(path) if _is_source(file)} if path.is_dir() else {path}
-    return _digest(listing(found, Path()))
-
-
-def _is_source(path: Path) -> bool:
-    return not any(part == "__pycache__" or part.endswith(".egg-info") for part in path.parts)
+        found |= set(files_in(path)) if path.is_dir() else {path}
+    made = ("__pycache__", ".egg-info")  # by Python and pip
+    return _digest(listing({file for file in found if not any(part.endswith(made) for part in file.parts)}, Path()))
 
 
 def _digest(text: str) -> str:
@@ -115,16 +97,10 @@ def _input_digest(dep: str) -> str:
 
 
 def provenance(config: Config, stage: str) -> dict[str, Any]:
-    """What the results of a stage follow from, by its declaration in dvc.yaml: digests, and versions of what computes.
-
-    Raises
-    ------
-    FileError
-        If an input is missing; the message names the stage that makes it.
-    """
+    """What the results of a stage follow from, by its declaration in dvc.yaml: digests, and versions of software."""
     variant = config.variant
     # By dotted keys, of sections or of values in one.
-    keys = [key for entry in declaration(stage).get("params", []) for listed in entry.values() for key in listed]
+    keys = [key for entry in pipeline()[stage].get("params", []) for listed in entry.values() for key in listed]
     values = asdict(config)
     settings = {key: reduce(getitem, key.split("."), values) for key in keys}
     return {

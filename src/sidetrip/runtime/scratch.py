@@ -40,18 +40,10 @@ def _exclusive(path: Path) -> AcquireReturnProxy:
 
 @dataclass(frozen=True)
 class Scratch:
-    """Scratch of one run of a stage.
+    """Scratch of one run of a stage."""
 
-    Attributes
-    ----------
-    folder : Path
-        scratch/<variant>/<stage>/<digest>.
-    code : str
-        Digest of the code that the stage began with.
-    """
-
-    folder: Path
-    code: str
+    folder: Path  # scratch/<variant>/<stage>/<digest>
+    code: str  # digest of the code that the stage began with
 
 
 def unit_folders(folder: Path, name: str) -> UnitFolders:

@@ -84,15 +84,11 @@ def join_results(results: Sequence[Path], target: Path) -> None:
                 found = read_json(path)
                 software += [found] if found not in software else []
             elif path.name != SUMS:
-                _move(check(path), place)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    os.link(check(path), place)  # the scratch is removed at the end
+                except OSError:
+                    shutil.copyfile(path, place)
     for place, parts in tables.items():
         write_bytes(place, join_tables(parts))
     write_json(target / PROVENANCE, software)
-
-
-def _move(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)  # the scratch is removed at the end
-    except OSError:
-        shutil.copyfile(source, target)

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from multiprocessing import resource_tracker
 
 STOPPING = {signal.SIGINT, signal.SIGTERM}
@@ -44,19 +45,11 @@ def end_at_once_when_asked(name: str) -> None:
 def shield_children() -> None:
     """Let a Ctrl-C, which a terminal sends to all processes of a stage, interrupt none that this one starts.
 
-    They inherit what is blocked in this thread. Python unblocks it when it starts its tracker of semaphores, at the
-    latest with the first process: that comes first here.
+    They inherit what is blocked in this thread. Python unblocks it when it starts its tracker of semaphores.
     """
     if signal.getsignal(signal.SIGINT) is _noted:
         resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
-
-
-def _same_group(parent: int) -> bool:
-    try:
-        return os.getpgid(parent) == os.getpgid(0)
-    except ProcessLookupError:
-        return False
 
 
 def _end(what: str, status: int) -> None:
@@ -77,9 +70,10 @@ def end_with_dvc(name: str) -> None:
     parent = os.getppid()
 
     def watch() -> None:
-        # It may be gone already: who takes over an orphan is in another group of processes than dvc and its stages.
-        while os.getppid() == parent and _same_group(parent):
-            time.sleep(0.1)
+        with suppress(ProcessLookupError):
+            # It may be gone already: who takes over an orphan is in another group of processes than dvc and its stages.
+            while os.getppid() == parent and os.getpgid(parent) == os.getpgid(0):
+                time.sleep(0.1)
         _end(f"{name} ended with the dvc that started it", 1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -66,15 +66,13 @@ def follow_parent() -> None:
     # An interrupt goes to all processes of a terminal; the one that started this decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
-    threading.Thread(target=_end_with_parent, daemon=True).start()
 
-
-def _end_with_parent() -> None:
-    """End this process when the one that started it is gone: nobody would take its results."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
+    def end_with_parent() -> None:
+        parent: Any = multiprocessing.parent_process()
         parent.join()
         os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def run_task(task: Task) -> None:
