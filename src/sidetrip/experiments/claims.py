@@ -1,7 +1,5 @@
 """All rows of claims.json, and the tables that verdicts, figures and report share."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import asdict

@@ -3,8 +3,6 @@
 What readers see of them (titles, phrases, colours) is in verdicts/wording.py and report/style.py. Needs no torch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The plan of an experiment: what there is to measure, and what that takes. Needs no torch: a stage plans with it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any

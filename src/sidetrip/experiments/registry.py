@@ -5,8 +5,6 @@ verdicts and pages, verdict.py (`judge`, perhaps `STATEMENTS` and `derived`), fi
 section.py (`facts`). Modules are loaded as they are asked for: plans do without pandas, pages without torch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module

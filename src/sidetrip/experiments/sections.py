@@ -1,7 +1,5 @@
 """Sections of the report of all experiments that a variant has."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

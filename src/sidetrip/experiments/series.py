@@ -4,8 +4,6 @@ Each table has a column of what its rows are of, `series`; its template draws a 
 experiment.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Fig. 7: gradients of a fixed batch along a trip at the rate of the run and one with a linear decay."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

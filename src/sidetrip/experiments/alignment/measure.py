@@ -1,7 +1,5 @@
 """Gradients of fixed batches along side trips (Fig. 7)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Plan of the gradients along trips: a unit is a late branch point."""
 
-from __future__ import annotations
-
 from sidetrip.config import Config
 from sidetrip.experiments.plan import Plan
 from sidetrip.experiments.units import BranchPoint, late_branch_points

@@ -1,7 +1,5 @@
 """The burn-in: the main trajectory, trained from initialisation, and its snapshots."""
 
-from __future__ import annotations
-
 import shutil
 import time
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Predicted and measured (average − trip) ÷ gain, by method and window."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt

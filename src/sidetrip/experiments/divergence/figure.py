@@ -1,7 +1,5 @@
 """Fig. 6 and 8: distances in weight space along side trips."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt

@@ -1,7 +1,5 @@
 """Distances in weight space between trips, and the losses of midpoint and trip at half the rate (Fig. 6, 8)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Plan of the distances between trips: what is compared near a branch point, and an independent trip to the end."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from sidetrip.config import Config

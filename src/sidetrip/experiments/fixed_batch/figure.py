@@ -1,7 +1,5 @@
 """Fig. 3: losses on the lines between two runs on one fixed batch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt

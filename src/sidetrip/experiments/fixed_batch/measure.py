@@ -1,7 +1,5 @@
 """Full-gradient steps on one fixed batch from two points of the main trajectory (Fig. 3)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 

@@ -1,7 +1,5 @@
 """Plan of the trips on a fixed batch: a unit is a batch, with two points that the trips on it leave."""
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import dataclass
 

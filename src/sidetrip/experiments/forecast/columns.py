@@ -1,7 +1,5 @@
 """Names of the models, the corrections and the columns in the tables of the forecasts."""
 
-from __future__ import annotations
-
 MOMENTARY, MERGED, COOL_DOWN = "momentary", "merged", "cool-down"  # models
 NO_DECAY = "none"  # the decay of a momentary model
 NO_CORRECTION, LEARNED, PREDICTED = "none", "learned", "predicted"  # corrections

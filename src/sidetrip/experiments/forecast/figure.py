@@ -1,7 +1,5 @@
 """Forecasts of a decay against the real cool-downs and against their rivals; and estimates in hindsight."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -8,8 +8,6 @@ gradient noise that were measured by t: (average - trip) ÷ gain times what merg
 An accuracy is forecast as its complement, the share of wrong answers, which falls as a loss does.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace

@@ -7,8 +7,6 @@ Student's prediction interval. Of the runs of all seeds only cool-downs that beg
 neither the cool-down that judges an estimate nor anything after it has a part in it.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -11,8 +11,6 @@ Sandler, Zhmoginov, Miller, Vladymyrov, "Training trajectories, mini-batch losse
 rate", Table 1 and Lemma 2. DOI 10.48550/arXiv.2301.02312.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial

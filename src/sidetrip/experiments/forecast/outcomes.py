@@ -1,7 +1,5 @@
 """What became of the sealed forecasts: the real cool-downs, the rivals, and what a decay buys."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 

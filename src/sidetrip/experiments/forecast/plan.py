@@ -1,7 +1,5 @@
 """Plan of the forecasts: at which steps a decay is forecast, from what, and which cool-downs are run to judge that."""
 
-from __future__ import annotations
-
 from sidetrip.config import Config
 from sidetrip.experiments.forecast.columns import SCORED_ON
 from sidetrip.experiments.plan import Plan

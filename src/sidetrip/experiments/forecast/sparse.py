@@ -1,7 +1,5 @@
 """The average of iterates as sparse as snapshots are, that stands for a decay."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from sidetrip.config import Config

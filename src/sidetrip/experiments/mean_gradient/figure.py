@@ -1,7 +1,5 @@
 """What gradient noise costs averages and trips, beyond the scatter that averaging takes away."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt

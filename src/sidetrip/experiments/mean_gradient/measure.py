@@ -5,8 +5,6 @@ weights of several runs, the mean of their gradients is H θ plus the mean of th
 noise does since that is not so.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import cast
 

@@ -1,7 +1,5 @@
 """Plan: from the last branch point, a run on each of several batch sequences, and one on their mean gradient."""
 
-from __future__ import annotations
-
 from sidetrip.config import Config
 from sidetrip.experiments.plan import Plan
 from sidetrip.experiments.replicas.plan import last_branch_points, work_on

@@ -1,7 +1,5 @@
 """Fig. 4, 9, 11, Lemma 1 and Appendix A: the analytic model."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt

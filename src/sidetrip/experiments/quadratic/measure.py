@@ -6,8 +6,6 @@ Everything random comes in `groups` of equally many replicas; tables hold one ro
 interval needs nothing but the spread over groups.
 """
 
-from __future__ import annotations
-
 import math
 from functools import partial
 

@@ -1,7 +1,5 @@
 """What average and trip differ by, in the parts that it comes from, by method."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ The loss of the mean of their weights has lost most of the noise that the batche
 average and trip differ by comes apart: into that noise, and the rest.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress

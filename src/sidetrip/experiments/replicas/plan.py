@@ -1,7 +1,5 @@
 """Plan of the replicas: run, averages and trips from the last branch point of every seed, on many batch sequences."""
 
-from __future__ import annotations
-
 from sidetrip.config import Config
 from sidetrip.experiments.plan import Plan
 from sidetrip.experiments.side_trips.plan import Case, cases, longest, shared_trips, widest

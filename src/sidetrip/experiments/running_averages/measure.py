@@ -1,7 +1,5 @@
 """Averages along the main trajectory itself (the lines of Fig. 1, 5, 10, 14)."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from sidetrip.engine.lab import Lab

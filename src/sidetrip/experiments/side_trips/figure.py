@@ -1,7 +1,5 @@
 """Fig. 1, 5, 10, 14: averages of the main trajectory against side trips with the equivalent schedule."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """Averages of the main trajectory against side trips with the equivalent schedule (Fig. 1, 5, 10, 14)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Sequence
 

@@ -1,7 +1,5 @@
 """Plan of the comparison of averages with trips: which kernels, which trips, when they are looked at."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

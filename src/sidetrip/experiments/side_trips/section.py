@@ -1,7 +1,5 @@
 """Facts of the section, from the tables."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Fig. 2, 12, 13: loss along one step, on its own batch and on held-out batches."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Mapping
 from typing import Any
 

@@ -5,8 +5,6 @@ that a loss is taken on, as in training. Beside it stand the same with statistic
 the weights of the branch point, and the direction that the optimizer would take, momentum included.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Plan of the single steps: which step sizes and batches are measured, and the decayed run as their reference."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Statements about one step (Fig. 2, 12, 13 of DOI 10.48550/arXiv.2301.02312)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Hashable
 from dataclasses import replace
