@@ -8,6 +8,7 @@ from sidetrip.engine import training
 from sidetrip.engine.state import distance, with_weights
 from sidetrip.experiments import evaluator
 from sidetrip.experiments.side_trips import measure as trips
+from sidetrip.experiments.side_trips import plan
 from sidetrip.experiments.side_trips.plan import Case, Look, cases, last_half, looks
 from sidetrip.experiments.units import BranchPoint
 from sidetrip.kernels import Kernel
@@ -51,8 +52,9 @@ def test_a_trip_that_diverges_is_rows_that_say_so_however_losses_are_read(lab, b
     """A kernel whose schedule is huge: its trip diverges, the reference and the other trips do not."""
     wild = [Case("swa", Kernel.swa(5)), Case("wild", Kernel([1 - 1e15, *[0.0] * 3, 5e14, 5e14]))]
     assert wild[1].decays
-    monkeypatch.setattr(trips, "cases", lambda config: wild)
-    monkeypatch.setattr(trips, "looks", lambda config: [Look(5, 0, 5)])
+    monkeypatch.setattr(plan, "cases", lambda config: wild)
+    monkeypatch.setattr(plan, "controls", lambda config: [])
+    monkeypatch.setattr(plan, "looks", lambda config: [Look(5, 0, 5)])
     found = []
     for block in (1, 100):
         monkeypatch.setattr(training, "losses_read_at_once", lambda device, block=block: block)

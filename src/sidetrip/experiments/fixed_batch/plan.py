@@ -7,8 +7,6 @@ from sidetrip.config import Config
 from sidetrip.experiments.plan import Plan
 from sidetrip.experiments.work import Work
 
-OWN, HELD_OUT = "own", "held_out"  # batches
-RUN, INITIALISATIONS = "run", "initialisations"  # what the two points have in common: the run, or nothing (control)
 COLUMNS = ["seed", "branch", "later_branch", "pair", "fixed_batch", "step_size", "steps", "alpha", "batch", "loss"]
 HALVINGS = 10  # of the widest step size, tried in every line search
 SEARCH = 20  # forward passes of a line search through the batch, about
@@ -37,7 +35,7 @@ class FixedBatch:
     @property
     def pair(self) -> str:
         """What the two points have in common."""
-        return RUN if self.seed == self.other_seed else INITIALISATIONS
+        return "run" if self.seed == self.other_seed else "initialisations"
 
 
 def units(config: Config) -> list[FixedBatch]:

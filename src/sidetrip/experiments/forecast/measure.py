@@ -24,18 +24,17 @@ from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import Tensors, TrainState, with_weights
 from sidetrip.engine.training import DivergedError, Observer, Position
 from sidetrip.experiments import evaluator
-from sidetrip.experiments.forecast.columns import (
-    ALONG,
-    COOL_DOWN,
-    COOL_DOWNS,
-    MERGED,
-    MOMENTARY,
-    NO_DECAY,
-    SCORED_ON,
-    SEALS,
-)
 from sidetrip.experiments.forecast.forward import forecasts_at
-from sidetrip.experiments.forecast.plan import cool_down_work, look_work, looks, spacings, windows_from
+from sidetrip.experiments.forecast.plan import (
+    ALONG,
+    COOL_DOWNS,
+    SCORED_ON,
+    cool_down_work,
+    look_work,
+    looks,
+    spacings,
+    windows_from,
+)
 from sidetrip.experiments.forecast.sparse import sparse_kernel
 from sidetrip.experiments.units import Run
 from sidetrip.experiments.work import Work, each_step
@@ -90,7 +89,7 @@ def measure(lab: Lab, unit: Run) -> dict[str, pd.DataFrame]:
     return {
         "merged_snapshots": pd.concat(scored),
         "sealed_forecasts": pd.concat(sealed),
-        "seals": pd.DataFrame(seals, columns=SEALS),
+        "seals": pd.DataFrame(seals, columns=["seed", "branch", "sha256"]),
         "cool_downs": pd.concat(ran),
     }
 
@@ -122,11 +121,11 @@ def _scored(lab: Lab, seed: int, looks_here: Mapping[int, Iterable[int]]) -> pd.
     rows, snapshots = [], range(0, lab.config.burn_in.steps + 1, lab.config.burn_in.snapshot_every)
     for step, windows in looks_here.items():
         newest = lab.snapshot(seed, step)
-        rows.append((seed, step, NO_DECAY, 0, MOMENTARY, *_score(lab, newest)))
+        rows.append((seed, step, "none", 0, "momentary", *_score(lab, newest)))
         for window, (decay, schedule) in product(windows, DECAYS.items()):
             average = nearest_average(snapshots, schedule(window), lab.rates, step)
             merged = with_weights(newest, _merged(lab, seed, average))
-            rows.append((seed, step, decay, window, MERGED, *_score(lab, merged)))
+            rows.append((seed, step, decay, window, "merged", *_score(lab, merged)))
     return pd.DataFrame(rows, columns=ALONG)
 
 
@@ -161,11 +160,11 @@ def _cool_downs(lab: Lab, seed: int, begin: int) -> pd.DataFrame:
         return lab.take_trip(start, lab.stream(seed), schedule, [*observers, each_step(lab)])
 
     def finished(position: Position, running: RunningAverage) -> None:
-        add(*averages[running], MERGED, _score(lab, with_weights(start, running.weights())))
+        add(*averages[running], "merged", _score(lab, with_weights(start, running.weights())))
 
     def momentary(position: Position) -> None:
         if (window := position.step - begin) in windows:
-            add(NO_DECAY, window, 0, MOMENTARY, _score(lab, with_weights(start, position.weights)))
+            add("none", window, 0, "momentary", _score(lab, with_weights(start, position.weights)))
 
     advance(Schedule.constant(windows[-1]), AverageBank(averages, finished), momentary)
     for window, (decay, schedule) in product(windows, DECAYS.items()):
@@ -173,5 +172,5 @@ def _cool_downs(lab: Lab, seed: int, begin: int) -> pd.DataFrame:
             scores = _score(lab, advance(schedule(window)))
         except DivergedError:
             scores = LOST
-        add(decay, window, 0, COOL_DOWN, scores)
+        add(decay, window, 0, "cool-down", scores)
     return pd.DataFrame(rows, columns=COOL_DOWNS)

@@ -1,13 +1,12 @@
 """What gradient noise costs averages and trips, beyond the scatter that averaging takes away."""
 
-from collections.abc import Mapping
-
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
 from sidetrip.config import Config
 from sidetrip.report import style
+from sidetrip.verdicts.records import Tables
 from sidetrip.verdicts.statistics import student_interval
 from sidetrip.verdicts.wording import method_words, methods_in_order
 
@@ -47,7 +46,7 @@ def costs(lifts: pd.DataFrame, gaps: pd.DataFrame, confidence: float) -> Figure:
     return figure
 
 
-def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:
+def draw(tables: Tables, config: Config) -> dict[str, Figure]:
     """The figure of this experiment, by name; none where every trip diverged."""
     lifts, gaps = (tables[f"mean_gradient_{name}"].query("split == 'validation'") for name in ("lifts", "gaps"))
     return {} if gaps.empty else {"mean_gradient": costs(lifts, gaps, config.claims.confidence)}

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.training import Stream, batch_loss
-from sidetrip.experiments.mean_gradient.plan import COLUMNS, GRADIENTS, WEIGHTS
+from sidetrip.experiments.mean_gradient.plan import COLUMNS
 from sidetrip.experiments.replicas.measure import WeightMeans, finite_scores, models
 from sidetrip.experiments.units import BranchPoint
 
@@ -67,8 +67,8 @@ def measure(lab: Lab, unit: BranchPoint) -> dict[str, pd.DataFrame]:
         for key, weights in models(lab, start, stream).items():
             alone.add(key, weights)
     found = {
-        WEIGHTS: alone.of(number, start.weights),
-        GRADIENTS: models(lab, start, Together(streams), loss_of_all, number),
+        "weights": alone.of(number, start.weights),
+        "gradients": models(lab, start, Together(streams), loss_of_all, number),
     }
     rows = [
         (unit.seed, unit.step, *key, mean_of, *score)

@@ -6,7 +6,6 @@ from sidetrip.experiments.replicas.plan import last_branch_points, work_on
 from sidetrip.experiments.units import BranchPoint
 from sidetrip.experiments.work import Work
 
-WEIGHTS, GRADIENTS = "weights", "gradients"  # what the mean is of
 COLUMNS = ["seed", "branch", "kernel", "window_steps", "model", "mean_of", "split", "loss", "accuracy"]
 
 

@@ -6,7 +6,6 @@ from sidetrip.experiments.side_trips.plan import Case, cases, longest, shared_tr
 from sidetrip.experiments.units import BranchPoint
 from sidetrip.experiments.work import Work, scoring, training
 
-AS_FAR = "as_far"  # model: the run where its rates add up to those of a trip
 MEANS = ["seed", "branch", "kernel", "window_steps", "model", "split", "loss", "accuracy"]
 REPLICAS = [*MEANS[:5], "replica", *MEANS[5:]]
 

@@ -1,6 +1,6 @@
 """Fig. 1, 5, 10, 14: averages of the main trajectory against side trips with the equivalent schedule."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from sidetrip.experiments.methods import METHODS, Method
 from sidetrip.experiments.single_step.verdict import curvature_at_rate
 from sidetrip.measure.second_order import trip_factors
 from sidetrip.report import style
+from sidetrip.verdicts.records import Tables
 from sidetrip.verdicts.scores import TITLES
 from sidetrip.verdicts.statistics import student_interval
 from sidetrip.verdicts.wording import method_words
@@ -73,7 +74,7 @@ def ends(scores: pd.DataFrame, metric: str, confidence: float) -> pd.DataFrame:
 
 def _draw_panel(
     axes: Axes,
-    tables: Mapping[str, pd.DataFrame],
+    tables: Tables,
     config: Config,
     method: Method,
     split: str,
@@ -125,7 +126,7 @@ def _draw_point(axes: Axes, branch: int, late: bool, found: pd.DataFrame) -> Non
 
 
 def _grid(
-    tables: Mapping[str, pd.DataFrame],
+    tables: Tables,
     config: Config,
     rows: list[tuple[str, str]],
     methods: Sequence[Method],
@@ -176,7 +177,7 @@ def rate_factors(settings: SideTrips, measured: pd.Series) -> Figure:
     return figure
 
 
-def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:
+def draw(tables: Tables, config: Config) -> dict[str, Figure]:
     """The figures of this experiment, by name, with the numbers of the paper's."""
     sgd = config.burn_in.optimizer.name == "sgd" and "single_step" not in config.left_out
     curvature = curvature_at_rate(tables["curvature"], config) if sgd else pd.Series(dtype=float)

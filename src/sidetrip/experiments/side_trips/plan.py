@@ -13,9 +13,6 @@ from sidetrip.experiments.units import BranchPoint, branch_points
 from sidetrip.experiments.work import Work, scoring, training
 from sidetrip.kernels import Kernel, Schedule
 
-MOMENTARY, AVERAGE, TRIP = "momentary", "average", "trip"  # models
-TRIP_AVERAGE = "trip_average"  # of the last half of a trip's own iterates
-NO_KERNEL = "none"  # the kernel of a momentary model
 SCORES = ["seed", "branch", "kernel", "window_steps", "model", "look", "split", "loss", "accuracy", "diverged"]
 DISTANCES = ["seed", "branch", "kernel", "window_steps", "average_to_trip", "average_to_start", "trip_to_start"]
 MANY = 3  # different weights, from which on shuffling changes a kernel

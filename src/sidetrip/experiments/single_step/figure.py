@@ -14,6 +14,7 @@ from sidetrip.config import Config
 from sidetrip.experiments.single_step.plan import VARIED
 from sidetrip.experiments.single_step.verdict import has_batchnorm, paper_setting
 from sidetrip.report import style
+from sidetrip.verdicts.records import Tables
 
 VARIATIONS = {
     ("gradient", "batch"): "plain gradient,\nBatchNorm as in training",
@@ -68,7 +69,7 @@ def _draw(axes: Axes, rows: pd.DataFrame, widest: float, relative: bool = False)
     return found
 
 
-def _lowest(found: Mapping[str, pd.DataFrame]) -> float:
+def _lowest(found: Tables) -> float:
     """Where an axis of losses begins: a little below all curves."""
     return 0.97 * min(float(curve["min"].min()) for curve in found.values())
 
@@ -210,7 +211,7 @@ def figure_13(best: pd.DataFrame) -> Figure:
     return figure
 
 
-def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:
+def draw(tables: Tables, config: Config) -> dict[str, Figure]:
     """The figures of this experiment, by name."""
     sweep, curvature = tables["single_step"], tables["curvature"]
     branch, size = config.branch.points[-1], config.burn_in.batch_size

@@ -11,11 +11,6 @@ from sidetrip.experiments.plan import Plan
 from sidetrip.experiments.units import BranchPoint, branch_points
 from sidetrip.experiments.work import Work, training
 
-OWN, HELD_OUT = "own", "held_out"  # batches
-GRADIENT, MOMENTUM = "gradient", "momentum"  # directions
-BATCH, FROZEN = "batch", "frozen"  # BatchNorm statistics
-WIDE, ZOOM, NEAR_OWN, NEAR_HELD_OUT, FIT = "wide", "zoom", "near_own", "near_held_out", "fit"  # ranges
-NEAR_PARABOLA = "near_parabola"
 KEYS = ["seed", "branch", "batch_size", "own_batch", "direction", "batchnorm"]
 SWEEP = [*KEYS, "range", "step_size", "batch", "index", "loss"]
 REFERENCE = ["seed", "steps", "loss"]
@@ -30,7 +25,8 @@ def coarse_step_sizes(settings: SingleStep) -> list[tuple[str, float]]:
     """Range and step size λ of the wide and of the zoomed range, ascending from 0, each once."""
     wide = np.linspace(0.0, settings.widest, settings.points)
     zoom = np.setdiff1d(np.linspace(0.0, settings.zoom, settings.points), wide)
-    return sorted([*((WIDE, float(x)) for x in wide), *((ZOOM, float(x)) for x in zoom)], key=lambda entry: entry[1])
+    found = [("wide", float(x)) for x in wide] + [("zoom", float(x)) for x in zoom]
+    return sorted(found, key=lambda entry: entry[1])
 
 
 def near_lowest(sizes: Sequence[float], losses: ArrayLike) -> list[float]:
@@ -45,11 +41,11 @@ def measured_settings(batch_size: int, own_batch: int, step: int, config: Config
 
     Frozen statistics on every own batch, since a verdict rests on them; the direction of the optimizer on one.
     """
-    found = [(GRADIENT, BATCH)]
+    found = [("gradient", "batch")]
     if batch_size == config.burn_in.batch_size and step in config.branch.points:
-        found.append((GRADIENT, FROZEN))
+        found.append(("gradient", "frozen"))
         if (own_batch, step) == (0, config.branch.points[-1]):
-            found.append((MOMENTUM, BATCH))
+            found.append(("momentum", "batch"))
     return found
 
 

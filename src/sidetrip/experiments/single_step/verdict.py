@@ -21,7 +21,6 @@ CLOSE = 0.05  # relative distance within which the parabola from slope and curva
 NEARLY_ALL = 0.999  # R² from which on a polynomial's degree counts as enough
 HIGHEST_DEGREE = 6
 KINDS = ("own", "held_out")
-FIT = "fit"  # range of evenly spaced step sizes
 BATCHNORM = {"frozen": "frozen", "batch": "in training mode"}  # statistics
 STATEMENTS = (
     Statement(
@@ -53,7 +52,7 @@ def best_steps(single_step: Table) -> Table:
         start (loss at 0), relative_drop. The held-out curve is the mean over the held-out batches.
     """
     keys = [*BATCH, *SETTING, "batch"]
-    rows = single_step[single_step["range"] != FIT]
+    rows = single_step[single_step["range"] != "fit"]
     curve = rows.groupby([*keys, "step_size"], as_index=False)["loss"].mean()
     start = curve[curve["step_size"] == 0].set_index(keys)["loss"].rename("start")
     lowest = curve.loc[curve.groupby(keys)["loss"].idxmin()].set_index(keys)
@@ -86,7 +85,7 @@ def parabolas(single_step: Table, curvature: Table) -> Table:
     )
     rows = []
     for key, curve in own.groupby(BATCH):
-        fit = curve[curve["range"] == FIT].sort_values("step_size")
+        fit = curve[curve["range"] == "fit"].sort_values("step_size")
         x, y = fit["step_size"].to_numpy(), fit["loss"].to_numpy()
         r_squared = {degree: _r_squared(x, y, degree) for degree in range(1, HIGHEST_DEGREE + 1)}
         rows.append(
