@@ -42,13 +42,6 @@ def measure(tables: Tables, config: Config) -> list[dict[str, Any]]:
 
     Those of the analytic model belong to no variant: they stand where it is computed, and nowhere else.
 
-    Parameters
-    ----------
-    tables : mapping of str to DataFrame
-        The tables of all experiments that the variant has.
-    config : Config
-        Thresholds and settings.
-
     Returns
     -------
     list of dict

@@ -12,18 +12,10 @@ from sidetrip.kernels import Kernel
 
 @dataclass(frozen=True)
 class Method:
-    """An averaging method.
+    """An averaging method."""
 
-    Attributes
-    ----------
-    name : str
-        In tables, and at the end of the verdict's id.
-    kernels : callable
-        Its kernels, by the settings; the widest window is judged.
-    """
-
-    name: str
-    kernels: Callable[[SideTrips], list[Kernel]]
+    name: str  # in tables, and at the end of the verdict's id
+    kernels: Callable[[SideTrips], list[Kernel]]  # by the settings; the widest window is judged
 
     def widest(self, settings: SideTrips) -> Kernel:
         """The kernel of the widest window."""

@@ -16,18 +16,10 @@ from sidetrip.experiments.plan import Plan
 
 @dataclass(frozen=True)
 class Experiment:
-    """An entry of the registry.
+    """An entry of the registry."""
 
-    Attributes
-    ----------
-    name : str
-        Of its folder, its stage, and its key in `experiments`.
-    shown : bool
-        Whether it has verdicts, figures and a section of the report.
-    """
-
-    name: str
-    shown: bool = True
+    name: str  # of its folder, its stage, and its key in `experiments`
+    shown: bool = True  # whether it has verdicts, figures and a section of the report
 
     def part(self, name: str) -> ModuleType:
         """A module of its folder."""

@@ -14,23 +14,13 @@ SEARCH = 20  # forward passes of a line search through the batch, about
 
 @dataclass(frozen=True)
 class FixedBatch:
-    """Trips on one fixed batch from two branch points.
+    """Trips on one fixed batch from two branch points."""
 
-    Attributes
-    ----------
-    seed, step : int
-        The first point, and the run whose batch it is.
-    other_seed, other_step : int
-        The second point: a later one of the same run, or one of another initialisation.
-    number : int
-        Of the batch.
-    """
-
-    seed: int
+    seed: int  # of the first point, and of the run whose batch it is
     step: int
-    other_seed: int
+    other_seed: int  # of the second point: a later one of the same run, or one of another initialisation
     other_step: int
-    number: int
+    number: int  # of the batch
 
     @property
     def pair(self) -> str:

@@ -40,14 +40,7 @@ def forecasts_at(config: Config, seed: int, begin: int, tables: Mapping[str, pd.
     Nothing after that step is looked at: of the looks later ones, of the cool-downs those that end later, of the
     curvature what was measured on later iterates.
 
-    Parameters
-    ----------
-    config : Config
-        The resolved configuration.
-    seed, begin : int
-        The run, and the step.
-    tables : mapping of str to DataFrame
-        merged_snapshots, cool_downs and, where it was measured, curvature_nodes.
+    The tables are merged_snapshots, cool_downs and, where it was measured, curvature_nodes.
 
     Returns
     -------

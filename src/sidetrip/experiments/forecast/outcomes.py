@@ -83,14 +83,7 @@ def _steps_bought(looks: Table, row: object) -> float:
 
 
 def cells(found: Table, config: Config) -> Table:
-    """How good forecasts of the loss are, by decay, window, spacing of the snapshots, and correction.
-
-    Parameters
-    ----------
-    found : DataFrame
-        Of `outcomes`.
-    config : Config
-        For the spacing, and the confidence of the interval of a share.
+    """How good forecasts of the loss are, by decay, window, spacing of the snapshots, and correction; of `outcomes`.
 
     Returns
     -------

@@ -15,15 +15,7 @@ BELOW = 0.3  # of the distance between methods, by which a trip stands below its
 
 
 def costs(lifts: pd.DataFrame, gaps: pd.DataFrame, confidence: float) -> Figure:
-    """Left, an average and its trip; right, the difference of the two, seed by seed. A row for each method.
-
-    Parameters
-    ----------
-    lifts, gaps : DataFrame
-        Of one split: the tables mean_gradient_lifts and mean_gradient_gaps.
-    confidence : float
-        Of the intervals over seeds.
-    """
+    """Left, an average and its trip; right, the difference of the two, seed by seed. A row for each method."""
     methods = methods_in_order(gaps["kernel"])
     size = (style.WIDE, 1.9 + 0.5 * len(methods))
     figure, (left, right) = plt.subplots(1, 2, figsize=size, sharey=True, width_ratios=(3, 2))

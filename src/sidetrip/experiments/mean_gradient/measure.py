@@ -23,13 +23,7 @@ BatchKey = tuple[object, ...]
 
 
 class Together:
-    """Stream whose batch of a step holds those of several streams, one after another.
-
-    Parameters
-    ----------
-    streams : sequence of Stream
-        Their batches have one size.
-    """
+    """Stream whose batch of a step holds those of several streams, all of one size, one after another."""
 
     def __init__(self, streams: Sequence[Stream]) -> None:
         self._streams = streams

@@ -92,17 +92,8 @@ def models(
 ) -> dict[Key, Tensors]:
     """Weights of run, averages and trips from one branch point on one batch sequence.
 
-    Parameters
-    ----------
-    loss : callable
-        Of (model, batch, precision).
-    batches : int
-        How many a step takes, for the progress.
-
-    Returns
-    -------
-    dict
-        By kernel, window and model; without those that a diverged run did not reach.
+    By kernel, window and model, without those that a diverged run did not reach. A step takes so many `batches`, which
+    the progress counts.
     """
     found: dict[Key, Tensors] = {}
     cases = compared(lab.config)

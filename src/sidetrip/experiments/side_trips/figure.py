@@ -26,19 +26,8 @@ SCORES = {"accuracy": ("accuracy (%)", 100.0), "loss": ("loss (nats)", 1.0)}
 def momentary_line(looks: pd.DataFrame, metric: str, every: int) -> pd.DataFrame:
     """Mean and spread of the momentary model's scores over stretches of the run, by the mean step of each.
 
-    Parameters
-    ----------
-    looks : DataFrame
-        seed, step and the scores, one row for each look at the momentary model; a step of a seed may come twice.
-    metric : str
-        Column of the score.
-    every : int
-        Length of a stretch in steps.
-
-    Returns
-    -------
-    DataFrame
-        step, mean, low, high (mean ∓ standard deviation of the looks).
+    Of looks (seed, step and the scores) a step of a seed may come twice; a stretch has `every` steps. The columns are
+    step, mean, low, high (mean ∓ standard deviation of the looks).
     """
     rows = looks.drop_duplicates(["seed", "step"])
     found = rows.groupby(rows["step"] // every).agg(step=("step", "mean"), mean=(metric, "mean"), std=(metric, "std"))
@@ -50,20 +39,8 @@ def momentary_line(looks: pd.DataFrame, metric: str, every: int) -> pd.DataFrame
 def ends(scores: pd.DataFrame, metric: str, confidence: float) -> pd.DataFrame:
     """Scores of average and trip from one branch point, means over seeds, and the interval of their difference.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        Rows of the table side_trips, of one method, split and branch point.
-    metric : str
-        Column of the score.
-    confidence : float
-        Of the interval.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by window_steps: average, trip, reach (half the interval of average − trip over seeds, which are
-        paired; not finite with one seed).
+    Of rows of side_trips of one method, split and branch point; indexed by window_steps: average, trip, reach (half the
+    interval of average − trip over seeds, which are paired; not finite with one seed).
     """
     seeds = scores.groupby(["window_steps", "seed", "model"])[metric].mean().unstack()  # noqa: PD010
     found = seeds.groupby("window_steps")[["average", "trip"]].mean()
@@ -139,23 +116,18 @@ def _grid(
     for i, (split, metric) in enumerate(rows):
         for axes, method in zip(panels[i], methods, strict=True):
             _draw_panel(axes, tables, config, method, split, metric, late)
-            axes.set(
-                title=method_words(method.name).title if i == 0 else "", xlabel="step" if i == len(rows) - 1 else ""
-            )
         panels[i][0].set(ylabel=f"{TITLES[split]} {SCORES[metric][0]}")
+    for method, first, last in zip(methods, panels[0], panels[-1], strict=True):
+        first.set(title=method_words(method.name).title)
+        last.set(xlabel="step")
     style.legend_below(figure, panels[0][0], columns=3)
     return figure
 
 
 def rate_factors(settings: SideTrips, measured: pd.Series) -> Figure:
-    """What noise the quadratic model leaves in each average and its trip, and the measured curvature (App. A).
+    """What noise the quadratic model leaves in each method's widest average and its trip (App. A).
 
-    Parameters
-    ----------
-    settings : SideTrips
-        For the widest kernel of every method.
-    measured : Series
-        λκ/(1 − μ), one value for each own batch.
+    And the curvature that was `measured`: λκ/(1 − μ), one value for each own batch.
     """
     figure, axes = plt.subplots(figsize=(7.4, 4.0))
     x = np.logspace(-4, np.log10(1.9), 300)

@@ -47,14 +47,7 @@ def watched(
 ) -> list[Observer]:
     """Observers of the main trajectory from a branch point on: they score averages where they end, and the run itself.
 
-    Parameters
-    ----------
-    averaged : iterable of Case
-        What to average.
-    scores : Scores
-        Of the branch point; takes what is found.
-    finished : callable
-        Of a case and the weights of its average, once it is scored.
+    The scores, of the branch point, take what is found; `finished` is called once an average is scored.
     """
     looked_at = plan.looks(scores.lab.config)
     of_case = {RunningAverage(case.kernel, scores.branch): case for case in averaged}

@@ -79,21 +79,11 @@ def last_half(steps: int) -> Kernel:
 
 @dataclass(frozen=True)
 class Look:
-    """A moment at which the run itself is scored.
+    """A moment at which the run itself is scored."""
 
-    Attributes
-    ----------
-    window : int
-        Steps of the window that it belongs to.
-    number : int
-        0 at the end of the window, 1 at the look before, and so on.
-    step : int
-        Steps after the branch point.
-    """
-
-    window: int
-    number: int
-    step: int
+    window: int  # steps of the window that it belongs to
+    number: int  # 0 at the end of the window, 1 at the look before, and so on
+    step: int  # after the branch point
 
 
 def looks(config: Config) -> list[Look]:
