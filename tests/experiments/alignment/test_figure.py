@@ -8,22 +8,20 @@ from sidetrip.experiments.alignment import figure as figures
 from sidetrip.report.style import labelled
 
 
-@pytest.mark.parametrize(
-    ("panel", "label", "column", "first"),
-    [
-        (0, "with the first, rate of the run", "fixed_cosine", 1),
-        (1, "rate of the run", "different_batches_cosine", 0),
-        (2, "fixed, rate of the run", "fixed_norm", 0),
-        (3, "training, rate of the run", "training_loss", 0),
-    ],
-)
-def test_lines_are_means(panel, label, column, first):
+def test_lines_are_means():
     tables = alignment(growth=0.3)
-    line = labelled(figures.draw(tables, config())["figure_7"].axes[panel])[label]
-    rows = tables["alignment"].query("trip == 'constant' and trip_step >= @first")
-    expected = rows.groupby("trip_step")[column].mean()
-    assert list(line.get_xdata()) == list(expected.index)
-    assert np.allclose(line.get_ydata(), expected)
+    panels = figures.draw(tables, config())["figure_7"].axes
+    means = tables["alignment"].query("trip == 'constant'").groupby("trip_step").mean(numeric_only=True)
+    for axes, label, column, first in zip(
+        panels,
+        ("with the first, rate of the run", "rate of the run", "fixed, rate of the run", "training, rate of the run"),
+        ("fixed_cosine", "different_batches_cosine", "fixed_norm", "training_loss"),
+        (1, 0, 0, 0),
+        strict=True,
+    ):
+        line = labelled(axes)[label]
+        assert list(line.get_xdata()) == list(means.index[first:])
+        assert np.allclose(line.get_ydata(), means[column][first:])
 
 
 def test_limits_of_the_criteria_are_drawn():

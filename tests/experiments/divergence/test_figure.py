@@ -1,24 +1,19 @@
 """Fig. 6 and 8: distances and losses as the tables have them."""
 
 import numpy as np
-from report_tables import all_tables
 from verdict_tables import SEEDS, config, divergence
 
 from sidetrip.experiments.divergence.figure import draw
 from sidetrip.report.style import labelled
 
 
-def test_figure_6_shows_the_distances():
-    tables = all_tables()
-    line = labelled(draw(tables, config())["figure_6"].axes[0])["two λ trips on different batches"]
+def test_figure_6_shows_distances_training_losses_and_their_difference_with_its_limits():
+    tables = divergence(gap=0.02)
+    left, middle, right = draw(tables, config())["figure_6"].axes
+    line = labelled(left)["two λ trips on different batches"]
     expected = tables["trip_distances"].groupby("trip_step")["trip_to_independent"].mean()
     assert list(line.get_xdata()) == [0, *expected.index]
     assert np.allclose(line.get_ydata(), [0.0, *expected])
-
-
-def test_figure_6_shows_the_training_losses_at_late_branch_points_and_their_difference_with_its_limits():
-    tables = all_tables(**divergence(gap=0.02))
-    _, middle, right = draw(tables, config())["figure_6"].axes
     losses = tables["trip_losses"].pivot_table(index="trip_step", columns="model", values="loss")
     for label, model in (("λ trip", "trip"), ("λ/2 trip", "half_rate")):
         line = labelled(middle)[label]
@@ -30,7 +25,7 @@ def test_figure_6_shows_the_training_losses_at_late_branch_points_and_their_diff
 
 
 def test_figure_8_begins_at_the_early_point_and_shades_the_last_third():
-    tables = all_tables()
+    tables = divergence()
     (axes,) = draw(tables, config())["figure_8"].axes
     (line,) = [line for line in axes.get_lines() if "mean" in line.get_label()]
     expected = tables["to_independent_end"].groupby("step")["distance"].mean()

@@ -16,7 +16,7 @@ from sidetrip.engine.state import restore
 from sidetrip.engine.training import DivergedError, batch_loss
 from sidetrip.experiments.evaluator import evaluator
 from sidetrip.experiments.single_step import measure as steps
-from sidetrip.experiments.single_step.plan import VARIED, DecayedRun, measured_settings
+from sidetrip.experiments.single_step.plan import VARIED, DecayedRun, measured_settings, near_lowest
 from sidetrip.experiments.units import BranchPoint
 
 LAST = smoke_config().branch.points[-1]
@@ -51,12 +51,9 @@ def test_what_is_measured(table):
 def test_refining_comes_nearer_to_the_lowest_loss(table):
     own = table.query("batch == 'own' and direction == 'gradient' and batchnorm == 'batch'")
     for _, rows in own.groupby(["batch_size", "own_batch"]):
-        coarse = rows[rows["range"].isin(["wide", "zoom"])]
+        coarse = rows[rows["range"].isin(["wide", "zoom"])].sort_values("step_size")
         near = rows[rows["range"] == "near_own"]
-        best = coarse.loc[coarse["loss"].idxmin(), "step_size"]
-        sizes = sorted(coarse["step_size"])
-        low, high = sizes[max(sizes.index(best) - 1, 0)], sizes[min(sizes.index(best) + 1, len(sizes) - 1)]
-        assert near["step_size"].between(low, high).all()
+        assert near["step_size"].tolist() == near_lowest(coarse["step_size"].tolist(), coarse["loss"])
         fit = rows[rows["range"] == "fit"]["step_size"]
         refined = rows[rows["range"] != "fit"]
         assert fit.max() == pytest.approx(1.5 * refined.loc[refined["loss"].idxmin(), "step_size"])
