@@ -61,17 +61,9 @@ def test_a_gap_has_its_outcome_either_way(gap, outcome):
         assert not row.interval.has(0.0)
 
 
-@pytest.mark.parametrize(
-    ("changes", "row", "verdict"),
-    [
-        ({"joined": 0.0, "spread": 0.01}, "average_joins_decay", "undecided"),
-        ({"joined": -0.05}, "average_joins_decay", "not reproduced"),
-        ({"gain": -0.1}, "averaging_helps", "not reproduced"),
-        ({"gain": 0.0}, "averaging_helps", "undecided"),
-    ],
-)
-def test_an_average_that_gains_nothing_or_loses(changes, row, verdict):
-    assert judged(side_trips(**changes))[row].verdict == verdict
+def test_an_average_that_gains_nothing_decides_nothing():
+    found = judged(side_trips(joined=0.0, gain=0.0, spread=0.01))
+    assert {found[name].verdict for name in ("average_joins_decay", "averaging_helps")} == {"undecided"}
 
 
 @pytest.mark.parametrize("kernel", ["swa", "ema"])

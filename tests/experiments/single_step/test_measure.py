@@ -18,8 +18,8 @@ from sidetrip.engine.state import restore
 from sidetrip.engine.training import DivergedError, batch_loss
 from sidetrip.experiments.evaluator import evaluator
 from sidetrip.experiments.single_step import measure as steps
-from sidetrip.experiments.single_step.plan import VARIED, DecayedRun, measured_settings, near_lowest
-from sidetrip.experiments.units import BranchPoint
+from sidetrip.experiments.single_step.plan import VARIED, measured_settings, near_lowest
+from sidetrip.experiments.units import BranchPoint, Run
 
 LAST = smoke_config().branch.points[-1]
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
@@ -94,7 +94,7 @@ def test_lines_begin_at_the_losses_of_their_batches_and_go_down(lab, table):
 
 
 def test_the_decayed_run_is_one_trained_on_for_as_long_on_batches_as_a_step_sees_them(lab, snapshots):
-    found = steps.measure(lab, DecayedRun(0))["decayed_run"].iloc[0]
+    found = steps.measure(lab, Run(0))["decayed_run"].iloc[0]
     rates = lab.config.burn_in.rate * np.linspace(1.0, 0.0, 40, endpoint=False)
     model, stream = lab.model(), lab.stream(0, "reference")
     restore(advanced(lab, lab.snapshot(0, 40), 40, rates=rates.tolist()), model)
@@ -108,7 +108,7 @@ def test_a_decayed_run_that_diverges_is_a_row_without_a_loss(lab, snapshots, mon
         raise DivergedError(41, 0.05, 1.0)
 
     monkeypatch.setattr(steps, "advance", diverging)
-    assert steps.measure(lab, DecayedRun(0))["decayed_run"]["loss"].isna().tolist() == [True]
+    assert steps.measure(lab, Run(0))["decayed_run"]["loss"].isna().tolist() == [True]
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -27,8 +27,7 @@ from sidetrip.engine.streams import KeptBatches
 from sidetrip.engine.training import DivergedError, advance, batch_loss
 from sidetrip.experiments.evaluator import evaluator
 from sidetrip.experiments.single_step import plan
-from sidetrip.experiments.single_step.plan import DecayedRun
-from sidetrip.experiments.units import BranchPoint
+from sidetrip.experiments.units import BranchPoint, Run
 from sidetrip.experiments.work import each_step
 from sidetrip.kernels import Schedule
 
@@ -123,7 +122,7 @@ class _Line:
             self.take("fit", size, OF_OWN)
 
 
-def measure(lab: Lab, unit: BranchPoint | DecayedRun) -> dict[str, pd.DataFrame]:
+def measure(lab: Lab, unit: BranchPoint | Run) -> dict[str, pd.DataFrame]:
     """Measure one branch point, or the loss of the decayed run that single steps are held against.
 
     A batch of more than `single_step.chunk` samples goes through the network in chunks of that size,
@@ -146,7 +145,7 @@ def measure(lab: Lab, unit: BranchPoint | DecayedRun) -> dict[str, pd.DataFrame]
 
     Frozen BatchNorm statistics are those of the branch point's weights, recomputed on training batches.
     """
-    if isinstance(unit, DecayedRun):
+    if isinstance(unit, Run):
         return {"decayed_run": _decayed_run(lab, unit)}
     settings, precision = lab.config.single_step, lab.optimizer.precision
     seed, state, model = unit.seed, lab.branch_point(unit.seed, unit.step), lab.model()
@@ -183,7 +182,7 @@ def measure(lab: Lab, unit: BranchPoint | DecayedRun) -> dict[str, pd.DataFrame]
     }
 
 
-def _decayed_run(lab: Lab, unit: DecayedRun) -> pd.DataFrame:
+def _decayed_run(lab: Lab, unit: Run) -> pd.DataFrame:
     steps, precision = lab.config.burn_in.steps, lab.optimizer.precision
     end, rates = lab.snapshot(unit.seed, steps), lab.config.burn_in.rate * Schedule.linear(steps).multipliers
     try:

@@ -1,14 +1,13 @@
 """Plan of the single steps: which step sizes and batches are measured, and the decayed run as their reference."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from sidetrip.config import Config, SingleStep
 from sidetrip.experiments.plan import Plan
-from sidetrip.experiments.units import BranchPoint, branch_points
+from sidetrip.experiments.units import BranchPoint, Run, branch_points, runs
 from sidetrip.experiments.work import Work, training
 
 KEYS = ["seed", "branch", "batch_size", "own_batch", "direction", "batchnorm"]
@@ -49,16 +48,9 @@ def measured_settings(batch_size: int, own_batch: int, step: int, config: Config
     return found
 
 
-@dataclass(frozen=True)
-class DecayedRun:
-    """The end of a main trajectory, trained on with a linear decay to 0 over as many steps as the run has."""
-
-    seed: int
-
-
-def units(config: Config) -> list[BranchPoint | DecayedRun]:
-    """All branch points, and a decayed run for each seed."""
-    return [*branch_points(config), *map(DecayedRun, config.seeds)]
+def units(config: Config) -> list[BranchPoint | Run]:
+    """All branch points, and all runs: each is trained on with a linear decay to 0 over as many steps as it has."""
+    return [*branch_points(config), *runs(config)]
 
 
 def reference_batches(config: Config) -> int:
@@ -66,9 +58,9 @@ def reference_batches(config: Config) -> int:
     return max(1, config.evaluation.train_samples // config.burn_in.batch_size)
 
 
-def work(config: Config, unit: BranchPoint | DecayedRun) -> Work:
+def work(config: Config, unit: BranchPoint | Run) -> Work:
     """Batches along their lines; or training steps, and the batches that a decayed run is scored on."""
-    if isinstance(unit, DecayedRun):
+    if isinstance(unit, Run):
         scored = reference_batches(config) * config.burn_in.batch_size
         return training(config, config.burn_in.steps) + Work(scored=scored)
     settings = config.single_step
