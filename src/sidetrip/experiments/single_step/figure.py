@@ -69,7 +69,7 @@ def _draw(axes: Axes, rows: pd.DataFrame, widest: float, relative: bool = False)
     return found
 
 
-def _lowest(found: Tables) -> float:
+def _lowest(found: dict[str, pd.DataFrame]) -> float:
     """Where an axis of losses begins: a little below all curves."""
     return 0.97 * min(float(curve["min"].min()) for curve in found.values())
 
