@@ -1,18 +1,12 @@
 """Figures of marks with intervals, and a section of such numbers: means over seeds of what the tables have."""
 
 import pytest
-from report_tables import all_tables
 from verdict_tables import config
 
 from sidetrip.experiments.curvature import figure as curvature
 from sidetrip.experiments.mean_gradient import figure as mean_gradient
 from sidetrip.experiments.mean_gradient.section import facts
 from sidetrip.experiments.replicas import figure as replicas
-
-
-@pytest.fixture
-def tables():
-    return all_tables()
 
 
 def marks(axes):
@@ -23,9 +17,9 @@ def about(values):
     return pytest.approx(sorted(values))
 
 
-def test_predictions_stand_beside_what_was_measured_where_there_is_a_difference(tables):
+def test_predictions_stand_beside_what_was_measured_where_there_is_a_difference(tables, drawn):
     """Over one step there is none."""
-    (axes,) = curvature.draw(tables, config())["second_order"].axes
+    (axes,) = drawn("curvature")["second_order"].axes
     known = tables["second_order"].dropna()
     means = known.groupby(["kernel", "window_steps"])[["measured", "predicted"]].mean()
     assert marks(axes) == about(means.to_numpy().ravel())
@@ -33,8 +27,8 @@ def test_predictions_stand_beside_what_was_measured_where_there_is_a_difference(
     assert curvature.draw({"second_order": known.iloc[:0]}, config()) == {}
 
 
-def test_parts_of_replicas_are_shares_of_the_gain_in_validation_loss(tables):
-    (axes,) = replicas.draw(tables, config())["replica_parts"].axes
+def test_parts_of_replicas_are_shares_of_the_gain_in_validation_loss(tables, drawn):
+    (axes,) = drawn("replicas")["replica_parts"].axes
     means = tables["replica_parts"].query("split == 'validation'").groupby("kernel").mean(numeric_only=True)
     assert marks(axes) == about(means[["noise", "rest", "difference"]].div(means["gain"], axis=0).to_numpy().ravel())
     diamonds = sorted(line.get_xdata()[0] for line in axes.lines if line.get_marker() == "D")
@@ -43,8 +37,8 @@ def test_parts_of_replicas_are_shares_of_the_gain_in_validation_loss(tables):
     assert replicas.draw({"replica_parts": tables["replica_parts"].iloc[:0]}, config()) == {}
 
 
-def test_lifts_of_means_are_of_validation_loss(tables):
-    left, right = mean_gradient.draw(tables, config())["mean_gradient"].axes
+def test_lifts_of_means_are_of_validation_loss(tables, drawn):
+    left, right = drawn("mean_gradient")["mean_gradient"].axes
     chosen = tables["mean_gradient_lifts"].query("split == 'validation' and model in ('average', 'trip')")
     assert marks(left) == about(chosen.groupby(["kernel", "model"])["lift"].mean())
     gaps = tables["mean_gradient_gaps"].query("split == 'validation'")
