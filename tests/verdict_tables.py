@@ -12,8 +12,8 @@ from sidetrip.experiments.divergence.plan import DISTANCES as TRIP_DISTANCES
 from sidetrip.experiments.divergence.plan import LOSSES as TRIP_LOSSES
 from sidetrip.experiments.divergence.plan import TO_END
 from sidetrip.experiments.fixed_batch.plan import COLUMNS as FIXED_BATCH
-from sidetrip.experiments.forecast.columns import ALONG, COOL_DOWNS
 from sidetrip.experiments.forecast.forward import forecasts_at
+from sidetrip.experiments.forecast.plan import ALONG, COOL_DOWNS
 from sidetrip.experiments.mean_gradient.plan import COLUMNS as MEAN_GRADIENT
 from sidetrip.experiments.methods import METHODS
 from sidetrip.experiments.replicas.plan import MEANS, REPLICAS

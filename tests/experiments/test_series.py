@@ -30,8 +30,8 @@ def test_the_main_trajectory_is_shown_in_stretches_by_their_last_steps():
     assert short[["step", "loss"]].to_numpy().tolist() == [[1, 3.0], [2, 2.0], [3, 1.0]]
 
 
-def test_one_step_is_the_mean_over_seeds_and_own_batches():
-    table = all_tables()["single_step"]
+def test_one_step_is_the_mean_over_seeds_and_own_batches(tables):
+    table = tables["single_step"]
     found = one_step(table, 30, 16).query("series == 'batch of the step'").set_index("step_size")["loss"]
     rows = paper_setting(table).query("branch == 30 and batch_size == 16 and batch == 'own' and range == 'wide'")
     expected = rows.groupby("step_size")["loss"].mean()
@@ -40,8 +40,8 @@ def test_one_step_is_the_mean_over_seeds_and_own_batches():
     assert list(found[common]) == pytest.approx(list(expected[common]))
 
 
-def test_averages_and_trips_are_means_over_seeds_and_late_branch_points():
-    by_point = all_tables()["by_point"]
+def test_averages_and_trips_are_means_over_seeds_and_late_branch_points(tables):
+    by_point = tables["by_point"]
     found = averages_and_trips(by_point)
     assert {name.partition(": ")[2] for name in found["series"]} == {"momentary model", "average", "side trip"}
     row = found[found["series"] == "SWA: side trip"].iloc[-1]
@@ -56,12 +56,12 @@ def test_trips_that_diverged_leave_a_gap():
     assert "EMA: side trip" not in set(averages_and_trips(by_point)["series"])
 
 
-def test_dvc_yaml_names_every_table_with_columns_that_it_has_and_a_template_that_is_there():
+def test_dvc_yaml_names_every_table_with_columns_that_it_has_and_a_template_that_is_there(tables):
     plots = {Path(path).stem: look for plot in STAGE["plots"] for path, look in plot.items() if path.endswith(".csv")}
-    tables = series(all_tables(), config())
-    assert plots.keys() == tables.keys()
+    found = series(tables, config())
+    assert plots.keys() == found.keys()
     for name, look in plots.items():
-        assert {look["x"], look["y"], "series"} == set(tables[name].columns)
+        assert {look["x"], look["y"], "series"} == set(found[name].columns)
         template = (ROOT / ".dvc" / "plots" / f"{look['template']}.json").read_text(encoding="utf-8")
         assert "<DVC_METRIC_DATA>" in json.loads(template)["data"].values()
 
@@ -77,9 +77,9 @@ class Noted:
         return getattr(self.whole, name)
 
 
-def test_figures_read_the_thresholds_that_their_stage_declares():
+def test_figures_read_the_thresholds_that_their_stage_declares(tables):
     """So that an edit of a threshold draws figures anew where they show it, and only there."""
-    settings, tables = copy(config()), all_tables()
+    settings = copy(config())
     noted = Noted(settings.claims)
     object.__setattr__(settings, "claims", noted)
     assert all(each.part("figure").draw(tables, settings) for each in shown(settings))

@@ -1,7 +1,5 @@
 """All rows of claims.json, and the tables that verdicts, figures and report share."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -43,13 +41,6 @@ def measure(tables: Tables, config: Config) -> list[dict[str, Any]]:
     """Rows of claims.json: every statement, measured or with the reason why not.
 
     Those of the analytic model belong to no variant: they stand where it is computed, and nowhere else.
-
-    Parameters
-    ----------
-    tables : mapping of str to DataFrame
-        The tables of all experiments that the variant has.
-    config : Config
-        Thresholds and settings.
 
     Returns
     -------

@@ -1,7 +1,5 @@
 """The evaluator of a lab: every model of an experiment is scored on the same samples."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import cache
 

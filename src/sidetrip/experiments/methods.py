@@ -3,8 +3,6 @@
 What readers see of them (titles, phrases, colours) is in verdicts/wording.py and report/style.py. Needs no torch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,18 +12,10 @@ from sidetrip.kernels import Kernel
 
 @dataclass(frozen=True)
 class Method:
-    """An averaging method.
+    """An averaging method."""
 
-    Attributes
-    ----------
-    name : str
-        In tables, and at the end of the verdict's id.
-    kernels : callable
-        Its kernels, by the settings; the widest window is judged.
-    """
-
-    name: str
-    kernels: Callable[[SideTrips], list[Kernel]]
+    name: str  # in tables, and at the end of the verdict's id
+    kernels: Callable[[SideTrips], list[Kernel]]  # by the settings; the widest window is judged
 
     def widest(self, settings: SideTrips) -> Kernel:
         """The kernel of the widest window."""

@@ -5,8 +5,6 @@ verdicts and pages, verdict.py (`judge`, perhaps `STATEMENTS` and `derived`), fi
 section.py (`facts`). Modules are loaded as they are asked for: plans do without pandas, pages without torch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,18 +16,10 @@ from sidetrip.experiments.plan import Plan
 
 @dataclass(frozen=True)
 class Experiment:
-    """An entry of the registry.
+    """An entry of the registry."""
 
-    Attributes
-    ----------
-    name : str
-        Of its folder, its stage, and its key in `experiments`.
-    shown : bool
-        Whether it has verdicts, figures and a section of the report.
-    """
-
-    name: str
-    shown: bool = True
+    name: str  # of its folder, its stage, and its key in `experiments`
+    shown: bool = True  # whether it has verdicts, figures and a section of the report
 
     def part(self, name: str) -> ModuleType:
         """A module of its folder."""

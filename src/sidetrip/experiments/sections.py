@@ -1,18 +1,15 @@
 """Sections of the report of all experiments that a variant has."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from sidetrip.config import Config
 from sidetrip.experiments.registry import shown
+from sidetrip.verdicts.records import Tables
 
 
-def sections(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Mapping[str, Any]]:
+def sections(tables: Tables, config: Config) -> dict[str, Mapping[str, Any]]:
     """What the sections of the report show, by experiment; of one without a section.py, nothing."""
     found: dict[str, Mapping[str, Any]] = {}
     for experiment in shown(config):

@@ -4,15 +4,12 @@ Each table has a column of what its rows are of, `series`; its template draws a 
 experiment.
 """
 
-from __future__ import annotations
-
-from collections.abc import Mapping
-
 import pandas as pd
 
 from sidetrip.config import Config
 from sidetrip.experiments.single_step.figure import TITLES, curves, reach
 from sidetrip.experiments.single_step.verdict import paper_setting
+from sidetrip.verdicts.records import Tables
 from sidetrip.verdicts.wording import method_words, methods_in_order
 
 ONE_STEP = ["step_size", "loss", "series"]
@@ -53,7 +50,7 @@ def averages_and_trips(by_point: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True).dropna()
 
 
-def series(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, pd.DataFrame]:
+def series(tables: Tables, config: Config) -> dict[str, pd.DataFrame]:
     """The tables by name; each is named in dvc.yaml with its axes, so one that was not measured is there, empty."""
     last, size = config.branch.points[-1], config.burn_in.batch_size
     left_out = "single_step" in config.left_out

@@ -1,7 +1,5 @@
 """What the units of work of the experiments are. Needs no torch: a stage plans before any worker starts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 

@@ -21,18 +21,10 @@ TRAINING = 3  # forward passes that a forward and backward pass take as long as
 
 @dataclass(frozen=True)
 class Work:
-    """Work of a unit or a stage.
+    """Work of a unit or a stage."""
 
-    Attributes
-    ----------
-    trained : int
-        Samples that go forward and backward through the network.
-    scored : int
-        Samples that only go forward.
-    """
-
-    trained: int = 0
-    scored: int = 0
+    trained: int = 0  # samples that go forward and backward through the network
+    scored: int = 0  # samples that only go forward
 
     @property
     def passes(self) -> int:

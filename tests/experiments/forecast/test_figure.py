@@ -2,23 +2,16 @@
 
 import numpy as np
 import pytest
-from report_tables import all_tables
-from verdict_tables import config
 
 from sidetrip.experiments.forecast import figure as figures
-
-
-@pytest.fixture
-def tables():
-    return all_tables()
 
 
 def line(axes, label):
     return next(found for found in axes.get_lines() if found.get_label() == label)
 
 
-def test_forecasts_and_cool_downs_stand_where_the_decay_ends(tables):
-    axes = figures.draw(tables, config())["forecast"].axes[0]
+def test_forecasts_and_cool_downs_stand_where_the_decay_ends(tables, drawn):
+    axes = drawn("forecast")["forecast"].axes[0]
     given = tables["forecasts"].query("given and metric == 'loss' and decay == 'linear' and seed == 0")
     real = line(axes, "real cool-down")
     assert list(real.get_xdata()) == [25, 30, 35, 40]
@@ -38,8 +31,8 @@ def test_every_kind_is_measured_on_the_same_decays(tables):
     assert errors.loc[2, "none"] == pytest.approx(expected)
 
 
-def test_estimates_in_hindsight_are_those_of_the_table(tables):
-    axes = figures.draw(tables, config())["hindsight"].axes[0]
+def test_estimates_in_hindsight_are_those_of_the_table(tables, drawn):
+    axes = drawn("forecast")["hindsight"].axes[0]
     table = tables["hindsight_line"].query("metric == 'loss' and decay == 'linear'")
     known = table.dropna(subset=["estimate"])
     begins, window = tables["cool_downs"]["branch"].min(), tables["cool_downs"]["window_steps"].max()

@@ -14,10 +14,9 @@ from sidetrip.engine.training import DivergedError
 from sidetrip.experiments import evaluator
 from sidetrip.experiments.forecast import measure as forecast
 from sidetrip.experiments.forecast.plan import looks, spacings
-from sidetrip.experiments.forecast.sparse import sparse_kernel
 from sidetrip.experiments.units import Run
 from sidetrip.files import UnitFolders, read_bytes
-from sidetrip.kernels import DECAYS, Kernel
+from sidetrip.kernels import DECAYS
 from sidetrip.loss_forecast import WINDOWS
 
 BEGINS = (20, 25, 30, 35)
@@ -140,7 +139,3 @@ def test_only_the_widest_window_is_tried_at_other_spacings():
     settings = smoke_config(**{"forecast.windows": [5, 15], "forecast.intervals": [3, 15]})
     assert spacings(settings, 5) == [5]
     assert spacings(settings, 15) == [1, 5]
-
-
-def test_an_average_of_all_iterates_is_the_kernel_of_its_decay(here):
-    assert sparse_kernel("linear", here.rates, 15, 5, 1).weights == pytest.approx(Kernel.swa(5).weights)

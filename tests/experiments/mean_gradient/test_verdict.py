@@ -1,7 +1,7 @@
 """Rows and their parts are the differences that the losses were made of."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from verdict_tables import SEEDS, batch_losses, config, mean_gradient, side_trips
 
@@ -19,6 +19,7 @@ def judged(tables, **changes):
     return judge_of.judge(tables, config(**changes))
 
 
+@settings(max_examples=10)  # sums and differences, of which each draw shows all
 @given(NUMBER, NUMBER, NUMBER)
 def test_parts_are_what_the_losses_were_made_of(lift, of_weights, of_gradients):
     found = judge_of.lifts(tables_of(lift=lift, of_weights=of_weights, of_gradients=of_gradients, spread=0.0))

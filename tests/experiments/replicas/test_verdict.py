@@ -2,6 +2,7 @@
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from verdict_tables import LATE, SEEDS, batch_losses, config, curvature_nodes, replicas, side_trips
 
@@ -20,6 +21,7 @@ def judged(**changes):
     return judge_of.judge(tables_of(**changes), config())
 
 
+@hypothesis_settings(max_examples=10)  # sums and differences, of which each draw shows all
 @given(NOISE, NOISE, st.floats(-0.5, 0.5), st.floats(-0.5, 0.5))
 def test_both_parts_are_what_the_losses_were_made_of(noise_of_average, noise_of_trip, rest_of_average, slide):
     made = {"average": (noise_of_average, rest_of_average), "trip": (noise_of_trip, -slide)}

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from report_tables import all_tables
 from verdict_tables import config
 
 from sidetrip.experiments.methods import METHODS, Method
@@ -30,9 +29,8 @@ def test_the_momentary_line_is_mean_and_spread_of_looks_close_together():
     assert list(found["high"] - found["low"]) == pytest.approx([2 * np.sqrt(2), 0.0])
 
 
-def test_averages_and_trips_stand_where_their_windows_end():
-    tables = all_tables()
-    (axes,) = side_trips.draw(tables, config())["figure_1"].axes
+def test_averages_and_trips_stand_where_their_windows_end(tables, drawn):
+    (axes,) = drawn("side_trips")["figure_1"].axes
     lines = labelled(axes)
     rows = tables["side_trips"].query("seed == 0 and branch == 20 and split == 'validation' and kernel == 'two_point'")
     for model, label in (("average", "average"), ("trip", "side trip")):
@@ -44,9 +42,8 @@ def test_averages_and_trips_stand_where_their_windows_end():
     assert len(lines["side trip, early branch point"]) == 1
 
 
-def test_late_in_the_run_means_over_seeds_stand_with_the_interval_of_their_difference():
-    tables, settings = all_tables(), config()
-    axes = side_trips.draw(tables, settings)["figure_5"].axes[1]
+def test_late_in_the_run_means_over_seeds_stand_with_the_interval_of_their_difference(tables, drawn):
+    axes = drawn("side_trips")["figure_5"].axes[1]
     rows = tables["side_trips"].query("branch == 30 and split == 'validation' and kernel == 'two_point'")
     seeds = 100 * rows.groupby(["window_steps", "seed", "model"])["accuracy"].mean().unstack()  # noqa: PD010
     means = seeds.groupby("window_steps").mean()
@@ -55,7 +52,7 @@ def test_late_in_the_run_means_over_seeds_stand_with_the_interval_of_their_diffe
     for model, label in (("average", "average"), ("trip", "side trip")):
         assert np.allclose(lines[label][-1].get_ydata(), means[model])
     gap = (seeds["average"] - seeds["trip"]).loc[means.index[0]]
-    reach = student_interval(gap.to_numpy(), settings.claims.confidence).high - gap.mean()
+    reach = student_interval(gap.to_numpy(), config().claims.confidence).high - gap.mean()
     bars: Any = axes.collections[-1]
     low, high = bars.get_segments()[0][:, 1]
     assert [low, high] == pytest.approx([means["trip"].iloc[0] - reach, means["trip"].iloc[0] + reach])
@@ -66,17 +63,17 @@ def test_one_seed_has_no_interval():
     assert not np.isfinite(side_trips.ends(scores, "loss", 0.95)["reach"]).any()
 
 
-def test_the_run_is_shown_from_its_second_half_on_as_a_line_however_seldom_it_was_looked_at():
+def test_the_run_is_shown_from_its_second_half_on_as_a_line_however_seldom_it_was_looked_at(tables):
     """From the early branch point on, if there is one."""
     settings = config(**{"branch.early": [], "side_trips.every": 40})
-    (axes,) = side_trips.draw(all_tables(), settings)["figure_1"].axes
+    (axes,) = side_trips.draw(tables, settings)["figure_1"].axes
     steps = labelled(axes)["momentary"][0].get_xdata()
     assert min(steps) >= settings.branch.points[0] // 2
     assert len(steps) >= 3
 
 
-def test_nothing_is_drawn_outside_the_frame():
-    for axes in side_trips.draw(all_tables(), config())["figure_14"].axes:
+def test_nothing_is_drawn_outside_the_frame(drawn):
+    for axes in drawn("side_trips")["figure_14"].axes:
         (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
         for line in axes.get_lines():
             if len(line.get_xdata()) > 2:  # lines of two points mark branch points
@@ -84,22 +81,21 @@ def test_nothing_is_drawn_outside_the_frame():
                 assert low <= min(line.get_ydata()) <= max(line.get_ydata()) <= high
 
 
-def test_a_method_that_is_added_gets_a_panel(monkeypatch):
+def test_a_method_that_is_added_gets_a_panel(tables, monkeypatch):
     added = Method("late_swa", lambda settings: [Kernel.swa(10)])
-    tables = all_tables()
+    more = dict(tables)
     for name in ("side_trips", "running_averages"):
         swa = tables[name][tables[name]["kernel"] == "swa"]
-        tables[name] = pd.concat([tables[name], swa.assign(kernel="late_swa")])
+        more[name] = pd.concat([tables[name], swa.assign(kernel="late_swa")])
     monkeypatch.setattr(side_trips, "METHODS", (*METHODS, added))
-    drawn = side_trips.draw(tables, config())
-    assert drawn["figure_5"].axes[-1].get_title() == "Late swa"
-    assert len(drawn["figure_14"].axes) == 4 * (len(METHODS) + 1)
-    assert "Late swa, 10 steps" in [line.get_label() for line in drawn["rate_factors"].axes[0].get_lines()]
+    figures = side_trips.draw(more, config())
+    assert figures["figure_5"].axes[-1].get_title() == "Late swa"
+    assert len(figures["figure_14"].axes) == 4 * (len(METHODS) + 1)
+    assert "Late swa, 10 steps" in [line.get_label() for line in figures["rate_factors"].axes[0].get_lines()]
 
 
-def test_the_measured_curvature_is_marked():
-    tables, settings = all_tables(), config()
-    (axes,) = side_trips.draw(tables, settings)["rate_factors"].axes
+def test_the_measured_curvature_is_marked(drawn):
+    (axes,) = drawn("side_trips")["rate_factors"].axes
     mark = next(line for line in axes.get_lines() if str(line.get_label()).startswith("measured"))
-    rate = settings.burn_in.rate / (1 - settings.burn_in.optimizer.momentum)
+    rate = config().burn_in.rate / (1 - config().burn_in.optimizer.momentum)
     assert mark.get_xdata()[0] == pytest.approx(rate)  # curvature is minus the slope in these tables

@@ -1,4 +1,4 @@
-"""One step: its direction, its curvature, and the step sizes that are tried."""
+"""One step: its direction, its curvature, and the settings and step sizes that are tried."""
 
 from dataclasses import replace
 from itertools import product
@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 from helpers import advanced, branched_off, burnt_in, random_lab, smoke_config
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sidetrip.data.packed import SPLITS
 from sidetrip.engine.batch import Batch
@@ -16,8 +18,8 @@ from sidetrip.engine.state import restore
 from sidetrip.engine.training import DivergedError, batch_loss
 from sidetrip.experiments.evaluator import evaluator
 from sidetrip.experiments.single_step import measure as steps
-from sidetrip.experiments.single_step.plan import VARIED, DecayedRun, measured_settings
-from sidetrip.experiments.units import BranchPoint
+from sidetrip.experiments.single_step.plan import VARIED, measured_settings, near_lowest
+from sidetrip.experiments.units import BranchPoint, Run
 
 LAST = smoke_config().branch.points[-1]
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
@@ -51,12 +53,9 @@ def test_what_is_measured(table):
 def test_refining_comes_nearer_to_the_lowest_loss(table):
     own = table.query("batch == 'own' and direction == 'gradient' and batchnorm == 'batch'")
     for _, rows in own.groupby(["batch_size", "own_batch"]):
-        coarse = rows[rows["range"].isin(["wide", "zoom"])]
+        coarse = rows[rows["range"].isin(["wide", "zoom"])].sort_values("step_size")
         near = rows[rows["range"] == "near_own"]
-        best = coarse.loc[coarse["loss"].idxmin(), "step_size"]
-        sizes = sorted(coarse["step_size"])
-        low, high = sizes[max(sizes.index(best) - 1, 0)], sizes[min(sizes.index(best) + 1, len(sizes) - 1)]
-        assert near["step_size"].between(low, high).all()
+        assert near["step_size"].tolist() == near_lowest(coarse["step_size"].tolist(), coarse["loss"])
         fit = rows[rows["range"] == "fit"]["step_size"]
         refined = rows[rows["range"] != "fit"]
         assert fit.max() == pytest.approx(1.5 * refined.loc[refined["loss"].idxmin(), "step_size"])
@@ -95,7 +94,7 @@ def test_lines_begin_at_the_losses_of_their_batches_and_go_down(lab, table):
 
 
 def test_the_decayed_run_is_one_trained_on_for_as_long_on_batches_as_a_step_sees_them(lab, snapshots):
-    found = steps.measure(lab, DecayedRun(0))["decayed_run"].iloc[0]
+    found = steps.measure(lab, Run(0))["decayed_run"].iloc[0]
     rates = lab.config.burn_in.rate * np.linspace(1.0, 0.0, 40, endpoint=False)
     model, stream = lab.model(), lab.stream(0, "reference")
     restore(advanced(lab, lab.snapshot(0, 40), 40, rates=rates.tolist()), model)
@@ -109,7 +108,7 @@ def test_a_decayed_run_that_diverges_is_a_row_without_a_loss(lab, snapshots, mon
         raise DivergedError(41, 0.05, 1.0)
 
     monkeypatch.setattr(steps, "advance", diverging)
-    assert steps.measure(lab, DecayedRun(0))["decayed_run"]["loss"].isna().tolist() == [True]
+    assert steps.measure(lab, Run(0))["decayed_run"]["loss"].isna().tolist() == [True]
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -164,3 +163,27 @@ def test_second_derivatives_are_taken_in_full_precision(tmp_path, monkeypatch, r
     steps.measure(lab, BranchPoint(0, LAST))
     assert set(noted) == {("fp32", False, False)}
     assert torch.backends.cudnn.allow_tf32 == (precision == "tf32")
+
+
+def test_other_settings_are_measured_at_the_run_s_batch_size_late_in_the_run():
+    """Frozen statistics on every own batch, the momentum direction on one alone."""
+    config = smoke_config()
+    every = product((8, 16, 32), (0, 1), config.branch.steps)
+    others = {here: found[1:] for here in every if len(found := measured_settings(*here, config)) > 1}
+    frozen, momentum = ("gradient", "frozen"), ("momentum", "batch")
+    assert others == {
+        (16, 0, 20): [frozen],
+        (16, 1, 20): [frozen],
+        (16, 0, 30): [frozen, momentum],
+        (16, 1, 30): [frozen],
+    }
+
+
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=9))
+def test_near_the_lowest_lies_between_its_neighbours(losses):
+    sizes = [0.1 * i for i in range(len(losses))]
+    at = int(np.argmin(losses))
+    low, high = sizes[max(at - 1, 0)], sizes[min(at + 1, len(sizes) - 1)]
+    found = near_lowest(sizes, losses)
+    assert all(low < x < high for x in found)
+    assert not set(found) & set(sizes)

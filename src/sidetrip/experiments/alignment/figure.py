@@ -1,8 +1,5 @@
 """Fig. 7: gradients of a fixed batch along a trip at the rate of the run and one with a linear decay."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -13,6 +10,7 @@ from matplotlib.figure import Figure
 
 from sidetrip.config import Claims, Config
 from sidetrip.report import style
+from sidetrip.verdicts.records import Tables
 
 TRIPS = {"constant": ("rate of the run", style.MOMENTARY), "linear": ("linear decay", style.TRIP)}
 LIMIT: dict[str, Any] = {"color": "black", "lw": 0.9, "ls": "--"}
@@ -59,6 +57,6 @@ def _limits(axes: Axes, along: pd.DataFrame, change: float) -> None:
         axes.plot([last / 2, last], [limit, limit], label="limits, second half", **LIMIT)
 
 
-def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:
+def draw(tables: Tables, config: Config) -> dict[str, Figure]:
     """The figures of this experiment, by name."""
     return {"figure_7": figure_7(tables["alignment"], tables["between_trips"], config.claims)}

@@ -1,7 +1,5 @@
 """Gradients of fixed batches along side trips (Fig. 7)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 
@@ -14,7 +12,7 @@ from sidetrip.engine.gradients import gradient
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import TrainState, restore
 from sidetrip.engine.training import DivergedError, advance, batch_loss
-from sidetrip.experiments.alignment.plan import ALONG, BETWEEN, CONSTANT, LINEAR, MEASURED, looks
+from sidetrip.experiments.alignment.plan import ALONG, BETWEEN, MEASURED, looks
 from sidetrip.experiments.units import BranchPoint
 from sidetrip.experiments.work import each_step, training
 from sidetrip.kernels import Schedule
@@ -63,7 +61,7 @@ def measure(lab: Lab, unit: BranchPoint) -> dict[str, pd.DataFrame]:
     seed, start, steps = unit.seed, lab.branch_point(unit.seed, unit.step), lab.config.alignment.steps
     rates = lab.rates[start.step : start.step + steps]
     decayed = rates * Schedule.linear(steps).multipliers
-    trips = {CONSTANT: rates.tolist(), LINEAR: decayed.tolist()}
+    trips = {"constant": rates.tolist(), "linear": decayed.tolist()}
     states = dict.fromkeys(trips, start)  # of the trips that have not diverged
     stream, others = lab.stream(seed), lab.stream(seed, f"alignment/{start.step}")
     fixed = [others.batch(number + 1) for number in range(lab.config.alignment.fixed_batches)]

@@ -1,13 +1,10 @@
 """Plan of the gradients along trips: a unit is a late branch point."""
 
-from __future__ import annotations
-
 from sidetrip.config import Config
 from sidetrip.experiments.plan import Plan
 from sidetrip.experiments.units import BranchPoint, late_branch_points
 from sidetrip.experiments.work import Work, training
 
-CONSTANT, LINEAR = "constant", "linear"  # trips
 MEASURED = ["fixed_cosine", "different_batches_cosine", "fixed_norm", "training_norm", "fixed_loss", "training_loss"]
 ALONG = ["seed", "branch", "trip", "trip_step", "fixed_batch", *MEASURED, "diverged"]
 BETWEEN = ["seed", "branch", "trip_step", "fixed_batch", "fixed_cosine", "training_cosine"]

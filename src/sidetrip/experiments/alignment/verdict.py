@@ -1,7 +1,5 @@
 """Statements about the gradients of a fixed batch (Fig. 7 of DOI 10.48550/arXiv.2301.02312)."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """The main trajectory replayed from its snapshots to every branch point."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from sidetrip.engine.lab import Lab

@@ -1,7 +1,5 @@
 """The burn-in: the main trajectory, trained from initialisation, and its snapshots."""
 
-from __future__ import annotations
-
 import shutil
 import time
 from collections.abc import Sequence
@@ -33,14 +31,8 @@ class Journal:
     """Observer that keeps a run on disk as it goes, so that after a kill it goes on from there.
 
     Each step saved is a sealed folder of the state and of the batch losses since the last snapshot. A step
-    saved only because time has passed is dropped when the next is saved.
-
-    Parameters
-    ----------
-    folder : Path
-        What a killed run has left there is taken up.
-    snapshots : sequence of int
-        Steps to keep, ascending.
+    saved only because time has passed is dropped when the next is saved; the `snapshots`, ascending, are kept. What a
+    killed run has left in the folder is taken up.
     """
 
     def __init__(self, folder: Path, snapshots: Sequence[int]) -> None:

@@ -1,9 +1,5 @@
 """Predicted and measured (average − trip) ÷ gain, by method and window."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
-
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
@@ -11,6 +7,7 @@ from matplotlib.figure import Figure
 from sidetrip.config import Config
 from sidetrip.experiments.curvature.verdict import KEYS
 from sidetrip.report import style
+from sidetrip.verdicts.records import Tables
 from sidetrip.verdicts.statistics import student_interval
 from sidetrip.verdicts.wording import method_words, methods_in_order
 
@@ -40,7 +37,7 @@ def second_order(table: pd.DataFrame, confidence: float) -> Figure:
     return figure
 
 
-def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:
+def draw(tables: Tables, config: Config) -> dict[str, Figure]:
     """The figure of this experiment, by name, where the model applies."""
     found = tables.get("second_order")
     if found is None or found[KEYS].empty or found.dropna().empty:

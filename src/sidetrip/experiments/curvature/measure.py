@@ -1,7 +1,5 @@
 """Curvature of the training loss in the directions of its gradient noise, at late branch points."""
 
-from __future__ import annotations
-
 import pandas as pd
 from torch import Tensor
 

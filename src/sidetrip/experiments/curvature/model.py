@@ -1,7 +1,5 @@
 """The measured curvature as the analytic model takes it."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from sidetrip.config import Config

@@ -1,7 +1,5 @@
 """Plan of the curvature at late branch points, in the directions of the gradient noise."""
 
-from __future__ import annotations
-
 from sidetrip.config import Config
 from sidetrip.experiments.plan import Plan
 from sidetrip.experiments.units import BranchPoint, late_branch_points

@@ -1,18 +1,16 @@
 """Facts of the section, from the tables."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from sidetrip.config import Config
 from sidetrip.experiments.curvature.verdict import KEYS
+from sidetrip.verdicts.records import Tables
 from sidetrip.verdicts.wording import method_words, methods_in_order
 
 
-def facts(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Any]:
+def facts(tables: Tables, config: Config) -> dict[str, Any]:
     """What the section shows."""
     table = tables.get("second_order", pd.DataFrame(columns=[*KEYS, "measured"]))
     known = table.dropna()

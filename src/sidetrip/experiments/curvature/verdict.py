@@ -1,7 +1,5 @@
 """Whether the analytic model with the measured curvature says where average and trip differ (App. A, second order)."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 

@@ -1,9 +1,5 @@
 """Fig. 6 and 8: distances in weight space along side trips."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
-
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
@@ -11,7 +7,7 @@ from matplotlib.figure import Figure
 from sidetrip.config import Config
 from sidetrip.experiments.divergence.verdict import to_the_end
 from sidetrip.report import style
-from sidetrip.verdicts.records import POINT
+from sidetrip.verdicts.records import POINT, Tables
 from sidetrip.verdicts.statistics import late
 
 LINES = {  # column: (label, colour, line style)
@@ -73,7 +69,7 @@ def figure_8(along: pd.DataFrame) -> Figure:
     return figure
 
 
-def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:
+def draw(tables: Tables, config: Config) -> dict[str, Figure]:
     """The figures of this experiment, by name; Fig. 6 of late branch points alone."""
     distances, losses = (late(tables[name], config.branch.points) for name in ("trip_distances", "trip_losses"))
     found = {"figure_6": figure_6(distances, losses)}

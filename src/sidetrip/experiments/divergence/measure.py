@@ -1,7 +1,5 @@
 """Distances in weight space between trips, and the losses of midpoint and trip at half the rate (Fig. 6, 8)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -12,17 +10,7 @@ from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import TrainState, distance, lerp, saved_steps
 from sidetrip.engine.training import DivergedError, Position
 from sidetrip.experiments import evaluator
-from sidetrip.experiments.divergence.plan import (
-    DISTANCES,
-    HALF_RATE,
-    LOSSES,
-    MIDPOINT,
-    SCORED_ON,
-    TO_END,
-    TRIP,
-    ToTheEnd,
-    looks,
-)
+from sidetrip.experiments.divergence.plan import DISTANCES, LOSSES, SCORED_ON, TO_END, ToTheEnd, looks
 from sidetrip.experiments.units import BranchPoint
 from sidetrip.experiments.work import each_step
 from sidetrip.kernels import Schedule
@@ -93,11 +81,13 @@ def _near(lab: Lab, unit: BranchPoint) -> tuple[list[tuple[object, ...]], list[t
     other = states_along(lab, start, seed, compared_at, independent(start))
     half = states_along(lab, start, seed, compared_at, factor=0.5)
     before = _loss(lab, start)
-    losses: list[tuple[object, ...]] = [(seed, unit.step, 0, model, before) for model in (TRIP, MIDPOINT, HALF_RATE)]
+    losses: list[tuple[object, ...]] = [
+        (seed, unit.step, 0, model, before) for model in ("trip", "midpoint", "half_rate")
+    ]
     distances: list[tuple[object, ...]] = []
     for look in compared_at:
         midpoint = lerp(start, run[look], 0.5)
-        models = {TRIP: run[look], MIDPOINT: midpoint, HALF_RATE: half.get(look)}
+        models = {"trip": run[look], "midpoint": midpoint, "half_rate": half.get(look)}
         losses += [(seed, unit.step, look, model, _loss(lab, state)) for model, state in models.items()]
         pairs = ((run[look], start), (run[look], other.get(look)), (half.get(look), start), (midpoint, start))
         apart = [distance(a, b) if a and b else math.nan for a, b in (*pairs, (midpoint, half.get(look)))]

@@ -1,7 +1,5 @@
 """Plan of the distances between trips: what is compared near a branch point, and an independent trip to the end."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from sidetrip.config import Config
@@ -9,7 +7,6 @@ from sidetrip.experiments.plan import Plan
 from sidetrip.experiments.units import BranchPoint, replay_steps
 from sidetrip.experiments.work import Work, scoring, training
 
-TRIP, MIDPOINT, HALF_RATE = "trip", "midpoint", "half_rate"  # models: the λ trip is the run itself
 SCORED_ON = ("train",)
 BETWEEN = ["trip_to_start", "trip_to_independent", "half_rate_to_start", "midpoint_to_start", "midpoint_to_half_rate"]
 DISTANCES = ["seed", "branch", "trip_step", *BETWEEN]

@@ -1,7 +1,5 @@
 """Statements about distances in weight space (Fig. 6, 8 of DOI 10.48550/arXiv.2301.02312)."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pandas as pd

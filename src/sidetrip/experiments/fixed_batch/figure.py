@@ -1,9 +1,5 @@
 """Fig. 3: losses on the lines between two runs on one fixed batch."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -12,8 +8,8 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from sidetrip.config import Config
-from sidetrip.experiments.fixed_batch.plan import RUN
 from sidetrip.report import style
+from sidetrip.verdicts.records import Tables
 
 BATCHES = {"own": "the fixed batch", "held_out": "a held-out batch"}
 ALONG = "α: 0 at the run of θ$_t$, 1 at θ$_{t+Δ}$"
@@ -44,7 +40,7 @@ def _process(axes: Axes) -> None:
 
 def figure_3(table: pd.DataFrame, seed: int) -> Figure:
     """Draw the process, and for each two neighbouring branch points of one seed the losses on the lines between."""
-    rows = table[(table["seed"] == seed) & (table["fixed_batch"] == 0) & (table["pair"] == RUN)]
+    rows = table[(table["seed"] == seed) & (table["fixed_batch"] == 0) & (table["pair"] == "run")]
     neighbours = sorted({(int(a), int(b)) for a, b in zip(rows["branch"], rows["later_branch"], strict=True)})
     figure = plt.figure(figsize=(style.WIDE, 1.0 + 2.6 * len(neighbours)))
     grid = figure.add_gridspec(len(neighbours), 3, width_ratios=(0.7, 1, 1))
@@ -73,6 +69,6 @@ def _lines(axes: Axes, rows: pd.DataFrame, colours: list[tuple[float, float, flo
         axes.plot(line["alpha"], line["loss"], color=colour, lw=1.6)
 
 
-def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:
+def draw(tables: Tables, config: Config) -> dict[str, Figure]:
     """The figures of this experiment, by name."""
     return {"figure_3": figure_3(tables["fixed_batch"], config.seeds[0])}

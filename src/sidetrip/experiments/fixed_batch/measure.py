@@ -1,7 +1,5 @@
 """Full-gradient steps on one fixed batch from two points of the main trajectory (Fig. 3)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 
@@ -16,7 +14,7 @@ from sidetrip.engine.lab import Lab
 from sidetrip.engine.optimizers import SGD
 from sidetrip.engine.state import TrainState, lerp, restore
 from sidetrip.engine.training import DivergedError, advance, batch_loss
-from sidetrip.experiments.fixed_batch.plan import COLUMNS, HALVINGS, HELD_OUT, OWN, FixedBatch, work
+from sidetrip.experiments.fixed_batch.plan import COLUMNS, HALVINGS, FixedBatch, work
 
 CLOSE = 0.03  # relative distance from the best step size that is near enough
 
@@ -90,10 +88,10 @@ def measure(lab: Lab, unit: FixedBatch) -> dict[str, pd.DataFrame]:
     """
     start, later = lab.branch_point(unit.seed, unit.step), lab.branch_point(unit.other_seed, unit.other_step)
     stream, precision = lab.stream(unit.seed, f"fixed_batch/{unit.step}"), lab.optimizer.precision
-    batches = {OWN: stream.batch(2 * unit.number + 1), HELD_OUT: stream.batch(2 * unit.number + 2)}
+    batches = {"own": stream.batch(2 * unit.number + 1), "held_out": stream.batch(2 * unit.number + 2)}
     model, rows = lab.model().train(), []
     share = work(lab.config, unit).passes // (lab.config.fixed_batch.steps + 1)
-    for steps, (step_size, states) in enumerate(train_together(lab, (start, later), batches[OWN])):
+    for steps, (step_size, states) in enumerate(train_together(lab, (start, later), batches["own"])):
         lab.progress(share)
         for alpha in np.linspace(0.0, 1.0, lab.config.fixed_batch.points):
             losses = dict.fromkeys(batches, math.nan)

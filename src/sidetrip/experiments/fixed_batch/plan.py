@@ -1,7 +1,5 @@
 """Plan of the trips on a fixed batch: a unit is a batch, with two points that the trips on it leave."""
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import dataclass
 
@@ -9,8 +7,6 @@ from sidetrip.config import Config
 from sidetrip.experiments.plan import Plan
 from sidetrip.experiments.work import Work
 
-OWN, HELD_OUT = "own", "held_out"  # batches
-RUN, INITIALISATIONS = "run", "initialisations"  # what the two points have in common: the run, or nothing (control)
 COLUMNS = ["seed", "branch", "later_branch", "pair", "fixed_batch", "step_size", "steps", "alpha", "batch", "loss"]
 HALVINGS = 10  # of the widest step size, tried in every line search
 SEARCH = 20  # forward passes of a line search through the batch, about
@@ -18,28 +14,18 @@ SEARCH = 20  # forward passes of a line search through the batch, about
 
 @dataclass(frozen=True)
 class FixedBatch:
-    """Trips on one fixed batch from two branch points.
+    """Trips on one fixed batch from two branch points."""
 
-    Attributes
-    ----------
-    seed, step : int
-        The first point, and the run whose batch it is.
-    other_seed, other_step : int
-        The second point: a later one of the same run, or one of another initialisation.
-    number : int
-        Of the batch.
-    """
-
-    seed: int
+    seed: int  # of the first point, and of the run whose batch it is
     step: int
-    other_seed: int
+    other_seed: int  # of the second point: a later one of the same run, or one of another initialisation
     other_step: int
-    number: int
+    number: int  # of the batch
 
     @property
     def pair(self) -> str:
         """What the two points have in common."""
-        return RUN if self.seed == self.other_seed else INITIALISATIONS
+        return "run" if self.seed == self.other_seed else "initialisations"
 
 
 def units(config: Config) -> list[FixedBatch]:

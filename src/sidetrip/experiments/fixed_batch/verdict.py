@@ -1,13 +1,10 @@
 """Statements about trips on one fixed batch (Fig. 3 of DOI 10.48550/arXiv.2301.02312)."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pandas as pd
 
 from sidetrip.config import Config
-from sidetrip.experiments.fixed_batch.plan import INITIALISATIONS, OWN, RUN
 from sidetrip.verdicts.records import POINT, Found, Judged, NotMeasured, Table, Tables, joined
 from sidetrip.verdicts.regime import beside, of_run
 from sidetrip.verdicts.statistics import all_of, failed, judge_seeds, late
@@ -55,13 +52,13 @@ def _basin(table: Table, config: Config) -> Found:
     """
     found, limit, parts = lines(table).set_index(POINT), config.claims.fixed_batch_basin, {}
     for batch, title in BATCHES.items():
-        here = found[(found["batch"] == batch) & (found["pair"] == RUN)]
+        here = found[(found["batch"] == batch) & (found["pair"] == "run")]
         judged = judge_seeds(here["rise"], config.claims, ALL_DIVERGED, below=limit)
         if isinstance(judged, NotMeasured):
             return judged
         over = f"over the straight line {here['rise_over_line'].mean():.3g}"
         parts[title] = replace(judged, detail=joined(over, judged.detail))
-    control = found[(found["batch"] == OWN) & (found["pair"] == INITIALISATIONS)]
+    control = found[(found["batch"] == "own") & (found["pair"] == "initialisations")]
     ridge = judge_seeds(control["rise"], config.claims, "no control was run", above=limit)
     if not isinstance(ridge, NotMeasured):
         parts["the control, a ridge between two initialisations"] = ridge
@@ -71,7 +68,7 @@ def _basin(table: Table, config: Config) -> Found:
 def judge(tables: Tables, config: Config) -> Judged:
     """Judge the rows fixed_batch_*."""
     table, claims = late(tables["fixed_batch"], config.branch.points), config.claims
-    run = table[table["pair"] == RUN]
+    run = table[table["pair"] == "run"]
     regime = of_run(tables, config)
     if table.empty:
         reason = NotMeasured("no two late branch points have been compared; give branch.points two or more")

@@ -1,8 +1,6 @@
 """Forecasts of a decay against the real cool-downs and against their rivals; and estimates in hindsight."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -12,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sidetrip.config import Config
-from sidetrip.experiments.forecast.columns import COOL_DOWN, LEARNED, MOMENTARY, NO_CORRECTION, PREDICTED
 from sidetrip.kernels import DECAYS
 from sidetrip.report import style
+from sidetrip.verdicts.records import Tables
 from sidetrip.verdicts.wording import decay_title
 
 DRAWN = "linear"  # decay of the lines; the others are near to it
@@ -22,9 +20,9 @@ TITLES = {
     "momentary": "loss of the run now",
     "merged": "merged snapshots now",
     "power_law": "multi-power law",
-    NO_CORRECTION: "merged + drift",
-    PREDICTED: "merged + drift\n+ predicted correction",
-    LEARNED: "merged + drift\n+ learned correction",
+    "none": "merged + drift",
+    "predicted": "merged + drift\n+ predicted correction",
+    "learned": "merged + drift\n+ learned correction",
 }
 
 
@@ -68,7 +66,7 @@ def _bars(axes: Axes, errors: pd.DataFrame) -> None:
     """Mean error of each kind over seeds, the seeds as dots."""
     names = [name for name in TITLES if name in errors]
     for place, name in enumerate(names):
-        colour = style.AVERAGE if name in (NO_CORRECTION, LEARNED, PREDICTED) else style.MOMENTARY
+        colour = style.AVERAGE if name in ("none", "learned", "predicted") else style.MOMENTARY
         axes.barh(place, errors[name].mean(), color=colour, alpha=0.35, height=0.65)
         axes.plot(errors[name], np.full(len(errors), place), ls="", marker="o", ms=3.5, color=colour)
         number: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "center", "fontsize": 9}
@@ -79,11 +77,11 @@ def _bars(axes: Axes, errors: pd.DataFrame) -> None:
     axes.invert_yaxis()
 
 
-def forecast(tables: Mapping[str, pd.DataFrame], windows: Sequence[int]) -> Figure:
+def forecast(tables: Tables, windows: Sequence[int]) -> Figure:
     """The first seed's forecasts, a panel for each window, and the errors of all seeds."""
     forecasts = tables["forecasts"]
     looks, seed = tables["merged_snapshots"], forecasts["seed"].min()
-    momentary = looks[(looks["model"] == MOMENTARY) & (looks["seed"] == seed)]
+    momentary = looks[(looks["model"] == "momentary") & (looks["seed"] == seed)]
     given = forecasts[forecasts["given"] & (forecasts["seed"] == seed)].query("metric == 'loss' and decay == @DRAWN")
     widths = [1.0] * len(windows) + [0.9]
     figure, panels = plt.subplots(
@@ -120,11 +118,11 @@ def _past(axes: Axes, line: pd.DataFrame, downs: pd.DataFrame) -> None:
         axes.plot(ends, here["loss"], label=f"real cool-down, {decay_title(decay)}", **look)
 
 
-def hindsight(tables: Mapping[str, pd.DataFrame]) -> Figure:
+def hindsight(tables: Tables) -> Figure:
     """Validation loss along the first seed's run, a panel for each window."""
     line = tables["hindsight_line"].query("metric == 'loss' and decay == @DRAWN")
     downs = tables["cool_downs"]
-    downs = downs[(downs["model"] == COOL_DOWN) & downs["seed"].isin(line["seed"].unique())]
+    downs = downs[(downs["model"] == "cool-down") & downs["seed"].isin(line["seed"].unique())]
     windows = sorted(line["window_steps"].unique())
     width = style.grid(len(windows)) if len(windows) > 1 else 6.8
     figure, panels = plt.subplots(1, len(windows), figsize=(width, 4.2), sharey=True, squeeze=False)
@@ -136,6 +134,6 @@ def hindsight(tables: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:
+def draw(tables: Tables, config: Config) -> dict[str, Figure]:
     """The figures of this experiment, by name."""
     return {"forecast": forecast(tables, config.forecast.windows), "hindsight": hindsight(tables)}

@@ -8,8 +8,6 @@ gradient noise that were measured by t: (average - trip) ÷ gain times what merg
 An accuracy is forecast as its complement, the share of wrong answers, which falls as a loss does.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -19,20 +17,16 @@ import pandas as pd
 
 from sidetrip.config import Config
 from sidetrip.experiments.curvature.model import applies, spectra
-from sidetrip.experiments.forecast.columns import (
-    COOL_DOWN,
-    LEARNED,
-    MERGED,
-    METRICS,
-    MOMENTARY,
-    NO_CORRECTION,
-    PREDICTED,
-    SEALED,
-)
 from sidetrip.experiments.forecast.plan import windows_from
 from sidetrip.experiments.forecast.sparse import predicted_difference
 from sidetrip.kernels import DECAYS
 from sidetrip.loss_forecast import CoolDown, Forecast, Losses, TooFewLossesError, forecast
+
+METRICS = ("loss", "accuracy")
+SEALED = [
+    *("seed", "branch", "decay", "window_steps", "metric", "correction", "momentary", "merged", "drift", "added"),
+    *("forecast", "low", "high", "cool_downs", "steps_at_constant_rate"),
+]
 
 
 def falling(metric: str, values: np.ndarray) -> np.ndarray:
@@ -46,14 +40,7 @@ def forecasts_at(config: Config, seed: int, begin: int, tables: Mapping[str, pd.
     Nothing after that step is looked at: of the looks later ones, of the cool-downs those that end later, of the
     curvature what was measured on later iterates.
 
-    Parameters
-    ----------
-    config : Config
-        The resolved configuration.
-    seed, begin : int
-        The run, and the step.
-    tables : mapping of str to DataFrame
-        merged_snapshots, cool_downs and, where it was measured, curvature_nodes.
+    The tables are merged_snapshots, cool_downs and, where it was measured, curvature_nodes.
 
     Returns
     -------
@@ -79,11 +66,10 @@ def forecasts_at(config: Config, seed: int, begin: int, tables: Mapping[str, pd.
 def _known(config: Config, seed: int, begin: int, tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """What is known of a run at a step."""
     looks, downs = tables["merged_snapshots"], tables["cool_downs"]
+    ended = (downs["branch"] + downs["window_steps"] <= begin) & (downs["model"] == "cool-down")
     known = {
         "looks": looks[(looks["seed"] == seed) & (looks["step"] <= begin)],
-        "cool_downs": downs[
-            (downs["seed"] == seed) & (downs["branch"] + downs["window_steps"] <= begin) & (downs["model"] == COOL_DOWN)
-        ],
+        "cool_downs": downs[(downs["seed"] == seed) & ended],
     }
     if applies(config) and (nodes := tables.get("curvature_nodes")) is not None:
         measured_by = nodes["branch"] + max(config.side_trips.windows)  # steps of the average that it is measured at
@@ -97,18 +83,18 @@ def _forecasts(
     """Forecasts of one score of one decay, by their correction."""
     decay, window, metric = cell
     looks, downs = known["looks"], known["cool_downs"]
-    momentary = _losses(looks[looks["model"] == MOMENTARY], metric)
-    of_decay = (looks["model"] == MERGED) & (looks["decay"] == decay) & (looks["window_steps"] == window)
+    momentary = _losses(looks[looks["model"] == "momentary"], metric)
+    of_decay = (looks["model"] == "merged") & (looks["decay"] == decay) & (looks["window_steps"] == window)
     merged = _losses(looks[of_decay], metric)
     plain = forecast(momentary, merged, [], begin, window, decay)
-    yield NO_CORRECTION, plain
+    yield "none", plain
     ended = downs.query("decay == @decay and window_steps == @window").dropna(subset=[metric])
     values = falling(metric, ended[metric].to_numpy(float)).tolist()
     earlier = [CoolDown(start, window, decay, value) for start, value in zip(ended["branch"], values, strict=True)]
     if (learned := forecast(momentary, merged, earlier, begin, window, decay)).cool_downs:
-        yield LEARNED, learned
+        yield "learned", learned
     if metric == "loss" and len(known.get("nodes", ())):
-        yield PREDICTED, corrected(plain, _predicted(config, known["nodes"], plain))
+        yield "predicted", corrected(plain, _predicted(config, known["nodes"], plain))
 
 
 def _losses(rows: pd.DataFrame, metric: str) -> Losses:

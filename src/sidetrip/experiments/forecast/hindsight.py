@@ -7,8 +7,6 @@ Student's prediction interval. Of the runs of all seeds only cool-downs that beg
 neither the cool-down that judges an estimate nor anything after it has a part in it.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -17,7 +15,6 @@ from scipy.special import stdtrit
 
 from sidetrip.config import Config
 from sidetrip.experiments.curvature.model import spectra
-from sidetrip.experiments.forecast.columns import COOL_DOWN, MERGED, MOMENTARY
 from sidetrip.experiments.forecast.sparse import predicted_difference
 from sidetrip.loss_forecast import CONFIDENCE, LEAST
 from sidetrip.verdicts.records import Table, Tables, Values
@@ -43,9 +40,9 @@ def scores_of(table: Table, model: str, column: str, keys: list[str]) -> Table:
 def compared_with_cool_downs(cool_downs: Table) -> Table:
     """Scores side by side: seed, branch, decay, window_steps, spacing_steps, metric, momentary, merged, cool_down."""
     keys = ["seed", "branch", "window_steps"]
-    found = scores_of(cool_downs, MERGED, "merged", [*keys, "decay", "spacing_steps"])
-    found = found.merge(scores_of(cool_downs, MOMENTARY, "momentary", keys), how="left")
-    found = found.merge(scores_of(cool_downs, COOL_DOWN, "cool_down", [*keys, "decay"]), how="left")
+    found = scores_of(cool_downs, "merged", "merged", [*keys, "decay", "spacing_steps"])
+    found = found.merge(scores_of(cool_downs, "momentary", "momentary", keys), how="left")
+    found = found.merge(scores_of(cool_downs, "cool-down", "cool_down", [*keys, "decay"]), how="left")
     return found[["seed", "branch", *SCORE, "momentary", "merged", "cool_down"]]
 
 
@@ -73,8 +70,8 @@ def hindsight_line(tables: Tables, config: Config) -> Table:
     """
     snapshots, keys = tables["merged_snapshots"], ["seed", "step"]
     snapshots = snapshots[snapshots["seed"] == config.seeds[0]]
-    merged = scores_of(snapshots, MERGED, "merged", [*keys, "decay", "window_steps"])
-    table = merged.merge(scores_of(snapshots, MOMENTARY, "momentary", keys), how="left")
+    merged = scores_of(snapshots, "merged", "merged", [*keys, "decay", "window_steps"])
+    table = merged.merge(scores_of(snapshots, "momentary", "momentary", keys), how="left")
     table = table.assign(spacing_steps=config.burn_in.snapshot_every)[[*keys, *SCORE, "momentary", "merged"]]
     compared = compared_with_cool_downs(tables["cool_downs"])
     return _with_estimate(table, table["step"] - table["window_steps"], compared)

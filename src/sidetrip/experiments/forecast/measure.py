@@ -11,8 +11,6 @@ Sandler, Zhmoginov, Miller, Vladymyrov, "Training trajectories, mini-batch losse
 rate", Table 1 and Lemma 2. DOI 10.48550/arXiv.2301.02312.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -26,18 +24,8 @@ from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import Tensors, TrainState, with_weights
 from sidetrip.engine.training import DivergedError, Observer, Position
 from sidetrip.experiments import evaluator
-from sidetrip.experiments.forecast.columns import (
-    ALONG,
-    COOL_DOWN,
-    COOL_DOWNS,
-    MERGED,
-    MOMENTARY,
-    NO_DECAY,
-    SCORED_ON,
-    SEALS,
-)
+from sidetrip.experiments.forecast import plan
 from sidetrip.experiments.forecast.forward import forecasts_at
-from sidetrip.experiments.forecast.plan import cool_down_work, look_work, looks, spacings, windows_from
 from sidetrip.experiments.forecast.sparse import sparse_kernel
 from sidetrip.experiments.units import Run
 from sidetrip.experiments.work import Work, each_step
@@ -77,22 +65,22 @@ def measure(lab: Lab, unit: Run) -> dict[str, pd.DataFrame]:
     ran: list[pd.DataFrame] = []
     seals = []
     for last, begin in zip((-1, *begins), (*begins, lab.config.burn_in.steps), strict=True):
-        here = {step: windows for step, windows in looks(lab.config).items() if last < step <= begin}
-        work = sum((look_work(lab.config, windows) for windows in here.values()), Work())
+        here = {step: windows for step, windows in plan.looks(lab.config).items() if last < step <= begin}
+        work = sum((plan.look_work(lab.config, windows) for windows in here.values()), Work())
         scored.append(read_table(_kept(lab, f"looks_{begin}", work, partial(_scored, lab, seed, here))))
         if begin not in begins:
             continue
-        ended = pd.concat(ran) if ran else pd.DataFrame(columns=COOL_DOWNS, dtype=float)
+        ended = pd.concat(ran) if ran else pd.DataFrame(columns=plan.COOL_DOWNS, dtype=float)
         known = {"merged_snapshots": pd.concat(scored), "cool_downs": ended, **curvature}
         path = _kept(lab, f"forecasts_{begin}", Work(), partial(forecasts_at, lab.config, seed, begin, known))
         sealed.append(read_table(path))
         seals.append((seed, begin, digest(path)))
-        work = cool_down_work(lab.config, begin)
+        work = plan.cool_down_work(lab.config, begin)
         ran.append(read_table(_kept(lab, f"cool_downs_{begin}", work, partial(_cool_downs, lab, seed, begin))))
     return {
         "merged_snapshots": pd.concat(scored),
         "sealed_forecasts": pd.concat(sealed),
-        "seals": pd.DataFrame(seals, columns=SEALS),
+        "seals": pd.DataFrame(seals, columns=["seed", "branch", "sha256"]),
         "cool_downs": pd.concat(ran),
     }
 
@@ -116,7 +104,7 @@ def _kept(lab: Lab, name: str, work: Work, make: Callable[[], pd.DataFrame]) -> 
 
 def _score(lab: Lab, state: TrainState) -> tuple[float, float]:
     """Loss and accuracy on the validation split."""
-    ((_, found),) = evaluator.scores(lab, state, SCORED_ON)
+    ((_, found),) = evaluator.scores(lab, state, plan.SCORED_ON)
     return found.loss, found.accuracy
 
 
@@ -124,12 +112,12 @@ def _scored(lab: Lab, seed: int, looks_here: Mapping[int, Iterable[int]]) -> pd.
     rows, snapshots = [], range(0, lab.config.burn_in.steps + 1, lab.config.burn_in.snapshot_every)
     for step, windows in looks_here.items():
         newest = lab.snapshot(seed, step)
-        rows.append((seed, step, NO_DECAY, 0, MOMENTARY, *_score(lab, newest)))
+        rows.append((seed, step, "none", 0, "momentary", *_score(lab, newest)))
         for window, (decay, schedule) in product(windows, DECAYS.items()):
             average = nearest_average(snapshots, schedule(window), lab.rates, step)
             merged = with_weights(newest, _merged(lab, seed, average))
-            rows.append((seed, step, decay, window, MERGED, *_score(lab, merged)))
-    return pd.DataFrame(rows, columns=ALONG)
+            rows.append((seed, step, decay, window, "merged", *_score(lab, merged)))
+    return pd.DataFrame(rows, columns=plan.ALONG)
 
 
 def _merged(lab: Lab, seed: int, average: SnapshotAverage) -> Tensors:
@@ -147,12 +135,12 @@ def _merged(lab: Lab, seed: int, average: SnapshotAverage) -> Tensors:
 def _cool_downs(lab: Lab, seed: int, begin: int) -> pd.DataFrame:
     """Follow the main trajectory from a step through the widest window, then run every decay from there."""
     (start,) = lab.replay(seed, [begin], [each_step(lab)])
-    windows = windows_from(lab.config, begin)
+    windows = plan.windows_from(lab.config, begin)
     averages = {
         RunningAverage(sparse_kernel(decay, lab.rates, begin, window, spacing), begin): (decay, window, spacing)
         for window in windows
         for decay in DECAYS
-        for spacing in spacings(lab.config, window)
+        for spacing in plan.spacings(lab.config, window)
     }
     rows: list[tuple[object, ...]] = []
 
@@ -163,11 +151,11 @@ def _cool_downs(lab: Lab, seed: int, begin: int) -> pd.DataFrame:
         return lab.take_trip(start, lab.stream(seed), schedule, [*observers, each_step(lab)])
 
     def finished(position: Position, running: RunningAverage) -> None:
-        add(*averages[running], MERGED, _score(lab, with_weights(start, running.weights())))
+        add(*averages[running], "merged", _score(lab, with_weights(start, running.weights())))
 
     def momentary(position: Position) -> None:
         if (window := position.step - begin) in windows:
-            add(NO_DECAY, window, 0, MOMENTARY, _score(lab, with_weights(start, position.weights)))
+            add("none", window, 0, "momentary", _score(lab, with_weights(start, position.weights)))
 
     advance(Schedule.constant(windows[-1]), AverageBank(averages, finished), momentary)
     for window, (decay, schedule) in product(windows, DECAYS.items()):
@@ -175,5 +163,5 @@ def _cool_downs(lab: Lab, seed: int, begin: int) -> pd.DataFrame:
             scores = _score(lab, advance(schedule(window)))
         except DivergedError:
             scores = LOST
-        add(decay, window, 0, COOL_DOWN, scores)
-    return pd.DataFrame(rows, columns=COOL_DOWNS)
+        add(decay, window, 0, "cool-down", scores)
+    return pd.DataFrame(rows, columns=plan.COOL_DOWNS)

@@ -1,7 +1,5 @@
 """What became of the sealed forecasts: the real cool-downs, the rivals, and what a decay buys."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 
@@ -10,14 +8,13 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from sidetrip.config import Config
-from sidetrip.experiments.forecast.columns import CELL, COOL_DOWN, LEARNED, MOMENTARY, NO_CORRECTION
 from sidetrip.experiments.forecast.hindsight import covered, scores_of
 from sidetrip.kernels import Schedule
 from sidetrip.loss_forecast import LEAST, CoolDown, Losses
 from sidetrip.measure.multi_power_law import predicted, warmed_up
 from sidetrip.verdicts.records import Table, Tables
 
-KEYS = ["seed", "branch", *CELL]
+KEYS = ["seed", "branch", "decay", "window_steps", "metric"]
 RIVALS = {  # columns that a forecast is held against, in words
     "momentary": "the loss of the run as it is",
     "merged": "the loss of the merged snapshots now",
@@ -39,10 +36,10 @@ def outcomes(tables: Tables, config: Config) -> Table:
         better; empty: not by its end).
     """
     found = tables["sealed_forecasts"]
-    kinds = found.groupby(KEYS)["correction"].transform(lambda here: LEARNED if LEARNED in set(here) else NO_CORRECTION)
+    kinds = found.groupby(KEYS)["correction"].transform(lambda here: "learned" if "learned" in set(here) else "none")
     found = found.assign(given=found["correction"] == kinds)
-    found = found.merge(scores_of(tables["cool_downs"], COOL_DOWN, "cool_down", KEYS[:4]), on=KEYS, how="left")
-    plain = found[found["correction"] == NO_CORRECTION].set_index(KEYS)["forecast"].rename("drifted")
+    found = found.merge(scores_of(tables["cool_downs"], "cool-down", "cool_down", KEYS[:4]), on=KEYS, how="left")
+    plain = found[found["correction"] == "none"].set_index(KEYS)["forecast"].rename("drifted")
     found = found.join(plain, on=KEYS)
     law = pd.DataFrame(_power_laws(tables, config), columns=[*KEYS, "power_law"])
     found = found.merge(law.astype({"power_law": float}), on=KEYS, how="left")
@@ -54,8 +51,8 @@ def outcomes(tables: Tables, config: Config) -> Table:
 def _power_laws(tables: Tables, config: Config) -> Iterator[tuple[object, ...]]:
     """The law's losses, fitted at each step where decays begin to what the run had shown by then."""
     looks, downs, sealed = (tables[name] for name in ("merged_snapshots", "cool_downs", "sealed_forecasts"))
-    looks = looks[looks["model"] == MOMENTARY]
-    downs = downs[downs["model"] == COOL_DOWN].dropna(subset=["loss"])
+    looks = looks[looks["model"] == "momentary"]
+    downs = downs[downs["model"] == "cool-down"].dropna(subset=["loss"])
     own = _relative_rates(config)
     for seed, begin in sealed[["seed", "branch"]].drop_duplicates().itertuples(index=False, name=None):
         seen = looks[(looks["seed"] == seed) & (looks["step"] <= begin)]
@@ -80,20 +77,13 @@ def _relative_rates(config: Config) -> np.ndarray:
 
 def _steps_bought(looks: Table, row: object) -> float:
     seed, branch, metric, goal = (getattr(row, name) for name in ("seed", "branch", "metric", "cool_down"))
-    after = looks[(looks["seed"] == seed) & (looks["step"] > branch) & (looks["model"] == MOMENTARY)]
+    after = looks[(looks["seed"] == seed) & (looks["step"] > branch) & (looks["model"] == "momentary")]
     reached = after[metric] <= goal if metric == "loss" else after[metric] >= goal
     return float(after.loc[reached, "step"].min() - branch) if reached.any() else math.nan
 
 
 def cells(found: Table, config: Config) -> Table:
-    """How good forecasts of the loss are, by decay, window, spacing of the snapshots, and correction.
-
-    Parameters
-    ----------
-    found : DataFrame
-        Of `outcomes`.
-    config : Config
-        For the spacing, and the confidence of the interval of a share.
+    """How good forecasts of the loss are, by decay, window, spacing of the snapshots, and correction; of `outcomes`.
 
     Returns
     -------

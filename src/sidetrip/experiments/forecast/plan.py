@@ -1,14 +1,15 @@
 """Plan of the forecasts: at which steps a decay is forecast, from what, and which cool-downs are run to judge that."""
 
-from __future__ import annotations
-
 from sidetrip.config import Config
-from sidetrip.experiments.forecast.columns import SCORED_ON
 from sidetrip.experiments.plan import Plan
 from sidetrip.experiments.units import Run, replay_steps, runs
 from sidetrip.experiments.work import Work, scoring, training
 from sidetrip.kernels import DECAYS
 from sidetrip.loss_forecast import WINDOWS
+
+SCORED_ON = ("validation",)
+ALONG = ["seed", "step", "decay", "window_steps", "model", "loss", "accuracy"]
+COOL_DOWNS = ["seed", "branch", "decay", "window_steps", "spacing_steps", "model", "loss", "accuracy"]
 
 
 def spacings(config: Config, window: int) -> list[int]:

@@ -1,24 +1,21 @@
 """Facts of the section, from the tables."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from sidetrip.config import Config
-from sidetrip.experiments.forecast.columns import METRICS
 from sidetrip.experiments.forecast.hindsight import covered
+from sidetrip.verdicts.records import Tables
 from sidetrip.verdicts.wording import decay_title
 
 
-def facts(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Any]:
+def facts(tables: Tables, config: Config) -> dict[str, Any]:
     """What the section shows."""
     return {"forecast": _forecast(tables, config), "hindsight": _hindsight(tables)}
 
 
-def _forecast(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Any]:
+def _forecast(tables: Tables, config: Config) -> dict[str, Any]:
     """Forecasts by cell, cells whose intervals hold too seldom, and what decays buy."""
     cells = tables["forecast_cells"].assign(title=lambda table: table["decay"].map(decay_title))
     asked = config.claims.forecast_coverage
@@ -49,7 +46,7 @@ def _bought(window: int, given: pd.DataFrame, config: Config) -> dict[str, Any]:
     }
 
 
-def _hindsight(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+def _hindsight(tables: Tables) -> dict[str, Any]:
     """How far off estimates and their rivals were, by decay, window and spacing; and the estimates of the last step."""
     found = tables["hindsight"].query("metric == 'loss'").dropna(subset=["cool_down"])
     found = found.assign(covered=covered(found))
@@ -71,10 +68,10 @@ def _hindsight(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     line = tables["hindsight_line"]
     last = line[line["step"] == line["step"].max()].assign(title=lambda table: table["decay"].map(decay_title))
     parted = tables.get("staircases", pd.DataFrame(columns=["decay"]))
-    by_metric = {metric: last[last["metric"] == metric].to_dict("records") for metric in METRICS}
+    by_metric = [last[last["metric"] == metric].to_dict("records") for metric in ("loss", "accuracy")]
     return {
         "rows": rows,
-        "last": list(zip(by_metric["loss"], by_metric["accuracy"], strict=True)),
+        "last": list(zip(*by_metric, strict=True)),
         "step": int(line["step"].max()),
         "staircases": parted.assign(title=parted["decay"].map(decay_title)).to_dict("records"),
     }

@@ -1,7 +1,5 @@
 """Whether forecasts of a decay that begins now, and estimates in hindsight, come true."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,15 +1,12 @@
 """What gradient noise costs averages and trips, beyond the scatter that averaging takes away."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
-
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
 from sidetrip.config import Config
 from sidetrip.report import style
+from sidetrip.verdicts.records import Tables
 from sidetrip.verdicts.statistics import student_interval
 from sidetrip.verdicts.wording import method_words, methods_in_order
 
@@ -18,15 +15,7 @@ BELOW = 0.3  # of the distance between methods, by which a trip stands below its
 
 
 def costs(lifts: pd.DataFrame, gaps: pd.DataFrame, confidence: float) -> Figure:
-    """Left, an average and its trip; right, the difference of the two, seed by seed. A row for each method.
-
-    Parameters
-    ----------
-    lifts, gaps : DataFrame
-        Of one split: the tables mean_gradient_lifts and mean_gradient_gaps.
-    confidence : float
-        Of the intervals over seeds.
-    """
+    """Left, an average and its trip; right, the difference of the two, seed by seed. A row for each method."""
     methods = methods_in_order(gaps["kernel"])
     size = (style.WIDE, 1.9 + 0.5 * len(methods))
     figure, (left, right) = plt.subplots(1, 2, figsize=size, sharey=True, width_ratios=(3, 2))
@@ -49,7 +38,7 @@ def costs(lifts: pd.DataFrame, gaps: pd.DataFrame, confidence: float) -> Figure:
     return figure
 
 
-def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:
+def draw(tables: Tables, config: Config) -> dict[str, Figure]:
     """The figure of this experiment, by name; none where every trip diverged."""
     lifts, gaps = (tables[f"mean_gradient_{name}"].query("split == 'validation'") for name in ("lifts", "gaps"))
     return {} if gaps.empty else {"mean_gradient": costs(lifts, gaps, config.claims.confidence)}

@@ -5,8 +5,6 @@ weights of several runs, the mean of their gradients is H θ plus the mean of th
 noise does since that is not so.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import cast
 
@@ -17,7 +15,7 @@ from torch import Tensor, nn
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.training import Stream, batch_loss
-from sidetrip.experiments.mean_gradient.plan import COLUMNS, GRADIENTS, WEIGHTS
+from sidetrip.experiments.mean_gradient.plan import COLUMNS
 from sidetrip.experiments.replicas.measure import WeightMeans, finite_scores, models
 from sidetrip.experiments.units import BranchPoint
 
@@ -25,13 +23,7 @@ BatchKey = tuple[object, ...]
 
 
 class Together:
-    """Stream whose batch of a step holds those of several streams, one after another.
-
-    Parameters
-    ----------
-    streams : sequence of Stream
-        Their batches have one size.
-    """
+    """Stream whose batch of a step holds those of several streams, all of one size, one after another."""
 
     def __init__(self, streams: Sequence[Stream]) -> None:
         self._streams = streams
@@ -69,8 +61,8 @@ def measure(lab: Lab, unit: BranchPoint) -> dict[str, pd.DataFrame]:
         for key, weights in models(lab, start, stream).items():
             alone.add(key, weights)
     found = {
-        WEIGHTS: alone.of(number, start.weights),
-        GRADIENTS: models(lab, start, Together(streams), loss_of_all, number),
+        "weights": alone.of(number, start.weights),
+        "gradients": models(lab, start, Together(streams), loss_of_all, number),
     }
     rows = [
         (unit.seed, unit.step, *key, mean_of, *score)

@@ -1,14 +1,11 @@
 """Plan: from the last branch point, a run on each of several batch sequences, and one on their mean gradient."""
 
-from __future__ import annotations
-
 from sidetrip.config import Config
 from sidetrip.experiments.plan import Plan
 from sidetrip.experiments.replicas.plan import last_branch_points, work_on
 from sidetrip.experiments.units import BranchPoint
 from sidetrip.experiments.work import Work
 
-WEIGHTS, GRADIENTS = "weights", "gradients"  # what the mean is of
 COLUMNS = ["seed", "branch", "kernel", "window_steps", "model", "mean_of", "split", "loss", "accuracy"]
 
 

@@ -1,19 +1,17 @@
 """Facts of the section, from the tables."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from sidetrip.config import Config
+from sidetrip.verdicts.records import Tables
 from sidetrip.verdicts.scores import TITLES
 from sidetrip.verdicts.statistics import student_interval
 from sidetrip.verdicts.wording import method_words, methods_in_order
 
 
-def facts(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Any]:
+def facts(tables: Tables, config: Config) -> dict[str, Any]:
     """What the section shows, by split: lifts of the runs, and lifts and gaps of every method."""
     lifts, gaps = tables["mean_gradient_lifts"], tables["mean_gradient_gaps"]
 

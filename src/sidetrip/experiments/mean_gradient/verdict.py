@@ -1,7 +1,5 @@
 """Whether gradient noise leaves the mean of the weights at a higher loss, and the average more than the trip."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from sidetrip.config import Config

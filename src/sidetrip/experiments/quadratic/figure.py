@@ -1,9 +1,5 @@
 """Fig. 4, 9, 11, Lemma 1 and Appendix A: the analytic model."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -14,6 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLo
 from sidetrip.config import Config
 from sidetrip.experiments.quadratic.verdict import covariance_ratios
 from sidetrip.report import style
+from sidetrip.verdicts.records import Tables
 
 RUNS = {  # run: (label, colour, line style)
     "large_rate": ("large rate", style.MOMENTARY, "-"),
@@ -130,7 +127,7 @@ def appendix_a(ratios: pd.DataFrame) -> Figure:
     return figure
 
 
-def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:
+def draw(tables: Tables, config: Config) -> dict[str, Figure]:
     """The figures of this experiment, by name."""
     return {
         "figure_4": figure_4(tables["stationary_points"]),

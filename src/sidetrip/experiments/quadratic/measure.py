@@ -6,8 +6,6 @@ Everything random comes in `groups` of equally many replicas; tables hold one ro
 interval needs nothing but the spread over groups.
 """
 
-from __future__ import annotations
-
 import math
 from functools import partial
 
@@ -38,7 +36,6 @@ from sidetrip.measure.quadratic import (
 )
 
 CPU = torch.device("cpu")
-LARGE, SMALL, EMA = "large_rate", "small_rate", "ema"
 OMEGAS = {  # of Appendix A: a symmetric one, and one that does not commute with its transpose
     "symmetric": np.array([[1.0, 0.3, 0.0], [0.3, 0.6, 0.1], [0.0, 0.1, 0.3]]),
     "non_symmetric": np.array([[1.0, 2.0, 0.0], [0.0, 0.6, 2.0], [0.0, 0.0, 0.3]]),
@@ -207,15 +204,15 @@ def two_scales(settings: Quadratic) -> pd.DataFrame:
             means = group_means(losses, settings)
             rows.extend((step, run, coordinate, group, value) for group, value in enumerate(means))
 
-    for run, rate in ((LARGE, settings.large_rate), (SMALL, settings.small_rate)):
+    for run, rate in (("large_rate", settings.large_rate), ("small_rate", settings.small_rate)):
         random = torch_generator(CPU, "quadratic", "two_scales", run)
         u = torch.full((settings.replicas, 2), settings.start, dtype=torch.float64)
         average = u.clone()
         for step in range(settings.steps + 1):
             if step % settings.every == 0:
                 record(step, run, u)
-                if run == LARGE:
-                    record(step, EMA, average)
+                if run == "large_rate":
+                    record(step, "ema", average)
             u = (1.0 - rate * curvature) * u + rate * standard_normal(u.shape, random)
             average.lerp_(u, 1.0 / settings.ema_steps)
     return pd.DataFrame(rows, columns=["step", "run", "coordinate", "group", "loss"])

@@ -1,7 +1,5 @@
 """Plan of the analytic model: its parts, which are independent of one another."""
 
-from __future__ import annotations
-
 from sidetrip.config import Config
 from sidetrip.experiments.plan import Plan
 from sidetrip.experiments.work import Work

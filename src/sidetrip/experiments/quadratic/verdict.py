@@ -5,8 +5,6 @@ Where a row rests on several of them, each is widened (Bonferroni) so that toget
 asked for: a true statement then passes as often as one with a single interval.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 

@@ -1,8 +1,5 @@
 """What average and trip differ by, in the parts that it comes from, by method."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -11,6 +8,7 @@ from matplotlib.figure import Figure
 
 from sidetrip.config import Config
 from sidetrip.report import style
+from sidetrip.verdicts.records import Tables
 from sidetrip.verdicts.statistics import fieller
 from sidetrip.verdicts.wording import method_words, methods_in_order
 
@@ -46,7 +44,7 @@ def replica_parts(table: pd.DataFrame, confidence: float) -> Figure:
     return figure
 
 
-def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:
+def draw(tables: Tables, config: Config) -> dict[str, Figure]:
     """The figure of this experiment, by name; none where every trip diverged."""
     found = tables["replica_parts"].query("split == 'validation'")
     return {} if found.empty else {"replica_parts": replica_parts(found, config.claims.confidence)}

@@ -4,8 +4,6 @@ The loss of the mean of their weights has lost most of the noise that the batche
 average and trip differ by comes apart: into that noise, and the rest.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -17,8 +15,8 @@ from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import Tensors, TrainState, with_weights
 from sidetrip.engine.training import DivergedError, Loss, Observer, Position, Stream, batch_loss
 from sidetrip.experiments import evaluator
-from sidetrip.experiments.replicas.plan import AS_FAR, MEANS, REPLICAS, as_far, compared, windows
-from sidetrip.experiments.side_trips.plan import AVERAGE, MOMENTARY, NO_KERNEL, TRIP, longest, shared_trips
+from sidetrip.experiments.replicas.plan import MEANS, REPLICAS, as_far, compared, windows
+from sidetrip.experiments.side_trips.plan import longest, shared_trips
 from sidetrip.experiments.units import BranchPoint
 from sidetrip.experiments.work import each_step
 from sidetrip.kernels import Schedule
@@ -94,35 +92,26 @@ def models(
 ) -> dict[Key, Tensors]:
     """Weights of run, averages and trips from one branch point on one batch sequence.
 
-    Parameters
-    ----------
-    loss : callable
-        Of (model, batch, precision).
-    batches : int
-        How many a step takes, for the progress.
-
-    Returns
-    -------
-    dict
-        By kernel, window and model; without those that a diverged run did not reach.
+    By kernel, window and model, without those that a diverged run did not reach. A step takes so many `batches`, which
+    the progress counts.
     """
     found: dict[Key, Tensors] = {}
     cases = compared(lab.config)
     of_case = {RunningAverage(case.kernel, start.step): case for case in cases}
 
     def average_ends(position: Position, average: RunningAverage) -> None:
-        found[(*of_case[average].key, AVERAGE)] = average.weights()
+        found[(*of_case[average].key, "average")] = average.weights()
 
     def take(schedule: Schedule, observers: Sequence[Observer]) -> None:
         with suppress(DivergedError):
             lab.take_trip(start, stream, schedule, [*observers, each_step(lab, batches)], loss)
 
-    looks = {(NO_KERNEL, window, MOMENTARY): window for window in windows(lab.config)}
-    looks |= {(*case.key, AS_FAR): as_far(case) for case in cases}
+    looks = {("none", window, "momentary"): window for window in windows(lab.config)}
+    looks |= {(*case.key, "as_far"): as_far(case) for case in cases}
     run = Schedule.constant(longest(lab.config))
     take(run, [AverageBank(list(of_case), average_ends), _keeping(found, start.step, looks)])
     for schedule, passed in shared_trips(cases):
-        take(schedule, [_keeping(found, start.step, {(*case.key, TRIP): case.window for case in passed})])
+        take(schedule, [_keeping(found, start.step, {(*case.key, "trip"): case.window for case in passed})])
     return found
 
 

@@ -1,14 +1,11 @@
 """Plan of the replicas: run, averages and trips from the last branch point of every seed, on many batch sequences."""
 
-from __future__ import annotations
-
 from sidetrip.config import Config
 from sidetrip.experiments.plan import Plan
 from sidetrip.experiments.side_trips.plan import Case, cases, longest, shared_trips, widest
 from sidetrip.experiments.units import BranchPoint
 from sidetrip.experiments.work import Work, scoring, training
 
-AS_FAR = "as_far"  # model: the run where its rates add up to those of a trip
 MEANS = ["seed", "branch", "kernel", "window_steps", "model", "split", "loss", "accuracy"]
 REPLICAS = [*MEANS[:5], "replica", *MEANS[5:]]
 

@@ -1,19 +1,15 @@
 """Facts of the section, from the tables."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
 from sidetrip.config import Config
+from sidetrip.verdicts.records import Tables
 from sidetrip.verdicts.wording import method_words, methods_in_order
 
 SHARES = ("difference", "noise", "rest", "slide")  # of the gain
 
 
-def facts(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Any]:
+def facts(tables: Tables, config: Config) -> dict[str, Any]:
     """What the section shows: means over seeds, by method and split."""
     found = tables["replica_parts"]
     means = found.drop(columns="seed").groupby(["kernel", "window_steps", "split"]).mean().reset_index()

@@ -1,7 +1,5 @@
 """What average and trip differ by: the noise since the branch point, or the rest."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 

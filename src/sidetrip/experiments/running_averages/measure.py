@@ -1,13 +1,11 @@
 """Averages along the main trajectory itself (the lines of Fig. 1, 5, 10, 14)."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from sidetrip.engine.lab import Lab
 from sidetrip.experiments.running_averages.plan import COLUMNS, Stretch, stretch_steps
 from sidetrip.experiments.side_trips.measure import Scores, watched
-from sidetrip.experiments.side_trips.plan import MOMENTARY, cases, widest
+from sidetrip.experiments.side_trips.plan import cases, widest
 from sidetrip.experiments.work import each_step
 from sidetrip.kernels import Schedule
 
@@ -34,5 +32,5 @@ def _along(lab: Lab, scores: Scores) -> pd.DataFrame:
     table = scores.table()
     before_end = table["look"] * lab.config.side_trips.look_every
     table["step"] = table["branch"] + table["window_steps"] - before_end
-    table.loc[table["model"] == MOMENTARY, "window_steps"] = 0
+    table.loc[table["model"] == "momentary", "window_steps"] = 0
     return table[COLUMNS]

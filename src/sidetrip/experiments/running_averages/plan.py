@@ -1,7 +1,5 @@
 """Plan of the averages along the run: a unit is a stretch of a main trajectory."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from sidetrip.config import Config

@@ -1,8 +1,6 @@
 """Fig. 1, 5, 10, 14: averages of the main trajectory against side trips with the equivalent schedule."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -17,6 +15,7 @@ from sidetrip.experiments.methods import METHODS, Method
 from sidetrip.experiments.single_step.verdict import curvature_at_rate
 from sidetrip.measure.second_order import trip_factors
 from sidetrip.report import style
+from sidetrip.verdicts.records import Tables
 from sidetrip.verdicts.scores import TITLES
 from sidetrip.verdicts.statistics import student_interval
 from sidetrip.verdicts.wording import method_words
@@ -27,19 +26,8 @@ SCORES = {"accuracy": ("accuracy (%)", 100.0), "loss": ("loss (nats)", 1.0)}
 def momentary_line(looks: pd.DataFrame, metric: str, every: int) -> pd.DataFrame:
     """Mean and spread of the momentary model's scores over stretches of the run, by the mean step of each.
 
-    Parameters
-    ----------
-    looks : DataFrame
-        seed, step and the scores, one row for each look at the momentary model; a step of a seed may come twice.
-    metric : str
-        Column of the score.
-    every : int
-        Length of a stretch in steps.
-
-    Returns
-    -------
-    DataFrame
-        step, mean, low, high (mean ∓ standard deviation of the looks).
+    Of looks (seed, step and the scores) a step of a seed may come twice; a stretch has `every` steps. The columns are
+    step, mean, low, high (mean ∓ standard deviation of the looks).
     """
     rows = looks.drop_duplicates(["seed", "step"])
     found = rows.groupby(rows["step"] // every).agg(step=("step", "mean"), mean=(metric, "mean"), std=(metric, "std"))
@@ -51,20 +39,8 @@ def momentary_line(looks: pd.DataFrame, metric: str, every: int) -> pd.DataFrame
 def ends(scores: pd.DataFrame, metric: str, confidence: float) -> pd.DataFrame:
     """Scores of average and trip from one branch point, means over seeds, and the interval of their difference.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        Rows of the table side_trips, of one method, split and branch point.
-    metric : str
-        Column of the score.
-    confidence : float
-        Of the interval.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by window_steps: average, trip, reach (half the interval of average − trip over seeds, which are
-        paired; not finite with one seed).
+    Of rows of side_trips of one method, split and branch point; indexed by window_steps: average, trip, reach (half the
+    interval of average − trip over seeds, which are paired; not finite with one seed).
     """
     seeds = scores.groupby(["window_steps", "seed", "model"])[metric].mean().unstack()  # noqa: PD010
     found = seeds.groupby("window_steps")[["average", "trip"]].mean()
@@ -75,7 +51,7 @@ def ends(scores: pd.DataFrame, metric: str, confidence: float) -> pd.DataFrame:
 
 def _draw_panel(
     axes: Axes,
-    tables: Mapping[str, pd.DataFrame],
+    tables: Tables,
     config: Config,
     method: Method,
     split: str,
@@ -127,7 +103,7 @@ def _draw_point(axes: Axes, branch: int, late: bool, found: pd.DataFrame) -> Non
 
 
 def _grid(
-    tables: Mapping[str, pd.DataFrame],
+    tables: Tables,
     config: Config,
     rows: list[tuple[str, str]],
     methods: Sequence[Method],
@@ -140,23 +116,18 @@ def _grid(
     for i, (split, metric) in enumerate(rows):
         for axes, method in zip(panels[i], methods, strict=True):
             _draw_panel(axes, tables, config, method, split, metric, late)
-            axes.set(
-                title=method_words(method.name).title if i == 0 else "", xlabel="step" if i == len(rows) - 1 else ""
-            )
         panels[i][0].set(ylabel=f"{TITLES[split]} {SCORES[metric][0]}")
+    for method, first, last in zip(methods, panels[0], panels[-1], strict=True):
+        first.set(title=method_words(method.name).title)
+        last.set(xlabel="step")
     style.legend_below(figure, panels[0][0], columns=3)
     return figure
 
 
 def rate_factors(settings: SideTrips, measured: pd.Series) -> Figure:
-    """What noise the quadratic model leaves in each average and its trip, and the measured curvature (App. A).
+    """What noise the quadratic model leaves in each method's widest average and its trip (App. A).
 
-    Parameters
-    ----------
-    settings : SideTrips
-        For the widest kernel of every method.
-    measured : Series
-        λκ/(1 − μ), one value for each own batch.
+    And the curvature that was `measured`: λκ/(1 − μ), one value for each own batch.
     """
     figure, axes = plt.subplots(figsize=(7.4, 4.0))
     x = np.logspace(-4, np.log10(1.9), 300)
@@ -178,7 +149,7 @@ def rate_factors(settings: SideTrips, measured: pd.Series) -> Figure:
     return figure
 
 
-def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:
+def draw(tables: Tables, config: Config) -> dict[str, Figure]:
     """The figures of this experiment, by name, with the numbers of the paper's."""
     sgd = config.burn_in.optimizer.name == "sgd" and "single_step" not in config.left_out
     curvature = curvature_at_rate(tables["curvature"], config) if sgd else pd.Series(dtype=float)

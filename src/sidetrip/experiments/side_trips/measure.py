@@ -1,7 +1,5 @@
 """Averages of the main trajectory against side trips with the equivalent schedule (Fig. 1, 5, 10, 14)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Sequence
 
@@ -12,23 +10,8 @@ from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import Tensors, TrainState, distance, with_weights
 from sidetrip.engine.training import DivergedError, Observer, Position
 from sidetrip.experiments import evaluator
-from sidetrip.experiments.side_trips.plan import (
-    AVERAGE,
-    DISTANCES,
-    MOMENTARY,
-    NO_KERNEL,
-    SCORES,
-    TRIP,
-    TRIP_AVERAGE,
-    Case,
-    cases,
-    controls,
-    last_half,
-    longest,
-    looks,
-    shared_trips,
-    widest,
-)
+from sidetrip.experiments.side_trips import plan
+from sidetrip.experiments.side_trips.plan import Case
 from sidetrip.experiments.units import BranchPoint
 from sidetrip.experiments.work import each_step
 from sidetrip.kernels import Schedule
@@ -56,7 +39,7 @@ class Scores:
 
     def table(self) -> pd.DataFrame:
         """The rows so far."""
-        return pd.DataFrame(self.rows, columns=SCORES)
+        return pd.DataFrame(self.rows, columns=plan.SCORES)
 
 
 def watched(
@@ -64,28 +47,21 @@ def watched(
 ) -> list[Observer]:
     """Observers of the main trajectory from a branch point on: they score averages where they end, and the run itself.
 
-    Parameters
-    ----------
-    averaged : iterable of Case
-        What to average.
-    scores : Scores
-        Of the branch point; takes what is found.
-    finished : callable
-        Of a case and the weights of its average, once it is scored.
+    The scores, of the branch point, take what is found; `finished` is called once an average is scored.
     """
-    looked_at = looks(scores.lab.config)
+    looked_at = plan.looks(scores.lab.config)
     of_case = {RunningAverage(case.kernel, scores.branch): case for case in averaged}
 
     def average_ends(position: Position, average: RunningAverage) -> None:
         case, weights = of_case[average], average.weights()
-        scores.add(case.name, case.window, AVERAGE, weights)
+        scores.add(case.name, case.window, "average", weights)
         finished(case, weights)
 
     def look(position: Position) -> None:
         for each in looked_at:
             if each.step == position.step - scores.branch:
                 position.check()
-                scores.add(NO_KERNEL, each.window, MOMENTARY, position.weights, each.number)
+                scores.add("none", each.window, "momentary", position.weights, each.number)
 
     return [AverageBank(of_case, average_ends), look]
 
@@ -99,7 +75,7 @@ class _Comparison:
         self.distances: list[tuple[object, ...]] = []
         self._averages: dict[Key, TrainState] = {}
         self._wrong: dict[Key, list[Case]] = {}
-        for control, true in controls(lab.config):
+        for control, true in plan.controls(lab.config):
             self._wrong.setdefault(true.key, []).append(control)
 
     def follow_run(self, compared: Sequence[Case]) -> None:
@@ -109,7 +85,7 @@ class _Comparison:
             self._averages[case.key] = with_weights(self._start, weights)
 
         averaged = [*compared, *(case for wrong in self._wrong.values() for case in wrong)]
-        self._advance(Schedule.constant(longest(self._lab.config)), watched(averaged, self.scores, keep))
+        self._advance(Schedule.constant(plan.longest(self._lab.config)), watched(averaged, self.scores, keep))
 
     def take_trip(self, schedule: Schedule, passed: Sequence[Case], averaged: Sequence[Case]) -> None:
         """Run a trip, and score it where the kernels of `passed` end; of `averaged`, its own last half too."""
@@ -119,21 +95,21 @@ class _Comparison:
             for case in [case for case in upcoming if case.window == position.step - self._start.step]:
                 position.check()
                 upcoming.remove(case)
-                self.scores.add(case.name, case.window, TRIP, position.weights)
+                self.scores.add(case.name, case.window, "trip", position.weights)
                 self._measure_distances(case, with_weights(self._start, position.weights))
 
         def joined(position: Position, running: RunningAverage) -> None:
             case = halves.pop(running)
-            self.scores.add(case.name, case.window, TRIP_AVERAGE, running.weights())
+            self.scores.add(case.name, case.window, "trip_average", running.weights())
 
-        halves = {RunningAverage(last_half(case.window), self._start.step): case for case in averaged}
+        halves = {RunningAverage(plan.last_half(case.window), self._start.step): case for case in averaged}
         try:
             self._advance(schedule, [arrive, AverageBank(list(halves), joined)])
         except DivergedError:
             for case in upcoming:
-                self.scores.add(case.name, case.window, TRIP, None)
+                self.scores.add(case.name, case.window, "trip", None)
             for case in halves.values():
-                self.scores.add(case.name, case.window, TRIP_AVERAGE, None)
+                self.scores.add(case.name, case.window, "trip_average", None)
 
     def _measure_distances(self, case: Case, trip: TrainState) -> None:
         for kind in (case, *self._wrong.get(case.key, [])):
@@ -164,10 +140,10 @@ def measure(lab: Lab, unit: BranchPoint) -> dict[str, pd.DataFrame]:
         seed, branch, kernel, window_steps, average_to_trip, average_to_start, trip_to_start:
         Euclidean, over the weights; a negative control's trip is that of the true kernel.
     """
-    compared = cases(lab.config)
+    compared = plan.cases(lab.config)
     here = _Comparison(lab, unit)
     here.follow_run(compared)
-    joined = {case.key for case in widest(compared) if case.decays}
-    for schedule, passed in shared_trips(compared):
+    joined = {case.key for case in plan.widest(compared) if case.decays}
+    for schedule, passed in plan.shared_trips(compared):
         here.take_trip(schedule, passed, [case for case in passed if case.key in joined])
-    return {"side_trips": here.scores.table(), "distances": pd.DataFrame(here.distances, columns=DISTANCES)}
+    return {"side_trips": here.scores.table(), "distances": pd.DataFrame(here.distances, columns=plan.DISTANCES)}

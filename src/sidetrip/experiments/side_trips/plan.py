@@ -1,7 +1,5 @@
 """Plan of the comparison of averages with trips: which kernels, which trips, when they are looked at."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -15,9 +13,6 @@ from sidetrip.experiments.units import BranchPoint, branch_points
 from sidetrip.experiments.work import Work, scoring, training
 from sidetrip.kernels import Kernel, Schedule
 
-MOMENTARY, AVERAGE, TRIP = "momentary", "average", "trip"  # models
-TRIP_AVERAGE = "trip_average"  # of the last half of a trip's own iterates
-NO_KERNEL = "none"  # the kernel of a momentary model
 SCORES = ["seed", "branch", "kernel", "window_steps", "model", "look", "split", "loss", "accuracy", "diverged"]
 DISTANCES = ["seed", "branch", "kernel", "window_steps", "average_to_trip", "average_to_start", "trip_to_start"]
 MANY = 3  # different weights, from which on shuffling changes a kernel
@@ -84,21 +79,11 @@ def last_half(steps: int) -> Kernel:
 
 @dataclass(frozen=True)
 class Look:
-    """A moment at which the run itself is scored.
+    """A moment at which the run itself is scored."""
 
-    Attributes
-    ----------
-    window : int
-        Steps of the window that it belongs to.
-    number : int
-        0 at the end of the window, 1 at the look before, and so on.
-    step : int
-        Steps after the branch point.
-    """
-
-    window: int
-    number: int
-    step: int
+    window: int  # steps of the window that it belongs to
+    number: int  # 0 at the end of the window, 1 at the look before, and so on
+    step: int  # after the branch point
 
 
 def looks(config: Config) -> list[Look]:

@@ -1,16 +1,13 @@
 """Facts of the section, from the tables."""
 
-from __future__ import annotations
-
 import itertools
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from sidetrip.config import Config
 from sidetrip.experiments.methods import METHODS, NAMES
-from sidetrip.verdicts.records import POINT
+from sidetrip.verdicts.records import POINT, Tables
 from sidetrip.verdicts.scores import SIGN, TITLES, UNITS, compared, of_score, widest_window
 from sidetrip.verdicts.statistics import by_seed, fieller, late, student_interval
 from sidetrip.verdicts.wording import method_words
@@ -18,7 +15,7 @@ from sidetrip.verdicts.wording import method_words
 FORMS = {"loss": {"form": "%.4f", "signed": "%+.4f"}, "accuracy": {"form": "%.2f", "signed": "%+.2f"}}
 
 
-def facts(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Any]:
+def facts(tables: Tables, config: Config) -> dict[str, Any]:
     """What the section shows."""
     windows = {method.name: [kernel.steps for kernel in method.kernels(config.side_trips)] for method in METHODS}
     return {
@@ -30,7 +27,7 @@ def facts(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Any]:
     }
 
 
-def average_facts(config: Config, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+def average_facts(config: Config, tables: Tables) -> dict[str, Any]:
     """Scores of every method at its widest window over the late branch points, and how many trips diverged."""
     scores = late(tables["side_trips"], config.branch.points)
     rows = []
@@ -64,7 +61,7 @@ def point_rows(by_point: pd.DataFrame) -> list[dict[str, Any]]:
     return shown.to_dict("records")  # type: ignore[return-value]
 
 
-def control_rows(config: Config, tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
+def control_rows(config: Config, tables: Tables) -> list[dict[str, Any]]:
     """Averages with the true and with wrong kernels against the trip of the true one: loss and distance."""
     scores = late(tables["side_trips"], config.branch.points)
     found: list[dict[str, Any]] = []
@@ -75,7 +72,7 @@ def control_rows(config: Config, tables: Mapping[str, pd.DataFrame]) -> list[dic
     return found
 
 
-def _control(config: Config, tables: Mapping[str, pd.DataFrame], method: str, kernel: str) -> dict[str, Any]:
+def _control(config: Config, tables: Tables, method: str, kernel: str) -> dict[str, Any]:
     """One average against the trip of `method`, at the widest window over the late branch points."""
     scores, distances = (late(tables[name], config.branch.points) for name in ("side_trips", "distances"))
     window, level = widest_window(scores, method), config.claims.confidence

@@ -4,8 +4,6 @@ The average and the trip with its equivalent schedule coincide where a batch's g
 Table 1 of DOI 10.48550/arXiv.2301.02312.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 

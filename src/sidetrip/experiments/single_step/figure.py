@@ -1,8 +1,6 @@
 """Fig. 2, 12, 13: loss along one step, on its own batch and on held-out batches."""
 
-from __future__ import annotations
-
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -16,6 +14,7 @@ from sidetrip.config import Config
 from sidetrip.experiments.single_step.plan import VARIED
 from sidetrip.experiments.single_step.verdict import has_batchnorm, paper_setting
 from sidetrip.report import style
+from sidetrip.verdicts.records import Tables
 
 VARIATIONS = {
     ("gradient", "batch"): "plain gradient,\nBatchNorm as in training",
@@ -70,7 +69,7 @@ def _draw(axes: Axes, rows: pd.DataFrame, widest: float, relative: bool = False)
     return found
 
 
-def _lowest(found: Mapping[str, pd.DataFrame]) -> float:
+def _lowest(found: dict[str, pd.DataFrame]) -> float:
     """Where an axis of losses begins: a little below all curves."""
     return 0.97 * min(float(curve["min"].min()) for curve in found.values())
 
@@ -82,15 +81,14 @@ def _draw_parabola(axes: Axes, expansion: pd.DataFrame, widest: float) -> None:
     axes.plot(x, y, color="black", lw=1.2, ls=(0, (2, 2)), label="parabola from slope and curvature at 0")
 
 
-def figure_2(single_step: pd.DataFrame, curvature: pd.DataFrame, branch: int, batch_size: int, zoom: float) -> Figure:
+def figure_2(single_step: pd.DataFrame, curvature: pd.DataFrame, title: str, zoom: float) -> Figure:
     """Draw one branch point: losses over the wide range, and their change from step size 0 over small steps."""
-    here = "branch == @branch and batch_size == @batch_size"
-    rows, expansion = paper_setting(single_step).query(here), paper_setting(curvature).query(here)
+    rows, expansion = paper_setting(single_step), paper_setting(curvature)
     figure, (wide, near) = plt.subplots(1, 2, figsize=(style.WIDE, 4.2))
     widest = reach(rows)
     found = _draw(wide, rows, widest)
     _draw_parabola(wide, expansion, widest)
-    wide.set(ylabel="loss (nats)", title=f"branch point {branch}, batch size {batch_size}")
+    wide.set(ylabel="loss (nats)", title=title)
     wide.set(ylim=(_lowest(found), 1.03 * found["held_out"]["max"].max()))
     change = _draw(near, rows, zoom, relative=True)
     _show_dip(near, change["held_out"]["mean"])
@@ -133,21 +131,14 @@ def relative_curves(rows: pd.DataFrame, expansions: pd.DataFrame) -> pd.DataFram
     return pd.concat(found).groupby(["seed", "batch", "times"])["relative_loss"].mean().reset_index()
 
 
-def figure_2_variations(
-    single_step: pd.DataFrame,
-    curvature: pd.DataFrame,
-    branch: int,
-    batch_size: int,
-    titles: Mapping[tuple[str, str], str],
-) -> Figure:
-    """Draw panels of direction and BatchNorm statistics with these titles, on the first own batches."""
-    here = "branch == @branch and batch_size == @batch_size and own_batch == 0"
-    rows, expansions = single_step.query(here), curvature.query(here)
+def figure_2_variations(single_step: pd.DataFrame, curvature: pd.DataFrame, batchnorm: bool) -> Figure:
+    """Draw the first own batches of one branch point, a panel for each direction and kind of BatchNorm statistics."""
+    rows, expansions = single_step.query("own_batch == 0"), curvature.query("own_batch == 0")
+    titles = VARIATIONS if batchnorm else WITHOUT
     figure, panels = plt.subplots(1, len(titles), figsize=(style.WIDE, 3.8), sharey=True)
-    for axes, ((direction, batchnorm), title) in zip(panels, titles.items(), strict=True):
-        chosen, expansion = (
-            table[(table["direction"] == direction) & (table["batchnorm"] == batchnorm)] for table in (rows, expansions)
-        )
+    for axes, ((direction, statistics), title) in zip(panels, titles.items(), strict=True):
+        setting = f"direction == '{direction}' and batchnorm == '{statistics}'"
+        chosen, expansion = rows.query(setting), expansions.query(setting)
         relative = relative_curves(chosen, expansion)
         for kind, colour in COLOURS.items():
             style.curve(axes, relative[relative["batch"] == kind], "times", "relative_loss", colour, TITLES[kind])
@@ -212,14 +203,15 @@ def figure_13(best: pd.DataFrame) -> Figure:
     return figure
 
 
-def draw(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Figure]:
+def draw(tables: Tables, config: Config) -> dict[str, Figure]:
     """The figures of this experiment, by name."""
-    sweep, curvature = tables["single_step"], tables["curvature"]
-    branch, size = config.branch.points[-1], config.burn_in.batch_size
-    titles = VARIATIONS if has_batchnorm(tables["best_steps"]) else WITHOUT
+    best, branch, size = tables["best_steps"], config.branch.points[-1], config.burn_in.batch_size
+    here = "branch == @branch and batch_size == @size"
+    sweep, curvature = tables["single_step"].query(here), tables["curvature"].query(here)
+    title = f"branch point {branch}, batch size {size}"
     return {
-        "figure_2": figure_2(sweep, curvature, branch, size, config.single_step.zoom),
-        "figure_2_variations": figure_2_variations(sweep, curvature, branch, size, titles),
-        "figure_12": figure_12(sweep),
-        "figure_13": figure_13(tables["best_steps"]),
+        "figure_2": figure_2(sweep, curvature, title, config.single_step.zoom),
+        "figure_2_variations": figure_2_variations(sweep, curvature, has_batchnorm(best)),
+        "figure_12": figure_12(tables["single_step"]),
+        "figure_13": figure_13(best),
     }

@@ -5,8 +5,6 @@ that a loss is taken on, as in training. Beside it stand the same with statistic
 the weights of the branch point, and the direction that the optimizer would take, momentum included.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,30 +26,8 @@ from sidetrip.engine.state import TrainState, restore, trained
 from sidetrip.engine.streams import KeptBatches
 from sidetrip.engine.training import DivergedError, advance, batch_loss
 from sidetrip.experiments.evaluator import evaluator
-from sidetrip.experiments.single_step.plan import (
-    BATCH,
-    CURVATURE,
-    FIT,
-    FIT_REACH,
-    FITTED,
-    FROZEN,
-    GRADIENT,
-    HELD_OUT,
-    MOMENTUM,
-    NEAR_HELD_OUT,
-    NEAR_OWN,
-    NEAR_PARABOLA,
-    OWN,
-    REFERENCE,
-    SWEEP,
-    VARIED,
-    DecayedRun,
-    coarse_step_sizes,
-    measured_settings,
-    near_lowest,
-    reference_batches,
-)
-from sidetrip.experiments.units import BranchPoint
+from sidetrip.experiments.single_step import plan
+from sidetrip.experiments.units import BranchPoint, Run
 from sidetrip.experiments.work import each_step
 from sidetrip.kernels import Schedule
 
@@ -129,24 +105,24 @@ class _Line:
         losses = [mean_loss(self._model, batch, self._lab.optimizer.precision) for batch in batches]
         self._lab.progress(sum(batch.samples for batch in batches))
         for index, loss in enumerate(losses, start=which.start or 0):
-            self.rows.append((name, size, HELD_OUT if index else OWN, index, loss))
+            self.rows.append((name, size, "held_out" if index else "own", index, loss))
         return losses
 
     def sweep(self, settings: SingleStep) -> None:
         """Take steps over both ranges, and more where losses are lowest."""
-        coarse = coarse_step_sizes(settings)
+        coarse = plan.coarse_step_sizes(settings)
         sizes = [size for _, size in coarse]
         losses = np.array([self.take(name, size) for name, size in coarse])
-        own, near = losses[:, 0], near_lowest(sizes, losses[:, 0])
-        closer = [self.take(NEAR_OWN, size, OF_OWN)[0] for size in near]
-        for size in near_lowest(sizes, losses[:, 1:].mean(axis=1)):
-            self.take(NEAR_HELD_OUT, size, OF_HELD_OUT)
+        own, near = losses[:, 0], plan.near_lowest(sizes, losses[:, 0])
+        closer = [self.take("near_own", size, OF_OWN)[0] for size in near]
+        for size in plan.near_lowest(sizes, losses[:, 1:].mean(axis=1)):
+            self.take("near_held_out", size, OF_HELD_OUT)
         best = [*sizes, *near][int(np.argmin([*own, *closer]))]
-        for size in np.linspace(0.0, FIT_REACH * best, FITTED).tolist():
-            self.take(FIT, size, OF_OWN)
+        for size in np.linspace(0.0, plan.FIT_REACH * best, plan.FITTED).tolist():
+            self.take("fit", size, OF_OWN)
 
 
-def measure(lab: Lab, unit: BranchPoint | DecayedRun) -> dict[str, pd.DataFrame]:
+def measure(lab: Lab, unit: BranchPoint | Run) -> dict[str, pd.DataFrame]:
     """Measure one branch point, or the loss of the decayed run that single steps are held against.
 
     A batch of more than `single_step.chunk` samples goes through the network in chunks of that size,
@@ -169,7 +145,7 @@ def measure(lab: Lab, unit: BranchPoint | DecayedRun) -> dict[str, pd.DataFrame]
 
     Frozen BatchNorm statistics are those of the branch point's weights, recomputed on training batches.
     """
-    if isinstance(unit, DecayedRun):
+    if isinstance(unit, Run):
         return {"decayed_run": _decayed_run(lab, unit)}
     settings, precision = lab.config.single_step, lab.optimizer.precision
     seed, state, model = unit.seed, lab.branch_point(unit.seed, unit.step), lab.model()
@@ -178,13 +154,13 @@ def measure(lab: Lab, unit: BranchPoint | DecayedRun) -> dict[str, pd.DataFrame]
     curvatures: list[tuple[object, ...]] = []
     for size in settings.batch_sizes:
         for own_batch, batches in enumerate(_batches(lab, state.step, seed, size)):
-            for direction, batchnorm in measured_settings(size, own_batch, state.step, lab.config):
+            for direction, batchnorm in plan.measured_settings(size, own_batch, state.step, lab.config):
                 restore(state, model)
-                if batchnorm == FROZEN:
+                if batchnorm == "frozen":
                     model.load_state_dict(frozen)
-                set_training(model, batchnorm == BATCH)
+                set_training(model, batchnorm == "batch")
                 along = mean_gradient(model, batches[0], precision)
-                if direction == MOMENTUM:
+                if direction == "momentum":
                     gradients = dict(zip(trained(model), along, strict=True))
                     along = list(next_direction(state, gradients, lab.optimizer).values())
                 key = (seed, state.step, size, own_batch, direction, batchnorm)
@@ -194,31 +170,31 @@ def measure(lab: Lab, unit: BranchPoint | DecayedRun) -> dict[str, pd.DataFrame]
                         parabola = expand(model, batches[0], along, "fp32")
                     curvatures.append((*key, parabola.loss, parabola.slope, parabola.curvature))
                 line = _Line(lab, model, state, along, batches)
-                if (direction, batchnorm) == (GRADIENT, BATCH):
+                if (direction, batchnorm) == ("gradient", "batch"):
                     line.sweep(settings)
                 else:
-                    for times in VARIED:
-                        line.take(NEAR_PARABOLA, times * parabola.optimum)
+                    for times in plan.VARIED:
+                        line.take("near_parabola", times * parabola.optimum)
                 curves += [(*key, *row) for row in line.rows]
     return {
-        "single_step": pd.DataFrame(curves, columns=SWEEP),
-        "curvature": pd.DataFrame(curvatures, columns=CURVATURE),
+        "single_step": pd.DataFrame(curves, columns=plan.SWEEP),
+        "curvature": pd.DataFrame(curvatures, columns=plan.CURVATURE),
     }
 
 
-def _decayed_run(lab: Lab, unit: DecayedRun) -> pd.DataFrame:
+def _decayed_run(lab: Lab, unit: Run) -> pd.DataFrame:
     steps, precision = lab.config.burn_in.steps, lab.optimizer.precision
     end, rates = lab.snapshot(unit.seed, steps), lab.config.burn_in.rate * Schedule.linear(steps).multipliers
     try:
         state = advance(lab.model(), end, lab.stream(unit.seed), rates.tolist(), lab.optimizer, [each_step(lab)])
     except DivergedError:
-        return pd.DataFrame([(unit.seed, steps, math.nan)], columns=REFERENCE)
+        return pd.DataFrame([(unit.seed, steps, math.nan)], columns=plan.REFERENCE)
     model, stream = lab.model().train(), lab.stream(unit.seed, "reference")
     restore(state, model)
-    batches = [stream.batch(number + 1) for number in range(reference_batches(lab.config))]
+    batches = [stream.batch(number + 1) for number in range(plan.reference_batches(lab.config))]
     loss = mean_loss(model, batches, precision)
     lab.progress(len(batches) * stream.batch_size)
-    return pd.DataFrame([(unit.seed, steps, loss)], columns=REFERENCE)
+    return pd.DataFrame([(unit.seed, steps, loss)], columns=plan.REFERENCE)
 
 
 def set_training(model: nn.Module, by_batch: bool) -> None:

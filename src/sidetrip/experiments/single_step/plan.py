@@ -1,23 +1,15 @@
 """Plan of the single steps: which step sizes and batches are measured, and the decayed run as their reference."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from sidetrip.config import Config, SingleStep
 from sidetrip.experiments.plan import Plan
-from sidetrip.experiments.units import BranchPoint, branch_points
+from sidetrip.experiments.units import BranchPoint, Run, branch_points, runs
 from sidetrip.experiments.work import Work, training
 
-OWN, HELD_OUT = "own", "held_out"  # batches
-GRADIENT, MOMENTUM = "gradient", "momentum"  # directions
-BATCH, FROZEN = "batch", "frozen"  # BatchNorm statistics
-WIDE, ZOOM, NEAR_OWN, NEAR_HELD_OUT, FIT = "wide", "zoom", "near_own", "near_held_out", "fit"  # ranges
-NEAR_PARABOLA = "near_parabola"
 KEYS = ["seed", "branch", "batch_size", "own_batch", "direction", "batchnorm"]
 SWEEP = [*KEYS, "range", "step_size", "batch", "index", "loss"]
 REFERENCE = ["seed", "steps", "loss"]
@@ -32,7 +24,8 @@ def coarse_step_sizes(settings: SingleStep) -> list[tuple[str, float]]:
     """Range and step size λ of the wide and of the zoomed range, ascending from 0, each once."""
     wide = np.linspace(0.0, settings.widest, settings.points)
     zoom = np.setdiff1d(np.linspace(0.0, settings.zoom, settings.points), wide)
-    return sorted([*((WIDE, float(x)) for x in wide), *((ZOOM, float(x)) for x in zoom)], key=lambda entry: entry[1])
+    found = [("wide", float(x)) for x in wide] + [("zoom", float(x)) for x in zoom]
+    return sorted(found, key=lambda entry: entry[1])
 
 
 def near_lowest(sizes: Sequence[float], losses: ArrayLike) -> list[float]:
@@ -47,24 +40,17 @@ def measured_settings(batch_size: int, own_batch: int, step: int, config: Config
 
     Frozen statistics on every own batch, since a verdict rests on them; the direction of the optimizer on one.
     """
-    found = [(GRADIENT, BATCH)]
+    found = [("gradient", "batch")]
     if batch_size == config.burn_in.batch_size and step in config.branch.points:
-        found.append((GRADIENT, FROZEN))
+        found.append(("gradient", "frozen"))
         if (own_batch, step) == (0, config.branch.points[-1]):
-            found.append((MOMENTUM, BATCH))
+            found.append(("momentum", "batch"))
     return found
 
 
-@dataclass(frozen=True)
-class DecayedRun:
-    """The end of a main trajectory, trained on with a linear decay to 0 over as many steps as the run has."""
-
-    seed: int
-
-
-def units(config: Config) -> list[BranchPoint | DecayedRun]:
-    """All branch points, and a decayed run for each seed."""
-    return [*branch_points(config), *map(DecayedRun, config.seeds)]
+def units(config: Config) -> list[BranchPoint | Run]:
+    """All branch points, and all runs: each is trained on with a linear decay to 0 over as many steps as it has."""
+    return [*branch_points(config), *runs(config)]
 
 
 def reference_batches(config: Config) -> int:
@@ -72,9 +58,9 @@ def reference_batches(config: Config) -> int:
     return max(1, config.evaluation.train_samples // config.burn_in.batch_size)
 
 
-def work(config: Config, unit: BranchPoint | DecayedRun) -> Work:
+def work(config: Config, unit: BranchPoint | Run) -> Work:
     """Batches along their lines; or training steps, and the batches that a decayed run is scored on."""
-    if isinstance(unit, DecayedRun):
+    if isinstance(unit, Run):
         scored = reference_batches(config) * config.burn_in.batch_size
         return training(config, config.burn_in.steps) + Work(scored=scored)
     settings = config.single_step

@@ -1,18 +1,14 @@
 """Facts of the section, from the tables."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
 from typing import Any
-
-import pandas as pd
 
 from sidetrip.config import Config
 from sidetrip.experiments.single_step.verdict import BATCH, has_batchnorm, paper_setting
+from sidetrip.verdicts.records import Tables
 from sidetrip.verdicts.statistics import late
 
 
-def facts(tables: Mapping[str, pd.DataFrame], config: Config) -> dict[str, Any]:
+def facts(tables: Tables, config: Config) -> dict[str, Any]:
     """What the section shows: means over the own batches of the run's own size at late branch points."""
     best_steps, size = tables["best_steps"], config.burn_in.batch_size
     best = late(paper_setting(best_steps), config.branch.points).query("batch_size == @size")

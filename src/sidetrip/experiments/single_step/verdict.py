@@ -1,9 +1,7 @@
 """Statements about one step (Fig. 2, 12, 13 of DOI 10.48550/arXiv.2301.02312)."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Hashable
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +21,6 @@ CLOSE = 0.05  # relative distance within which the parabola from slope and curva
 NEARLY_ALL = 0.999  # R² from which on a polynomial's degree counts as enough
 HIGHEST_DEGREE = 6
 KINDS = ("own", "held_out")
-FIT = "fit"  # range of evenly spaced step sizes
 BATCHNORM = {"frozen": "frozen", "batch": "in training mode"}  # statistics
 STATEMENTS = (
     Statement(
@@ -55,7 +52,7 @@ def best_steps(single_step: Table) -> Table:
         start (loss at 0), relative_drop. The held-out curve is the mean over the held-out batches.
     """
     keys = [*BATCH, *SETTING, "batch"]
-    rows = single_step[single_step["range"] != FIT]
+    rows = single_step[single_step["range"] != "fit"]
     curve = rows.groupby([*keys, "step_size"], as_index=False)["loss"].mean()
     start = curve[curve["step_size"] == 0].set_index(keys)["loss"].rename("start")
     lowest = curve.loc[curve.groupby(keys)["loss"].idxmin()].set_index(keys)
@@ -82,29 +79,20 @@ def parabolas(single_step: Table, curvature: Table) -> Table:
         stays within 5 % of the measured loss (empty where the curvature was not taken).
     """
     own = paper_setting(single_step).query("batch == 'own'")
-    best: dict[Hashable, float] = best_steps(own).set_index(BATCH)["best_step_size"].to_dict()
-    expansions: dict[Hashable, dict[str, float]] = (
-        paper_setting(curvature).set_index(BATCH)[["loss", "slope", "curvature"]].to_dict("index")  # type: ignore[assignment]
-    )
+    expansions = paper_setting(curvature).set_index(BATCH)[["loss", "slope", "curvature"]].T.to_dict()
     rows = []
     for key, curve in own.groupby(BATCH):
-        fit = curve[curve["range"] == FIT].sort_values("step_size")
+        fit = curve[curve["range"] == "fit"].sort_values("step_size")
         x, y = fit["step_size"].to_numpy(), fit["loss"].to_numpy()
         r_squared = {degree: _r_squared(x, y, degree) for degree in range(1, HIGHEST_DEGREE + 1)}
-        rows.append(
-            {
-                **dict(zip(BATCH, key, strict=True)),
-                "best_step_size": best[key],
-                "r_squared": r_squared[2],
-                "r_squared_cubic": r_squared[3],
-                "lowest_degree": next((d for d, r in r_squared.items() if r >= NEARLY_ALL), 0),
-                "valid_to": _valid_to(curve, expansions[key]) if key in expansions else np.nan,
-            }
-        )
-    return pd.DataFrame(rows)
+        lowest_degree = next((degree for degree, r in r_squared.items() if r >= NEARLY_ALL), 0)
+        valid_to = _valid_to(curve, expansions[key]) if key in expansions else np.nan
+        rows.append((*key, r_squared[2], r_squared[3], lowest_degree, valid_to))
+    fits = pd.DataFrame(rows, columns=[*BATCH, "r_squared", "r_squared_cubic", "lowest_degree", "valid_to"])
+    return best_steps(own)[[*BATCH, "best_step_size"]].merge(fits, on=BATCH)
 
 
-def _valid_to(curve: Table, at: dict[str, float]) -> float:
+def _valid_to(curve: Table, at: Mapping[str, float]) -> float:
     means = curve.groupby("step_size")["loss"].mean()
     x, y = means.index.to_numpy(float), means.to_numpy()
     predicted = at["loss"] + at["slope"] * x + 0.5 * at["curvature"] * x**2
