@@ -51,7 +51,7 @@ class Lab:
     def __init__(self, config: Config, runs: Path, device: torch.device) -> None:
         self.config, self.runs, self.device = config, runs, device
         self.optimizer = optimizer_of(config.burn_in, config.model.precision)
-        self.progress = _untold
+        self.progress = lambda amount: None
 
     @cached_property
     def facts(self) -> Facts:
@@ -114,28 +114,14 @@ class Lab:
         observers: Sequence[Observer] = (),
         loss: Loss = batch_loss,
     ) -> TrainState:
-        """Go on from a state of the main trajectory, at its rates times the multipliers of a schedule.
-
-        Parameters
-        ----------
-        start : TrainState
-            Where the trip leaves; not changed.
-        stream : Stream
-            Its batches.
-        schedule : Schedule
-            It ends within the main trajectory, whose rates it takes.
-        observers, loss
-            As `advance` has them.
-
-        Returns
-        -------
-        TrainState
-            After the last step.
+        """Go on from a state of the main trajectory, at its rates times the multipliers of a schedule; see `advance`.
 
         Raises
         ------
-        DivergedError, ValueError
-            As `advance`; ValueError for a schedule that ends beyond the main trajectory, too.
+        DivergedError
+            As `advance`.
+        ValueError
+            As `advance`, and if the schedule ends beyond the main trajectory.
         """
         rates = self.rates[start.step : start.step + schedule.steps] * schedule.multipliers
         return advance(self.model(), start, stream, rates.tolist(), self.optimizer, observers, loss)
@@ -153,10 +139,6 @@ class Lab:
             rates = self.rates[start.step : point].tolist()
             here = advance(model, start, self.stream(seed), rates, self.optimizer, observers)
             yield here
-
-
-def _untold(amount: int) -> None:
-    """Nobody watches."""
 
 
 _opened: Lab | None = None

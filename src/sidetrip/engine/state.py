@@ -52,8 +52,7 @@ def trained(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def initial_state(model: nn.Module, slots: Iterable[str] = ()) -> TrainState:
-    """State of `model` before its first step, with zero in the `slots` of an optimizer; where there are none, it begins
-    at zero as well (`optimizers.kept_by`)."""
+    """State of `model` before its first step; without the `slots` of an optimizer, that begins at zero as well."""
     zero = {name: torch.zeros_like(p) for name, p in trained(model).items()}
     return capture(model, dict.fromkeys(slots, zero), step=0)
 

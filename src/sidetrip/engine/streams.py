@@ -34,16 +34,7 @@ def order(seed: int, name: str, epoch: int, samples: int) -> np.ndarray:
 class TrainingStream(ABC):
     """The batch of any step of a named stream; step t + 1 of a run takes batch t + 1, the first is 1.
 
-    Parameters
-    ----------
-    loader : Loader
-        The training samples.
-    seed : int
-        Seed of the run.
-    name : str
-        "train" for the main trajectory; any other name is another, independent sequence.
-    batch_size : int
-        Samples a batch.
+    The main trajectory's is named "train"; any other name is another, independent sequence.
     """
 
     loader: Loader
@@ -132,15 +123,7 @@ class PictureStream(TrainingStream):
 
 
 class KeptBatches(Sequence[Batch]):
-    """Batches of a stream that are used many times, kept as they are `stored`.
-
-    Parameters
-    ----------
-    stream : TrainingStream
-        Their stream.
-    steps : iterable of int
-        Their steps.
-    """
+    """The batches of some steps of a stream, which are used many times, kept as they are `stored`."""
 
     def __init__(self, stream: TrainingStream, steps: Iterable[int]) -> None:
         self._finished, self._kept = stream.finished, [stream.stored(step) for step in steps]
@@ -158,17 +141,7 @@ class KeptBatches(Sequence[Batch]):
 
 
 class FixedBatches:
-    """A part of a split in batches, without augmentation; the same at every pass.
-
-    Parameters
-    ----------
-    loader : Loader
-        The split.
-    indices : ndarray
-        Which samples.
-    batch_size : int
-        Samples a batch; the last holds the rest.
-    """
+    """Some samples of a split in batches, the last of which holds the rest; not augmented, the same at every pass."""
 
     def __init__(self, loader: Loader, indices: np.ndarray, batch_size: int) -> None:
         self._loader = loader

@@ -26,8 +26,8 @@ from scipy.linalg import eigh_tridiagonal
 from torch import Tensor, nn
 
 from sidetrip.engine.batch import Batch
+from sidetrip.engine.determinism import ieee_products
 from sidetrip.engine.gradients import gradient, twice_differentiable
-from sidetrip.engine.products import ieee_products
 from sidetrip.engine.training import batch_loss
 from sidetrip.measure.second_order import Spectrum
 
