@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers import text_config
+from helpers import small_network, text_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -16,7 +16,6 @@ from sidetrip.checks.operations import check_operations
 from sidetrip.config import ConfigError
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.decoder import Decoder
-from sidetrip.engine.models import build_model
 from sidetrip.engine.state import initial_state
 from sidetrip.measure.evaluation import Evaluator, score
 
@@ -24,8 +23,8 @@ VOCABULARY, CONTEXT = 11, 12
 
 
 def network(layers=2, heads=3, width=12, seed=0) -> nn.Module:
-    shape = {"layers": layers, "heads": heads, "size": CONTEXT}
-    return build_model("decoder", width=width, stem="cifar", channels=0, classes=VOCABULARY, seed=seed, **shape)
+    shape = {"layers": layers, "heads": heads, "width": width}
+    return small_network("decoder", 0, VOCABULARY, seed, CONTEXT, **shape)
 
 
 def tokens(windows=4, context=CONTEXT, seed=0) -> torch.Tensor:

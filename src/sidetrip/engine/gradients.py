@@ -56,7 +56,7 @@ class _SmoothNormalisation(TorchFunctionMode):
         return (_normalised if func is normalize else func)(*args, **(kwargs or {}))
 
 
-def _normalised(x: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
-    if p != 2.0:
-        return normalize(x, p, dim, eps)
+def _normalised(x: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
+    if p != 2.0 or out is not None:
+        return normalize(x, p, dim, eps, out)
     return x * x.square().sum(dim, keepdim=True).clamp_min(eps**2).rsqrt()

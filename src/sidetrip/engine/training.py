@@ -113,11 +113,6 @@ class Position:
     state: Callable[[], TrainState]
     check: Callable[[], None] = lambda: None
 
-    @property
-    def loss(self) -> float | None:
-        """`batch_loss` as a number; waits for a GPU."""
-        return None if self.batch_loss is None else float(self.batch_loss)
-
 
 Observer = Callable[[Position], None]
 Loss = Callable[[nn.Module, Batch, str], Tensor]  # of a batch, at a precision

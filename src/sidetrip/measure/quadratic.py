@@ -14,24 +14,10 @@ from sidetrip.kernels import Kernel
 
 
 def stationary_covariance(omega: ArrayLike, rate: float, kernel: Kernel) -> NDArray[np.float64]:
-    """Stationary covariance of an average of the iterates of u_{t+1} = (I - λΩ) u_t + λ ξ_t, ξ ~ N(0, I).
+    """Covariance [d, d] of û = Σ_j w_j u_j, of iterates of u_{t+1} = (I - λΩ) u_t + λ ξ_t, ξ ~ N(0, I); stationary.
 
-    Exact for every stable Ω. The paper's eq. 19 holds only where Γ = I - λΩ is symmetric: it uses
+    Exact for every stable Ω [d, d]. The paper's eq. 19 holds only where Γ = I - λΩ is symmetric: it uses
     Γ^a (Γᵀ)^b = Γ^{a+b}.
-
-    Parameters
-    ----------
-    omega : array_like, shape (d, d)
-        Ω.
-    rate : float
-        λ.
-    kernel : Kernel
-        Averaging weights; the newest iterate has the last one.
-
-    Returns
-    -------
-    ndarray, shape (d, d)
-        Covariance of û = Σ_j w_j u_j.
 
     Raises
     ------
@@ -81,9 +67,7 @@ def simulate(
     Parameters
     ----------
     omega : array_like, shape (d, d)
-        Ω.
     rate : float
-        λ.
     kernels : sequence of Kernel
         All end at the last step of the same trajectories.
     replicas : int
@@ -122,16 +106,9 @@ def standard_normal(shape: Sequence[int], random: torch.Generator) -> Tensor:
 
 
 def stochastic_step(theta: Tensor, rate: float, a: Tensor | None, c: Tensor) -> Tensor:
-    """One step θ - λ Aᵀ(Aθ + c) on the loss ‖Aθ + c‖²/2 of one sample (eq. 5).
+    """One step θ - λ Aᵀ(Aθ + c) on the loss ‖Aθ + c‖²/2 of one sample (eq. 5), of weights θ [replicas, d].
 
-    Parameters
-    ----------
-    theta, c : Tensor [replicas, d]
-        Weights, and each replica's sample.
-    rate : float
-        λ.
-    a : Tensor [replicas, d, d], or None
-        Each replica's A_x; None for the identity.
+    Each replica has a sample of its own, c [replicas, d] and A [replicas, d, d]; None stands for the identity.
     """
     if a is None:
         return theta - rate * (theta + c)
