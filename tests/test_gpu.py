@@ -13,7 +13,7 @@ from sidetrip.config import ConfigError
 from sidetrip.engine.determinism import make_deterministic
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import distance, initial_state, saved_steps
-from sidetrip.engine.training import DivergedError, advance, batch_loss
+from sidetrip.engine.training import batch_loss
 from sidetrip.experiments import evaluator
 from sidetrip.experiments.registry import EXPERIMENTS
 from sidetrip.experiments.units import BranchPoint
@@ -60,10 +60,13 @@ def snapshots(lab):
     return burnt_in(lab)
 
 
-def test_constant_trip_is_the_main_trajectory(lab, snapshots):
-    steps = saved_steps(snapshots)
-    for step in steps[:-1]:
-        assert_same_bits(advanced(lab, lab.snapshot(0, step), steps[-1] - step), lab.snapshot(0, steps[-1]))
+def test_constant_trips_are_the_main_trajectory(lab, snapshots):
+    """From every snapshot, and from branch points that were replayed from one, bit for bit."""
+    branched_off(lab)
+    end = lab.snapshot(0, saved_steps(snapshots)[-1])
+    starts = [lab.snapshot(0, step) for step in saved_steps(snapshots)]
+    for start in [*starts, *(lab.branch_point(0, step) for step in lab.config.branch.steps)]:
+        assert_same_bits(advanced(lab, start, end.step - start.step), end)
 
 
 def test_every_experiment_writes_the_same_twice(lab, snapshots):
@@ -77,15 +80,6 @@ def test_every_experiment_writes_the_same_twice(lab, snapshots):
         return [table.to_csv(index=False, float_format=FLOAT_FORMAT) for table in found]
 
     assert tables() == tables()
-
-
-def test_branch_points_are_replayed_onto_the_main_trajectory(lab, snapshots):
-    """From snapshots, none of which is a branch point here: on to the next snapshot, bit for bit."""
-    branched_off(lab)
-    steps = saved_steps(snapshots)
-    for point in sorted(set(lab.config.branch.steps) - set(steps)):
-        after = min(step for step in steps if step > point)
-        assert_same_bits(advanced(lab, lab.branch_point(0, point), after - point), lab.snapshot(0, after))
 
 
 def test_batches_are_those_of_a_cpu(lab, on_cpu):
@@ -124,20 +118,6 @@ def test_losses_scores_and_averages_are_those_of_a_cpu(lab, on_cpu):
     for name, found in average.weights().items():
         expected = sum(w * state[name] for w, state in zip(average.kernel.weights, passed, strict=True))
         assert torch.allclose(found.double().cpu(), expected, atol=1e-6), name
-
-
-def test_a_trip_that_diverges_is_told_at_its_step(lab):
-    """Losses are read in blocks here, and no state of after that step is handed out."""
-    seen = []
-
-    def loss(model, batch, precision):
-        seen.append(batch_loss(model, batch, precision))
-        return seen[-1] * (float("nan") if len(seen) == 5 else 1.0)
-
-    start = initial_state(lab.model(0))
-    with pytest.raises(DivergedError) as error:
-        advance(lab.model(0), start, lab.stream(0), [0.01] * 9, lab.optimizer, loss=loss)
-    assert error.value.step == 5
 
 
 def test_one_worker_a_gpu():

@@ -171,10 +171,6 @@ def short_resnext(weights: None, **settings: int) -> nn.Module:
     return ResNet(Bottleneck, [1, 1, 1, 1], groups=32, width_per_group=1, **settings)
 
 
-def short_wide_resnet(weights: None, **settings: int) -> nn.Module:
-    return ResNet(Bottleneck, [1, 1, 1, 1], width_per_group=16, **settings)
-
-
 def narrow_swin(weights: None, **settings: int) -> nn.Module:
     return SwinTransformer([4, 4], 8, [2, 2], [2, 2], [7, 7], stochastic_depth_prob=0.2, **settings)
 
@@ -203,7 +199,6 @@ CUT_DOWN: dict[str, Callable[..., nn.Module]] = {
     "swin_v2_t": narrow_swin_v2,
     "vgg11": narrow_vgg11,
     "vit_b_16": narrow_vit,
-    "wide_resnet50_2": short_wide_resnet,
 }
 DRAWN = ("kaiming_normal_", "kaiming_uniform_", "normal_", "trunc_normal_", "uniform_", "xavier_uniform_")
 

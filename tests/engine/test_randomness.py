@@ -9,16 +9,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import torch
 from helpers import (
-    STEPPING,
     advanced,
     assert_same_bits,
-    branched_off,
-    burnt_in,
-    measured,
     random_lab,
     smoke_config,
     text_config,
@@ -34,7 +29,6 @@ from sidetrip.engine.streams import TrainingStream
 from sidetrip.engine.training import advance, batch_loss
 from sidetrip.experiments.fixed_batch.measure import FixedStream
 from sidetrip.experiments.single_step import measure as single_step
-from sidetrip.experiments.units import BranchPoint
 
 CPU = torch.device("cpu")
 RATES = [0.05] * 6
@@ -96,37 +90,6 @@ def test_one_batch_at_one_point_has_one_loss(lab):
     assert torch.equal(again, expected)
     assert all(map(torch.equal, gradient(again, model), gradient(expected, model)))
     assert FixedStream(batch).batch(7) is batch  # so steps on one batch go down one function
-
-
-@pytest.fixture(scope="module")
-def random_network_lab(tmp_path_factory):
-    """A lab whose network has dropout, with its branch points."""
-    lab = random_lab(tmp_path_factory.mktemp("random"), smoke_config())
-    lab.model = lambda seed=0: network()
-    burnt_in(lab)
-    branched_off(lab)
-    return lab
-
-
-@pytest.mark.parametrize("experiment", STEPPING)
-def test_an_experiment_measures_the_same_again(random_network_lab, experiment):
-    lab = random_network_lab
-    first = measured(lab, experiment)
-    torch.rand(5)
-    for name, table in measured(lab, experiment).items():
-        pd.testing.assert_frame_equal(table, first[name], check_exact=True)
-
-
-def test_a_step_starts_at_the_loss_that_its_curvature_was_taken_at(random_network_lab):
-    """The sweep and the expansion see one function, whose slope is that of its own losses."""
-    lab = random_network_lab
-    tables = single_step.measure(lab, BranchPoint(0, 30))
-    keys = ["batch_size", "own_batch", "direction", "batchnorm"]
-    swept = tables["single_step"].query("batch == 'own' and step_size == 0").drop_duplicates(keys).set_index(keys)
-    expanded = tables["curvature"].set_index(keys)
-    assert len(expanded) > 2
-    found = swept["loss"].reindex(expanded.index)
-    assert found.to_list() == pytest.approx(expanded["loss"].to_list(), rel=1e-6)
 
 
 def test_frozen_statistics_leave_the_masks_on():
