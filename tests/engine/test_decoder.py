@@ -1,4 +1,4 @@
-"""The decoder is what torch's own layers make of its weights; in other processes: test_randomness.py."""
+"""The decoder is what torch's own layers make of its weights; in other processes: tests/test_verify.py."""
 
 import math
 from dataclasses import replace

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from helpers import (
-    advanced,
-    assert_same_bits,
-    random_lab,
-    smoke_config,
-    text_config,
-    text_lab,
-)
+from helpers import assert_same_bits, random_lab, smoke_config
 from torch import nn
 
 from sidetrip.engine.gradients import gradient
@@ -42,14 +30,6 @@ def network() -> nn.Module:
         )
 
 
-def run(stream, parts):
-    device = stream.loader.device
-    state = initial_state(network().to(device))
-    for part in parts:
-        state = advance(network().to(device), state, stream, part, OPTIMIZER)
-    return state
-
-
 def stream_of(lab, seed=0, name="train") -> TrainingStream:
     return lab.stream(seed, name, batch_size=16)
 
@@ -59,13 +39,14 @@ GPU = pytest.param("cuda:0", marks=pytest.mark.skipif(not torch.cuda.is_availabl
 
 @pytest.mark.parametrize("device", ["cpu", GPU])
 def test_a_run_in_parts_is_the_whole_run(tmp_path, device):
-    lab = random_lab(tmp_path, smoke_config(), device)
-    state_of_torch = torch_s_state(device)
-    whole = run(stream_of(lab), [RATES])
+    lab, model = random_lab(tmp_path, smoke_config(), device), network().to(device)
+    start, state_of_torch = initial_state(model), torch_s_state(device)
+    whole = advance(model, start, stream_of(lab), RATES, OPTIMIZER)
     assert torch.equal(torch_s_state(device), state_of_torch)
     for cut in (0, 1, 4):
         torch.rand(cut + 3, device=device)  # whatever else was drawn meanwhile
-        assert_same_bits(run(stream_of(lab), [RATES[:cut], RATES[cut:]]), whole)
+        half = advance(model, start, stream_of(lab), RATES[:cut], OPTIMIZER)
+        assert_same_bits(advance(model, half, stream_of(lab), RATES[cut:], OPTIMIZER), whole)
 
 
 def torch_s_state(device: str) -> torch.Tensor:
@@ -92,42 +73,14 @@ def test_one_batch_at_one_point_has_one_loss(lab):
     assert FixedStream(batch).batch(7) is batch  # so steps on one batch go down one function
 
 
+def test_masks_are_those_of_any_other_process():
+    with fixed_randomness(CPU, "a key", 1):
+        assert torch.randint(2**31, (2,)).tolist() == [1369723038, 1999798546]
+
+
 def test_frozen_statistics_leave_the_masks_on():
     model = nn.Sequential(nn.BatchNorm2d(1), nn.Dropout(0.5), nn.Sequential(nn.BatchNorm2d(1)))
     single_step.set_training(model.eval(), by_batch=False)
     assert [module.training for module in model.modules()] == [True, False, True, True, False]
     single_step.set_training(model, by_batch=True)
     assert all(module.training for module in model.modules())
-
-
-IN_ANOTHER_PROCESS = """
-import sys
-from pathlib import Path
-import test_randomness as here
-from sidetrip.runtime.units import Worker, become
-
-become(Worker(), "fp32")
-print(*here.digests(Path(sys.argv[1]), 2, 0))
-"""
-
-
-def digests(folder: Path, *seeds: int) -> list[str]:
-    """Of the ends of runs in parts, and of a decoder's."""
-    lab, text = random_lab(folder / "pictures", smoke_config()), text_config()
-    text = replace(text, model=replace(text.model, width=48, heads=4), data=replace(text.data, context=32))
-    decoder = text_lab(folder / "text", text)
-    ends = [run(stream_of(lab, seed), [RATES[:seed], RATES[seed:]]) for seed in seeds]
-    ends.append(advanced(decoder, initial_state(decoder.model()), 4))
-    return [
-        hashlib.sha256(b"".join(end.weights[name].numpy().tobytes() for name in sorted(end.weights))).hexdigest()
-        for end in ends
-    ]
-
-
-def test_in_whichever_process_and_after_whatever_runs(tmp_path):
-    command = [sys.executable, "-c", IN_ANOTHER_PROCESS, str(tmp_path / "there")]
-    path = os.pathsep.join(["src", ".", "tests", "tests/engine"])
-    there = subprocess.check_output(command, env=os.environ | {"PYTHONPATH": path}, encoding="utf-8").split()
-    here = digests(tmp_path / "here", 0, 1, 2)
-    assert there == [here[2], here[0], here[3]]
-    assert len(set(here)) == 4
