@@ -13,12 +13,12 @@ from sidetrip.data.packed import Pictures, load_pictures, shard_paths
 from sidetrip.engine import mapped as loading
 from sidetrip.engine.loading import Form, ResidentLoader
 from sidetrip.engine.mapped import MappedLoader, Shards, open_loader
-from sidetrip.engine.streams import Augmentation, FixedBatches, PictureStream
+from sidetrip.engine.streams import FixedBatches, PictureStream
 from sidetrip.files import FileError
 
 CPU = torch.device("cpu")
 FORM = Form(10, [0.3, 0.4, 0.5], [0.2, 0.3, 0.2], 3)
-VARIED = [Augmentation(), Augmentation(shift=3, flip=True), Augmentation(flip=True, crop=0.25)]
+VARIED = [{}, {"shift": 3, "flip": True}, {"flip": True, "crop": 0.25}]
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ GPU = pytest.param("cuda", 8, marks=pytest.mark.skipif(not torch.cuda.is_availab
 def test_mapped_and_resident_batches_are_the_same_bits(packed, augmentation, device, threads):
     loaders = [ResidentLoader(load_pictures(packed, "train"), FORM, device), mapped(packed, device=device)]
     loaders[1]._threads = threads
-    streams = [PictureStream(loader, 0, "train", 8, augmentation) for loader in loaders]
+    streams = [PictureStream(loader, 0, "train", 8, **augmentation) for loader in loaders]
     for step in (*range(1, 15), 40, 2):  # over the end of an epoch, then not in order
         assert equal(*(stream.batch(step) for stream in streams))
 

@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidetrip.engine.loading import Form, ResidentLoader
-from sidetrip.engine.streams import Augmentation, FixedBatches, KeptBatches, PictureStream
+from sidetrip.engine.streams import FixedBatches, KeptBatches, PictureStream
 
-MOVED = Augmentation(shift=2, flip=True)
-CROPPED = Augmentation(flip=True, crop=0.25)
+MOVED = {"shift": 2, "flip": True}
+CROPPED = {"flip": True, "crop": 0.25}
 
 
 def stream(seed=0, name="train", size=8, n=64, augmentation=MOVED):
     loader = ResidentLoader(random_pictures(n, 5), Form(10, [0.3], [0.2], 2), "cpu")
-    return PictureStream(loader, seed, name, size, augmentation)
+    return PictureStream(loader, seed, name, size, **augmentation)
 
 
 @given(st.integers(0, 5), st.sampled_from(["train", "other"]), st.integers(1, 200), st.sampled_from([MOVED, CROPPED]))

@@ -66,7 +66,7 @@ def resampling(begin: Tensor, length: Tensor, mirrored: Tensor, source: int, siz
 
 
 def crop(pictures: Tensor, boxes: Tensor, mirrored: Tensor, size: int) -> Tensor:
-    """Boxes of pictures uint8 [n, side, side, channels] at float32 [n, size, size, channels], in whole grey levels.
+    """Boxes of pictures uint8 [n, side, side, channels] at uint8 [n, size, size, channels].
 
     Parameters
     ----------
@@ -87,4 +87,9 @@ def crop(pictures: Tensor, boxes: Tensor, mirrored: Tensor, size: int) -> Tensor
     with ieee_products():  # pictures do not depend on the precision of the network
         rows = down @ pictures.permute(0, 1, 3, 2).float().reshape(n, side, channels * side)
         both = rows.view(n, size * channels, side) @ across.mT
-    return both.view(n, size, channels, size).permute(0, 1, 3, 2).round().contiguous()
+    return (
+        both.view(n, size, channels, size)
+        .permute(0, 1, 3, 2)
+        .round()
+        .to(torch.uint8, memory_format=torch.contiguous_format)
+    )

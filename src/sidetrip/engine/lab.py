@@ -18,7 +18,7 @@ from sidetrip.engine.mapped import open_loader
 from sidetrip.engine.models import network
 from sidetrip.engine.optimizers import optimizer_of
 from sidetrip.engine.state import TrainState, load_state, saved_steps, state_path
-from sidetrip.engine.streams import Augmentation, PictureStream, TrainingStream
+from sidetrip.engine.streams import PictureStream, TrainingStream
 from sidetrip.engine.text import TextLoader, TextStream
 from sidetrip.engine.training import Loss, Observer, Stream, advance, batch_loss
 from sidetrip.files import UnitFolders
@@ -83,7 +83,7 @@ class Lab:
         if isinstance(loader, TextLoader):
             return TextStream(loader, seed, name, size)
         assert isinstance(loader, PictureLoader)
-        return PictureStream(loader, seed, name, size, Augmentation(data.shift, data.flip, data.crop))
+        return PictureStream(loader, seed, name, size, data.shift, data.flip, data.crop)
 
     @cached_property
     def rates(self) -> np.ndarray:

@@ -137,7 +137,7 @@ class PictureLoader(Loader):
         flips: np.ndarray | None = None,
         boxes: np.ndarray | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Pixels in whole grey levels [n, size, size, channels], and labels [n].
+        """Pixels uint8 [n, size, size, channels], and labels [n].
 
         How each sample is augmented say `shifts` int [n, 2] (down, right) of the central window, or `boxes`
         int [n, 4] (top, left, height, width) of the stored picture, which are scaled, and then `flips` bool [n].

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import zip_longest
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from sidetrip.engine.batch import Batch
@@ -56,13 +55,13 @@ class TrainingStream(ABC):
     def _batches(self) -> int:
         return len(self.loader) // self.batch_size
 
-    @abstractmethod
     def batch(self, step: int) -> Batch:
         """Inputs and targets of a step."""
+        return self.finished(self.stored(step))
 
+    @abstractmethod
     def stored(self, step: int) -> Batch:
         """The same in the form that takes least memory."""
-        return self.batch(step)
 
     def finished(self, batch: Batch) -> Batch:
         """The batch of one that is `stored`."""
@@ -70,8 +69,8 @@ class TrainingStream(ABC):
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """How training pictures are varied.
+class PictureStream(TrainingStream):
+    """Pictures with their classes, augmented anew at each step.
 
     Attributes
     ----------
@@ -83,43 +82,26 @@ class Augmentation:
         Random boxes of the stored picture, scaled, of at least this share of its area; 0: none.
     """
 
+    loader: PictureLoader
     shift: int = 0
     flip: bool = False
     crop: float = 0.0
 
-
-@dataclass(frozen=True)
-class PictureStream(TrainingStream):
-    """Pictures with their classes; `augmentation` is drawn anew for each sample of each step."""
-
-    loader: PictureLoader
-    augmentation: Augmentation = field(default_factory=Augmentation)
-
-    def batch(self, step: int) -> Batch:
-        """Pictures and labels of a step."""
-        return self.finished(self.pixels(step))
-
     def stored(self, step: int) -> Batch:
-        """The same as bytes, a quarter of what they are normalised."""
-        batch = self.pixels(step)
-        return replace(batch, inputs=batch.inputs.to(torch.uint8))
-
-    def finished(self, batch: Batch) -> Batch:
-        """A batch of `pixels` or `stored` ones, normalised."""
-        return replace(batch, inputs=self.loader.normalised(batch.inputs))
-
-    def pixels(self, step: int) -> Batch:
-        """The same before pictures are normalised, in whole grey levels."""
+        """Pictures as bytes, a quarter of what they are normalised, and labels."""
         random = generator(self.seed, self.name, "augmentation", step)
-        varied, samples = self.augmentation, self.batch_size
-        shift = varied.shift
+        samples, shift = self.batch_size, self.shift
         shifts = random.integers(-shift, shift + 1, size=(samples, 2)) if shift else None
-        boxes = draw_boxes(random, samples, self.loader.side, varied.crop) if varied.crop else None
-        flips = random.random(samples) < 0.5 if varied.flip else None
+        boxes = draw_boxes(random, samples, self.loader.side, self.crop) if self.crop else None
+        flips = random.random(samples) < 0.5 if self.flip else None
         pictures, labels = self.loader.pixels(self.indices(step), shifts, flips, boxes)
         if not self.loader.resident:
             self.loader.prepare(self.indices(step + 1))
         return Batch(pictures, labels, (self.seed, self.name, "masks", step))
+
+    def finished(self, batch: Batch) -> Batch:
+        """The same, normalised."""
+        return replace(batch, inputs=self.loader.normalised(batch.inputs))
 
 
 class KeptBatches(Sequence[Batch]):

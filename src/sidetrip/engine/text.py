@@ -48,7 +48,7 @@ class TextStream(TrainingStream):
 
     loader: TextLoader
 
-    def batch(self, step: int) -> Batch:
+    def stored(self, step: int) -> Batch:
         """Tokens of a step and those that follow."""
         offset = int(generator(self.seed, self.name, "offset", self.epoch(step)).integers(self.loader.context))
         tokens, following = self.loader.batch(self.indices(step), offset)
