@@ -43,9 +43,10 @@ def by_torch(model: Decoder, drawn: torch.Tensor) -> torch.Tensor:
     for block in model.blocks:
         width, form = x.shape[2], {"activation": "gelu", "batch_first": True, "norm_first": True}
         layer = nn.TransformerEncoderLayer(width, block.attention.heads, 4 * width, dropout=0.0, dtype=x.dtype, **form)
-        layer.norm1, layer.norm2 = block.norm1, block.norm2
-        layer.linear1, layer.linear2 = block.mlp[0], block.mlp[2]
-        layer.self_attn.out_proj.load_state_dict(block.attention.output.state_dict())
+        theirs = (layer.norm1, layer.norm2, layer.linear1, layer.linear2, layer.self_attn.out_proj)
+        ours = (block.norm1, block.norm2, block.mlp[0], block.mlp[2], block.attention.output)
+        for part, own in zip(theirs, ours, strict=True):
+            part.load_state_dict(own.state_dict())
         layer.self_attn.in_proj_weight, layer.self_attn.in_proj_bias = block.attention.projection.parameters()
         x = layer(x, mask)
     return model.norm(x) @ model.head.weight.T

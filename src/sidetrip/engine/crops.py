@@ -87,9 +87,4 @@ def crop(pictures: Tensor, boxes: Tensor, mirrored: Tensor, size: int) -> Tensor
     with ieee_products():  # pictures do not depend on the precision of the network
         rows = down @ pictures.permute(0, 1, 3, 2).float().reshape(n, side, channels * side)
         both = rows.view(n, size * channels, side) @ across.mT
-    return (
-        both.view(n, size, channels, size)
-        .permute(0, 1, 3, 2)
-        .round()
-        .to(torch.uint8, memory_format=torch.contiguous_format)
-    )
+    return both.view(n, size, channels, size).permute(0, 1, 3, 2).round().byte().contiguous()
