@@ -24,18 +24,9 @@ ATTEMPTS = 10
 
 
 def draw_boxes(random: np.random.Generator, samples: int, side: int, smallest: float) -> np.ndarray:
-    """Random boxes in square pictures, int64 [samples, 4]: top, left, height, width.
+    """Random boxes in pictures of `side` pixels, int64 [samples, 4]: top, left, height, width.
 
-    Parameters
-    ----------
-    random : Generator
-        Draws the same amount whatever the boxes turn out to be.
-    samples : int
-        How many.
-    side : int
-        Of the pictures, in pixels.
-    smallest : float
-        Smallest share of the area; where no attempt fits, all of the picture is taken.
+    At least the share `smallest` of the area; where no attempt fits, all of it. As much is drawn whatever they are.
     """
     uniform = random.random((samples, ATTEMPTS, 4))  # for area, ratio, top and left
     area = side**2 * (smallest + (1 - smallest) * uniform[..., 0])
@@ -66,18 +57,9 @@ def resampling(begin: Tensor, length: Tensor, mirrored: Tensor, source: int, siz
 
 
 def crop(pictures: Tensor, boxes: Tensor, mirrored: Tensor, size: int) -> Tensor:
-    """Boxes of pictures uint8 [n, side, side, channels] at uint8 [n, size, size, channels].
+    """Boxes int [n, 4] of pictures uint8 [n, side, side, channels], scaled to [n, size, size, channels].
 
-    Parameters
-    ----------
-    pictures : Tensor
-        Channels last.
-    boxes : Tensor of int, shape (n, 4)
-        Top, left, height, width.
-    mirrored : Tensor of bool, shape (n,)
-        Which are mirrored left to right afterwards.
-    size : int
-        Pixels a side of the result.
+    A box is top, left, height, width. Where `mirrored`, bool [n], left and right are swapped afterwards.
     """
     n, side, _, channels = pictures.shape
     top, left, height, width = boxes.T

@@ -99,17 +99,7 @@ class Loader(ABC):
 
 
 class PictureLoader(Loader):
-    """Pictures with their classes, normalised and augmented on the device.
-
-    Parameters
-    ----------
-    form : Form
-        What becomes of the pictures.
-    device : torch.device
-        Where the batches are made.
-    side : int
-        Of the stored pictures, in pixels.
-    """
+    """Pictures with their classes, stored with `side` pixels a side; normalised and augmented on the device."""
 
     def __init__(self, form: Form, device: torch.device | str, side: int) -> None:
         self.device, self.side, self._form = torch.device(device), side, form

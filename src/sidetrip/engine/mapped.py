@@ -35,9 +35,8 @@ class Shards:
             try:
                 with safe_open(path, framework="pt") as file:  # its tensors are views of the mapped file
                     self._pictures.append(file.get_tensor("pictures").numpy())
-                with safe_open(path, framework="np") as file:
-                    labels.append(file.get_tensor("labels"))
-                    checksums.append(file.get_tensor("checksums"))
+                    labels.append(file.get_tensor("labels").numpy())
+                    checksums.append(file.get_tensor("checksums").numpy())
             except (OSError, SafetensorError) as error:
                 raise FileError(f"{path}: damaged ({error}); {remedy(path)}") from error
         self.labels, self._checksums = np.concatenate(labels), np.concatenate(checksums)

@@ -48,18 +48,9 @@ class ResidualBlock(nn.Module):
 
 
 class SmallResNet(nn.Module):
-    """The CIFAR residual network of He et al. §4.2 (6n + 2 layers), of any width and input size.
+    """The CIFAR residual network of He et al. §4.2 (6n + 2 layers), of any input size.
 
-    Parameters
-    ----------
-    blocks : int
-        n, residual blocks in each of the three stages.
-    width : int
-        Channels of the first stage; the later stages have two and four times as many.
-    channels : int
-        Channels of the input pictures.
-    classes : int
-        Number of logits.
+    Three stages of n = `blocks` residual blocks; the first has `width` channels, the others two and four times as many.
     """
 
     def __init__(self, blocks: int, width: int, channels: int, classes: int) -> None:

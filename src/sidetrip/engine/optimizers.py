@@ -117,10 +117,7 @@ class AdamW(Optimizer):
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
 
-    @property
-    def slots(self) -> tuple[str, ...]:
-        """m and v."""
-        return ("first_moment", "second_moment")
+    slots = ("first_moment", "second_moment")  # m and v
 
     def update(self, weights: Parts, gradients: Parts, kept: Sequence[Parts], rate: float, step: int) -> None:
         """See `Optimizer`."""

@@ -62,12 +62,10 @@ def simulate(
     warm_up: int,
     random: torch.Generator,
 ) -> list[Tensor]:
-    """Averages of the iterates of u_{t+1} = (I - λΩ) u_t + λ ξ_t (eq. 14), for many replicas at once.
+    """Averages of the iterates of u_{t+1} = (I - λΩ) u_t + λ ξ_t (eq. 14), with Ω [d, d], for many replicas at once.
 
     Parameters
     ----------
-    omega : array_like, shape (d, d)
-    rate : float
     kernels : sequence of Kernel
         All end at the last step of the same trajectories.
     replicas : int

@@ -136,15 +136,9 @@ def predict(kernel: Kernel, schedule: Schedule, spectrum: Spectrum, rate: float,
         The trip: `kernel.schedule()`, or another that the average stands for.
     spectrum : Spectrum
         Of the gradient noise at the batch size of the run.
-    rate : float
-        λ at the branch point.
-    momentum : float
-        μ, at least 0 and below 1.
-
-    Returns
-    -------
-    ExcessLoss
-        nan where a curvature is too large for a stationary state, λκ >= 2 (1 + μ).
+    rate, momentum : float
+        λ at the branch point, and μ, at least 0 and below 1. A curvature too large for a stationary state,
+        λκ >= 2 (1 + μ), makes the result nan.
     """
     curvature, power = (values[spectrum.curvature > 0.0] for values in spectrum)
     x = rate * curvature
