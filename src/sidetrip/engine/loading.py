@@ -21,22 +21,12 @@ from sidetrip.engine.crops import crop
 
 @dataclass(frozen=True)
 class Form:
-    """What batches are made of.
+    """What batches are made of."""
 
-    Attributes
-    ----------
-    size : int
-        Side of the pictures in pixels.
-    mean, deviation : sequence of float
-        Of each channel, in units of the full scale, by which they are normalised.
-    shift : int
-        Largest move of the central window that will be asked for.
-    """
-
-    size: int
-    mean: Sequence[float]
+    size: int  # side of the pictures in pixels
+    mean: Sequence[float]  # of each channel, in units of the full scale, by which they are normalised
     deviation: Sequence[float]
-    shift: int = 0
+    shift: int = 0  # largest move of the central window that will be asked for
 
 
 def send(numbers: np.ndarray, device: torch.device) -> Tensor:

@@ -70,22 +70,12 @@ class TrainingStream(ABC):
 
 @dataclass(frozen=True)
 class PictureStream(TrainingStream):
-    """Pictures with their classes, augmented anew at each step.
-
-    Attributes
-    ----------
-    shift : int
-        Moves by up to so many pixels each way; what lies beyond the stored picture is black.
-    flip : bool
-        Mirror images with probability 1/2.
-    crop : float
-        Random boxes of the stored picture, scaled, of at least this share of its area; 0: none.
-    """
+    """Pictures with their classes, augmented anew at each step."""
 
     loader: PictureLoader
-    shift: int = 0
-    flip: bool = False
-    crop: float = 0.0
+    shift: int = 0  # moves by up to so many pixels each way; what lies beyond the stored picture is black
+    flip: bool = False  # mirror images with probability 1/2
+    crop: float = 0.0  # random boxes of the stored picture, scaled, of at least this share of its area; 0: none
 
     def stored(self, step: int) -> Batch:
         """Pictures as bytes, a quarter of what they are normalised, and labels."""

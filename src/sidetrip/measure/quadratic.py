@@ -32,11 +32,17 @@ def stationary_covariance(omega: ArrayLike, rate: float, kernel: Kernel) -> NDAr
     if radius >= 1.0:
         raise ValueError(f"no stationary distribution: I - {rate:g}·omega has spectral radius {radius:.6g}; lower rate")
     iterates = solve_discrete_lyapunov(gamma, rate**2 * np.eye(len(matrix)))
-    # F = Σ_{j,k} w_j w_k E[u_j u_kᵀ] = C_0 Σ + Σ_{d>=1} C_d (Γ^d Σ + (Γ^d Σ)ᵀ), by Horner's rule in Γ.
+    # F = Σ_{j,k} w_j w_k E[u_j u_kᵀ] = C_0 Σ + Σ_{d>=1} C_d (Γ^d Σ + (Γ^d Σ)ᵀ).
+    lagged = _lagged(kernel, gamma, iterates)
+    return kernel.autocorrelation[0] * iterates + lagged + lagged.T
+
+
+def _lagged(kernel: Kernel, gamma: NDArray[np.float64], iterates: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Σ_{d>=1} C_d Γ^d Σ, by Horner's rule."""
     lagged = np.zeros_like(gamma)
     for correlation in kernel.autocorrelation[:0:-1]:
         lagged = gamma @ (correlation * iterates + lagged)
-    return kernel.autocorrelation[0] * iterates + lagged + lagged.T
+    return lagged
 
 
 def equation_19(omega: ArrayLike, rate: float, kernel: Kernel) -> NDArray[np.float64]:
@@ -46,11 +52,8 @@ def equation_19(omega: ArrayLike, rate: float, kernel: Kernel) -> NDArray[np.flo
     eq. 21 (n-point).
     """
     matrix = np.asarray(omega, dtype=np.float64)
-    gamma = np.eye(len(matrix)) - rate * matrix
-    total = np.zeros_like(gamma)
-    for correlation in kernel.autocorrelation[:0:-1]:
-        total = gamma @ (2.0 * correlation * np.eye(len(matrix)) + total)
-    total += kernel.autocorrelation[0] * np.eye(len(matrix))
+    identity = np.eye(len(matrix))
+    total = 2.0 * _lagged(kernel, identity - rate * matrix, identity) + kernel.autocorrelation[0] * identity
     return np.asarray(rate * np.linalg.solve(2.0 * matrix - rate * matrix @ matrix, total), dtype=np.float64)
 
 
