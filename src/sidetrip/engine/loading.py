@@ -9,7 +9,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -64,14 +63,6 @@ class Windows:
         return self._windows.index_select(0, corners)
 
 
-class Held(NamedTuple):
-    """Pictures on a device, among them those of a batch: `rows` says where, in the order of the batch."""
-
-    windows: Windows
-    labels: Tensor
-    rows: np.ndarray
-
-
 class Loader(ABC):
     """The samples of a split as batches on a device."""
 
@@ -98,8 +89,8 @@ class PictureLoader(Loader):
         self._offset = -torch.tensor(form.mean, device=self.device) / deviation
 
     @abstractmethod
-    def _held(self, indices: np.ndarray) -> Held:
-        """The pictures of a batch, on the device."""
+    def _held(self, indices: np.ndarray) -> tuple[Windows, Tensor, np.ndarray]:
+        """Pictures on the device with their labels, and which rows of them are a batch, in its order."""
 
     def batch(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
         """The central windows of some pictures, `normalised`, and their labels [n]."""
@@ -148,5 +139,5 @@ class ResidentLoader(PictureLoader):
     def __len__(self) -> int:
         return len(self._labels)
 
-    def _held(self, indices: np.ndarray) -> Held:
-        return Held(self._windows, self._labels, indices)
+    def _held(self, indices: np.ndarray) -> tuple[Windows, Tensor, np.ndarray]:
+        return self._windows, self._labels, indices

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from sidetrip.data.packed import checksum, load_pictures, shard_paths
-from sidetrip.engine.loading import Form, Held, PictureLoader, ResidentLoader, Windows, send
+from sidetrip.engine.loading import Form, PictureLoader, ResidentLoader, Windows, send
 from sidetrip.files import FileError, remedy
 
 MOST_RESIDENT = 2**30  # bytes of a split's files that every worker may hold for itself
@@ -106,7 +106,7 @@ class MappedLoader(PictureLoader):
         parts = zip(np.array_split(indices, self._threads), np.array_split(buffer.numpy(), self._threads), strict=True)
         return Gathering(indices, buffer, [self._pool.submit(self._shards.copy, *part) for part in parts])
 
-    def _held(self, indices: np.ndarray) -> Held:
+    def _held(self, indices: np.ndarray) -> tuple[Windows, Tensor, np.ndarray]:
         gathering = self._ahead
         if gathering is None or not np.array_equal(gathering.indices, indices):
             gathering = self._gather(indices)
@@ -116,7 +116,7 @@ class MappedLoader(PictureLoader):
             part.result()
         pictures = gathering.buffer.to(self.device, non_blocking=True)
         windows = Windows(pictures, self._form.size, self._form.shift)
-        return Held(windows, send(self._shards.labels[indices], self.device), np.arange(len(indices)))
+        return windows, send(self._shards.labels[indices], self.device), np.arange(len(indices))
 
 
 def open_loader(folder: Path, split: str, samples: int, form: Form, device: torch.device, crops: bool) -> PictureLoader:
