@@ -51,7 +51,7 @@ class Lab:
     def __init__(self, config: Config, runs: Path, device: torch.device) -> None:
         self.config, self.runs, self.device = config, runs, device
         self.optimizer = optimizer_of(config.burn_in, config.model.precision)
-        self.progress = lambda amount: None
+        self.progress = _untold
 
     @cached_property
     def facts(self) -> Facts:
@@ -139,6 +139,10 @@ class Lab:
             rates = self.rates[start.step : point].tolist()
             here = advance(model, start, self.stream(seed), rates, self.optimizer, observers)
             yield here
+
+
+def _untold(amount: int) -> None:
+    """Nobody watches; no lambda, since a lab may go to another process."""
 
 
 _opened: Lab | None = None
