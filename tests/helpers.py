@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 import torch
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from sidetrip.config import Config, resolve
 from sidetrip.data.packed import SPLITS, Facts, Pictures, gather_facts, save_shard, shard_path, write_facts
 from sidetrip.data.text import save_tokens, tokens_path
 from sidetrip.engine.lab import Lab
+from sidetrip.engine.models import network
 from sidetrip.engine.state import TrainState
 from sidetrip.engine.training import advance
 from sidetrip.experiments.fixed_batch.plan import FixedBatch
@@ -47,6 +49,13 @@ def _smoke_params() -> DictConfig:
     whole = OmegaConf.load(Path(__file__).parents[1] / "params.yaml")
     smoke = {"smoke": whole.variants.smoke}
     return OmegaConf.create({"active": ["smoke"], "runtime": whole.runtime, "base": whole.base, "variants": smoke})
+
+
+def small_network(name: str, channels=1, classes=10, seed=0, context=8, **model) -> nn.Module:
+    """A network by its name, narrow where it can be."""
+    config = smoke_config()
+    settings = replace(config.model, name=name, **{"width": 3, **model})
+    return network(replace(config, model=settings, data=replace(config.data, context=context)), channels, classes, seed)
 
 
 def random_pictures(n: int, seed: int, side: int = 14) -> Pictures:

@@ -21,7 +21,7 @@ from sidetrip.config.errors import of_variant, shown
 from sidetrip.console import command
 from sidetrip.engine.models import ModelError, network
 from sidetrip.engine.optimizers import optimizer_of
-from sidetrip.engine.state import initial_state, save_state
+from sidetrip.engine.state import capture, initial_state, save_state
 from sidetrip.experiments.registry import plans
 from sidetrip.experiments.units import branch_points
 from sidetrip.experiments.work import TRAINING, Work, dataset
@@ -64,9 +64,10 @@ def state_bytes(config: Config) -> int:
         except ModelError as error:
             raise ConfigError(f"model.name = {shown(config.model.name)}: {error}") from error
     slots = optimizer_of(config.burn_in, config.model.precision).slots
+    kept = dict.fromkeys(slots, initial_state(model).weights)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "state.safetensors"
-        save_state(initial_state(model, slots), path)
+        save_state(capture(model, kept, step=0), path)
         return path.stat().st_size
 
 

@@ -24,13 +24,13 @@ import pandas as pd
 import torch
 from torch.nn.functional import cross_entropy
 
-from sidetrip.config import load_params, resolve
+from sidetrip.config import Config, load_params, resolve
 from sidetrip.console import command
 from sidetrip.data import sources
 from sidetrip.data.packed import SPLITS
 from sidetrip.engine.determinism import PORTABLE, settle
 from sidetrip.engine.lab import Lab
-from sidetrip.engine.models import build_model
+from sidetrip.engine.models import network
 from sidetrip.experiments.claims import derived, measure
 from sidetrip.experiments.registry import plans, shown
 from sidetrip.experiments.units import Run
@@ -53,7 +53,7 @@ def digest(*parts: bytes) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()[:LENGTH]
 
 
-def of_network(name: str, side: int, batch: int, channels: int, steps: int) -> Digests:
+def of_network(config: Config, name: str, side: int, batch: int, channels: int, steps: int) -> Digests:
     """Weights drawn, first loss, and weights after some SGD steps of a network of width 16 on random pictures."""
 
     def bits(*tensors: torch.Tensor) -> str:
@@ -61,8 +61,7 @@ def of_network(name: str, side: int, batch: int, channels: int, steps: int) -> D
 
     draw = np.random.Generator(np.random.Philox(7))
     title = f"{name}, {channels} x {side} x {side}, batch {batch}"
-    model = build_model(name, width=16, stem="cifar", channels=channels, classes=10, seed=0)
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = network(replace(config, model=replace(config.model, name=name, width=16)), channels, classes=10)
     weights = list(model.parameters())
     optimizer = torch.optim.SGD(weights, lr=0.05, momentum=0.9, weight_decay=5e-4)
     yield f"{title}: weights drawn", bits(*weights)
@@ -139,10 +138,10 @@ def of_pages(lab: Lab, tables: Mapping[str, pd.DataFrame]) -> Digests:
 def all_digests(folder: Path) -> Digests:
     """What is compared, in the order in which it builds on one another; computed as it is asked for."""
     become(Worker(), "fp32")
-    for network in NETWORKS:
-        yield from of_network(*network)
-    yield from of_text(folder / "text")
     config = resolve(load_params(Path("params.yaml")), "smoke")
+    for each in NETWORKS:
+        yield from of_network(config, *each)
+    yield from of_text(folder / "text")
     lab = Lab(replace(config, seeds=config.seeds[:3]), folder, torch.device("cpu"))
     tables: dict[str, pd.DataFrame] = {}
     yield from pack(lab)

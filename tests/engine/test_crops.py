@@ -10,40 +10,29 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as transform
 
-from sidetrip.engine.crops import ATTEMPTS, boxes_of, crop, draw_boxes
+from sidetrip.engine.crops import ATTEMPTS, crop, draw_boxes
 from sidetrip.engine.determinism import make_deterministic
 
 
 @st.composite
-def cases(draw):
-    """Side, box (top, left, height, width) and size of the result."""
-    side = draw(st.integers(4, 40))
+def boxes(draw, side):
+    """Top, left, height, width."""
     height, width = draw(st.integers(1, side)), draw(st.integers(1, side))
-    box = (draw(st.integers(0, side - height)), draw(st.integers(0, side - width)), height, width)
-    return side, box, draw(st.integers(4, 40))
+    return draw(st.integers(0, side - height)), draw(st.integers(0, side - width)), height, width
 
 
-@given(cases(), st.booleans(), st.sampled_from([1, 3]), st.integers(0, 2**32))
-def test_a_crop_is_torchvision_s_within_a_grey_level(case, flip, channels, seed):
-    side, box, size = case
+@given(st.data(), st.integers(4, 40), st.integers(4, 40), st.sampled_from([1, 3]), st.integers(0, 2**32))
+def test_a_crop_is_torchvision_s_within_a_grey_level(data, side, size, channels, seed):
+    """Of two pictures, each with a box and a flip of its own."""
     pixels = np.random.default_rng(seed).integers(0, 256, (2, side, side, channels), dtype=np.uint8)
     pixels[1] = 255 * (pixels[1] > 127)  # the steepest edges
-    pictures = torch.from_numpy(pixels)
-    mine = crop(pictures, torch.tensor([box, box]), torch.tensor([flip, flip]), size)
-    theirs = transform.resized_crop(pictures.permute(0, 3, 1, 2), *box, [size, size], antialias=True)
-    theirs = (transform.hflip(theirs) if flip else theirs).permute(0, 2, 3, 1)
-    assert torch.equal(mine, mine.round())
-    assert float((mine - theirs.float()).abs().max()) <= 1.0
-
-
-def test_every_sample_has_its_own_box_and_flip():
-    random = np.random.default_rng(0)
-    pictures = torch.from_numpy(random.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8))
-    boxes = torch.from_numpy(draw_boxes(random, 40, 32, 0.08))
-    flips = torch.from_numpy(random.random(40) < 0.5)
-    together = crop(pictures, boxes, flips, 24)
-    for i in range(40):
-        assert torch.equal(together[i : i + 1], crop(pictures[i : i + 1], boxes[i : i + 1], flips[i : i + 1], 24))
+    pictures, drawn = torch.from_numpy(pixels), [data.draw(boxes(side)) for _ in range(2)]
+    flips = data.draw(st.lists(st.booleans(), min_size=2, max_size=2))
+    mine = crop(pictures, torch.tensor(drawn), torch.tensor(flips), size)
+    for picture, box, flip, found in zip(pictures, drawn, flips, mine, strict=True):
+        theirs = transform.resized_crop(picture.permute(2, 0, 1), *box, [size, size], antialias=True)
+        theirs = (transform.hflip(theirs) if flip else theirs).permute(1, 2, 0)
+        assert float((found.float() - theirs.float()).abs().max()) <= 1.0
 
 
 class Noting(TorchDispatchMode):
@@ -106,5 +95,4 @@ def test_boxes_are_torchvision_s_of_the_same_uniform_numbers(side, smallest, see
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(torchvision.transforms.transforms, "torch", Fed(numbers))
             theirs.append(RandomResizedCrop.get_params(picture, [smallest, 1.0], [3 / 4, 4 / 3]))
-    assert boxes_of(uniform, side, smallest).tolist() == list(map(list, theirs))
     assert draw_boxes(np.random.default_rng(seed), 20, side, smallest).tolist() == list(map(list, theirs))

@@ -38,15 +38,12 @@ def test_a_process_with_another_arithmetic_starts_itself_anew_once(tmp_path, pre
     assert told == [*starts, f"{wanted} False ['{wanted}', 'another argument']"]
 
 
-def test_a_value_of_the_user_s_own_stays_for_the_native_arithmetic():
+def test_what_the_user_has_set_stays_for_the_native_arithmetic_and_without_avx2(monkeypatch):
     mine = {"OPENBLAS_CORETYPE": "Zen", "MKL_CBWR": KERNELS["MKL_CBWR"], "HOME": "here"}
     assert environment(NATIVE, mine) == {"OPENBLAS_CORETYPE": "Zen", "HOME": "here"}
     assert environment(PORTABLE, mine) == {**mine, **KERNELS}
-
-
-def test_a_processor_without_avx2_is_left_alone(monkeypatch):
     monkeypatch.setattr(determinism, "is_portable_here", lambda: False)
-    assert environment(PORTABLE, {"HOME": "here"}) == {"HOME": "here"}
+    assert environment(PORTABLE, mine) == environment(NATIVE, mine)
 
 
 def test_tests_compute_as_stages_do():

@@ -15,10 +15,11 @@ from torch import nn
 
 from benchmarks.floors import torch_optimizer
 from sidetrip.engine.batch import Batch
+from sidetrip.engine.gradients import gradient
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.optimizers import SGD, AdamW, next_direction, optimizer_of
-from sidetrip.engine.state import initial_state, load_state, save_state
-from sidetrip.engine.training import advance
+from sidetrip.engine.state import initial_state, load_state, restore, save_state, trained
+from sidetrip.engine.training import advance, batch_loss
 from sidetrip.files import sealing
 from sidetrip.measure.averaging import RunningAverage
 
@@ -75,17 +76,14 @@ def test_decoupled_decay_bends_it_as_the_formula_says(kernel, seed):
     rate, decay, rates = 0.1, 1e-5, np.full(kernel.steps, 0.1)
     optimizer = AdamW(betas=(0.8, 0.9), weight_decay=decay)
     start, average, trip, stream = branch(optimizer, rates, kernel, seed)
-    weights = [torch.zeros(3, dtype=torch.float64)]
-    model = nn.Linear(3, 1, bias=False, dtype=torch.float64)
+    weights, model = [], nn.Linear(3, 1, bias=False, dtype=torch.float64)
 
     def note(position):
         weights.append(position.weights["weight"][0].clone())
 
-    run = advance(
-        model, initial_state(model), stream, [rate] * BEFORE, replace(optimizer, weight_decay=0.0), loss=linear
-    )
-    advance(model, run, stream, [rate] * kernel.steps, replace(optimizer, weight_decay=0.0), [note], loss=linear)
-    updates = (torch.stack(weights[1:-1]) - torch.stack(weights[2:])).numpy() / rate
+    every = [rate] * (BEFORE + kernel.steps)
+    advance(model, initial_state(model), stream, every, replace(optimizer, weight_decay=0.0), [note], loss=linear)
+    updates = -torch.stack(weights[BEFORE:]).diff(dim=0).numpy() / rate
     s = kernel.schedule().multipliers
     after = np.append(np.cumsum(s[::-1])[::-1][1:], 0.0)
     expected = rate**2 * decay * (((1 - s) * after)[:, None] * updates).sum(axis=0)
@@ -184,20 +182,11 @@ def test_a_run_in_parts_and_over_the_disk_is_the_whole_run(lab, optimizer, tmp_p
 def test_the_next_direction_is_what_the_next_step_takes(optimizer):
     model, rate = small_network(), 0.02
     start = advance(model, initial_state(model), Noise(), [rate] * 3, optimizer)
-    before, batch = copy.deepcopy(start), Noise().batch(4)
-    end = advance(model, start, Noise(), [rate], optimizer)
-    copied = copy.deepcopy(model)
-    with torch.no_grad():
-        for name, parameter in copied.named_parameters():
-            parameter.copy_(start.weights[name])
-    loss = nn.functional.cross_entropy(copied(batch.inputs), batch.targets)
-    names = [name for name, _ in copied.named_parameters()]
-    gradients = dict(zip(names, torch.autograd.grad(loss, list(copied.parameters())), strict=True))
-    direction = next_direction(start, gradients, optimizer)
-    for name in names:
-        torch.testing.assert_close(
-            start.weights[name] - rate * direction[name], end.weights[name], rtol=1e-12, atol=1e-12
-        )
+    before, end = copy.deepcopy(start), advance(model, start, Noise(), [rate], optimizer)
+    restore(start, model)
+    gradients = dict(zip(trained(model), gradient(batch_loss(model, Noise().batch(4)), model), strict=True))
+    for name, direction in next_direction(start, gradients, optimizer).items():
+        torch.testing.assert_close(start.weights[name] - rate * direction, end.weights[name], rtol=1e-12, atol=1e-12)
     assert_same_bits(start, before)
 
 

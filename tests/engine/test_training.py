@@ -3,7 +3,6 @@
 import copy
 
 import pytest
-import torch
 from helpers import (
     STEPPING,
     advanced,
@@ -12,19 +11,14 @@ from helpers import (
     measured,
     random_lab,
     smoke_config,
-    text_config,
-    text_lab,
 )
-from torch import nn
 
-from benchmarks.floors import torch_optimizer
 from sidetrip.config import ConfigError
 from sidetrip.engine import training
-from sidetrip.engine.optimizers import SGD, AdamW
+from sidetrip.engine.optimizers import SGD
 from sidetrip.engine.state import initial_state, saved_steps
 from sidetrip.engine.training import DivergedError, advance
 from sidetrip.experiments.evaluator import scores
-from sidetrip.kernels import Schedule
 
 
 def test_constant_trip_is_the_main_trajectory(lab, snapshots):
@@ -60,31 +54,6 @@ def test_observers_and_measurements_leave_the_run_and_the_branch_point_alone(lab
     for state, untouched in zip([start, *points.values()], before, strict=True):
         assert_same_bits(state, untouched)
     assert_same_bits(advanced(lab, start, 15), lab.snapshot(0, 30))
-
-
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-@pytest.mark.parametrize("kind", ["pictures", "text"])
-def test_a_cool_down_is_torch_s_own_loop(lab, tmp_path, kind, optimizer):
-    """A linear trip off a constant run, against an optimizer and a scheduler of torch that go on from step to step."""
-    lab = lab if kind == "pictures" else text_lab(tmp_path, text_config())
-    optimizer, form = {
-        "sgd": (SGD(momentum=0.9, weight_decay=5e-4), {}),
-        "adamw": (AdamW(betas=(0.9, 0.95), weight_decay=0.1), {"fused": True}),
-    }[optimizer]
-    model, stream, before, over = lab.model(0), lab.stream(0), 4, 6
-    reference = copy.deepcopy(model).train()
-    plain = torch_optimizer(reference, optimizer, 0.05, **form)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(plain, lambda done: 1.0 - max(0, done - before) / over)
-    for step in range(1, before + over + 1):
-        inputs, targets = stream.batch(step)
-        plain.zero_grad()
-        nn.functional.cross_entropy(reference(inputs).flatten(0, -2), targets.flatten()).backward()
-        plain.step()
-        scheduler.step()
-    start = advance(model, initial_state(model), stream, [0.05] * before, optimizer)
-    end = advance(model, start, stream, (0.05 * Schedule.linear(over).multipliers).tolist(), optimizer)
-    for name, weight in reference.named_parameters():
-        assert torch.equal(weight, end.weights[name])
 
 
 @pytest.mark.parametrize("bad", [4, 9])

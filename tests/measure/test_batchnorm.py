@@ -2,16 +2,12 @@
 
 import pytest
 import torch
+from helpers import small_network
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from sidetrip.engine.models import build_model
 from sidetrip.measure.batchnorm import recalibrate
-
-
-def deep() -> nn.Module:
-    return build_model("resnet8", width=3, stem="cifar", channels=2, classes=4, seed=1).double()
 
 
 def statistics(model: nn.Module) -> list[torch.Tensor]:
@@ -21,8 +17,9 @@ def statistics(model: nn.Module) -> list[torch.Tensor]:
 @given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=5).filter(lambda s: sum(s) > 1), seed=st.integers(0, 99))
 def test_any_split_equals_one_batch(sizes, seed):
     x = torch.randn(sum(sizes), 2, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) * 3 + 1
-    one = statistics(recalibrate(deep(), [x]))
-    split = statistics(recalibrate(deep(), x.split(sizes)))
+    model = small_network("resnet8", channels=2).double()
+    one = statistics(recalibrate(model, [x]))
+    split = statistics(recalibrate(model, x.split(sizes)))
     for a, b in zip(one, split, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
 

@@ -4,25 +4,20 @@ import copy
 
 import pytest
 import torch
+from helpers import small_network
 from torch import nn
 
-from sidetrip.engine.models import build_model
 from sidetrip.measure.batchnorm import recalibrate
 from sidetrip.measure.folding import FoldedNetwork
-
-
-def network(name: str) -> nn.Module:
-    return build_model(name, width=3, stem="cifar", channels=3, classes=4, seed=1).double()
 
 
 def pictures(seed: int) -> torch.Tensor:
     return torch.randn(6, 3, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("name", ["resnet8", "resnet20"])
 @torch.no_grad()
-def test_logits_are_those_of_the_model_whatever_its_weights(name):
-    model = network(name)
+def test_logits_are_those_of_the_model_whatever_its_weights():
+    model = small_network("resnet8", channels=3).double()
     folded = FoldedNetwork(model)
     for seed in (1, 2):
         for parameter in model.parameters():
@@ -31,15 +26,12 @@ def test_logits_are_those_of_the_model_whatever_its_weights(name):
         torch.testing.assert_close(folded.refresh()(pictures(3)), model.eval()(pictures(3)), rtol=1e-8, atol=1e-8)
 
 
-def test_every_norm_of_a_residual_network_is_folded():
-    folded = FoldedNetwork(network("resnet20")).refresh()
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
-
-
-def test_the_model_stays_as_it_was():
-    model = network("resnet8")
+def test_every_norm_of_a_residual_network_is_folded_and_the_model_stays_as_it_was():
+    model = small_network("resnet20", channels=3).double()
     before, modules = copy.deepcopy(model.state_dict()), list(model.modules())
-    FoldedNetwork(model).refresh()(pictures(1))
+    folded = FoldedNetwork(model).refresh()
+    folded(pictures(1))
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
     assert list(model.modules()) == modules
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]), name

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidetrip.kernels import Kernel, Schedule
-from sidetrip.measure.quadratic import stationary_covariance
 from sidetrip.measure.second_order import Spectrum, factors, predict, stationary_variance
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -44,15 +43,6 @@ def test_variances_are_those_of_the_steps_written_out(seed, momentum, x):
     assert stationary_variance(x, momentum) == pytest.approx(stationary, rel=1e-9)
     assert found.variance == pytest.approx((end**2).sum() / stationary, rel=1e-9)
     assert found.fresh == pytest.approx((end[run_up:] ** 2).sum() / stationary, rel=1e-9)
-
-
-@given(SEEDS, st.floats(0.05, 1.8))
-def test_without_momentum_an_average_is_that_of_appendix_a(seed, x):
-    _, kernel = draw(seed)
-    variance = factors(Schedule.constant(kernel.steps), kernel, x).variance
-    assert variance == pytest.approx(float(kernel.rate_factor(x)), rel=1e-9)
-    covariance = stationary_covariance([[x]], 1.0, kernel)[0, 0]
-    assert variance * stationary_variance(x, 0.0) == pytest.approx(covariance, rel=1e-9)
 
 
 def test_a_prediction_adds_up_the_directions_that_have_a_stationary_state():

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from sidetrip.config import ConfigError
 from sidetrip.engine.batch import Batch
+from sidetrip.engine.determinism import ieee_products
 from sidetrip.engine.gradients import gradient, twice_differentiable
-from sidetrip.engine.products import ieee_products
 from sidetrip.engine.training import batch_loss
 
 

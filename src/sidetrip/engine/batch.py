@@ -14,20 +14,11 @@ class Batch:
 
     The random masks of a network in training (dropout, stochastic depth) depend on `key` and on nothing else: at one
     point a batch has one loss and one gradient, however often they are taken.
-
-    Attributes
-    ----------
-    inputs : Tensor [batch, ...]
-        Pictures [batch, channels, height, width], or tokens [batch, context].
-    targets : Tensor [batch, ...]
-        Class of each picture, or of each token the next.
-    key : tuple
-        Which batch it is.
     """
 
-    inputs: Tensor
-    targets: Tensor
-    key: tuple[object, ...] = ()
+    inputs: Tensor  # pictures [batch, channels, height, width], or tokens [batch, context]
+    targets: Tensor  # class of each picture [batch], or of each token the next [batch, context]
+    key: tuple[object, ...] = ()  # which batch it is
 
     def __iter__(self) -> Iterator[Tensor]:
         return iter((self.inputs, self.targets))

@@ -17,56 +17,33 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sidetrip.engine.products import ieee_products
+from sidetrip.engine.determinism import ieee_products
 
 RATIOS = (3 / 4, 4 / 3)  # width over height
 ATTEMPTS = 10
 
 
 def draw_boxes(random: np.random.Generator, samples: int, side: int, smallest: float) -> np.ndarray:
-    """Random boxes in square pictures, int64 [samples, 4]: top, left, height, width.
+    """Random boxes in pictures of `side` pixels, int64 [samples, 4]: top, left, height, width.
 
-    Parameters
-    ----------
-    random : Generator
-        Draws the same amount whatever the boxes turn out to be.
-    samples : int
-        How many.
-    side : int
-        Of the pictures, in pixels.
-    smallest : float
-        Smallest share of the area.
+    At least the share `smallest` of the area; where no attempt fits, all of it. As much is drawn whatever they are.
     """
-    return boxes_of(random.random((samples, ATTEMPTS, 4)), side, smallest)
-
-
-def boxes_of(uniform: np.ndarray, side: int, smallest: float) -> np.ndarray:
-    """Boxes of uniform numbers [n, attempts, 4], for area, ratio, top and left; the first attempt that fits counts.
-
-    Where none fits, all of the picture is taken.
-    """
+    uniform = random.random((samples, ATTEMPTS, 4))  # for area, ratio, top and left
     area = side**2 * (smallest + (1 - smallest) * uniform[..., 0])
     low, high = map(math.log, RATIOS)
     ratio = np.exp(low + (high - low) * uniform[..., 1])
     sizes = np.rint(np.sqrt(np.stack([area / ratio, area * ratio], axis=-1)))  # height, width
     fits = np.logical_and.reduce((sizes > 0) & (sizes <= side), axis=-1)
-    taken = np.arange(len(uniform)), fits.argmax(axis=1)  # the first attempt where none fits
+    taken = np.arange(samples), fits.argmax(axis=1)  # the first attempt that fits, or the first where none does
     sizes = np.where(fits[taken][:, None], sizes[taken], side)
     corners = np.floor(uniform[taken][:, 2:] * (side - sizes + 1))
     return np.concatenate([corners, sizes], axis=1).astype(np.int64)
 
 
 def resampling(begin: Tensor, length: Tensor, mirrored: Tensor, source: int, size: int) -> Tensor:
-    """Matrices float32 [n, size, source] that scale the pixels from `begin`, `length` of them, to `size`.
+    """Matrices float32 [n, size, source] that scale `length` pixels from `begin` on, both [n], to `size`.
 
-    Parameters
-    ----------
-    begin, length : Tensor of shape (n,)
-        In pixels.
-    mirrored : Tensor of bool, shape (n,)
-        Which come out in reverse.
-    source, size : int
-        Pixels before and after.
+    Where `mirrored`, bool [n], they come out in reverse.
     """
     begin, length = begin.float()[:, None], length.float()[:, None]
     scale = length / size
@@ -80,18 +57,9 @@ def resampling(begin: Tensor, length: Tensor, mirrored: Tensor, source: int, siz
 
 
 def crop(pictures: Tensor, boxes: Tensor, mirrored: Tensor, size: int) -> Tensor:
-    """Boxes of pictures uint8 [n, side, side, channels] at float32 [n, size, size, channels], in whole grey levels.
+    """Boxes int [n, 4] of pictures uint8 [n, side, side, channels], scaled to [n, size, size, channels].
 
-    Parameters
-    ----------
-    pictures : Tensor
-        Channels last.
-    boxes : Tensor of int, shape (n, 4)
-        Top, left, height, width.
-    mirrored : Tensor of bool, shape (n,)
-        Which are mirrored left to right afterwards.
-    size : int
-        Pixels a side of the result.
+    A box is top, left, height, width. Where `mirrored`, bool [n], left and right are swapped afterwards.
     """
     n, side, _, channels = pictures.shape
     top, left, height, width = boxes.T
@@ -101,4 +69,4 @@ def crop(pictures: Tensor, boxes: Tensor, mirrored: Tensor, size: int) -> Tensor
     with ieee_products():  # pictures do not depend on the precision of the network
         rows = down @ pictures.permute(0, 1, 3, 2).float().reshape(n, side, channels * side)
         both = rows.view(n, size * channels, side) @ across.mT
-    return both.view(n, size, channels, size).permute(0, 1, 3, 2).round().contiguous()
+    return both.view(n, size, channels, size).permute(0, 1, 3, 2).round().byte().contiguous()

@@ -68,19 +68,10 @@ class Block(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Transformer decoder with learnt positions and no dropout.
+    """Transformer decoder with learnt positions and no dropout, over at most `context` tokens.
 
     The output layer has weights of its own: with few tokens they cost little, and a layer that is used twice would
     have a gradient that is the sum of two unlike ones.
-
-    Parameters
-    ----------
-    layers, heads, width : int
-        Blocks, attention heads in each, and numbers that stand for a token between them.
-    context : int
-        Most tokens that go through together.
-    vocabulary : int
-        How many different tokens there are.
 
     Raises
     ------

@@ -53,9 +53,7 @@ class _SmoothNormalisation(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func is not normalize:
-            return func(*args, **(kwargs or {}))
-        return _normalised(*args, **(kwargs or {}))
+        return (_normalised if func is normalize else func)(*args, **(kwargs or {}))
 
 
 def _normalised(x: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:

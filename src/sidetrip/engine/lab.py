@@ -18,7 +18,7 @@ from sidetrip.engine.mapped import open_loader
 from sidetrip.engine.models import network
 from sidetrip.engine.optimizers import optimizer_of
 from sidetrip.engine.state import TrainState, load_state, saved_steps, state_path
-from sidetrip.engine.streams import Augmentation, PictureStream, TrainingStream
+from sidetrip.engine.streams import PictureStream, TrainingStream
 from sidetrip.engine.text import TextLoader, TextStream
 from sidetrip.engine.training import Loss, Observer, Stream, advance, batch_loss
 from sidetrip.files import UnitFolders
@@ -83,7 +83,7 @@ class Lab:
         if isinstance(loader, TextLoader):
             return TextStream(loader, seed, name, size)
         assert isinstance(loader, PictureLoader)
-        return PictureStream(loader, seed, name, size, Augmentation(data.shift, data.flip, data.crop))
+        return PictureStream(loader, seed, name, size, data.shift, data.flip, data.crop)
 
     @cached_property
     def rates(self) -> np.ndarray:
@@ -114,28 +114,14 @@ class Lab:
         observers: Sequence[Observer] = (),
         loss: Loss = batch_loss,
     ) -> TrainState:
-        """Go on from a state of the main trajectory, at its rates times the multipliers of a schedule.
-
-        Parameters
-        ----------
-        start : TrainState
-            Where the trip leaves; not changed.
-        stream : Stream
-            Its batches.
-        schedule : Schedule
-            It ends within the main trajectory, whose rates it takes.
-        observers, loss
-            As `advance` has them.
-
-        Returns
-        -------
-        TrainState
-            After the last step.
+        """Go on from a state of the main trajectory, at its rates times the multipliers of a schedule; see `advance`.
 
         Raises
         ------
-        DivergedError, ValueError
-            As `advance`; ValueError for a schedule that ends beyond the main trajectory, too.
+        DivergedError
+            As `advance`.
+        ValueError
+            As `advance`, and if the schedule ends beyond the main trajectory.
         """
         rates = self.rates[start.step : start.step + schedule.steps] * schedule.multipliers
         return advance(self.model(), start, stream, rates.tolist(), self.optimizer, observers, loss)
@@ -156,7 +142,7 @@ class Lab:
 
 
 def _untold(amount: int) -> None:
-    """Nobody watches."""
+    """Nobody watches; no lambda, since a lab may go to another process."""
 
 
 _opened: Lab | None = None

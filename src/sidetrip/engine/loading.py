@@ -20,22 +20,12 @@ from sidetrip.engine.crops import crop
 
 @dataclass(frozen=True)
 class Form:
-    """What batches are made of.
+    """What batches are made of."""
 
-    Attributes
-    ----------
-    size : int
-        Side of the pictures in pixels.
-    mean, deviation : sequence of float
-        Of each channel, in units of the full scale, by which they are normalised.
-    shift : int
-        Largest move of the central window that will be asked for.
-    """
-
-    size: int
-    mean: Sequence[float]
+    size: int  # side of the pictures in pixels
+    mean: Sequence[float]  # of each channel, in units of the full scale, by which they are normalised
     deviation: Sequence[float]
-    shift: int = 0
+    shift: int = 0  # largest move of the central window that will be asked for
 
 
 def send(numbers: np.ndarray, device: torch.device) -> Tensor:
@@ -45,16 +35,9 @@ def send(numbers: np.ndarray, device: torch.device) -> Tensor:
 
 
 class Windows:
-    """Windows of stored pictures: the central one, and those around it.
+    """Windows of `size` pixels a side of pictures uint8 [n, side, side, channels], moved by up to `shift` pixels.
 
-    Parameters
-    ----------
-    pictures : Tensor
-        uint8 [n, side, side, channels]; beyond their edges is black.
-    size : int
-        Side of a window.
-    shift : int
-        Largest move.
+    Beyond the edges of a picture is black.
     """
 
     def __init__(self, pictures: Tensor, size: int, shift: int) -> None:
@@ -80,15 +63,6 @@ class Windows:
         return self._windows.index_select(0, corners)
 
 
-@dataclass(frozen=True)
-class Held:
-    """Pictures on a device, among them those of a batch: `rows` says where, in the order of the batch."""
-
-    windows: Windows
-    labels: Tensor
-    rows: np.ndarray
-
-
 class Loader(ABC):
     """The samples of a split as batches on a device."""
 
@@ -106,40 +80,21 @@ class Loader(ABC):
 
 
 class PictureLoader(Loader):
-    """Pictures with their classes, normalised and augmented on the device.
+    """Pictures with their classes, stored with `side` pixels a side; normalised and augmented on the device."""
 
-    Parameters
-    ----------
-    form : Form
-        What becomes of the pictures.
-    device : torch.device
-        Where the batches are made.
-    """
-
-    def __init__(self, form: Form, device: torch.device | str) -> None:
-        self.device, self._form = torch.device(device), form
+    def __init__(self, form: Form, device: torch.device | str, side: int) -> None:
+        self.device, self.side, self._form = torch.device(device), side, form
         deviation = torch.tensor(form.deviation, device=self.device, dtype=torch.float32)
         self._scale = 1.0 / (255.0 * deviation)
         self._offset = -torch.tensor(form.mean, device=self.device) / deviation
 
-    @property
     @abstractmethod
-    def side(self) -> int:
-        """Of the stored pictures, in pixels."""
+    def _held(self, indices: np.ndarray) -> tuple[Windows, Tensor, np.ndarray]:
+        """Pictures on the device with their labels, and which rows of them are a batch, in its order."""
 
-    @abstractmethod
-    def _held(self, indices: np.ndarray) -> Held:
-        """The pictures of a batch, on the device."""
-
-    def batch(
-        self,
-        indices: np.ndarray,
-        shifts: np.ndarray | None = None,
-        flips: np.ndarray | None = None,
-        boxes: np.ndarray | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Pictures float32 [n, channels, size, size] in channels_last memory, and labels [n]; see `pixels`."""
-        pixels, labels = self.pixels(indices, shifts, flips, boxes)
+    def batch(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+        """The central windows of some pictures, `normalised`, and their labels [n]."""
+        pixels, labels = self.pixels(indices)
         return self.normalised(pixels), labels
 
     def normalised(self, pixels: Tensor) -> Tensor:
@@ -153,44 +108,36 @@ class PictureLoader(Loader):
         flips: np.ndarray | None = None,
         boxes: np.ndarray | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Pixels in whole grey levels [n, size, size, channels], and labels [n].
+        """Pixels uint8 [n, size, size, channels], and labels [n].
 
         How each sample is augmented say `shifts` int [n, 2] (down, right) of the central window, or `boxes`
         int [n, 4] (top, left, height, width) of the stored picture, which are scaled, and then `flips` bool [n].
         """
-        held = self._held(indices)
+        windows, labels, rows = self._held(indices)
         mirrored = np.zeros(len(indices), dtype=np.int64) if flips is None else flips
         if boxes is None:
-            row, corner, mirror = self._send(np.stack([held.rows, held.windows.corners(held.rows, shifts), mirrored]))
-            pixels = held.windows.take(corner)
+            row, corner, mirror = send(np.stack([rows, windows.corners(rows, shifts), mirrored]), self.device)
+            pixels = windows.take(corner)
             if flips is not None:
                 pixels = torch.where(mirror.bool()[:, None, None, None], pixels.flip(2), pixels)
         else:
-            sent = self._send(np.stack([held.rows, mirrored, *boxes.T]))
-            row = sent[0]
-            pixels = crop(held.windows.pictures.index_select(0, row), sent[2:].T, sent[1].bool(), self._form.size)
-        return pixels, held.labels[row]
-
-    def _send(self, numbers: np.ndarray) -> Tensor:
-        return send(numbers, self.device)
+            row, mirror, *box = send(np.stack([rows, mirrored, *boxes.T]), self.device)
+            whole = windows.pictures.index_select(0, row)
+            pixels = crop(whole, torch.stack(box, dim=1), mirror.bool(), self._form.size)
+        return pixels, labels[row]
 
 
 class ResidentLoader(PictureLoader):
     """All pictures on the device."""
 
     def __init__(self, split: Pictures, form: Form, device: torch.device | str) -> None:
-        super().__init__(form, device)
+        super().__init__(form, device, split.pictures.shape[1])
         pictures = torch.from_numpy(np.ascontiguousarray(split.pictures)).to(self.device)
         self._windows = Windows(pictures, form.size, form.shift)
         self._labels = torch.from_numpy(split.labels).to(self.device)
 
-    @property
-    def side(self) -> int:
-        """See `PictureLoader`."""
-        return self._windows.pictures.shape[1]
-
     def __len__(self) -> int:
         return len(self._labels)
 
-    def _held(self, indices: np.ndarray) -> Held:
-        return Held(self._windows, self._labels, indices)
+    def _held(self, indices: np.ndarray) -> tuple[Windows, Tensor, np.ndarray]:
+        return self._windows, self._labels, indices

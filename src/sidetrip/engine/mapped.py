@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from sidetrip.data.packed import checksum, load_pictures, shard_paths
-from sidetrip.engine.loading import Form, Held, PictureLoader, ResidentLoader, Windows
+from sidetrip.engine.loading import Form, PictureLoader, ResidentLoader, Windows, send
 from sidetrip.files import FileError, remedy
 
 MOST_RESIDENT = 2**30  # bytes of a split's files that every worker may hold for itself
@@ -22,19 +22,10 @@ THREADS_FOR_A_GPU = 8  # that gather: a disk answers many at once sooner than on
 class Shards:
     """The mapped shards of a split: only what is asked for is read, and the page cache is every worker's.
 
-    Parameters
-    ----------
-    folder : Path
-        Output of prepare_data.
-    split : str
-        "train" or "validation".
-    samples : int
-        How many pictures there must be.
-
     Raises
     ------
     FileError
-        If a shard is missing or cannot be read.
+        If a shard cannot be read, or they hold not so many pictures.
     """
 
     def __init__(self, folder: Path, split: str, samples: int) -> None:
@@ -44,9 +35,8 @@ class Shards:
             try:
                 with safe_open(path, framework="pt") as file:  # its tensors are views of the mapped file
                     self._pictures.append(file.get_tensor("pictures").numpy())
-                with safe_open(path, framework="np") as file:
-                    labels.append(file.get_tensor("labels"))
-                    checksums.append(file.get_tensor("checksums"))
+                    labels.append(file.get_tensor("labels").numpy())
+                    checksums.append(file.get_tensor("checksums").numpy())
             except (OSError, SafetensorError) as error:
                 raise FileError(f"{path}: damaged ({error}); {remedy(path)}") from error
         self.labels, self._checksums = np.concatenate(labels), np.concatenate(checksums)
@@ -82,19 +72,12 @@ class Shards:
                 self._checked[index] = True
 
 
-@dataclass(frozen=True)
-class Gathering:
-    """Pictures on their way into a buffer."""
+class Gathering(NamedTuple):
+    """Pictures on their way into a buffer; its `parts` are done when it is filled."""
 
     indices: np.ndarray
     buffer: Tensor
     parts: list[Future[None]]
-
-    def finished(self) -> Tensor:
-        """The buffer, filled."""
-        for part in self.parts:
-            part.result()
-        return self.buffer
 
 
 class MappedLoader(PictureLoader):
@@ -103,16 +86,11 @@ class MappedLoader(PictureLoader):
     resident = False
 
     def __init__(self, shards: Shards, form: Form, device: torch.device | str) -> None:
-        super().__init__(form, device)
+        super().__init__(form, device, shards.shape[0])
         self._shards = shards
         self._threads = THREADS_FOR_A_GPU if self.device.type == "cuda" else 1
         self._pool = ThreadPoolExecutor(self._threads, "gather")
         self._ahead: Gathering | None = None
-
-    @property
-    def side(self) -> int:
-        """See `PictureLoader`."""
-        return self._shards.shape[0]
 
     def __len__(self) -> int:
         return len(self._shards)
@@ -128,15 +106,17 @@ class MappedLoader(PictureLoader):
         parts = zip(np.array_split(indices, self._threads), np.array_split(buffer.numpy(), self._threads), strict=True)
         return Gathering(indices, buffer, [self._pool.submit(self._shards.copy, *part) for part in parts])
 
-    def _held(self, indices: np.ndarray) -> Held:
+    def _held(self, indices: np.ndarray) -> tuple[Windows, Tensor, np.ndarray]:
         gathering = self._ahead
         if gathering is None or not np.array_equal(gathering.indices, indices):
             gathering = self._gather(indices)
         else:
             self._ahead = None
-        pictures = gathering.finished().to(self.device, non_blocking=True)
+        for part in gathering.parts:
+            part.result()
+        pictures = gathering.buffer.to(self.device, non_blocking=True)
         windows = Windows(pictures, self._form.size, self._form.shift)
-        return Held(windows, self._send(self._shards.labels[indices]), np.arange(len(indices)))
+        return windows, send(self._shards.labels[indices], self.device), np.arange(len(indices))
 
 
 def open_loader(folder: Path, split: str, samples: int, form: Form, device: torch.device, crops: bool) -> PictureLoader:

@@ -18,24 +18,10 @@ from sidetrip.engine.decoder import Decoder
 from sidetrip.engine.layers import use_safe_layers
 
 CIFAR_STEM = ("resnet18", "resnet34", "resnet50")
-# Auxiliary classifiers have losses of their own, which have no place in a comparison of one loss.
-ALONE = {"aux_logits": False, "init_weights": True}
 
 
 class ModelError(ValueError):
     """There is no such network, or not for such data; says why."""
-
-
-def _arguments(name: str, size: int) -> dict[str, Any]:
-    """What a builder of torchvision takes beside the number of classes."""
-    family = name.partition("_")[0]
-    arguments: dict[str, dict[str, Any]] = {
-        "vit": {"image_size": size},
-        "maxvit": {"input_size": (size, size)},
-        "googlenet": ALONE,
-        "inception": ALONE,
-    }
-    return arguments.get(family, {})
 
 
 class ResidualBlock(nn.Module):
@@ -62,18 +48,9 @@ class ResidualBlock(nn.Module):
 
 
 class SmallResNet(nn.Module):
-    """The CIFAR residual network of He et al. §4.2 (6n + 2 layers), of any width and input size.
+    """The CIFAR residual network of He et al. §4.2 (6n + 2 layers), of any input size.
 
-    Parameters
-    ----------
-    blocks : int
-        n, residual blocks in each of the three stages.
-    width : int
-        Channels of the first stage; the later stages have two and four times as many.
-    channels : int
-        Channels of the input pictures.
-    classes : int
-        Number of logits.
+    Three stages of n = `blocks` residual blocks; the first has `width` channels, the others two and four times as many.
     """
 
     def __init__(self, blocks: int, width: int, channels: int, classes: int) -> None:
@@ -98,79 +75,55 @@ class SmallResNet(nn.Module):
 
 
 def network(config: Config, channels: int, classes: int, seed: int = 0) -> nn.Module:
-    """The network that the settings of a variant ask for, on data of so many channels and classes; see `build_model`.
-
-    Its memory is laid out as pictures are, channels last.
-    """
-    settings, size = config.model, config.data.context if config.data.is_text else config.data.size
-    model = build_model(
-        settings.name,
-        width=settings.width,
-        stem=settings.stem,
-        channels=channels,
-        classes=classes,
-        seed=seed,
-        size=size,
-        layers=settings.layers,
-        heads=settings.heads,
-    )
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def build_model(
-    name: str,
-    *,
-    width: int,
-    stem: str,
-    channels: int,
-    classes: int,
-    seed: int,
-    size: int = 224,
-    layers: int = 1,
-    heads: int = 1,
-) -> nn.Module:
-    """Build a network with weights drawn from `seed` alone.
+    """The network that the settings of a variant ask for, its memory laid out as pictures are, channels last.
 
     Parameters
     ----------
-    name : str
-        "resnet8", "resnet20", "decoder", or any classification model of torchvision.
-    width : int
-        Channels of the first stage of resnet8 and resnet20, or of the decoder; the others have their own.
-    stem : str
-        "cifar" (3 × 3 convolution, no pooling: for pictures of about 32 × 32) or "imagenet";
-        torchvision's resnet18/34/50 only.
+    config : Config
+        Its `model`, and the size of pictures or the context of a text.
     channels, classes : int
         Of the data; the classes of a text are its vocabulary.
     seed : int
-        Seed of the initial weights. The global generator is left as it was.
-    size : int
-        Side of the pictures, for networks that are made for one size (vit, maxvit); tokens of a window (decoder).
-    layers, heads : int
-        Of the decoder.
+        All that the initial weights depend on. The global generator is left as it was.
 
     Raises
     ------
     ModelError
-        If `name` is unknown or the model cannot take the data's channels.
+        If there is no such network, or it cannot take the data's channels.
     ValueError, AssertionError
         From torchvision, if the network cannot be made for the size.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs as well
-        if name in OWN_NETWORKS:
-            return use_safe_layers(SmallResNet(OWN_NETWORKS[name], width, channels, classes))
-        if name == "decoder":
-            return Decoder(layers, heads, width, size, classes)
-        import torchvision  # over a second, in every worker: only for the models that come from it
+        model = _drawn(config, channels, classes)
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
-        if name not in torchvision.models.list_models(module=torchvision.models):
-            raise ModelError(f"unknown model {name!r}; use resnet8, resnet20 or a torchvision classification model")
-        model = torchvision.models.get_model(name, weights=None, num_classes=classes, **_arguments(name, size))
-        if name in CIFAR_STEM and stem == "cifar":
-            first = cast(nn.Conv2d, model.conv1)
-            model.conv1 = nn.Conv2d(channels, first.out_channels, 3, padding=1, bias=False)
-            model.maxpool = nn.Identity()
-        elif channels != 3:
-            raise ModelError(f"model {name!r} takes pictures of 3 channels, the data have {channels}; use resnet8")
-        return use_safe_layers(model)
+
+def _drawn(config: Config, channels: int, classes: int) -> nn.Module:
+    """The network, with weights from torch's own generator."""
+    settings, name, size = config.model, config.model.name, config.data.size
+    if name == "decoder":
+        return Decoder(settings.layers, settings.heads, settings.width, config.data.context, classes)
+    if name in OWN_NETWORKS:
+        return use_safe_layers(SmallResNet(OWN_NETWORKS[name], settings.width, channels, classes))
+    import torchvision  # over a second, in every worker: only for the models that come from it
+
+    if name not in torchvision.models.list_models(module=torchvision.models):
+        raise ModelError(f"unknown model {name!r}; use resnet8, resnet20 or a torchvision classification model")
+    # Auxiliary classifiers have losses of their own, which have no place in a comparison of one loss.
+    alone = {"aux_logits": False, "init_weights": True}
+    own_arguments: dict[str, dict[str, Any]] = {
+        "vit": {"image_size": size},
+        "maxvit": {"input_size": (size, size)},
+        "googlenet": alone,
+        "inception": alone,
+    }
+    arguments = own_arguments.get(name.partition("_")[0], {})
+    model = torchvision.models.get_model(name, weights=None, num_classes=classes, **arguments)
+    if name in CIFAR_STEM and settings.stem == "cifar":
+        first = cast(nn.Conv2d, model.conv1)
+        model.conv1 = nn.Conv2d(channels, first.out_channels, 3, padding=1, bias=False)
+        model.maxpool = nn.Identity()
+    elif channels != 3:
+        raise ModelError(f"model {name!r} takes pictures of 3 channels, the data have {channels}; use resnet8")
+    return use_safe_layers(model)

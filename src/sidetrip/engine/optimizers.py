@@ -23,7 +23,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -33,6 +33,8 @@ from torch.optim.sgd import sgd
 
 from sidetrip.config import BurnIn
 from sidetrip.engine.state import Tensors, TrainState
+
+Parts = list[Tensor]  # of all weights, one a parameter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,15 +61,11 @@ class Optimizer(ABC):
         """Names of what it keeps of each weight from step to step; all of it is zero before the first."""
 
     @abstractmethod
-    def update(
-        self, weights: list[Tensor], gradients: list[Tensor], kept: Sequence[list[Tensor]], rate: float, step: int
-    ) -> None:
+    def update(self, weights: Parts, gradients: Parts, kept: Sequence[Parts], rate: float, step: int) -> None:
         """Take step number `step` of a run, the first is 1; in place. `kept` has a list for each of `slots`."""
 
     @abstractmethod
-    def directions(
-        self, weights: list[Tensor], gradients: list[Tensor], kept: Sequence[list[Tensor]], step: int
-    ) -> list[Tensor]:
+    def directions(self, weights: Parts, gradients: Parts, kept: Sequence[Parts], step: int) -> Parts:
         """What that step would subtract from each of the weights, the rate aside; nothing is changed."""
 
 
@@ -83,9 +81,7 @@ class SGD(Optimizer):
         """v, where there is momentum."""
         return ("momentum",) if self.momentum else ()
 
-    def update(
-        self, weights: list[Tensor], gradients: list[Tensor], kept: Sequence[list[Tensor]], rate: float, step: int
-    ) -> None:
+    def update(self, weights: Parts, gradients: Parts, kept: Sequence[Parts], rate: float, step: int) -> None:
         """See `Optimizer`."""
         buffers = cast("list[Tensor | None]", kept[0] if kept else [None] * len(weights))
         sgd(
@@ -100,9 +96,7 @@ class SGD(Optimizer):
             maximize=False,
         )
 
-    def directions(
-        self, weights: list[Tensor], gradients: list[Tensor], kept: Sequence[list[Tensor]], step: int
-    ) -> list[Tensor]:
+    def directions(self, weights: Parts, gradients: Parts, kept: Sequence[Parts], step: int) -> Parts:
         """See `Optimizer`."""
         buffers = kept[0] if kept else [torch.zeros(())] * len(weights)
         terms = [(g, self.weight_decay * w) for w, g in zip(weights, gradients, strict=True)]
@@ -123,20 +117,13 @@ class AdamW(Optimizer):
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
 
-    @property
-    def slots(self) -> tuple[str, ...]:
-        """m and v."""
-        return ("first_moment", "second_moment")
+    slots = ("first_moment", "second_moment")  # m and v
 
-    def update(
-        self, weights: list[Tensor], gradients: list[Tensor], kept: Sequence[list[Tensor]], rate: float, step: int
-    ) -> None:
+    def update(self, weights: Parts, gradients: Parts, kept: Sequence[Parts], rate: float, step: int) -> None:
         """See `Optimizer`."""
         self._adam(weights, gradients, kept, rate, step, self.weight_decay)
 
-    def directions(
-        self, weights: list[Tensor], gradients: list[Tensor], kept: Sequence[list[Tensor]], step: int
-    ) -> list[Tensor]:
+    def directions(self, weights: Parts, gradients: Parts, kept: Sequence[Parts], step: int) -> Parts:
         """See `Optimizer`."""
         moved = [torch.zeros_like(weight) for weight in weights]
         alike = [torch.empty_like(weight).copy_(g) for weight, g in zip(weights, gradients, strict=True)]
@@ -144,13 +131,7 @@ class AdamW(Optimizer):
         return [self.weight_decay * weight - move for weight, move in zip(weights, moved, strict=True)]
 
     def _adam(
-        self,
-        weights: list[Tensor],
-        gradients: list[Tensor],
-        kept: Sequence[list[Tensor]],
-        rate: float,
-        step: int,
-        decay: float,
+        self, weights: Parts, gradients: Parts, kept: Sequence[Parts], rate: float, step: int, decay: float
     ) -> None:
         first, second = kept
         before = torch.full((len(weights),), step - 1.0, device=weights[0].device)  # counted on by torch, one a weight
@@ -177,18 +158,14 @@ class AdamW(Optimizer):
 
 def optimizer_of(settings: BurnIn, precision: str) -> Optimizer:
     """The optimizer that `burn_in` asks for."""
-    chosen, clip = settings.optimizer, settings.clip
+    chosen = settings.optimizer
+    every: dict[str, Any] = {"weight_decay": chosen.weight_decay, "clip": settings.clip, "precision": precision}
     if chosen.name == "adamw":
-        betas = chosen.betas[0], chosen.betas[1]
-        decay = chosen.weight_decay
-        return AdamW(weight_decay=decay, clip=clip, precision=precision, betas=betas, eps=chosen.eps)
-    nesterov = chosen.name == "nesterov"
-    return SGD(
-        weight_decay=chosen.weight_decay, clip=clip, precision=precision, momentum=chosen.momentum, nesterov=nesterov
-    )
+        return AdamW(betas=(chosen.betas[0], chosen.betas[1]), eps=chosen.eps, **every)
+    return SGD(momentum=chosen.momentum, nesterov=chosen.name == "nesterov", **every)
 
 
-def clip_gradients(gradients: list[Tensor], largest: float) -> None:
+def clip_gradients(gradients: Parts, largest: float) -> None:
     """Shorten a gradient whose Euclidean norm over all its tensors is larger, in place; the norm takes any dtype."""
     norm = get_total_norm(gradients)
     torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1.0))  # as torch's clip_grad_norm_ does

@@ -7,7 +7,7 @@ trajectory bit for bit.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -51,11 +51,9 @@ def trained(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def initial_state(model: nn.Module, slots: Iterable[str] = ()) -> TrainState:
-    """State of `model` before its first step, with zero in the `slots` of an optimizer; where there are none, it begins
-    at zero as well (`optimizers.kept_by`)."""
-    zero = {name: torch.zeros_like(p) for name, p in trained(model).items()}
-    return capture(model, dict.fromkeys(slots, zero), step=0)
+def initial_state(model: nn.Module) -> TrainState:
+    """State of `model` before its first step; what an optimizer keeps then begins at zero (`optimizers.kept_by`)."""
+    return capture(model, {}, step=0)
 
 
 def capture(model: nn.Module, kept: Mapping[str, Tensors], step: int) -> TrainState:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import zip_longest
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from sidetrip.engine.batch import Batch
@@ -34,16 +33,7 @@ def order(seed: int, name: str, epoch: int, samples: int) -> np.ndarray:
 class TrainingStream(ABC):
     """The batch of any step of a named stream; step t + 1 of a run takes batch t + 1, the first is 1.
 
-    Parameters
-    ----------
-    loader : Loader
-        The training samples.
-    seed : int
-        Seed of the run.
-    name : str
-        "train" for the main trajectory; any other name is another, independent sequence.
-    batch_size : int
-        Samples a batch.
+    The main trajectory's is named "train"; any other name is another, independent sequence.
     """
 
     loader: Loader
@@ -65,13 +55,13 @@ class TrainingStream(ABC):
     def _batches(self) -> int:
         return len(self.loader) // self.batch_size
 
-    @abstractmethod
     def batch(self, step: int) -> Batch:
         """Inputs and targets of a step."""
+        return self.finished(self.stored(step))
 
+    @abstractmethod
     def stored(self, step: int) -> Batch:
         """The same in the form that takes least memory."""
-        return self.batch(step)
 
     def finished(self, batch: Batch) -> Batch:
         """The batch of one that is `stored`."""
@@ -79,68 +69,33 @@ class TrainingStream(ABC):
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """How training pictures are varied.
-
-    Attributes
-    ----------
-    shift : int
-        Moves by up to so many pixels each way; what lies beyond the stored picture is black.
-    flip : bool
-        Mirror images with probability 1/2.
-    crop : float
-        Random boxes of the stored picture, scaled, of at least this share of its area; 0: none.
-    """
-
-    shift: int = 0
-    flip: bool = False
-    crop: float = 0.0
-
-
-@dataclass(frozen=True)
 class PictureStream(TrainingStream):
-    """Pictures with their classes; `augmentation` is drawn anew for each sample of each step."""
+    """Pictures with their classes, augmented anew at each step."""
 
     loader: PictureLoader
-    augmentation: Augmentation = field(default_factory=Augmentation)
-
-    def batch(self, step: int) -> Batch:
-        """Pictures and labels of a step."""
-        return self.finished(self.pixels(step))
+    shift: int = 0  # moves by up to so many pixels each way; what lies beyond the stored picture is black
+    flip: bool = False  # mirror images with probability 1/2
+    crop: float = 0.0  # random boxes of the stored picture, scaled, of at least this share of its area; 0: none
 
     def stored(self, step: int) -> Batch:
-        """The same as bytes, a quarter of what they are normalised."""
-        batch = self.pixels(step)
-        return replace(batch, inputs=batch.inputs.to(torch.uint8))
-
-    def finished(self, batch: Batch) -> Batch:
-        """A batch of `pixels` or `stored` ones, normalised."""
-        return replace(batch, inputs=self.loader.normalised(batch.inputs))
-
-    def pixels(self, step: int) -> Batch:
-        """The same before pictures are normalised, in whole grey levels."""
+        """Pictures as bytes, a quarter of what they are normalised, and labels."""
         random = generator(self.seed, self.name, "augmentation", step)
-        varied, samples = self.augmentation, self.batch_size
-        shift = varied.shift
+        samples, shift = self.batch_size, self.shift
         shifts = random.integers(-shift, shift + 1, size=(samples, 2)) if shift else None
-        boxes = draw_boxes(random, samples, self.loader.side, varied.crop) if varied.crop else None
-        flips = random.random(samples) < 0.5 if varied.flip else None
+        boxes = draw_boxes(random, samples, self.loader.side, self.crop) if self.crop else None
+        flips = random.random(samples) < 0.5 if self.flip else None
         pictures, labels = self.loader.pixels(self.indices(step), shifts, flips, boxes)
         if not self.loader.resident:
             self.loader.prepare(self.indices(step + 1))
         return Batch(pictures, labels, (self.seed, self.name, "masks", step))
 
+    def finished(self, batch: Batch) -> Batch:
+        """The same, normalised."""
+        return replace(batch, inputs=self.loader.normalised(batch.inputs))
+
 
 class KeptBatches(Sequence[Batch]):
-    """Batches of a stream that are used many times, kept as they are `stored`.
-
-    Parameters
-    ----------
-    stream : TrainingStream
-        Their stream.
-    steps : iterable of int
-        Their steps.
-    """
+    """The batches of some steps of a stream, which are used many times, kept as they are `stored`."""
 
     def __init__(self, stream: TrainingStream, steps: Iterable[int]) -> None:
         self._finished, self._kept = stream.finished, [stream.stored(step) for step in steps]
@@ -158,17 +113,7 @@ class KeptBatches(Sequence[Batch]):
 
 
 class FixedBatches:
-    """A part of a split in batches, without augmentation; the same at every pass.
-
-    Parameters
-    ----------
-    loader : Loader
-        The split.
-    indices : ndarray
-        Which samples.
-    batch_size : int
-        Samples a batch; the last holds the rest.
-    """
+    """Some samples of a split in batches, the last of which holds the rest; not augmented, the same at every pass."""
 
     def __init__(self, loader: Loader, indices: np.ndarray, batch_size: int) -> None:
         self._loader = loader

@@ -16,16 +16,7 @@ from sidetrip.engine.streams import TrainingStream
 
 
 class TextLoader(Loader):
-    """The windows of a split, one after the other: window i begins at token i × context.
-
-    Parameters
-    ----------
-    tokens : ndarray of int, shape (n,)
-        The text.
-    context : int
-        Tokens of a window.
-    device : torch.device
-        Where the batches are made.
+    """The windows of a text, int [n], one after the other: window i begins at token i × context.
 
     Raises
     ------
@@ -53,14 +44,11 @@ class TextLoader(Loader):
 
 @dataclass(frozen=True)
 class TextStream(TrainingStream):
-    """Windows of a text, in every epoch moved on by another offset.
-
-    So a token is told from more or fewer tokens before it, as a picture is shown moved.
-    """
+    """Windows of a text, in every epoch moved on by another offset: a token is told from more or fewer before it."""
 
     loader: TextLoader
 
-    def batch(self, step: int) -> Batch:
+    def stored(self, step: int) -> Batch:
         """Tokens of a step and those that follow."""
         offset = int(generator(self.seed, self.name, "offset", self.epoch(step)).integers(self.loader.context))
         tokens, following = self.loader.batch(self.indices(step), offset)

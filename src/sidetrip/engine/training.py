@@ -52,17 +52,7 @@ class DivergedError(RuntimeError):
 
 
 class Losses:
-    """Losses of a run, read back in blocks: a GPU's queue is not waited for at every step.
-
-    Parameters
-    ----------
-    start : int
-        Step that the run starts from.
-    rates : sequence of float
-        λ of each step.
-    block : int
-        Losses that are read at once.
-    """
+    """Losses of a run from step `start` on, read back in blocks: a GPU's queue is not waited for at every step."""
 
     def __init__(self, start: int, rates: Sequence[float], block: int) -> None:
         self._start, self._rates, self._block = start, rates, block
@@ -122,11 +112,6 @@ class Position:
     batch_loss: Tensor | None
     state: Callable[[], TrainState]
     check: Callable[[], None] = lambda: None
-
-    @property
-    def loss(self) -> float | None:
-        """`batch_loss` as a number; waits for a GPU."""
-        return None if self.batch_loss is None else float(self.batch_loss)
 
 
 Observer = Callable[[Position], None]

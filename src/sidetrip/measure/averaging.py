@@ -14,15 +14,8 @@ from sidetrip.kernels import Kernel
 class RunningAverage:
     """Observer that forms Σ_j w_j θ_j on the way.
 
-    One sum is kept, whatever the kernel and its window. Parameters only: BatchNorm buffers of an
-    average are recomputed, never averaged.
-
-    Parameters
-    ----------
-    kernel : Kernel
-        The weights.
-    start : int
-        Step of the branch point θ_0.
+    One sum is kept, whatever the kernel and its window, which begins at step `start` with the branch point θ_0.
+    Parameters only: BatchNorm buffers of an average are recomputed, never averaged.
     """
 
     def __init__(self, kernel: Kernel, start: int) -> None:
@@ -65,23 +58,15 @@ class RunningAverage:
 
 
 class AverageBank:
-    """Observer over many averages that calls back when each is complete, then drops it.
+    """Observer over many averages that calls `finished` when each is complete, at its last step, then drops it.
 
     A run that has diverged by then stops there instead.
-
-    Parameters
-    ----------
-    averages : iterable of RunningAverage
-        In any order.
-    finished : callable
-        Of (position, average), once for each average, at its last step.
     """
 
     def __init__(
         self, averages: Iterable[RunningAverage], finished: Callable[[Position, RunningAverage], None]
     ) -> None:
-        self._averages = list(averages)
-        self._finished = finished
+        self._averages, self._finished = list(averages), finished
 
     def __call__(self, position: Position) -> None:
         """Show the position to every average that is still open."""

@@ -18,14 +18,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 def recalibrate(model: nn.Module, batches: Iterable[Any]) -> nn.Module:
     """Set the statistics of every BatchNorm layer to those of all samples of `batches` together.
 
-    The samples go through the network as one batch. Each layer then has the pooled statistics (mean
-    of the batch means, within plus between variance, batches weighted by size), and the layers below
-    it are normalised by their own pooled statistics, as they are in evaluation. So neither the split
-    into batches nor their order matters, at any depth. All but BatchNorm is in evaluation mode: no random masks.
-    `torch.optim.swa_utils.update_bn` weights uneven batches equally, drops the variance between batches and
-    switches on dropout.
-
-    A layer that evaluation does not reach keeps what it has.
+    The samples go through the network as one batch. Each layer then has the pooled statistics (mean of the batch means,
+    within plus between variance, batches weighted by size), and the layers below it are normalised by their own, as
+    they are in evaluation. So neither the split into batches nor their order matters, at any depth. All but BatchNorm
+    is in evaluation mode: no random masks. A layer that evaluation does not reach keeps what it has.
+    `torch.optim.swa_utils.update_bn` weights uneven batches equally, drops the variance between batches and switches on
+    dropout.
 
     Parameters
     ----------

@@ -26,8 +26,8 @@ from scipy.linalg import eigh_tridiagonal
 from torch import Tensor, nn
 
 from sidetrip.engine.batch import Batch
+from sidetrip.engine.determinism import ieee_products
 from sidetrip.engine.gradients import gradient, twice_differentiable
-from sidetrip.engine.products import ieee_products
 from sidetrip.engine.training import batch_loss
 from sidetrip.measure.second_order import Spectrum
 
@@ -51,14 +51,8 @@ def noise_vector(model: nn.Module, first: Batch, second: Batch) -> Tensor:
 def hessian_product(model: nn.Module, batches: Sequence[Batch], vector: Tensor) -> Tensor:
     """Hessian of the mean loss of some batches times a vector, by double backward passes in full single precision.
 
-    Parameters
-    ----------
-    model : nn.Module
-        In training mode, BatchNorm normalises each batch by itself, as the run does; the buffers change.
-    batches : sequence of Batch
-        At least one, all of one size.
-    vector : Tensor [parameters]
-        In the order of the parameters that are trained.
+    The batches are of one size, the vector [parameters] is in the order of the parameters that are trained. In training
+    mode BatchNorm normalises each batch by itself, as the run does, and its buffers change.
 
     References
     ----------

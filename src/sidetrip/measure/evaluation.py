@@ -51,9 +51,9 @@ class Evaluator:
     model : nn.Module
         Scratch space, on the device of the batches.
     recalibration : iterable of batches
-        Training samples that the BatchNorm statistics come from; gone through anew at every call.
+        Training samples that the BatchNorm statistics come from.
     splits : mapping of str to iterable of batches
-        What to score on; each is gone through anew at every call.
+        What to score on.
     precision : str
         Of the forward passes, those for the statistics too.
     """

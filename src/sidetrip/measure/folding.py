@@ -26,13 +26,8 @@ class _Tracer(fx.Tracer):
 class FoldedNetwork:
     """The evaluation-mode network of a model, its BatchNorm folded wherever that follows a convolution.
 
-    All other layers are the model's own. A model whose forward pass cannot be traced is run as it is.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Put into evaluation mode, else left as it is. Its weights and statistics may change between calls of
-        `refresh`.
+    All other layers are the model's own, whose weights and statistics may change between calls of `refresh`. It is put
+    into evaluation mode, else left as it is. A model whose forward pass cannot be traced is run as it is.
     """
 
     def __init__(self, model: nn.Module) -> None:

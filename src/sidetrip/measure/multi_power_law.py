@@ -97,14 +97,9 @@ def slopes(numbers: Vector, schedules: Schedules) -> Vector:
 
 
 def fit(schedules: Schedules, seen: Vector) -> Vector:
-    """The numbers of the law that is nearest to some losses, by Huber's loss of their relative errors.
+    """The numbers of the law nearest to losses above 0 that were `seen`, by Huber's loss of their relative errors.
 
-    Parameters
-    ----------
-    schedules : Schedules
-        Of the whole way to each loss.
-    seen : ndarray, shape (schedules,)
-        In nats, above 0.
+    Each loss has a schedule: of the whole way to it.
     """
     lowest = float(seen.min())
     fits = [

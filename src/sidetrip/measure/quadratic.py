@@ -14,24 +14,10 @@ from sidetrip.kernels import Kernel
 
 
 def stationary_covariance(omega: ArrayLike, rate: float, kernel: Kernel) -> NDArray[np.float64]:
-    """Stationary covariance of an average of the iterates of u_{t+1} = (I - λΩ) u_t + λ ξ_t, ξ ~ N(0, I).
+    """Covariance [d, d] of û = Σ_j w_j u_j, of iterates of u_{t+1} = (I - λΩ) u_t + λ ξ_t, ξ ~ N(0, I); stationary.
 
-    Exact for every stable Ω. The paper's eq. 19 holds only where Γ = I - λΩ is symmetric: it uses
+    Exact for every stable Ω [d, d]. The paper's eq. 19 holds only where Γ = I - λΩ is symmetric: it uses
     Γ^a (Γᵀ)^b = Γ^{a+b}.
-
-    Parameters
-    ----------
-    omega : array_like, shape (d, d)
-        Ω.
-    rate : float
-        λ.
-    kernel : Kernel
-        Averaging weights; the newest iterate has the last one.
-
-    Returns
-    -------
-    ndarray, shape (d, d)
-        Covariance of û = Σ_j w_j u_j.
 
     Raises
     ------
@@ -46,11 +32,17 @@ def stationary_covariance(omega: ArrayLike, rate: float, kernel: Kernel) -> NDAr
     if radius >= 1.0:
         raise ValueError(f"no stationary distribution: I - {rate:g}·omega has spectral radius {radius:.6g}; lower rate")
     iterates = solve_discrete_lyapunov(gamma, rate**2 * np.eye(len(matrix)))
-    # F = Σ_{j,k} w_j w_k E[u_j u_kᵀ] = C_0 Σ + Σ_{d>=1} C_d (Γ^d Σ + (Γ^d Σ)ᵀ), by Horner's rule in Γ.
+    # F = Σ_{j,k} w_j w_k E[u_j u_kᵀ] = C_0 Σ + Σ_{d>=1} C_d (Γ^d Σ + (Γ^d Σ)ᵀ).
+    lagged = _lagged(kernel, gamma, iterates)
+    return kernel.autocorrelation[0] * iterates + lagged + lagged.T
+
+
+def _lagged(kernel: Kernel, gamma: NDArray[np.float64], iterates: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Σ_{d>=1} C_d Γ^d Σ, by Horner's rule."""
     lagged = np.zeros_like(gamma)
     for correlation in kernel.autocorrelation[:0:-1]:
         lagged = gamma @ (correlation * iterates + lagged)
-    return kernel.autocorrelation[0] * iterates + lagged + lagged.T
+    return lagged
 
 
 def equation_19(omega: ArrayLike, rate: float, kernel: Kernel) -> NDArray[np.float64]:
@@ -60,11 +52,8 @@ def equation_19(omega: ArrayLike, rate: float, kernel: Kernel) -> NDArray[np.flo
     eq. 21 (n-point).
     """
     matrix = np.asarray(omega, dtype=np.float64)
-    gamma = np.eye(len(matrix)) - rate * matrix
-    total = np.zeros_like(gamma)
-    for correlation in kernel.autocorrelation[:0:-1]:
-        total = gamma @ (2.0 * correlation * np.eye(len(matrix)) + total)
-    total += kernel.autocorrelation[0] * np.eye(len(matrix))
+    identity = np.eye(len(matrix))
+    total = 2.0 * _lagged(kernel, identity - rate * matrix, identity) + kernel.autocorrelation[0] * identity
     return np.asarray(rate * np.linalg.solve(2.0 * matrix - rate * matrix @ matrix, total), dtype=np.float64)
 
 
@@ -76,14 +65,10 @@ def simulate(
     warm_up: int,
     random: torch.Generator,
 ) -> list[Tensor]:
-    """Averages of the iterates of u_{t+1} = (I - λΩ) u_t + λ ξ_t (eq. 14), for many replicas at once.
+    """Averages of the iterates of u_{t+1} = (I - λΩ) u_t + λ ξ_t (eq. 14), with Ω [d, d], for many replicas at once.
 
     Parameters
     ----------
-    omega : array_like, shape (d, d)
-        Ω.
-    rate : float
-        λ.
     kernels : sequence of Kernel
         All end at the last step of the same trajectories.
     replicas : int
@@ -122,16 +107,9 @@ def standard_normal(shape: Sequence[int], random: torch.Generator) -> Tensor:
 
 
 def stochastic_step(theta: Tensor, rate: float, a: Tensor | None, c: Tensor) -> Tensor:
-    """One step θ - λ Aᵀ(Aθ + c) on the loss ‖Aθ + c‖²/2 of one sample (eq. 5).
+    """One step θ - λ Aᵀ(Aθ + c) on the loss ‖Aθ + c‖²/2 of one sample (eq. 5), of weights θ [replicas, d].
 
-    Parameters
-    ----------
-    theta, c : Tensor [replicas, d]
-        Weights, and each replica's sample.
-    rate : float
-        λ.
-    a : Tensor [replicas, d, d], or None
-        Each replica's A_x; None for the identity.
+    Each replica has a sample of its own, c [replicas, d] and A [replicas, d, d]; None stands for the identity.
     """
     if a is None:
         return theta - rate * (theta + c)

@@ -44,17 +44,7 @@ class Factors(NamedTuple):
 def stationary_variance(x: ArrayLike, momentum: float) -> Values:
     """Variance of the iterates at constant rate, (1 + μ) / ((1 - μ) x (2 (1 + μ) - x)) in units of λ² Var ξ.
 
-    Parameters
-    ----------
-    x : array_like
-        λκ, of any shape.
-    momentum : float
-        μ, at least 0 and below 1.
-
-    Returns
-    -------
-    ndarray
-        Of the shape of x; nan where x does not lie between 0 and 2 (1 + μ): there is no stationary state.
+    Of the shape of x = λκ; nan where that does not lie between 0 and 2 (1 + μ): there is no stationary state.
     """
     x = np.asarray(x, dtype=np.float64)
     stable = np.where((x > 0.0) & (x < 2.0 * (1.0 + momentum)), x, np.nan)
@@ -65,17 +55,6 @@ def factors(schedule: Schedule, kernel: Kernel, x: ArrayLike, momentum: float = 
     """Factors of the average, with weights `kernel`, of a trip along `schedule`; noise is stationary where it begins.
 
     At a constant rate and without momentum, that of the variance is `Kernel.rate_factor`.
-
-    Parameters
-    ----------
-    schedule : Schedule
-        Multipliers of the rate.
-    kernel : Kernel
-        Weights over the same steps.
-    x : array_like
-        λκ, of any shape.
-    momentum : float
-        μ, at least 0 and below 1.
 
     Raises
     ------
@@ -157,15 +136,9 @@ def predict(kernel: Kernel, schedule: Schedule, spectrum: Spectrum, rate: float,
         The trip: `kernel.schedule()`, or another that the average stands for.
     spectrum : Spectrum
         Of the gradient noise at the batch size of the run.
-    rate : float
-        λ at the branch point.
-    momentum : float
-        μ, at least 0 and below 1.
-
-    Returns
-    -------
-    ExcessLoss
-        nan where a curvature is too large for a stationary state, λκ >= 2 (1 + μ).
+    rate, momentum : float
+        λ at the branch point, and μ, at least 0 and below 1. A curvature too large for a stationary state,
+        λκ >= 2 (1 + μ), makes the result nan.
     """
     curvature, power = (values[spectrum.curvature > 0.0] for values in spectrum)
     x = rate * curvature

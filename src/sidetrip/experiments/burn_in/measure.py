@@ -121,7 +121,7 @@ def measure(lab: Lab, run: Run) -> dict[str, pd.DataFrame]:
     journal = Journal(lab.folders.progress, sorted({*range(0, steps, every), steps}))
     check_network(lab)
     model = lab.model(run.seed)
-    start = journal.latest() or initial_state(model, lab.optimizer.slots)
+    start = journal.latest() or initial_state(model)
     lab.progress(training(lab.config, start.step).passes)
     rates = lab.rates[start.step :].tolist()
     try:

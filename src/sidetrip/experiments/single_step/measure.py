@@ -18,10 +18,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from sidetrip.config import SingleStep
 from sidetrip.data.packed import SPLITS
 from sidetrip.engine.batch import Batch
+from sidetrip.engine.determinism import ieee_products
 from sidetrip.engine.gradients import gradient, step_against, twice_differentiable
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.optimizers import next_direction
-from sidetrip.engine.products import ieee_products
 from sidetrip.engine.state import TrainState, restore, trained
 from sidetrip.engine.streams import KeptBatches
 from sidetrip.engine.training import DivergedError, advance, batch_loss
