@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +24,11 @@ def gradient(value: Tensor, model: nn.Module, differentiable: bool = False) -> l
     return list(
         torch.autograd.grad(value, parameters, create_graph=differentiable, allow_unused=True, materialize_grads=True)
     )
+
+
+def inner(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
+    """Inner product of two gradients, accumulated in float64 on their device."""
+    return torch.stack([(a.double() * b.double()).sum() for a, b in zip(left, right, strict=True)]).sum()
 
 
 @torch.no_grad()

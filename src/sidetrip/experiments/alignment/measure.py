@@ -4,11 +4,10 @@ import math
 from collections.abc import Sequence
 
 import pandas as pd
-import torch
 from torch import Tensor, nn
 
 from sidetrip.engine.batch import Batch
-from sidetrip.engine.gradients import gradient
+from sidetrip.engine.gradients import gradient, inner
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.state import TrainState, restore
 from sidetrip.engine.training import DivergedError, advance, batch_loss
@@ -18,22 +17,17 @@ from sidetrip.experiments.work import each_step, training
 from sidetrip.kernels import Schedule
 
 
-def inner(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
-    """Inner product of two gradients, accumulated in float64 on their device."""
-    return float(torch.stack([(x.double() * y.double()).sum() for x, y in zip(a, b, strict=True)]).sum())
-
-
 class Gradient:
     """The gradient of a batch, with its Euclidean norm, accumulated in float64."""
 
     def __init__(self, parts: Sequence[Tensor]) -> None:
-        self.parts, self.norm = parts, math.sqrt(inner(parts, parts))
+        self.parts, self.norm = parts, math.sqrt(float(inner(parts, parts)))
 
 
 def cosine(a: Gradient, b: Gradient) -> float:
     """Cosine of the angle between two gradients, accumulated in float64; NaN where one is 0, which has no direction."""
     norms = a.norm * b.norm
-    return inner(a.parts, b.parts) / norms if norms else math.nan
+    return float(inner(a.parts, b.parts)) / norms if norms else math.nan
 
 
 def _gradient(lab: Lab, model: nn.Module, state: TrainState, batch: Batch) -> tuple[float, Gradient]:

@@ -19,7 +19,7 @@ from sidetrip.config import SingleStep
 from sidetrip.data.packed import SPLITS
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.determinism import ieee_products
-from sidetrip.engine.gradients import gradient, step_against, twice_differentiable
+from sidetrip.engine.gradients import gradient, inner, step_against, twice_differentiable
 from sidetrip.engine.lab import Lab
 from sidetrip.engine.optimizers import next_direction
 from sidetrip.engine.state import TrainState, restore, trained
@@ -75,15 +75,11 @@ def expand(model: nn.Module, parts: Sequence[Batch], direction: Direction, preci
     for part in parts:
         with twice_differentiable():
             value = batch_loss(model, part, precision)
-        along = _dot(gradient(value, model, differentiable=True), direction)
+        along = inner(gradient(value, model, differentiable=True), direction)
         loss += float(value.detach())
         slope -= float(along.detach())
-        curvature += float(_dot(gradient(along, model), direction))
+        curvature += float(inner(gradient(along, model), direction))
     return Parabola(loss / len(parts), slope / len(parts), curvature / len(parts))
-
-
-def _dot(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
-    return torch.stack([(a.double() * b.double()).sum() for a, b in zip(left, right, strict=True)]).sum()
 
 
 OF_OWN, OF_HELD_OUT, OF_ALL = slice(0, 1), slice(1, None), slice(None)  # of the batches of a line
