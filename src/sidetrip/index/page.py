@@ -192,7 +192,8 @@ def _verdicts(results: Results) -> list[str]:
         "seeds. Here variants whose averages and trips differ in their seeds alone are one run, judged by the seeds of "
         "all that measured the same; where these are fewer than the run has, the cell says so. More seeds were added "
         "when the verdicts of the first were known; when and why, and what the new ones say alone: [first]"
-        "(../docs/regime.md#more-seeds-for-the-map), [then](../docs/regime.md#more-seeds-once-more). Forecasts, whose "
+        "(../docs/regime.md#more-seeds-for-the-map), [then](../docs/regime.md#more-seeds-once-more), "
+        "[last](../docs/regime.md#twenty-further-seeds-of-the-default). Forecasts, whose "
         "law was chosen with the first seeds, and what was measured with other settings are judged apart: such cells "
         "name the variants.",
         "",
