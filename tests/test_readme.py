@@ -13,7 +13,7 @@ import yaml
 from sidetrip.experiments.forecast.figure import errors_by_seed
 from sidetrip.index.average_or_trip import percent
 from sidetrip.loss_forecast import CONFIDENCE
-from sidetrip.verdicts.records import EQUAL, NOT_KNOWN, WITHIN
+from sidetrip.verdicts.records import DIFFERS, EQUAL, NOT_KNOWN, WITHIN
 from sidetrip.verdicts.statistics import student_interval
 
 README = Path("README.md").read_text(encoding="utf-8")
@@ -25,6 +25,7 @@ CURVED = ("cifar10_resnet20", "cifar10_small", "fashion_mnist")  # whose curvatu
 REPLICATED = tuple(f"fashion_mnist_{name}" for name in ("fast", "no_decay", "slow"))
 UNDECAYED = "fashion_mnist_no_decay"
 LESS_NOISE = "fashion_mnist_other_seeds"  # where it was tested what a lower rate costs
+WINDOWS = "fashion_mnist_windows"
 METHODS = ("swa", "two_point", "ema")
 
 
@@ -157,6 +158,43 @@ def model_by_window() -> list[str]:
     return told
 
 
+def window_by_window() -> list[str]:
+    """SWA's differences over all windows of one run, what the model says of them, and the widest two-point average's.
+
+    The model agrees where the interval of its difference from what was measured reaches over 0, each seed by its own
+    gain.
+    """
+    points = pd.read_csv(REPORTS / "equivalence_map.csv").query("variant == @WINDOWS").set_index("kernel")
+    swa, widest = points.loc["swa"].sort_values("window_steps"), points.loc["two_point"].iloc[-1]
+    assert widest["outcome"] == DIFFERS
+    table = pd.read_csv(REPORTS / WINDOWS / "tables" / "second_order.csv").query("kernel == 'swa'")
+    says = table.groupby("window_steps")["predicted"].mean()
+    rest = table.assign(rest=table["measured"] - table["window_steps"].map(says)).groupby("window_steps")["rest"]
+    agrees = rest.apply(lambda values: student_interval(values.to_numpy(), 0.95).low <= 0)
+    assert list(says.index[agrees]) == [20, 40]
+    told = [str(table["seed"].nunique())]
+    for row in swa.itertuples():
+        told += [percent(row.ratio), str(row.window_steps)]
+    share = f"{100 * swa['window_over_branch'].iloc[-1]:.0f} %"
+    model = [percent(says[steps]) for steps in (20, 40)]
+    later = [percent(limit(says[says.index >= 80])) for limit in (min, max)]
+    return [*told, share, "40", *model, "80", *later, "240", percent(widest["ratio"])[1:]]
+
+
+def growth_of_the_excess() -> list[str]:
+    """SWA's excess over the model's prediction, nats, over three windows, and how far it is from proportional."""
+    points = pd.read_csv(REPORTS / WINDOWS / "tables" / "by_point.csv")
+    points = points.query("late and kernel == 'swa' and split == 'validation' and metric == 'loss'")
+    points = points.groupby(["window_steps", "seed"])[["average_minus_trip", "gain"]].mean().reset_index()
+    table = pd.read_csv(REPORTS / WINDOWS / "tables" / "second_order.csv").query("kernel == 'swa'")
+    says = table.groupby("window_steps")["predicted"].mean()
+    points["excess"] = points["average_minus_trip"] - points["gain"] * points["window_steps"].map(says)
+    excess = points.pivot_table(index="seed", columns="window_steps", values="excess")
+    told = [part for steps in (40, 120, 240) for part in (f"{excess[steps].mean():.4f}", str(steps))]
+    short = student_interval((2 * excess[120] - excess[240]).to_numpy(), 0.95)
+    return [*told, *(f"{each:.4f}" for each in (short.value, short.low, short.high))]
+
+
 def cost_of_a_lower_rate() -> list[str]:
     """What SWA's trip and half the rate are behind on the mean gradient, and by how much less noise lifts them.
 
@@ -227,6 +265,8 @@ SENTENCES = {  # by their beginning: the numbers in them
     "Where the model fails": model_by_window,
     "On Fashion-MNIST a lower rate slows the trip, too": cost_of_a_lower_rate,
     "For SWA on Fashion-MNIST the two effects": shares_of_the_causes,
+    "Window by window": window_by_window,
+    "How the rest grows": growth_of_the_excess,
     "Not shown": counts_of_the_map,
     "If the rate begins to decay now, where will the loss end?": numbers_of_forecasts,
     "Asked of loss and accuracy at once": lambda: [

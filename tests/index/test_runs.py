@@ -96,7 +96,12 @@ def test_constant_rates_then_sgd_then_pictures_come_first():
     assert found["e"].lines == ("Fashion-MNIST, ResNet-8", "SGD, λ = 0.05, weight decay 0, 5 seeds")
 
 
-def test_runs_that_are_alike_in_all_that_is_told_are_told_apart_by_their_names():
+def test_runs_that_are_alike_in_all_that_is_told_are_told_apart_by_their_windows_else_by_their_names():
     found = runs_in_order([variant("a"), variant("b", **{"burn_in.batch_size": 8}), variant("c", seeds=[9])])
     assert [run.lines[1] for run in found] == ["SGD, λ = 0.05, a, 6 seeds", "SGD, λ = 0.05, b, 5 seeds"]
     assert [run.links for run in found] == ["[a](a/README.md) · [c](c/README.md)", "[b](b/README.md)"]
+    narrow = variant("d", **{"side_trips.windows": [4]})
+    assert [run.lines[1] for run in runs_in_order([variant("a"), narrow])] == [
+        "SGD, λ = 0.05, window 10, 5 seeds",
+        "SGD, λ = 0.05, window 4, 5 seeds",
+    ]

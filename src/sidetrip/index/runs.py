@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -66,16 +65,24 @@ def with_seeds(settings: Config, seeds: Sequence[int]) -> Config:
 def runs_in_order(configs: Iterable[Config]) -> list[Run]:
     """The runs of all variants: constant rates, SGD and pictures come first.
 
-    Runs whose labels are alike, though they differ, are told apart by their names.
+    Runs whose labels are alike, though they differ, are told apart by SWA's widest window, else by their names.
     """
     by_trips: dict[object, list[Config]] = {}
     for config in sorted(configs, key=lambda each: (min(each.seeds), each.variant)):
         by_trips.setdefault(_trips_of(config), []).append(config)
     found = sorted((_run(alike) for alike in by_trips.values()), key=lambda run: (*_kind(run.config), run.name))
-    alike = Counter((run.subject, run.setting) for run in found)
+    found = _told_apart(found, lambda run: f"window {max(run.config.side_trips.windows)}")
+    return _told_apart(found, lambda run: run.name)
+
+
+def _told_apart(runs: list[Run], by: Callable[[Run], str]) -> list[Run]:
+    """Those whose labels are alike, with what else they are known by, where that differs."""
+    known: dict[tuple[str, str], set[str]] = {}
+    for run in runs:
+        known.setdefault((run.subject, run.setting), set()).add(by(run))
     return [
-        replace(run, setting=f"{run.setting}, {run.name}") if alike[run.subject, run.setting] > 1 else run
-        for run in found
+        replace(run, setting=f"{run.setting}, {by(run)}") if len(known[run.subject, run.setting]) > 1 else run
+        for run in runs
     ]
 
 
