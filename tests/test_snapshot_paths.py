@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sidetrip.files import FileError
-from sidetrip.snapshot_paths import passed_over, snapshots_in, step_of
+from sidetrip.snapshot_paths import passed_over, snapshots_in, sorted_snapshots, step_of
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,12 @@ def test_a_folder_of_snapshots_is_all_of_them_by_step(tmp_path):
     assert passed_over(alone) == []
     assert snapshots_in(alone) == [alone]
     assert snapshots_in(alone / "model.safetensors") == [alone / "model.safetensors"]
+
+
+def test_a_folder_without_safetensors_is_told_of_as_one(tmp_path):
+    with pytest.raises(FileError, match="holds no safetensors"):
+        sorted_snapshots([tmp_path], None)
+    (tmp_path / "step_10.pt").touch()
+    (tmp_path / "step_20.pt").touch()
+    with pytest.raises(FileError, match=r"holds no safetensors.*docs/merge.md"):
+        sorted_snapshots([tmp_path], [10])

@@ -44,6 +44,10 @@ def sorted_snapshots(paths: Sequence[Path], steps: Sequence[int] | None) -> dict
     for path in paths:
         if not path.exists():
             raise FileError(f"{path}: cannot be read (No such file or directory); check the path")
+        if path.is_dir() and snapshots_in(path) == [path] and not _is_snapshot(path):
+            raise FileError(
+                f"{path}: holds no safetensors; name the folder of the snapshots, docs/merge.md converts other files"
+            )
     named = [path for given in paths for path in snapshots_in(given)]
     if steps and named and len(steps) != len(named):
         raise FileError(f"--steps: {len(steps)} steps for {len(named)} snapshots; give one for each, in their order")
