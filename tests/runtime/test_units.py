@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from sidetrip.files import FileError, UnitFolders
+from sidetrip.runtime.provenance import inputs
 from sidetrip.runtime.scratch import unit_folders
 from sidetrip.runtime.units import Task, run_task
 
@@ -61,3 +62,8 @@ def test_a_finished_unit_is_not_run_again(tmp_path):
     attempt(folders)
     attempt(folders, during=lambda: again.append(True))
     assert again == []
+
+
+def test_a_stage_that_is_not_in_dvc_yaml_is_one_line():
+    with pytest.raises(FileError, match=r"^dvc.yaml: no stage another; add it, with its deps, params and outs$"):
+        inputs("another", "smoke")

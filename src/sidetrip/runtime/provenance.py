@@ -33,8 +33,16 @@ def pipeline() -> dict[str, Any]:
     return stages
 
 
+def _declared(stage: str) -> dict[str, Any]:
+    """What dvc.yaml says of a stage."""
+    if stage not in pipeline():
+        raise FileError(f"dvc.yaml: no stage {stage}; add it, with its deps, params and outs")
+    found: dict[str, Any] = pipeline()[stage]
+    return found
+
+
 def _dependencies(stage: str, variant: str) -> list[str]:
-    return [dep.replace("${item.variant}", variant) for dep in pipeline()[stage]["deps"]]
+    return [dep.replace("${item.variant}", variant) for dep in _declared(stage)["deps"]]
 
 
 def code_digest(paths: Iterable[str]) -> str:
@@ -100,7 +108,7 @@ def provenance(config: Config, stage: str) -> dict[str, Any]:
     """What the results of a stage follow from, by its declaration in dvc.yaml: digests, and versions of software."""
     variant = config.variant
     # By dotted keys, of sections or of values in one.
-    keys = [key for entry in pipeline()[stage].get("params", []) for listed in entry.values() for key in listed]
+    keys = [key for entry in _declared(stage).get("params", []) for listed in entry.values() for key in listed]
     values = asdict(config)
     settings = {key: reduce(getitem, key.split("."), values) for key in keys}
     return {
