@@ -1,6 +1,8 @@
 """params.yaml as a file: what is refused before its values are looked at, and what DVC writes into it."""
 
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,28 @@ def test_a_file_that_does_not_do(tmp_path, monkeypatch, text, what, remedy):
     assert what in message
     assert remedy in message
     assert "\n" not in message
+
+
+def test_names_that_the_shell_would_run_are_refused_by_the_stage(tmp_path):
+    """DVC itself reads the names, and runs a line of the shell for each."""
+    names = ["smoke; touch leaked #", "$(touch leaked)", "x'; touch leaked; '", "x\ntouch leaked"]
+    pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+    pipeline["stages"] = {"configure": pipeline["stages"]["configure"]}
+    del pipeline["stages"]["configure"]["params"]
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params |= {"active": names, "variants": dict.fromkeys(names)}
+    for name, content in (("dvc.yaml", pipeline), ("params.yaml", params)):
+        (tmp_path / name).write_text(yaml.safe_dump(content), encoding="utf-8")
+    for name in ("src", "stages"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    environment = {**os.environ, "PYTHONPATH": "src", "DVC_NO_ANALYTICS": "1"}
+    subprocess.run(["dvc", "init", "--no-scm", "--quiet"], cwd=tmp_path, env=environment, check=True)
+    command = ["dvc", "repro", "--keep-going"]
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
+    assert ended.returncode != 0
+    assert ended.stderr.count(b"sidetrip: variant = ") == len(names) - 1  # the last is no whole line to the shell
+    found = {path.name for path in tmp_path.iterdir() if path.name[0] != "."}
+    assert found == {"dvc.yaml", "params.yaml", "src", "stages"}
 
 
 # What DVC writes
