@@ -181,6 +181,24 @@ def window_by_window() -> list[str]:
     return [*told, share, "40", *model, "80", *later, "240", percent(widest["ratio"])[1:]]
 
 
+def windows_of_cifar10() -> list[str]:
+    """How many seeds, the windows, and SWA's differences over them, predicted and measured, where the model agrees."""
+    variant, keys = "cifar10_small_windows", ["kernel", "window_steps"]
+    points = pd.read_csv(REPORTS / "equivalence_map.csv").query("variant == @variant and kernel == 'swa'")
+    points = points.sort_values("window_steps")
+    table = pd.read_csv(REPORTS / variant / "tables" / "second_order.csv")
+    says = table.groupby(keys)["predicted"].mean()
+    rest = (table.set_index(keys)["measured"] - says).groupby(keys)
+    intervals = rest.apply(lambda values: student_interval(values.to_numpy(), 0.95))
+    assert all(interval.low <= 0 <= interval.high for interval in intervals)
+    assert points["outcome"].iloc[-1] == EQUAL
+    assert points["ratio"].is_monotonic_increasing  # "come ever nearer"
+    windows = [str(steps) for steps in points["window_steps"].iloc[[0, -1]]]
+    share = f"{100 * points['window_over_branch'].iloc[-1]:.0f} %"
+    told = [percent(each.iloc[at]) for each in (says.loc["swa"], points["ratio"]) for at in (0, -1)]
+    return [str(table["seed"].nunique()), *windows, share, *told, windows[-1]]
+
+
 def growth_of_the_excess() -> list[str]:
     """SWA's excess over the model's prediction, nats, over three windows, and how far it is from proportional."""
     points = pd.read_csv(REPORTS / WINDOWS / "tables" / "by_point.csv")
@@ -266,6 +284,7 @@ SENTENCES = {  # by their beginning: the numbers in them
     "On Fashion-MNIST a lower rate slows the trip, too": cost_of_a_lower_rate,
     "For SWA on Fashion-MNIST the two effects": shares_of_the_causes,
     "Window by window": window_by_window,
+    "The same on CIFAR-10 with ResNet-8": windows_of_cifar10,
     "How the rest grows": growth_of_the_excess,
     "Not shown": counts_of_the_map,
     "If the rate begins to decay now, where will the loss end?": numbers_of_forecasts,
