@@ -5,6 +5,7 @@ import sidetrip.runtime.starting  # noqa: F401, a Ctrl-C is one line from here o
 # isort: split
 from pathlib import Path
 
+from sidetrip.config import load_params
 from sidetrip.console import command
 from sidetrip.index.page import write_index
 
@@ -12,7 +13,7 @@ from sidetrip.index.page import write_index
 def main() -> None:
     """Write it from the reports that are there."""
     with command():
-        write_index(Path("reports"))
+        write_index(Path("reports"), load_params(Path("params.yaml")).base)
 
 
 if __name__ == "__main__":

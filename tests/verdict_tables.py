@@ -1,11 +1,14 @@
 """Tables of experiments made by hand, with what a verdict on them has to be known beforehand."""
 
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from helpers import smoke_config
+from omegaconf import DictConfig
 
+from sidetrip.config import load_params
 from sidetrip.experiments.alignment import plan as gradients
 from sidetrip.experiments.curvature.plan import COLUMNS as NODES
 from sidetrip.experiments.divergence.plan import DISTANCES as TRIP_DISTANCES
@@ -30,6 +33,11 @@ SPLITS = ("train", "validation")
 
 def config(**changes):
     return smoke_config(**{"seeds": list(SEEDS), **changes})
+
+
+def base() -> DictConfig:
+    """Of params.yaml."""
+    return load_params(Path("params.yaml")).base
 
 
 def method_windows() -> dict[str, list[int]]:

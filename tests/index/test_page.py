@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from report_tables import all_tables
-from verdict_tables import config, side_trips
+from verdict_tables import base, config, side_trips
 
 from sidetrip.config import save_config
 from sidetrip.experiments.claims import measure, statements
@@ -31,7 +31,7 @@ def rows() -> list[dict]:
 
 def page_over(folder: Path) -> str:
     """The page over the reports of a folder."""
-    return page(read_reports(folder))
+    return page(read_reports(folder, base()))
 
 
 def write_report(folder: Path, variant: str, found: list[dict], tables: dict[str, pd.DataFrame], **changes) -> None:
@@ -55,14 +55,14 @@ def two(tmp_path_factory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("reports")
     for number, variant in enumerate(TWO):
         write_report(folder, variant, rows(), all_tables(), **{"evaluation.batch_size": 50 + number})
-    write_index(folder)
+    write_index(folder, base())
     return folder, (folder / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_committed_page_is_that_of_the_committed_reports(tmp_path):
     for path in REPORTS.glob("*/claims.json"):
         (tmp_path / path.parent.name).symlink_to(path.parent.resolve())
-    write_index(tmp_path)
+    write_index(tmp_path, base())
     for name in ("README.md", "average_or_trip.csv", "equivalence_map.csv"):
         assert (tmp_path / name).read_bytes() == (REPORTS / name).read_bytes()
 
@@ -92,7 +92,7 @@ def test_one_column_for_each_variant(two):
 def test_without_trips_there_is_a_page_without_the_map(tmp_path, variants):
     for variant in variants:
         write_report(tmp_path, variant, rows(), {})
-    write_index(tmp_path)
+    write_index(tmp_path, base())
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert text.startswith("# Results")
     assert "png" not in text
@@ -164,5 +164,5 @@ def test_the_same_reports_give_the_same_bytes(two):
     folder, _ = two
     before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     assert {path.suffix for path in before} == {".md", ".csv", ".png"}
-    write_index(folder)
+    write_index(folder, base())
     assert {path: path.read_bytes() for path in before} == before

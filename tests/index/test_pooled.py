@@ -9,10 +9,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import verdict_tables as made
+from omegaconf import OmegaConf
 from report_tables import all_tables, by_experiment
-from verdict_tables import SEEDS, config
+from verdict_tables import SEEDS, base, config
 
-from sidetrip.config import ConfigError, save_config
+from sidetrip.config import save_config
 from sidetrip.experiments.alignment.verdict import between_minus_first
 from sidetrip.experiments.claims import derived, measure
 from sidetrip.experiments.registry import shown
@@ -57,7 +58,7 @@ def two_halves(folder: Path, whole: dict[str, pd.DataFrame], second: dict | None
     """The reports of two variants that have three and two seeds of the same tables."""
     write_report(folder, "early", range(3), whole, **changes)
     write_report(folder, "late", range(3, 5), whole, **(changes | (second or {})))
-    return read_reports(folder)
+    return read_reports(folder, base())
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,7 @@ def test_of_three_variants_those_that_measured_alike_are_judged_together(tmp_pat
     write_report(tmp_path, "a", range(3, 5), whole, **only)
     write_report(tmp_path, "b", range(1), whole, **only, **{"alignment.steps": 5, "branch.early": [5]})
     write_report(tmp_path, "c", range(1, 3), whole, **only)
-    found = read_reports(tmp_path)
+    found = read_reports(tmp_path, base())
     (run,) = found.runs
     assert run.variants == ("b", "c", "a")
     rows = found.rows["b"]
@@ -140,13 +141,54 @@ def test_a_statement_that_older_reports_do_not_have_is_judged_all_the_same(tmp_p
     for path in tmp_path.glob("*/claims.json"):
         rows = json.loads(path.read_bytes())
         write_json(path, [row for row in rows if row["id"] != "trips_aligned"])
-    assert read_reports(tmp_path).rows["early"]["trips_aligned"] == found.rows["early"]["trips_aligned"]
+    assert read_reports(tmp_path, base()).rows["early"]["trips_aligned"] == found.rows["early"]["trips_aligned"]
 
 
-def test_a_setting_that_older_reports_lack_is_named(tmp_path, halves):
-    shutil.copytree(halves[0], tmp_path, dirs_exist_ok=True)
-    for path in tmp_path.glob("*/config.yaml"):
+@pytest.mark.parametrize("key", ["fixed_gradient_cosine", "ema_newest", "shift"])
+@pytest.mark.parametrize("variants", [["early"], ["late"], ["early", "late"]], ids="+".join)
+def test_a_setting_that_older_reports_lack_has_the_value_of_the_base(tmp_path, halves, variants, key):
+    """So a setting that is added parts no run, and no report has to be made anew for it."""
+    folder, found, _ = halves
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    settings = OmegaConf.load(folder / "early" / "config.yaml")
+    for path in (tmp_path / variant / "config.yaml" for variant in variants):
         lines = path.read_text(encoding="utf-8").splitlines()
-        path.write_text("\n".join(line for line in lines if "fixed_gradient_cosine" not in line), encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"claims.fixed_gradient_cosine: the reports of early, late are older.*make"):
-        read_reports(tmp_path)
+        path.write_text("\n".join(line for line in lines if f" {key}:" not in line), encoding="utf-8")
+    again = read_reports(tmp_path, settings)
+    assert [run.variants for run in again.runs] == [("early", "late")]
+    assert again.rows == found.rows
+
+
+@pytest.mark.parametrize(("variants", "left"), [(["early"], 2), (["late"], 3), (["early", "late"], 0)], ids=str)
+def test_a_method_that_older_reports_lack_leaves_the_others_as_they_are(tmp_path, halves, variants, left):
+    folder, found, _ = halves
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    for variant in variants:
+        for table in (tmp_path / variant / "tables").glob("*.csv"):
+            lines = pd.read_csv(table)
+            if "kernel" in lines:
+                write_table(lines[~lines["kernel"].astype(str).str.startswith("ema")], table)
+        claims = tmp_path / variant / "claims.json"
+        write_json(claims, [row for row in json.loads(claims.read_bytes()) if row["id"] != "average_is_schedule_ema"])
+    again = read_reports(tmp_path, base())
+    rows = again.rows["early"]
+    for method in ("swa", "two_point"):
+        assert rows[f"average_is_schedule_{method}"] == found.rows["early"][f"average_is_schedule_{method}"]
+    assert [row["n"] for row in rows["average_is_schedule_ema"].values()] == [left]
+    assert page(again)
+
+
+def test_a_method_that_the_reports_of_a_run_lack_is_not_counted_there(tmp_path, halves):
+    """The other run has it."""
+    folder, *_ = halves
+    shutil.copytree(folder / "early", tmp_path / "early")
+    write_report(tmp_path, "other", range(5), halves[2], **{"burn_in.rate": 0.02})
+    before = page(read_reports(tmp_path, base()))
+    claims = tmp_path / "early" / "claims.json"
+    write_json(claims, [row for row in json.loads(claims.read_bytes()) if row["id"] != "average_is_schedule_ema"])
+    for name in ("by_point", "side_trips"):
+        path = tmp_path / "early" / "tables" / f"{name}.csv"
+        rows = pd.read_csv(path)
+        write_table(rows[rows["kernel"] != "ema"], path)
+    counted = [re.search(r"the EMA in \d of (\d)", text)[1] for text in (before, page(read_reports(tmp_path, base())))]
+    assert counted == ["2", "1"]

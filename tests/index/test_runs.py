@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
-from verdict_tables import SEEDS, config
+from verdict_tables import base, config
 
 from sidetrip.config import Config, load_params, resolve, save_config
 from sidetrip.index.runs import gathered, read_settings, runs_in_order
@@ -21,7 +21,7 @@ def variant(name: str, **changes) -> Config:
 def of_report(settings: Config) -> Config:
     with TemporaryDirectory() as folder:
         save_config(settings, Path(folder, "config.yaml"))
-        return read_settings(Path(folder, "config.yaml"))
+        return read_settings(Path(folder, "config.yaml"), base())
 
 
 @pytest.mark.parametrize(
@@ -44,15 +44,6 @@ def of_report(settings: Config) -> Config:
 )
 def test_variants_are_one_run_if_what_trips_depend_on_is_the_same(change, one):
     assert len(runs_in_order([variant("a"), variant("b", **change)])) == (1 if one else 2)
-
-
-def test_settings_of_an_older_report_need_not_have_every_key(tmp_path):
-    save_config(config(), tmp_path / "config.yaml")
-    kept = [
-        line for line in (tmp_path / "config.yaml").read_text(encoding="utf-8").splitlines() if "replicas" not in line
-    ]
-    (tmp_path / "config.yaml").write_text("\n".join(kept), encoding="utf-8")
-    assert runs_in_order([read_settings(tmp_path / "config.yaml")])[0].seeds == len(SEEDS)
 
 
 def test_other_seeds_of_a_run_are_of_the_same_run():

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from omegaconf import DictConfig
 
 from sidetrip.config import Config
 from sidetrip.files import write_bytes
@@ -65,16 +66,16 @@ class Results:
 
     def verdict_in_all_scores(self, run: str, method: str) -> str:
         """Of average and trip, as the paper states it."""
-        (row,) = self.rows[run][f"{EQUIVALENCE}{method}"].values()
-        return str(row["verdict"])
+        rows = self.rows[run].get(f"{EQUIVALENCE}{method}", {})  # a report that is older than a method has no such row
+        return next((str(row["verdict"]) for row in rows.values()), NOT_MEASURED)
 
 
-def read_reports(reports: Path) -> Results:
-    """Read them, and judge runs that differ in their seeds alone as one."""
+def read_reports(reports: Path, base: DictConfig) -> Results:
+    """Read them, and judge runs that differ in their seeds alone as one; `base` has what older ones lack."""
     claims = {
         path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(reports.glob("*/claims.json"))
     }
-    configs = {name: read_settings(reports / name / "config.yaml") for name in claims}
+    configs = {name: read_settings(reports / name / "config.yaml", base) for name in claims}
     runs = runs_in_order(configs.values())
     tables = {run.name: gathered(reports, run.variants) for run in runs}
     maps, second_order, behind = [], {}, {}
@@ -93,9 +94,12 @@ def read_reports(reports: Path) -> Results:
     return results
 
 
-def write_index(reports: Path) -> None:
-    """Write README.md, and what it shows as tables and pictures, from the committed reports of all variants."""
-    results = read_reports(reports)
+def write_index(reports: Path, base: DictConfig) -> None:
+    """Write README.md, and what it shows as tables and pictures, from the committed reports of all variants.
+
+    A setting that a report lacks, since it is older, is read from `base` of params.yaml.
+    """
+    results = read_reports(reports, base)
     style.apply_style()
     if len(results.late):
         write_table(results.late, reports / f"{FIRST}.csv")

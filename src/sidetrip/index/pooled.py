@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import DictConfig
-from omegaconf.errors import ConfigAttributeError
 
 from sidetrip.config import Config
-from sidetrip.config.errors import ConfigError
 from sidetrip.experiments.claims import row_of, statements
 from sidetrip.experiments.registry import Experiment, shown
 from sidetrip.index.runs import Run, gathered, with_seeds
@@ -33,11 +31,6 @@ def rows_of(
     -------
     mapping of str to mapping
         By statement, rows by variant: one by the first of those that are judged together, each other one by its own.
-
-    Raises
-    ------
-    ConfigError
-        If reports lack a setting that is needed to judge their tables together.
     """
     by_id: dict[str, dict[str, Row]] = {}
     for variant in run.variants:
@@ -88,12 +81,6 @@ def _judged_together(
     experiment: Experiment, tables: Tables, variants: Sequence[str], configs: Mapping[str, Config]
 ) -> dict[str, Row]:
     settings = with_seeds(configs[variants[0]], [seed for variant in variants for seed in configs[variant].seeds])
-    try:
-        judged: Judged = experiment.part("verdict").judge(tables, settings)
-    except ConfigAttributeError as error:
-        raise ConfigError(
-            f"{error.full_key}: the reports of {', '.join(variants)} are older than this setting, which their verdicts "
-            "together need; make them anew"
-        ) from error
+    judged: Judged = experiment.part("verdict").judge(tables, settings)
     thresholds = cast(DictConfig, settings.claims)
     return {each.id: row_of(each, judged[each.id], thresholds) for each in statements() if each.id in judged}

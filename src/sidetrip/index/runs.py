@@ -52,9 +52,9 @@ class Run:
         return " · ".join(f"[{variant}]({variant}/README.md)" for variant in self.variants)
 
 
-def read_settings(path: Path) -> Config:
-    """The settings of a committed report, unchecked: an older one need not have every key that there is now."""
-    return cast(Config, OmegaConf.create(read_yaml(path)))
+def read_settings(path: Path, base: DictConfig) -> Config:
+    """The settings of a committed report, unchecked; a key that it lacks, being older, has its value of `base`."""
+    return cast(Config, OmegaConf.merge(base, read_yaml(path)))
 
 
 def with_seeds(settings: Config, seeds: Sequence[int]) -> Config:

@@ -28,6 +28,7 @@ STATEMENTS = (
     ),
 )
 CONSTANT_ALONE = "the statement is about a constant rate; the rate of this variant falls"
+OLDER = "these tables are older than the method: they have no trips of it"
 COSINE_ALONE = "the main schedule of this variant is not a cosine"
 
 
@@ -36,7 +37,7 @@ def _helps(tables: Tables, scores: Mapping[str, Table], regimes: Mapping[str, Re
     if config.burn_in.schedule != "constant":
         return NotMeasured(CONSTANT_ALONE, of_run(tables, config))
     parts = {}
-    for method in (name for name in NAMES if method_words(name).source != OURS):
+    for method in (name for name in scores if method_words(name).source != OURS):
         judged = judge_seeds(of_score(scores[method], "loss", "validation")["gain"], config.claims, "", above=0.0)
         if isinstance(judged, NotMeasured):
             return NotMeasured(f"{method_words(method).phrase} has no score", of_run(tables, config))
@@ -83,8 +84,11 @@ def joins_decay(side_trips: Table, config: Config) -> Found:
 
 def judge(tables: Tables, config: Config) -> Judged:
     """Judge average_is_schedule_*, averaging_helps (constant rate alone), cosine_run (a cosine alone), joining."""
-    scores, regimes, results = dict[str, Table](), dict[str, Regime](), dict[str, Found]()
-    for method in NAMES:
+    scores, regimes = dict[str, Table](), dict[str, Regime]()
+    older = NotMeasured(OLDER, of_run(tables, config))
+    results: dict[str, Found] = {f"average_is_schedule_{method}": older for method in NAMES}
+    there = set(tables["side_trips"]["kernel"])
+    for method in [name for name in NAMES if name in there]:
         window, scores[method] = late_scores(tables["side_trips"], config, method)
         regimes[method] = of_window(tables, config, window, scores[method])
         found = average_is_schedule(scores[method], window, config)
