@@ -5,7 +5,6 @@ Without arguments, check every active variant and write nothing.
 
 import argparse
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from omegaconf import DictConfig
 
 from sidetrip.config import Config, ConfigError, active_variants, load_params, of_variant, resolve, save_config
 from sidetrip.config.known import KNOWN_DATASETS, OWN_NETWORKS, SOURCES
-from sidetrip.files import FileError
+from sidetrip.console import command
 from sidetrip.runtime.devices import resolve_device
 from sidetrip.yaml_files import read_yaml
 
@@ -55,10 +54,10 @@ def is_packed(config: Config) -> bool:
     try:
         lock = read_yaml(Path("dvc.lock"))
         recorded = lock["stages"][f"prepare_data@{config.variant}"]["params"][f"reports/{config.variant}/config.yaml"]
+        data = recorded["data"]
     except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError):
         return False
-    values = json.loads(json.dumps(asdict(config)))  # with lists for tuples, as YAML has them
-    return bool(recorded.get("data") == values["data"])
+    return bool(data == json.loads(json.dumps(asdict(config.data))))  # with lists for tuples, as YAML has them
 
 
 def resolve_here(params: DictConfig, variant: str) -> Config:
@@ -80,18 +79,16 @@ def resolve_here(params: DictConfig, variant: str) -> Config:
 
 
 def main(variant: str | None) -> None:
-    try:
-        params = load_params(Path("params.yaml"))
-        if variant is None:
-            for name in active_variants(params):
-                resolve_here(params, name)
-        else:
-            save_config(resolve_here(params, variant), Path("reports") / variant / "config.yaml")
-    except (ConfigError, FileError) as error:
-        sys.exit(f"sidetrip: {error}")
+    params = load_params(Path("params.yaml"))
+    if variant is None:
+        for name in active_variants(params):
+            resolve_here(params, name)
+    else:
+        save_config(resolve_here(params, variant), Path("reports") / variant / "config.yaml")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variant", help="write reports/VARIANT/config.yaml")
-    main(parser.parse_args().variant)
+    with command():
+        main(parser.parse_args().variant)

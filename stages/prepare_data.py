@@ -13,9 +13,9 @@ import pandas as pd
 
 from sidetrip.config import Config, check_samples
 from sidetrip.data import account
-from sidetrip.data.packed import SPLITS, write_facts
+from sidetrip.data.packed import write_facts
 from sidetrip.data.sources import Part, facts_of, find
-from sidetrip.data.text import windows
+from sidetrip.data.text import samples
 from sidetrip.files import UnitFolders
 from sidetrip.runtime.devices import on_cores
 from sidetrip.runtime.executor import run_units
@@ -52,10 +52,7 @@ def main(config: Config) -> None:
                 shutil.rmtree(result)  # so that the next start packs this part again
         account.check_readable(config, unreadable, sum(work), scratch.folder.parent)
         found = facts_of(config.data, results)
-        samples = [found.samples(split) for split in SPLITS]
-        if config.data.is_text:
-            samples = [windows(tokens, config.data.context) for tokens in samples]
-        check_samples(config, *samples)
+        check_samples(config, *samples(found, config.data))
         with publishing(config, "prepare_data", scratch) as folder:
             join_results(results, folder)
             write_facts(found, folder)

@@ -41,7 +41,7 @@ def listing(folder: Path) -> list[str]:
 
 def without_progress(stderr: str) -> list[str]:
     """The lines of stderr, progress bars and the account at the end aside."""
-    aside = ("picture/s", " pictures found, ")
+    aside = ("picture/s", " pictures packed ")
     return [line for line in stderr.splitlines() if line and not any(text in line for text in aside)]
 
 
@@ -118,7 +118,7 @@ def test_all_active_variants_are_checked_where_none_is_named(place):
         place.params["active"] = active
         place.change()
         before = listing(place.folder)
-        assert place.run("configure", *arguments) == (1, [f"sidetrip: {said}"])
+        assert place.run("configure", *arguments) == (2, [f"sidetrip: {said}"])
         assert listing(place.folder) == before
 
 
@@ -211,6 +211,17 @@ def test_more_samples_than_a_folder_holds(place, pictures):
     place.refuses(["evaluation.validation_samples", "set 0"], "prepare_data")
 
 
+@pytest.mark.parametrize("stage", ["burn_in", "single_step"])
+def test_more_samples_than_were_packed_when_the_settings_asked_for_fewer(place, pictures, stage):
+    """Packing does not run again when they change."""
+    assert place.configure() == (0, [])
+    assert place.run("prepare_data", *HERE) == (0, [])
+    place.change(**{"evaluation.validation_samples": 25})
+    place.refuses(["evaluation.validation_samples = 25", "24 samples", "set 0"], stage)
+    place.change(**{"evaluation.validation_samples": 0, "burn_in.batch_size": 13, "single_step.batch_sizes": [13]})
+    place.refuses(["burn_in.batch_size = 13", "24 training samples"], stage)
+
+
 def test_pictures_that_are_packed_need_not_be_there(place, pictures):
     """As in a clone whose results come from a remote cache: DVC skips prepare_data there."""
     assert place.configure() == (0, [])
@@ -246,7 +257,17 @@ def test_a_file_where_a_folder_should_be(place, pictures, blocked, stage):
     [
         ("burn_in.rate=fast", ["burn_in.rate = 'fast'", "use a number"]),
         ("+burn_in.stps=3", ["burn_in.stps: unknown key"]),
-        ("variant=../x", ["variant = ../x", "use lower-case"]),
+        ("burn_in.raet=0.1", ["burn_in.raet: unknown key", "batch_size, rate,"]),
+        ("burn_in.rate.x=1", ["burn_in.rate.x: unknown key", "burn_in.rate is a value"]),
+        ("foo=1", ["foo: unknown key", "allowed in a variant are seeds"]),
+        ("variant=fashion_mnist", ["variant: unknown key"]),  # it would write into another one's folder
+        ("runtime=null", ["runtime = null", "use a mapping"]),
+        ("runtime=foo", ["runtime = foo", "use a mapping"]),
+        ("~runtime", ["~runtime: sets no single value", "KEY=VALUE"]),
+        ("~runtime.device", ["~runtime.device: sets no single value"]),
+        ("seeds=1,2", ["seeds=1,2: sets no single value"]),
+        ("a@b=c", ["a@b=c: sets no single value"]),
+        ("seeds=[1", ["seeds=[1: no viable alternative", "KEY=VALUE"]),
         ("burn_in.rate=${nosuch}", ["burn_in.rate", "write the value"]),
     ],
 )
@@ -262,15 +283,21 @@ COMMAND_LINES = [
     (["--config-dir=reports/none"], "reports/none/config.yaml: missing; make it"),
     ([*HERE, "--multirun", "seeds=[1],[2]"], "--multirun; use -cd"),
     ([*HERE, "--config-name", "other"], "--config-name; use -cd"),
-    ([*HERE, "hydra.mode=MULTIRUN"], "no setting of a stage; use -cd"),
-    ([*HERE, "+hydra.searchpath=[x]"], "no setting of a stage; use -cd"),
+    ([*HERE, "hydra.mode=MULTIRUN"], "hydra: unknown key; allowed in a variant are"),
+    ([*HERE, "+hydra.searchpath=[x]"], "hydra: unknown key; allowed in a variant are"),
+    ([*HERE, "--cfg", "foo"], "invalid choice: 'foo'"),
 ]
 
 
 def test_a_command_line_that_names_no_settings_or_asks_for_more(place):
     place.change()
     assert place.configure() == (0, [])
-    for arguments in ([*HERE, "seeds=[1]"], ["seeds=[1]", *HERE, "~x"], [*HERE, "--help"], ["--cfg", "job", *HERE]):
+    for arguments in (
+        [*HERE, "seeds=[1]"],
+        ["seeds=[1]", *HERE, "++model.width=2"],
+        [*HERE, "--help"],
+        ["--cfg", "job", *HERE],
+    ):
         check_settings_folder(arguments)
     for arguments, said in COMMAND_LINES:
         with pytest.raises(ConfigError) as error:

@@ -136,7 +136,7 @@ FACTS = Facts(3, 2, 40, 12, [], [])
 
 def test_what_is_odd_about_pictures_is_told():
     assert account(FACTS, [], 3 * [("x.png", "dark")], Path("runs/x")).splitlines() == [
-        "sidetrip: 52 pictures found, 52 packed (40 for training, 12 for validation), none left out",
+        "sidetrip: 52 pictures packed (40 for training, 12 for validation), none left out",
         "sidetrip: 3 pictures with a remark: dark; listed in runs/x/remarks.csv",
     ]
 
@@ -164,7 +164,7 @@ def test_what_is_left_out_is_counted_and_its_folders_are_named(tree):
     ]
     lines = account(FACTS, left_out, [], Path("runs/x")).splitlines()
     assert lines[0] == (
-        "sidetrip: 61 pictures found, 52 packed (40 for training, 12 for validation), 9 left out (5 hidden, 3 other "
+        "sidetrip: 52 pictures packed (40 for training, 12 for validation), 9 left out (5 hidden, 3 other "
         "kind of file, 1 in no class folder), listed in runs/x/left_out.csv"
     )
     named = ("train/@eaDir/", "train/ant/.hidden/", "train/ant/@eaDir/", "test/__MACOSX/")

@@ -1,5 +1,7 @@
 """Figures of lines: the drawn lines are means over seeds, or rows, of tables known by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -50,6 +52,9 @@ def test_figure_6_shows_distances_training_losses_and_their_difference_with_its_
     gap = labelled(right)
     assert np.allclose(gap["midpoint − λ/2 trip"].get_ydata(), losses["midpoint"] - losses["half_rate"])
     assert np.allclose(np.abs(gap["limits: ¼ of the mean gain"].get_ydata()), 0.1 / 4)
+    claims = replace(config().claims, midpoint_tracks_half_rate=0.1)
+    *_, right = distances.draw(tables, replace(config(), claims=claims))["figure_6"].axes
+    assert np.allclose(np.abs(labelled(right)["limits: 0.1 of the mean gain"].get_ydata()), 0.01)
 
 
 def test_figure_8_begins_at_the_early_point_and_shades_the_last_third():

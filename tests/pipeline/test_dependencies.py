@@ -61,7 +61,7 @@ RERUNS = {
     "experiments/side_trips/measure.py": "side_trips running_averages",
     "experiments/replicas/plan.py": "replicas mean_gradient",
     "experiments/replicas/measure.py": "replicas mean_gradient",
-    "experiments/curvature/model.py": f"forecast {PAGES} index",
+    "experiments/curvature/model.py": "forecast verdicts report index",
     "experiments/forecast/sparse.py": "forecast verdicts report index",
     "experiments/forecast/forward.py": "forecast",
     "experiments/forecast/hindsight.py": "verdicts report index",
@@ -69,7 +69,7 @@ RERUNS = {
     "experiments/*/verdict.py": "verdicts report index",
     "experiments/single_step/verdict.py": f"{PAGES} index",  # what figures show of verdicts
     "experiments/divergence/verdict.py": f"{PAGES} index",
-    "experiments/curvature/verdict.py": f"{PAGES} index",
+    "experiments/curvature/verdict.py": "verdicts report index",
     "experiments/quadratic/verdict.py": f"{PAGES} index",
     "experiments/*/figure.py": "figures",
     "experiments/*/section.*": "report",

@@ -36,4 +36,4 @@ def test_pictures_are_found_from_a_copy(checkout):
     run = dvc(checkout, "exp", "run", "--temp", *changes, STAGE)
     assert run.returncode == 0, run.stderr
     assert "Running stage 'prepare_data@smoke'" in run.stdout
-    assert "sidetrip: 500 pictures found, 500 packed (300 for training, 200 for validation)" in run.stderr
+    assert "sidetrip: 500 pictures packed (300 for training, 200 for validation)" in run.stderr

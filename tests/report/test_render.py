@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from dvc.utils.hydra import apply_overrides
 from report_tables import all_tables
-from verdict_tables import config, forecast_tables, side_trips
+from verdict_tables import config, fixed_batch, forecast_tables, side_trips
 
-from sidetrip.config import Config
+from sidetrip.config import Config, load_params, resolve
 from sidetrip.experiments import claims, methods
 from sidetrip.experiments.registry import Experiment, shown
 from sidetrip.experiments.sections import sections
@@ -101,12 +101,23 @@ def test_scores_of_the_averages():
     assert "÷ gain: 0.2," in verdict[2]
 
 
-def test_commands_that_are_printed_are_taken(tmp_path):
-    """Whether the variant sets the key itself or not."""
-    printed = re.findall(r"dvc exp run -S '([^']+)'", usual_page())
+@pytest.mark.parametrize("begins", [[20, 25, 30, 35], [20, 25]])
+def test_commands_that_are_printed_are_taken(tmp_path, begins):
+    """Whether the variant sets the key itself or not; and its settings stay such as can be run."""
+    settings = config(**{"forecast.begins": begins})
+    tables = all_tables()
+    printed = re.findall(r"dvc exp run -S '([^']+)'", rendered(tables, settings, usual_rows()))
     assert len(printed) == len(list(shown()))
-    shutil.copy("params.yaml", tmp_path)
-    apply_overrides(tmp_path / "params.yaml", printed)
+    for change in printed:
+        shutil.copy("params.yaml", tmp_path)
+        apply_overrides(tmp_path / "params.yaml", [f"++variants.smoke.forecast.begins={begins}", change])
+        assert resolve(load_params(tmp_path / "params.yaml"), "smoke")
+
+
+def test_a_page_of_runs_on_a_fixed_batch_that_all_diverged():
+    steps = fixed_batch()
+    diverged = page_with("fixed_batch", fixed_batch=steps.assign(loss=steps["loss"].where(steps["steps"] == 0)))
+    assert "`fixed_batch_basin`: not measured: every run on the fixed batch diverged" in diverged
 
 
 def test_a_ratio_to_a_gain_of_about_0_is_unbounded():

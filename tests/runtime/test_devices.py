@@ -104,6 +104,8 @@ def test_the_analytic_model_runs_on_cores_where_there_are_gpus(machine, monkeypa
         raise ConfigError("enough")
 
     monkeypatch.setattr("sidetrip.runtime.experiment.run_units", noted)
+    monkeypatch.setattr("sidetrip.runtime.experiment.samples", lambda *_: (1000, 1000))
+    monkeypatch.setattr("sidetrip.runtime.experiment.read_facts", lambda _: None)
     monkeypatch.setattr("sidetrip.runtime.experiment.open_scratch", lambda *_: nullcontext(Scratch(tmp_path, "")))
     for plan in (quadratic.PLAN, single_step.PLAN):
         with pytest.raises(ConfigError, match="enough"):

@@ -80,6 +80,8 @@ def _check_pictures(data: Data) -> None:
     if data.source == "embedded":
         require(data.size == 14, "data.size", data.size, "the embedded pictures are 14 × 14; set 14, or use a folder")
         require(data.packed_side == 14, "data.stored", data.stored, "the embedded pictures are 14 × 14; set 0")
+    other = data.source != "folder" or data.validation_split != data.train_split
+    require(other, "data.validation_split", data.validation_split, "the folder of data.train_split; name another one")
     remedy = f"less than the {data.size} pixels of data.size; raise it, or set 0 for those"
     require(data.packed_side >= data.size, "data.stored", data.stored, remedy)
     remedy = f"random crops are instead of moves (data.shift = {data.shift}); set one of the two to 0"

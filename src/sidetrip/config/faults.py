@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sidetrip.config.errors import shown
+from sidetrip.config.errors import ConfigError, shown
 from sidetrip.config.schema import Config
 
 # By the type of pydantic's error. What a field says of itself is added.
@@ -34,7 +34,7 @@ REMEDIES = {
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 
 
-def one_line(error: ValidationError, changes: Mapping[str, Any] | None = None, variant: str = "") -> str:
+def one_line(error: ValidationError, changes: Mapping[str, Any] | None, variant: str) -> str:
     """The first thing wrong; a key that is too much before those that are missing, for it may be one of them.
 
     Of a key that is too much, `changes` of the variant say whether it stands there or in base.
@@ -59,6 +59,24 @@ def one_line(error: ValidationError, changes: Mapping[str, Any] | None = None, v
         remedy += "; decimals have a point, not a comma" if DECIMAL_COMMA.fullmatch(first["input"]) else ""
     said = "" if first["type"] == "value_error" else _field(first["loc"]).description
     return f"{key} = {shown(value)}: {'; '.join(filter(None, [remedy, said]))}"
+
+
+def check_key(loc: tuple[str, ...]) -> None:
+    """Refuse a key that no configuration has, of those that may differ within a variant.
+
+    Raises
+    ------
+    ConfigError
+        With the keys that are known beside it.
+    """
+    section: Any = Config
+    for place, name in enumerate(loc):
+        fields = getattr(section, "__pydantic_fields__", None)
+        if fields is None:
+            raise ConfigError(f"{_key(loc)}: unknown key; {_key(loc[:place])} is a value, and no mapping of keys")
+        if name not in fields or loc == ("variant",):
+            raise ConfigError(_unknown(loc[: place + 1], ""))
+        section = fields[name].annotation
 
 
 def _has(changes: Any, loc: tuple[int | str, ...]) -> bool:

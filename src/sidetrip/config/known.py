@@ -1,4 +1,4 @@
-"""Sources of pictures, and data sets that are known by name: what settings are checked against unread."""
+"""Sources of pictures and text, and data sets that are known by name: what settings are checked against unread."""
 
 from __future__ import annotations
 

@@ -68,8 +68,8 @@ def _merged(values: Mapping[str, Any], changes: Any, where: str) -> dict[str, An
         raise ConfigError(f"{shown(where)} = {shown(changes)}: use a mapping of keys to values")
     found = dict(values)
     for key, value in changes.items():
-        here = found.get(key)
-        found[key] = _merged(here, value, f"{where}.{key}") if isinstance(here, Mapping) else value
+        here, both = found.get(key), isinstance(value, Mapping)
+        found[key] = _merged(here, value, f"{where}.{key}") if both and isinstance(here, Mapping) else value
     return found
 
 
@@ -118,5 +118,5 @@ def typed(cfg: DictConfig) -> Config:
         values = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
     except OmegaConfBaseException as error:
         raise ConfigError(f"{shown(error.full_key)}: {shown(str(error).splitlines()[0])}; write the value") from error
-    given = {key: value for key, value in values["runtime"].items() if value != MISSING}
+    given = {key: value for key, value in _merged({}, values["runtime"], "runtime").items() if value != MISSING}
     return _checked({**values, "runtime": {**_runtime(plain(load_params(Path("params.yaml")))), **given}})

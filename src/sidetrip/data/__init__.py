@@ -1,1 +1,1 @@
-"""Pictures: sources, packed arrays, batch streams."""
+"""Pictures and text: where they come from, and how they are packed into arrays."""

@@ -68,7 +68,7 @@ def check_readable(config: Config, unreadable: Sequence[tuple[str, str]], pictur
 def account(facts: Facts, left_out: Sequence[LeftOut], remarks: Sequence[tuple[str, str]], output: Path) -> str:
     """Lines for whoever ran prepare_data, with where its output lies."""
     packed = facts.train_samples + facts.validation_samples
-    found = f"{packed + len(left_out)} pictures found, {packed}" if facts.kind == "pictures" else f"{packed} tokens"
+    found = f"{packed} {'pictures' if facts.kind == 'pictures' else 'tokens'}"
     splits = f"{facts.train_samples} for training, {facts.validation_samples} for validation"
     reasons = Counter(entry.reason for entry in left_out)
     counts = ", ".join(f"{number} {reason}" for reason, number in reasons.items())

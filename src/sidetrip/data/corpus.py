@@ -72,7 +72,7 @@ def find_text(data: Data) -> tuple[list[Text], list[LeftOut]]:
             left_out.append(LeftOut(path.name, HIDDEN))
         elif path.suffix.lower() != ".txt" or not path.is_file():
             left_out.append(LeftOut(path.name, OTHER_KIND))
-        elif path.stat().st_size <= len(BYTE_ORDER_MARK) and path.read_bytes() in (b"", BYTE_ORDER_MARK):
+        elif path.stat().st_size <= len(BYTE_ORDER_MARK) and not _content(path, "byte"):
             left_out.append(LeftOut(path.name, EMPTY))
         else:
             files.append(path)

@@ -17,6 +17,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
+from sidetrip.config import Data
 from sidetrip.data.packed import SPLITS, Facts
 from sidetrip.files import check, replacing
 
@@ -51,5 +52,14 @@ def facts_of_text(folder: Path) -> Facts:
 
 
 def windows(tokens: int, context: int) -> int:
-    """Samples of `context` tokens, one after the other, wherever in the first `context` tokens the first begins."""
+    """Samples of `context` tokens, one after the other, wherever in the first `context` tokens the first begins.
+
+    All lie within the text, the last one's last target, which is one token on, too.
+    """
     return tokens // context - 1
+
+
+def samples(facts: Facts, data: Data) -> tuple[int, int]:
+    """How many samples training and validation have: pictures, or windows of a text."""
+    counts = facts.train_samples, facts.validation_samples
+    return (windows(counts[0], data.context), windows(counts[1], data.context)) if data.is_text else counts

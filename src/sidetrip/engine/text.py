@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sidetrip.config import ConfigError
+from sidetrip.data.text import windows
 from sidetrip.engine.batch import Batch
 from sidetrip.engine.loading import Loader, send
 from sidetrip.engine.randomness import generator
@@ -25,8 +26,7 @@ class TextLoader(Loader):
     """
 
     def __init__(self, tokens: np.ndarray, context: int, device: torch.device | str) -> None:
-        # So many that all lie within the text, their last target too, wherever the first begins in [0, context).
-        self._windows = len(tokens) // context - 1
+        self._windows = windows(len(tokens), context)
         if self._windows < 1:
             raise ConfigError(f"data.context = {context}: a split has only {len(tokens)} tokens; lower data.context")
         self.context, self.device, self._tokens = context, torch.device(device), tokens

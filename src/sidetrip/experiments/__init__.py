@@ -1,1 +1,1 @@
-"""One module an experiment: (branch point, settings) to a tidy table."""
+"""A folder an experiment: what there is to measure, measuring it, verdicts, figures, its part of the report."""

@@ -47,6 +47,11 @@ def branch_points(config: Config) -> list[BranchPoint]:
     return [BranchPoint(seed, step) for seed in config.seeds for step in points_of(config, seed)]
 
 
+def last_branch_points(config: Config) -> list[BranchPoint]:
+    """The last branch point of every main trajectory."""
+    return [BranchPoint(seed, config.branch.points[-1]) for seed in config.seeds]
+
+
 def late_branch_points(config: Config) -> list[BranchPoint]:
     """The late branch points of every main trajectory: those that verdicts rest on."""
     return [BranchPoint(seed, step) for seed in config.seeds for step in config.branch.points]

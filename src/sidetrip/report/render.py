@@ -47,7 +47,6 @@ def render(
     rows = {row["id"]: row for row in claims}
     return environment.get_template("report/page.md.j2").render(
         config=config,
-        facts=data,
         scored=_scored(config, data),
         validation=data.validation_samples,
         predicted="tokens" if data.kind == "text" else "images",

@@ -8,13 +8,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sidetrip.config import Config
+from sidetrip.config import Config, check_samples
+from sidetrip.data.packed import read_facts
+from sidetrip.data.text import samples
 from sidetrip.experiments.plan import Plan
 from sidetrip.files import UnitFolders
 from sidetrip.runtime.devices import on_cores
 from sidetrip.runtime.executor import run_units
 from sidetrip.runtime.scratch import open_scratch, unit_folders
-from sidetrip.runtime.stage import join_results, publishing, stage, title
+from sidetrip.runtime.stage import join_results, output_folder, publishing, stage, title
 from sidetrip.runtime.units import worker
 
 if TYPE_CHECKING:  # what a process that only hands out work can do without
@@ -33,8 +35,15 @@ def measure_all(plan: Plan, config: Config) -> None:
 
     Of an experiment that the variant leaves out, there are none. Units that an earlier, killed run has finished are
     not measured again.
+
+    Raises
+    ------
+    ConfigError
+        If the settings ask for more samples than were packed: packing does not run again when they change.
     """
     units = plan.units_of(config)
+    if units and plan.network:
+        check_samples(config, *samples(read_facts(output_folder(config, "prepare_data")), config.data))
     with open_scratch(config, plan.name) as scratch:
         work = [plan.work(config, unit).passes for unit in units]
         folders = [unit_folders(scratch.folder, f"unit_{index:05d}") for index in range(len(units))]

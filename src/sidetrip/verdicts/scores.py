@@ -17,6 +17,17 @@ TITLES = {"train": "training", "validation": "validation"}
 SCORES = ["momentary", "average", "trip", "fall", "gain", "average_minus_trip", "sd_of_one_iterate"]
 
 
+def first_shown(config: Config) -> int:
+    """Step from which on figures show a run: the first, steep part of it would flatten all that follows."""
+    early = config.branch.early if config.branch.early_seeds else ()
+    return min([*early, config.branch.points[0] // 2])
+
+
+def stretch(config: Config) -> int:
+    """Steps of a run whose looks at the momentary model are one mean in a figure; at least three such stretches."""
+    return min(config.side_trips.every, (config.burn_in.steps - first_shown(config)) // 3)
+
+
 def widest_window(side_trips: Table, method: str) -> int:
     """Steps of the widest window of a method."""
     return int(side_trips.loc[side_trips["kernel"] == method, "window_steps"].max())

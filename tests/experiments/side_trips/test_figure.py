@@ -9,6 +9,7 @@ from verdict_tables import config
 
 from sidetrip.experiments.methods import METHODS, Method
 from sidetrip.experiments.side_trips import figure as side_trips
+from sidetrip.experiments.side_trips.section import facts
 from sidetrip.kernels import Kernel
 from sidetrip.verdicts.statistics import student_interval
 
@@ -70,6 +71,9 @@ def test_the_run_is_shown_from_its_second_half_on_as_a_line_however_seldom_it_wa
     steps = labelled(axes)["momentary"][0].get_xdata()
     assert min(steps) >= settings.branch.points[0] // 2
     assert len(steps) >= 3
+    told = facts(tables, settings)["stretch"]  # in the caption
+    assert set(np.diff(steps // told)) == {1}
+    assert told < 40
 
 
 def test_nothing_is_drawn_outside_the_frame(drawn):

@@ -5,7 +5,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sidetrip.config import Config
-from sidetrip.experiments.curvature.verdict import KEYS
 from sidetrip.report import style
 from sidetrip.verdicts.records import Tables
 from sidetrip.verdicts.statistics import student_interval
@@ -40,6 +39,6 @@ def second_order(table: pd.DataFrame, confidence: float) -> Figure:
 def draw(tables: Tables, config: Config) -> dict[str, Figure]:
     """The figure of this experiment, by name, where the model applies."""
     found = tables.get("second_order")
-    if found is None or found[KEYS].empty or found.dropna().empty:
+    if found is None or found.dropna().empty:
         return {}
     return {"second_order": second_order(found, config.claims.confidence)}

@@ -17,7 +17,6 @@ LINES = {  # column: (label, colour, line style)
     "midpoint_to_start": ("midpoint to the branch point", style.AVERAGE, "-"),
     "midpoint_to_half_rate": ("midpoint to the λ/2 trip", style.AVERAGE, "--"),
 }
-QUARTER = 0.25  # of the gain
 MODELS = {
     "trip": ("λ trip", style.MOMENTARY),
     "midpoint": ("midpoint of trip and branch point", style.AVERAGE),
@@ -25,8 +24,11 @@ MODELS = {
 }
 
 
-def figure_6(distances: pd.DataFrame, losses: pd.DataFrame) -> Figure:
-    """Draw the five distances along the trips, training losses, and how far the midpoint is from the λ/2 trip."""
+def figure_6(distances: pd.DataFrame, losses: pd.DataFrame, share: float) -> Figure:
+    """Draw the five distances along the trips, training losses, and how far the midpoint is from the λ/2 trip.
+
+    The limits are a `share` of the mean gain.
+    """
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(style.WIDE, 4.8))
     start = {**dict.fromkeys(LINES, 0.0), "trip_step": 0}
     at_start = distances[POINT].drop_duplicates().assign(**start)
@@ -44,8 +46,9 @@ def figure_6(distances: pd.DataFrame, losses: pd.DataFrame) -> Figure:
     apart = wide.assign(gap=wide["midpoint"] - wide["half_rate"])
     style.curve(right, apart, "trip_step", "gap", style.AVERAGE, "midpoint − λ/2 trip")
     gain = float((wide["trip"] - wide["midpoint"])[wide["trip_step"] > 0].mean())
-    for limit in (-QUARTER * gain, QUARTER * gain):
-        right.axhline(limit, color="black", lw=0.9, ls="--", label="limits: ¼ of the mean gain")
+    told = "¼" if share == 0.25 else f"{share:g}"
+    for limit in (-share * gain, share * gain):
+        right.axhline(limit, color="black", lw=0.9, ls="--", label=f"limits: {told} of the mean gain")
     right.set(ylabel="difference (nats)", title="their difference")
     for axes in (left, middle, right):
         axes.set(xlabel="steps after the\nbranch point")
@@ -72,5 +75,5 @@ def figure_8(along: pd.DataFrame) -> Figure:
 def draw(tables: Tables, config: Config) -> dict[str, Figure]:
     """The figures of this experiment, by name; Fig. 6 of late branch points alone."""
     distances, losses = (late(tables[name], config.branch.points) for name in ("trip_distances", "trip_losses"))
-    found = {"figure_6": figure_6(distances, losses)}
+    found = {"figure_6": figure_6(distances, losses, config.claims.midpoint_tracks_half_rate)}
     return found | ({"figure_8": figure_8(along)} if len(along := to_the_end(tables)) else {})

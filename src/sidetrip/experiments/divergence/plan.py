@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sidetrip.config import Config
 from sidetrip.experiments.plan import Plan
-from sidetrip.experiments.units import BranchPoint, replay_steps
+from sidetrip.experiments.units import BranchPoint, last_branch_points, replay_steps
 from sidetrip.experiments.work import Work, scoring, training
 
 SCORED_ON = ("train",)
@@ -24,8 +24,8 @@ class ToTheEnd:
 
 def units(config: Config) -> list[BranchPoint | ToTheEnd]:
     """The last branch point of every seed, and a trip to the end from the first early one."""
-    near = [BranchPoint(seed, config.branch.points[-1]) for seed in config.seeds]
-    return [*near, *(ToTheEnd(seed, step) for seed in config.seeds for step in config.branch.early[:1])]
+    to_end = [ToTheEnd(seed, step) for seed in config.seeds for step in config.branch.early[:1]]
+    return [*last_branch_points(config), *to_end]
 
 
 def window(config: Config) -> int:

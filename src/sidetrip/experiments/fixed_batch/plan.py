@@ -34,7 +34,7 @@ def units(config: Config) -> list[FixedBatch]:
     for place, seed in enumerate(seeds):
         for step, later in itertools.pairwise(points):
             found += [FixedBatch(seed, step, seed, later, number) for number in range(config.fixed_batch.batches)]
-        if len(seeds) > 1 and len(points) > 1:
+        if len(seeds) > 1:
             found.append(FixedBatch(seed, points[0], seeds[(place + 1) % len(seeds)], points[0], 0))
     return found
 

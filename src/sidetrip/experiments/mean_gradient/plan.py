@@ -2,8 +2,8 @@
 
 from sidetrip.config import Config
 from sidetrip.experiments.plan import Plan
-from sidetrip.experiments.replicas.plan import last_branch_points, work_on
-from sidetrip.experiments.units import BranchPoint
+from sidetrip.experiments.replicas.plan import work_on
+from sidetrip.experiments.units import BranchPoint, last_branch_points
 from sidetrip.experiments.work import Work
 
 COLUMNS = ["seed", "branch", "kernel", "window_steps", "model", "mean_of", "split", "loss", "accuracy"]

@@ -70,7 +70,7 @@ def _stationary_radius(lemma_1: Table, confidence: float) -> Measured:
     return Measured(slopes["identity"], int(lemma_1["group"].nunique()), _verdict(good), unit=GROUPS, detail=detail)
 
 
-def _largest(values: pd.Series, limit: float, detail: str = "") -> Found:
+def _largest(values: pd.Series, limit: float, detail: str) -> Found:
     """An identity: its largest error is number and interval at once."""
     worst = float(values.to_numpy().max())
     if not math.isfinite(worst):

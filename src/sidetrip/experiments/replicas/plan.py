@@ -3,16 +3,11 @@
 from sidetrip.config import Config
 from sidetrip.experiments.plan import Plan
 from sidetrip.experiments.side_trips.plan import Case, cases, longest, shared_trips, widest
-from sidetrip.experiments.units import BranchPoint
+from sidetrip.experiments.units import BranchPoint, last_branch_points
 from sidetrip.experiments.work import Work, scoring, training
 
 MEANS = ["seed", "branch", "kernel", "window_steps", "model", "split", "loss", "accuracy"]
 REPLICAS = [*MEANS[:5], "replica", *MEANS[5:]]
-
-
-def last_branch_points(config: Config) -> list[BranchPoint]:
-    """The last branch point of every main trajectory."""
-    return [BranchPoint(seed, config.branch.points[-1]) for seed in config.seeds]
 
 
 def compared(config: Config) -> list[Case]:

@@ -16,7 +16,7 @@ from sidetrip.experiments.single_step.verdict import curvature_at_rate
 from sidetrip.measure.second_order import trip_factors
 from sidetrip.report import style
 from sidetrip.verdicts.records import Tables
-from sidetrip.verdicts.scores import TITLES
+from sidetrip.verdicts.scores import TITLES, first_shown, stretch
 from sidetrip.verdicts.statistics import student_interval
 from sidetrip.verdicts.wording import method_words
 
@@ -63,12 +63,8 @@ def _draw_panel(
     The momentary line, the running average, and average and trip from every branch point.
     """
     settings, points, scale = config.side_trips, config.branch.points, SCORES[metric][1]
-    # The first, steep part of the run would flatten all that follows.
-    early = config.branch.early if config.branch.early_seeds else ()
-    first = points[0] if late else min([*early, points[0] // 2])
-    # At least three stretches, or the momentary model would be a dot.
-    whole = min(settings.every, (config.burn_in.steps - first) // 3)
-    stretch = method.widest(settings).steps if late else whole
+    first = points[0] if late else first_shown(config)
+    steps = method.widest(settings).steps if late else stretch(config)
     seeds = config.seeds if late else config.seeds[:1]  # averages along the run are of the first seed alone
     running, scores = (
         table[(table["split"] == split) & table["seed"].isin(seeds)]
@@ -79,7 +75,7 @@ def _draw_panel(
     after = scores[scores["model"] == "momentary"]  # looks at the run after the branch points
     after = after.assign(step=after["branch"] + after["window_steps"] - settings.look_every * after["look"])
     looks = pd.concat([running[running["kernel"] == "none"], after])
-    line = scale * momentary_line(looks, metric, stretch).set_index("step")
+    line = scale * momentary_line(looks, metric, steps).set_index("step")
     axes.fill_between(line.index, line["low"], line["high"], color=style.MOMENTARY, alpha=0.22, lw=0)
     axes.plot(line.index, line["mean"], color=style.MOMENTARY, lw=1.8, label="momentary")
     average = running[running["kernel"] == method.name].set_index("step")[metric]

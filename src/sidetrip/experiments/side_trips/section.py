@@ -8,7 +8,7 @@ import pandas as pd
 from sidetrip.config import Config
 from sidetrip.experiments.methods import METHODS, NAMES
 from sidetrip.verdicts.records import POINT, Tables
-from sidetrip.verdicts.scores import SIGN, TITLES, UNITS, compared, of_score, widest_window
+from sidetrip.verdicts.scores import SIGN, TITLES, UNITS, compared, of_score, stretch, widest_window
 from sidetrip.verdicts.statistics import by_seed, fieller, late, student_interval
 from sidetrip.verdicts.wording import method_words
 
@@ -22,6 +22,7 @@ def facts(tables: Tables, config: Config) -> dict[str, Any]:
         "equivalences": [f"average_is_schedule_{method}" for method in NAMES],
         "windows": {method_words(name).title: steps for name, steps in windows.items()},
         "averages": average_facts(config, tables),
+        "stretch": stretch(config),
         "points": point_rows(tables["by_point"]),
         "controls": control_rows(config, tables),
     }
