@@ -5,13 +5,17 @@ import re
 from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
+from sidetrip.config import Config
 from sidetrip.experiments.forecast.figure import errors_by_seed
 from sidetrip.index.average_or_trip import percent
+from sidetrip.index.lag import lags
 from sidetrip.loss_forecast import CONFIDENCE
 from sidetrip.verdicts.records import DIFFERS, EQUAL, NOT_KNOWN, WITHIN
 from sidetrip.verdicts.statistics import student_interval
@@ -26,6 +30,7 @@ REPLICATED = tuple(f"fashion_mnist_{name}" for name in ("fast", "no_decay", "slo
 UNDECAYED = "fashion_mnist_no_decay"
 LESS_NOISE = "fashion_mnist_other_seeds"  # where it was tested what a lower rate costs
 WINDOWS = "fashion_mnist_windows"
+TEXT = "shakespeare_windows"
 METHODS = ("swa", "two_point", "ema")
 
 
@@ -199,6 +204,44 @@ def windows_of_cifar10() -> list[str]:
     return [str(table["seed"].nunique()), *windows, share, *told, windows[-1]]
 
 
+def windows_of_text() -> list[str]:
+    """SWA's differences over all windows of text, two-point averages' that are more than a quarter, what is behind."""
+    points = pd.read_csv(REPORTS / "equivalence_map.csv").query("variant == @TEXT and late").sort_values("window_steps")
+    swa, two = (points[points["kernel"] == kernel] for kernel in ("swa", "two_point"))
+    told = [str(swa["n"].iloc[0])]
+    for row in swa.itertuples():
+        told += [percent(row.ratio), str(row.window_steps)]
+    told.append(f"{100 * swa['window_over_branch'].iloc[-1]:.0f} %")
+    assert list((two["outcome"] == DIFFERS)[-3:]) == [False, True, True]
+    for row in two[-2:].itertuples():
+        told += [percent(row.ratio)[1:], str(row.window_steps)]
+    behind = behind_without_noise()
+    return [*told, f"{behind['average'].mean():.3f}", told[-1], f"{behind['trip'].mean():.3f}"]
+
+
+def behind_without_noise() -> pd.DataFrame:
+    """By seed: by how much SWA and its trip are behind the run on text, validation loss without noise, nats."""
+    rest = with_and_without_noise(TEXT)[1].xs("validation", level="split")
+    levels = ["kernel", "window_steps", "model"]
+    run, average, trip = (
+        rest.xs(key, level=levels)
+        for key in (("none", 400, "momentary"), ("swa", 400, "average"), ("swa", 400, "trip"))
+    )
+    return pd.DataFrame({"average": average - run, "trip": trip - run})
+
+
+def numbers_of_replicas_on_text() -> list[str]:
+    """What SWA and its trip are behind the run, the lag of the average, and the noise and all that parts the two."""
+    behind, parts = behind_without_noise(), pd.read_csv(REPORTS / TEXT / "tables" / "replica_parts.csv")
+    parts = parts.query("kernel == 'swa' and split == 'validation'")
+    points = pd.read_csv(REPORTS / TEXT / "tables" / "by_point.csv")
+    lag = lags(points, cast(Config, OmegaConf.load(REPORTS / TEXT / "config.yaml")))["swa"]
+    trip = student_interval(behind["trip"].to_numpy(), 0.95)
+    assert 0.28 < (behind["trip"] / behind["average"]).mean() < 0.38  # "a third of it"
+    told = [behind["average"].mean(), lag, trip.value, trip.low, trip.high, -parts["noise"].mean()]
+    return ["400", *(f"{each:.4f}" for each in (*told, parts["difference"].mean()))]
+
+
 def growth_of_the_excess() -> list[str]:
     """SWA's excess over the model's prediction, nats, over three windows, and how far it is from proportional."""
     points = pd.read_csv(REPORTS / WINDOWS / "tables" / "by_point.csv")
@@ -285,6 +328,8 @@ SENTENCES = {  # by their beginning: the numbers in them
     "For SWA on Fashion-MNIST the two effects": shares_of_the_causes,
     "Window by window": window_by_window,
     "The same on CIFAR-10 with ResNet-8": windows_of_cifar10,
+    "The same on text": windows_of_text,
+    "On text, with AdamW": numbers_of_replicas_on_text,
     "How the rest grows": growth_of_the_excess,
     "Not shown": counts_of_the_map,
     "If the rate begins to decay now, where will the loss end?": numbers_of_forecasts,
