@@ -65,6 +65,22 @@ def test_gaps_are_drawn_against_falls_with_a_quarter_of_the_fall():
     assert len(swa.get_lines()) == len(below.get_lines()) - 1  # the bound is that of midpoints alone
 
 
+def test_no_two_variants_look_alike():
+    names = [f"variant_{i:02d}" for i in range(24)]
+    many = pd.concat([points().query("variant == 'cool'").assign(variant=name) for name in names])
+    figure = equivalence_map.draw_map(many)
+    handles = {text.get_text(): handle for handle, text in entries_of(figure)}
+    looks = {(handles[name].get_marker(), tuple(handles[name].get_markerfacecolor())) for name in names}
+    assert len(looks) == len(names)
+    drawn = {(len(each.get_paths()[0]), tuple(each.get_facecolor()[0][:3])) for each in figure.axes[1].collections}
+    assert len(drawn) >= len(names)
+
+
+def entries_of(figure):
+    (legend,) = figure.legends
+    return list(zip(legend.legend_handles, legend.get_texts(), strict=True))
+
+
 def test_every_method_has_a_panel_in_the_order_of_the_words():
     more = pd.concat([points().assign(kernel=kernel) for kernel in ("late_swa", "ema", "swa")])
     titles = [axes.get_title() for axes in equivalence_map.draw_map(more).axes]

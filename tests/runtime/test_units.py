@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from helpers import smoke_config
 
 from sidetrip.files import FileError, UnitFolders
-from sidetrip.runtime.provenance import inputs
-from sidetrip.runtime.scratch import unit_folders
+from sidetrip.runtime.provenance import code_digest, inputs, sources
+from sidetrip.runtime.scratch import Scratch, unit_folders
+from sidetrip.runtime.stage import publishing
 from sidetrip.runtime.units import Task, run_task
 
 
@@ -67,3 +69,17 @@ def test_a_finished_unit_is_not_run_again(tmp_path):
 def test_a_stage_that_is_not_in_dvc_yaml_is_one_line():
     with pytest.raises(FileError, match=r"^dvc.yaml: no stage another; add it, with its deps, params and outs$"):
         inputs("another", "smoke")
+
+
+def test_what_a_killed_process_left_beside_a_result_goes_when_the_stage_is_finished(tmp_path, monkeypatch):
+    """But not what another stage is writing."""
+    for name in ("dvc.yaml", "src", "stages", "datasets"):
+        (tmp_path / name).symlink_to(Path(name).resolve())
+    monkeypatch.chdir(tmp_path)
+    runs = tmp_path / "runs" / "smoke"
+    for left in (".a.1.branch", ".a.1.former.branch", ".a.2.burn_in"):
+        (runs / left).mkdir(parents=True)
+    scratch = Scratch(tmp_path / "scratch", code_digest(sources("branch", "smoke")))
+    with publishing(smoke_config(), "branch", scratch) as folder:
+        (folder / "result.txt").write_text("whole", encoding="utf-8")
+    assert sorted(path.name for path in runs.iterdir()) == [".a.2.burn_in", "branch"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -33,6 +35,8 @@ QUARTER, KEEPS_A_QUARTER = 0.25, "two_point"  # of a fall on a quadratic loss, a
 LATE, EARLY = 70, 30  # size of the mark
 LOWER = 0.25  # by which early branch points lie lower, of the distance between rows
 TICKS = [0.01, 0.03, 0.1, 0.3, 1.0]
+SHAPES = "o^sDv"  # of the marks below: where there are more variants than colours, another one
+Looks = Mapping[str, tuple[tuple[float, float, float], str]]
 
 
 def rows_of(points: pd.DataFrame) -> list[tuple[str, float]]:
@@ -63,12 +67,19 @@ def _panel(axes: Axes, points: pd.DataFrame, rows: list[tuple[str, float]], norm
     axes.set_yticks(range(len(rows)), [f"{variant}\n{rate:.1e}" for variant, rate in rows], fontsize="small")
 
 
-def _against_fall(axes: Axes, points: pd.DataFrame, colours: dict[str, tuple[float, float, float]]) -> None:
+def looks_of(variants: Sequence[str]) -> Looks:
+    """A colour and a shape for each variant, in their order, no two alike up to fifty."""
+    colours = sns.color_palette("colorblind")  # told apart by those who see fewer colours as well
+    looks = itertools.cycle((colour, shape) for shape in SHAPES for colour in colours)
+    return dict(zip(variants, looks, strict=False))
+
+
+def _against_fall(axes: Axes, points: pd.DataFrame, looks: Looks) -> None:
     """Average − trip of one method against the fall of the momentary loss; filled at late branch points."""
     for (variant, late), here in points.groupby(["variant", "late"]):
-        colour = colours[str(variant)]
+        colour, shape = looks[str(variant)]
         face = colour if late else "none"
-        axes.scatter(here["fall"], here["gap"], s=30, facecolor=face, edgecolor=colour, lw=1.2, zorder=3)
+        axes.scatter(here["fall"], here["gap"], s=30, marker=shape, facecolor=face, edgecolor=colour, lw=1.2, zorder=3)
     reach = np.array([min(0.0, float(points["fall"].min())), max(float(points["fall"].max()), 1e-3)])
     if (points["kernel"] == KEEPS_A_QUARTER).any():
         axes.plot(reach, QUARTER * reach, color="black", lw=1, ls="--")
@@ -81,8 +92,7 @@ def draw_map(points: pd.DataFrame) -> Figure:
     """Draw points of `map_points`: a panel for each method; below it, average − trip against the fall of the loss."""
     rows, variants = rows_of(points), sorted(points["variant"].unique())
     methods = methods_in_order(points["kernel"])
-    # Told apart by those who see fewer colours as well.
-    colours = dict(zip(variants, sns.color_palette("colorblind", len(variants)), strict=True))
+    looks = looks_of(variants)
     x = points["window_over_branch"]
     height, norm = 0.8 + 0.55 * len(rows), TwoSlopeNorm(0.0, -LIMIT, LIMIT)
     figure, panels = plt.subplots(
@@ -98,7 +108,7 @@ def draw_map(points: pd.DataFrame) -> Figure:
         _panel(panels[0][column], here, rows, norm)
         limits = x.min() / 1.4, 1.4 * x.max()
         panels[0][column].set(title=method_words(method).title, xlabel="window ÷ branch step", xlim=limits)
-        _against_fall(panels[1][column], here, colours)
+        _against_fall(panels[1][column], here, looks)
     panels[0][0].set(ylabel="variant, λ ÷ batch size")
     panels[1][0].set(ylabel="average − trip (nats)")
     scale = plt.cm.ScalarMappable(norm, COLOURS)
@@ -111,11 +121,11 @@ def draw_map(points: pd.DataFrame) -> Figure:
         shrink=0.6,
         extend="both",
     )
-    _legend(figure, colours)
+    _legend(figure, looks)
     return figure
 
 
-def _legend(figure: Figure, colours: dict[str, tuple[float, float, float]]) -> None:
+def _legend(figure: Figure, looks: Looks) -> None:
     """One legend: the verdicts' marks, size and filling, the line, and the variants."""
 
     def mark(marker: str, size: float, face: object = "white", edge: object = "black") -> plt.Line2D:
@@ -124,7 +134,7 @@ def _legend(figure: Figure, colours: dict[str, tuple[float, float, float]]) -> N
     entries: dict[str, Any] = {label: mark(marker, 8) for marker, label in MARKERS.values()}
     entries["hatched: the gain is not clear of 0"] = Patch(edgecolor="black", lw=0.7, **NO_RATIO)
     entries["above, small: early branch point"] = mark("s", 4)
-    entries["below, ring: early branch point"] = mark("o", 6)
+    entries["below, hollow: early branch point"] = mark("o", 6)
     entries["below, two-point: ¼ of the fall"] = plt.Line2D([], [], color="black", ls="--")
-    entries |= {variant: mark("o", 6, colour, colour) for variant, colour in colours.items()}
+    entries |= {variant: mark(shape, 6, colour, colour) for variant, (colour, shape) in looks.items()}
     figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=3, fontsize="small")

@@ -15,7 +15,18 @@ from omegaconf import DictConfig
 from sidetrip.config import Config, check_settings_folder, typed
 from sidetrip.console import command
 from sidetrip.engine.determinism import settle
-from sidetrip.files import SUMS, FileError, check, files_in, read_bytes, read_json, sealing, write_bytes, write_json
+from sidetrip.files import (
+    SUMS,
+    FileError,
+    check,
+    files_in,
+    read_bytes,
+    read_json,
+    remove,
+    sealing,
+    write_bytes,
+    write_json,
+)
 from sidetrip.runtime.provenance import PROVENANCE, code_digest, pipeline, sources
 from sidetrip.runtime.scratch import Scratch
 from sidetrip.tables import join_tables
@@ -62,7 +73,10 @@ def publishing(config: Config, name: str, scratch: Scratch) -> Iterator[Path]:
         If the code changed since the stage began: DVC, which hashes it when a stage ends, would record results of the
         old under the new.
     """
-    with sealing(output_folder(config, name)) as target:
+    folder = output_folder(config, name)
+    for left in folder.parent.glob(f".*.{name}"):  # by a process that was killed; a stage has one writer
+        remove(left)
+    with sealing(folder) as target:
         yield target
         if code_digest(sources(name, config.variant)) != scratch.code:
             raise FileError(
