@@ -213,6 +213,8 @@ def windows_of_text() -> list[str]:
         told += [percent(row.ratio), str(row.window_steps)]
     told.append(f"{100 * swa['window_over_branch'].iloc[-1]:.0f} %")
     assert list((two["outcome"] == DIFFERS)[-3:]) == [False, True, True]
+    assert two["outcome"].iloc[-3] == EQUAL  # "eight further seeds say the same", over the window of the table
+    assert two["window_steps"].iloc[-3] == measured("shakespeare", "two_point")["window_steps"]
     for row in two[-2:].itertuples():
         told += [percent(row.ratio)[1:], str(row.window_steps)]
     behind = behind_without_noise()
