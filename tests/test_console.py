@@ -66,6 +66,20 @@ def test_how_a_command_ends(capsys, error, expected):
     assert said(capsys, run) == expected
 
 
+@pytest.mark.parametrize("place", ["/dev/full", "closed"])
+def test_an_output_that_cannot_be_written_is_one_line(place):
+    code = "from sidetrip.console import command\nwith command(): print('a' * 10)"
+    read, write = os.pipe()
+    os.close(read)
+    with open(place, "wb") if place != "closed" else os.fdopen(write, "wb") as output:
+        result = subprocess.run(
+            [sys.executable, "-c", code], stdout=output, stderr=subprocess.PIPE, text=True, env=os.environ, check=False
+        )
+    assert result.returncode == 2
+    assert result.stderr.startswith("sidetrip: standard output: cannot be written (")
+    assert result.stderr.count("\n") == 1
+
+
 def test_a_defect_of_our_own_is_not_taken_for_bad_input():
     with pytest.raises(ValueError, match="ours"), command():
         raise ValueError("ours")

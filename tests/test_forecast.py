@@ -267,8 +267,14 @@ def test_bad_files_are_one_line(tmp_path, capsys):
     assert "check the path" in refused(capsys, "--losses", other, "--over", OVER)
     other.write_bytes(b"\xff\xfe1")
     assert "UTF-8" in refused(capsys, "--losses", other, "--over", OVER)
-    for row, what in (("1,2,exp,3", "write one of"), ("1,0,linear,3", "over = 0"), ("1,2,linear,", "loss = ''")):
-        files = ["--losses", path, "--cool-downs", earlier_file(tmp_path, [row])]
+    for rows, what in (
+        (["1,2,exp,3"], "write one of"),
+        (["1,0,linear,3"], "over = 0"),
+        (["1,2,linear,"], "loss = ''"),
+        (["1,11000000,linear,3"], "over = 11000000 is more than"),
+        (["1,2,linear,3", "1,2,linear,3"], "line 3: is there twice"),
+    ):
+        files = ["--losses", path, "--cool-downs", earlier_file(tmp_path, rows)]
         assert what in refused(capsys, *files, "--over", OVER)
 
 

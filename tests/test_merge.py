@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from test_tensor_files import sharded
 from torch.distributed import checkpoint as distributed
 
+from sidetrip.engine.optimizers import SGD, AdamW
 from sidetrip.engine.state import TrainState, load_state, save_state, state_path
 from sidetrip.files import FileError, seal
 from sidetrip.kernels import Kernel, Schedule
@@ -141,17 +142,24 @@ def test_a_merge_of_one_and_the_same_is_itself(tmp_path):
     assert torch.signbit(found["zero"])
 
 
-def test_states_of_our_own_are_merged_into_one(tmp_path):
+@pytest.mark.parametrize("optimizer", [SGD(momentum=0.9), AdamW(), SGD()], ids=str)
+def test_states_of_our_own_are_merged_into_one(tmp_path, optimizer):
+    """Whatever the optimizer keeps is that of the newest, as buffers are."""
     for step in STEPS:
-        weights, buffers, momentum = ({"w": torch.full((3,), factor * step)} for factor in (1.0, 2.0, 3.0))
-        save_state(TrainState(step, weights, buffers, {"momentum": momentum}), state_path(tmp_path, step))
+        weights, buffers, kept = ({"w": torch.full((3,), factor * step)} for factor in (1.0, 2.0, 3.0))
+        every = {slot: {"w": kept["w"].clone()} for slot in optimizer.slots}
+        state = TrainState(step, weights, buffers, every)
+        save_state(state, state_path(tmp_path, step))
     paths = [state_path(tmp_path, step) for step in STEPS]
     merge(*paths, *MERGE, "--output", tmp_path / "merged" / "step_000400.safetensors")
     seal(tmp_path / "merged", [tmp_path / "merged" / "step_000400.safetensors"])
     found = load_state(state_path(tmp_path / "merged", 400))
     assert found.step == 400
     assert found.weights["w"].tolist() == pytest.approx([float(np.dot(COEFFICIENTS, STEPS))] * 3)
-    assert (found.buffers["w"].tolist(), found.optimizer["momentum"]["w"].tolist()) == ([800.0] * 3, [1200.0] * 3)
+    assert found.buffers["w"].tolist() == [800.0] * 3
+    assert {slot: kept["w"].tolist() for slot, kept in found.optimizer.items()} == dict.fromkeys(
+        optimizer.slots, [1200.0] * 3
+    )
 
 
 def test_a_state_under_a_wrong_name_is_refused(tmp_path, capsys):
@@ -204,7 +212,7 @@ def test_every_way_to_ask(options, schedule, tmp_path, capsys):
     for step, coefficient in zip(STEPS, expected.coefficients, strict=True):
         if step not in expected.used:
             continue
-        assert re.search(rf"^ +{step} +{re.escape(f'{coefficient:.6g}')}\b", said, re.MULTILINE), said
+        assert re.search(rf"^ +{step} +{re.escape(f'{coefficient + 0.0:.6g}')}\b", said, re.MULTILINE), said
     assert f"realise {expected.share:.2%} of the schedule" in said
     assert f"distance {expected.distance:.3g}" in said
 
@@ -280,6 +288,12 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(tmp_path, capsys):
         ({"a.qweight": torch.zeros(1, dtype=torch.int32), "a.scales": torch.ones(1)}, "a.scales is its scale"),
         ({"a.weight": torch.zeros(1, dtype=torch.int8), "a.weight_scale": torch.ones(1)}, "is quantised"),
         ({"a.weight": torch.zeros(1, dtype=torch.uint8), "a.weight.absmax": torch.ones(1)}, "is quantised"),
+        ({f"up_{name}": torch.zeros(1, dtype=torch.uint8) for name in ("blocks", "scales")}, "up_scales is its scale"),
+        ({f"a.{n}": torch.zeros(1).to(torch.float8_e4m3fn) for n in ("weight", "weight_scale")}, "is quantised"),
+        ({"a.W_q": torch.zeros(1, dtype=torch.uint8), "a.scale": torch.ones(1)}, "a.scale is its scale"),
+        ({"a.weight._data": torch.zeros(1, dtype=torch.int8), "a.weight._scale": torch.ones(1)}, "is quantised"),
+        ({"a.codes": torch.zeros(1, dtype=torch.int16), "a.codebooks": torch.ones(1)}, "a.codebooks is its scale"),
+        ({f"a.q_{n}": torch.zeros(1, dtype=torch.int32) for n in ("weight", "scale")}, "a.q_scale is its scale"),
         ({"z": torch.zeros(1, dtype=torch.float8_e8m0fnu)}, "z is of type F8_E8M0"),
     ):
         saved(tmp_path, lambda step, added=added: added)
@@ -296,6 +310,21 @@ def test_what_is_not_finite_is_refused_by_step_and_name(value, tmp_path, capsys)
         line = refused(capsys, *paths, *MERGE, "--output", tmp_path / "merged.safetensors")
         assert f"bad: is not finite in the snapshot of step {wrong}; " in line
         assert sorted(tmp_path.iterdir()) == sorted(paths)
+
+
+def test_the_guide_tells_what_decoupled_weight_decay_does():
+    """Of a steady gradient; the branch point is 0, and a step takes rate × decay of the weights first, as torch does."""
+    kernel, schedule = Schedule.linear(1000).kernel().weights, Schedule.linear(1000).multipliers
+    told = []
+    for product in (0.03, 0.3, 1.0):
+        iterates, trip = [0.0], 0.0
+        for multiplier in schedule:
+            iterates.append(iterates[-1] * (1 - product / 1000) - 1)
+            trip = trip * (1 - multiplier * product / 1000) - multiplier
+        average = float(kernel @ iterates)
+        told.append(f"{100 * abs(average - trip) / abs(average):.2g} %")
+    text = Path("docs/merge.md").read_text(encoding="utf-8")
+    assert "{} where the product is 0.03, {} at 0.3, {} at 1;".format(*told) in text
 
 
 def test_a_mask_of_infinities_is_kept(tmp_path):
@@ -317,6 +346,64 @@ def test_statistics_and_states_of_optimizers_are_copied(tmp_path, capsys):
 def test_snapshots_that_are_averages_already_are_told(name, said, tmp_path, capsys):
     merged(saved(tmp_path, lambda step: {"module.w": torch.full((2,), float(step)), name: torch.tensor(7)}), *MERGE)
     assert ("averages of iterates already" in capsys.readouterr().err) == said
+
+
+def test_what_was_merged_is_an_average_already(tmp_path, capsys):
+    paths = saved(tmp_path, lambda step: {"w": torch.full((2,), float(step))})
+    merged([*paths[:2], paths[2]], *MERGE)
+    assert "averages" not in capsys.readouterr().err
+    newest = (tmp_path / "merged.safetensors").rename(tmp_path / "checkpoint-500.safetensors")
+    merge(*paths, newest, "--decay", "linear", "--over", 400, "--output", tmp_path / "again.safetensors")
+    assert "averages of iterates already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "place", ["checkpoint-100/model.safetensors", "checkpoint-200/m.safetensors", "checkpoint-400/x"]
+)
+def test_nothing_is_written_into_a_snapshot_though_the_window_does_without_it(tmp_path, capsys, place):
+    for step in (100, 200, 400):
+        hugging_face(tmp_path / f"checkpoint-{step}", step)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    line = refused(capsys, tmp_path, "--decay", "linear", "--over", 200, "--output", tmp_path / place)
+    assert "snapshots; write to another place" in line
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_files_of_the_newest_that_cannot_be_copied_are_named_before_anything_is_written(tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    for step in STEPS:
+        hugging_face(tmp_path / "run" / f"checkpoint-{step}", step)
+    lost = tmp_path / "run" / "checkpoint-400" / "config.json"
+    lost.unlink()
+    lost.symlink_to("nowhere")
+    (lost.parent / "notes.md").mkdir()
+    assert f"{lost}: No such file" in refused(capsys, tmp_path / "run", *MERGE, "--output", tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()
+    lost.unlink()
+    index = next(lost.parent.glob("*.index.json"))
+    index.write_text(json.dumps(json.loads(index.read_bytes()) | {"metadata": ["odd"]}), encoding="utf-8")
+    merge(tmp_path / "run", *MERGE, "--output", tmp_path / "merged")
+    assert json.loads((tmp_path / "merged" / index.name).read_bytes())["metadata"].keys() == {"total_size"}
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (["--decay", "linear", "--over", "0"], "--over 0: give steps"),
+        (["--decay", "linear", "--over", "5e9", "--tokens-per-step", "-4"], "--tokens-per-step -4: give steps"),
+        (["--decay", "linear", "--over", "10%", "--tokens-per-step", "4"], "--over 10%, --tokens-per-step 4"),
+        ([*MERGE, "--rename", "nothing=x"], "--rename nothing=x: fits no tensor"),
+        ([*MERGE, "--exclude", "*"], "no tensor is left"),
+        ([*MERGE, "--weight-decay", "nan", "--rate", "1"], "--weight-decay nan: "),
+        (["--kernel", "FILE"], "FILE: "),
+    ],
+    ids=str,
+)
+def test_options_that_mean_nothing_are_refused_by_their_names(tmp_path, capsys, options, what):
+    paths = saved(tmp_path, lambda step: {"w": torch.ones(2)})
+    (tmp_path / "FILE").write_text("1\n", encoding="utf-8")
+    options = [tmp_path / "FILE" if option == "FILE" else option for option in options]
+    assert what in refused(capsys, *paths, *options, "--output", tmp_path / "merged.safetensors")
 
 
 def test_a_gain_that_is_learned_is_no_scale(tmp_path):
@@ -409,7 +496,9 @@ def test_numpy_and_safetensors_are_enough(tmp_path):
     saved(tmp_path, lambda step: {"h": torch.ones(3).bfloat16(), "w": torch.ones(3)})
     losses, cool_downs = tmp_path / "run.csv", tmp_path / "earlier.csv"
     losses.write_text("step,momentary,merged\n" + "".join(f"{s},2,1\n" for s in range(10, 200, 10)), encoding="utf-8")
-    cool_downs.write_text("start,over,shape,loss\n" + "100,10,linear,1\n" * 3, encoding="utf-8")
+    cool_downs.write_text(
+        "start,over,shape,loss\n100,10,linear,1\n110,10,linear,1\n120,10,linear,1\n", encoding="utf-8"
+    )
 
     def run(command, *arguments):
         program = [sys.executable, "-S", "-m", f"sidetrip.{command}", *arguments]

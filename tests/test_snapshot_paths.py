@@ -1,5 +1,6 @@
 """Which snapshots are meant, and of which steps they are."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,11 @@ def test_a_folder_of_snapshots_is_all_of_them_by_step(tmp_path):
         (tmp_path / "run" / name).touch()
     found = [path.name for path in snapshots_in(tmp_path / "run")]
     assert found == ["step_80.safetensors", "checkpoint-900", "checkpoint-1000"]
-    assert [path.name for path in passed_over(tmp_path / "run")] == ["model.safetensors"]
+    (tmp_path / "run" / "checkpoint-1100").mkdir()  # of another format
+    (tmp_path / "run" / "checkpoint-1100" / "pytorch_model.bin").touch()
+    (tmp_path / "run" / "step_90.pt").touch()
+    over = [path.name for path in passed_over(tmp_path / "run")]
+    assert over == ["checkpoint-1100", "model.safetensors", "step_90.pt"]
     alone = tmp_path / "run" / "checkpoint-900"
     assert passed_over(alone) == []
     assert snapshots_in(alone) == [alone]
@@ -63,3 +68,37 @@ def test_a_folder_without_safetensors_is_told_of_as_one(tmp_path):
     (tmp_path / "step_20.pt").touch()
     with pytest.raises(FileError, match=r"holds no safetensors.*docs/merge.md"):
         sorted_snapshots([tmp_path], [10])
+
+
+def test_a_path_is_of_the_step_of_what_it_stands_for(tmp_path, monkeypatch):
+    here = tmp_path / "exp_step-250" / "checkpoint-300"
+    here.mkdir(parents=True)
+    monkeypatch.chdir(here)
+    assert step_of(Path()) == step_of(Path("../checkpoint-300")) == step_of(Path("x/..")) == 300
+
+
+def test_a_folder_may_number_its_snapshots_and_one_alone_is_told_of(tmp_path):
+    for step in (100, 200):
+        (tmp_path / str(step)).mkdir()
+        (tmp_path / str(step) / "model.safetensors").touch()
+        if step == 100:
+            with pytest.raises(FileError, match="holds one snapshot, 100; an average needs two"):
+                sorted_snapshots([tmp_path], None)
+    assert list(sorted_snapshots([tmp_path], None)) == [100, 200]
+
+
+@pytest.mark.parametrize(("steps", "said"), [([0, 100, 100], "step 100: is given twice"), ([0, 2**53 + 1], "2^53")])
+def test_steps_that_cannot_be_are_refused(steps, said):
+    with pytest.raises(FileError, match=re.escape(said)):
+        sorted_snapshots([], steps)
+
+
+def test_a_folder_whose_order_is_not_clear_is_to_be_named_one_by_one(tmp_path):
+    for name in ("checkpoint_7_5500", "checkpoint_7_5600"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").touch()
+    with pytest.raises(FileError, match="give the steps with --steps"):
+        sorted_snapshots([tmp_path], None)
+    with pytest.raises(FileError, match="name each, in that of --steps"):
+        sorted_snapshots([tmp_path], [5500, 5600])
+    assert list(sorted_snapshots(sorted(tmp_path.iterdir()), [5500, 5600])) == [5500, 5600]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +42,13 @@ def command(*refusals: type[Exception], stopped: str = "stopped") -> Iterator[No
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         yield
+        sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left there is not tried again
+        sys.stderr.write(f"sidetrip: standard output: cannot be written ({error.strerror}); see where it goes\n")
+        sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
         sys.stderr.write(f"sidetrip: {stopped}\n")
         sys.exit(INTERRUPTED)

@@ -73,8 +73,7 @@ def telling(path: Path) -> Iterator[None]:
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise FileError(
-            f"{path}: cannot be written ({reason}); make room or set its permissions, and run again: "
-            "what is finished is kept"
+            f"{path}: cannot be written ({reason}); make room or set its permissions, and run again"
         ) from error
 
 

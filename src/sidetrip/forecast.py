@@ -34,6 +34,7 @@ from sidetrip.loss_forecast import ALLOWANCE, CONFIDENCE, LEAST, CoolDown, Forec
 RUN, COOL_DOWNS = ("step", "momentary", "merged"), ("start", "over", "shape", "loss")  # columns
 Source = dict[str, str | int]  # what was used of a file
 LARGEST_STEP = 2**53  # up to which every whole number is a float64
+MOST_STEPS = 10**8  # on the ways to all losses together, that the multi-power law is fitted to
 
 
 @dataclass(frozen=True)
@@ -134,9 +135,14 @@ def _losses(rows: Sequence[Row], column: str) -> Losses:
 def read_cool_downs(path: Path, at: int) -> tuple[list[CoolDown], Source]:
     """The cool-downs that had ended by a step, and what of the file was used; later ones are not looked at."""
     header, rows = read_rows(path, COOL_DOWNS)
-    found, used = [], []
+    found: list[CoolDown] = []
+    used: list[Row] = []
     for row in rows:
         start, over, shape = row.whole("start"), row.whole("over", 1), row.cells["shape"]
+        if over > LONGEST_WINDOW:
+            raise FileError(f"{row.place}: over = {over} is more than {LONGEST_WINDOW} steps; correct it")
+        if any(row.cells == other.cells for other in used):
+            raise FileError(f"{row.place}: is there twice; write each cool-down once")
         if shape not in DECAYS:
             raise FileError(f"{row.place}: shape = {shape!r} is unknown; write one of {', '.join(DECAYS)}")
         if start + over <= at:
@@ -150,12 +156,16 @@ def power_law(
 ) -> float | None:
     """What the multi-power law fitted to the run and its earlier cool-downs says that the decay ends at, in nats.
 
-    None with fewer than `LEAST` cool-downs, of whatever shape and length, or without scipy.
+    None with fewer than `LEAST` cool-downs, of whatever shape and length; without scipy; where the way is too long, or
+    the losses are too many for it; and where losses lie outside the law's range.
     """
-    if len(cool_downs) < LEAST or not find_spec("scipy"):
+    steps, seen = at + over, np.r_[momentary.values, [each.loss for each in cool_downs]]
+    if len(cool_downs) < LEAST or not find_spec("scipy") or steps > LONGEST_WINDOW or steps * len(seen) > MOST_STEPS:
         return None
-    from sidetrip.measure.multi_power_law import predicted, warmed_up  # scipy, which the rest does without
+    from sidetrip.measure.multi_power_law import fits, predicted, warmed_up  # scipy, which the rest does without
 
+    if not fits(seen):
+        return None
     (loss,) = predicted(warmed_up(at + over, warm_up), momentary, cool_downs, at, [(decay, over)])
     return loss
 
@@ -260,7 +270,7 @@ def run(options: argparse.Namespace) -> None:
         found = forecast(momentary, merged, cool_downs, at, options.over, options.decay)
     except TooFewLossesError as error:
         raise FileError(
-            f"{options.losses}: merged: {error}; merge more snapshots, or take a smaller --over or an earlier --at"
+            f"{options.losses}: merged: {error}; merge more snapshots, or take a smaller --over or a later --at"
         ) from error
     law = power_law(momentary, cool_downs, at, options.over, options.decay, options.warm_up)
     content = as_json(found, law, sources)

@@ -47,7 +47,7 @@ RECIPE = (
 )
 ADVICE = "bfloat16 was kept, which rounds the average off again: --dtype float32 keeps twice as much of it"
 AVERAGES = (
-    "the snapshots hold n_averaged: they seem to be averages of iterates already, which the table takes for iterates; "
+    "averages of iterates already, by n_averaged or merged_steps in them, which the table takes for iterates: {}; "
     "merge the run's own weights"
 )
 FORECAST = "What would a decay from here on give, and is it worth it? python -m sidetrip.forecast, see docs/forecast.md"
@@ -61,14 +61,17 @@ def _window(options: argparse.Namespace, end: int) -> int | None:
     text, tokens = options.over, options.tokens_per_step
     if text is None:
         return None
+    remedy = "give steps (1000), a part of the run (10%), or tokens (5e9) with --tokens-per-step"
     try:
         if text.endswith("%"):
-            return round(float(text[:-1]) / 100.0 * end)
-        return int(text) if tokens is None else round(float(text) / tokens)
+            found = round(float(text[:-1]) / 100.0 * end)
+        else:
+            found = int(text) if tokens is None else round(float(text) / tokens)
     except (ValueError, ZeroDivisionError, OverflowError) as error:
-        raise FileError(
-            f"--over {text}: give steps (1000), a part of the run (10%), or tokens (5e9) with --tokens-per-step"
-        ) from error
+        raise FileError(f"--over {text}: {remedy}") from error
+    if found < 1 or (text.endswith("%") and tokens is not None):
+        raise FileError(f"--over {text}{f', --tokens-per-step {tokens:g}' if tokens is not None else ''}: {remedy}")
+    return found
 
 
 def _wanted_schedule(options: argparse.Namespace, own_rates: Vector | None, end: int) -> Schedule:
@@ -77,10 +80,11 @@ def _wanted_schedule(options: argparse.Namespace, own_rates: Vector | None, end:
         if over is None:
             raise FileError("--over: not given; say over how many steps the learning rate decays")
         return SHAPES[options.decay](over) if options.decay else Kernel.ema(over, options.ema).schedule()
-    if options.multipliers:
-        wanted = Schedule(_numbers(options.multipliers))
-    elif options.kernel:
-        wanted = Kernel(_numbers(options.kernel)).schedule()
+    if file := options.multipliers or options.kernel:
+        try:
+            wanted = Schedule(_numbers(file)) if options.multipliers else Kernel(_numbers(file)).schedule()
+        except ValueError as error:
+            raise FileError(f"{file}: {error}") from error
     else:
         absolute = _numbers(options.wanted_rates)
         if own_rates is None:
@@ -99,7 +103,7 @@ def _wanted_schedule(options: argparse.Namespace, own_rates: Vector | None, end:
 def _numbers(path: Path) -> Vector:
     """The numbers of a text file, one on each line."""
     try:
-        found = np.array([float(line) for line in path.read_text(encoding="utf-8").split()])
+        found = np.array([float(line) for line in path.read_text(encoding="utf-8-sig").split()])
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except ValueError as error:
@@ -115,7 +119,7 @@ def _table(average: SnapshotAverage) -> str:
     coefficients = dict(zip(average.steps, average.coefficients, strict=True))
     levels = ["", *(f"{level:.6g}" for level in average.levels)]
     for step, level in zip(average.used, levels, strict=True):
-        lines.append(f"{step:12d}   {coefficients[step]:12.6g}   {level}".rstrip())
+        lines.append(f"{step:12d}   {coefficients[step] + 0.0:12.6g}   {level}".rstrip())
     if idle := [step for step in average.steps if step not in average.used]:
         lines.append(f"not used, outside the window: {len(idle)} snapshots, {_shortened(idle)}")
     lines.append(
@@ -133,6 +137,10 @@ def _bend(options: argparse.Namespace, average: SnapshotAverage, rates: Vector |
     window = slice(average.end - average.window, average.end)
     total = float(rates[window].sum()) if rates is not None else options.rate * average.window
     product = options.weight_decay * total
+    if not 0 <= product < np.inf:
+        raise FileError(
+            f"--weight-decay {options.weight_decay:g}: times the rates it is {product:g}; give both from 0 on"
+        )
     return (
         f"Decoupled weight decay (AdamW): rate x decay x steps = {product:.3g}. It bends the answer by about a tenth "
         f"of that: {product / 10.0:.1%} of the distance that the decay moves the weights (docs/merge.md)."
@@ -199,9 +207,12 @@ def _shortened(items: Sequence[object]) -> str:
 
 def _opened(snapshots: dict[int, Path], options: argparse.Namespace) -> tuple[dict[int, Snapshot], list[str]]:
     """Headers of the snapshots, checked against each other and against their steps, and the names that are left out."""
-    found, excluded = {}, set()
+    found: dict[int, Snapshot] = {}
+    excluded: set[str] = set()
+    names: set[str] = set()
     for step, path in snapshots.items():
         whole = read_snapshot(path)
+        names |= whole.tensors.keys()
         inside = _step_inside(whole)
         if not options.steps and inside not in (None, step):
             raise FileError(f"{path}: is of step {inside} by its tensor, {step} by its name; give --steps")
@@ -212,6 +223,11 @@ def _opened(snapshots: dict[int, Path], options: argparse.Namespace) -> tuple[di
     for pattern in options.exclude:
         if not any(fnmatchcase(name, pattern) for name in excluded):
             raise FileError(f"--exclude {pattern}: fits no tensor; check the pattern, in quotes")
+    for old, new in options.rename:
+        if not any(name.startswith(old) for name in names):
+            raise FileError(f"--rename {old}={new}: fits no tensor; check the beginning of the names")
+    if not any(snapshot.tensors for snapshot in found.values()):
+        raise FileError("no tensor is left to average; exclude less, or name other files")
     check_alike(list(found.values()))
     return found, sorted(excluded)
 
@@ -294,17 +310,19 @@ def run(options: argparse.Namespace) -> None:
         said.append(_bend(options, average, rates))
     sys.stdout.write("\n".join(said) + "\n")
     over = ", ".join(part.name for path in options.snapshots for part in passed_over(path))
-    notes = [f"passed over, for no step is marked in the name: {printable(over)}"] * bool(over)
-    notes += [AVERAGES] * any(map(are_averages, snapshots.values()))
+    notes = [f"passed over, without a step in the name or without safetensors: {printable(over)}"] * bool(over)
+    if averages := [printable(snapshot.path.name) for snapshot in snapshots.values() if are_averages(snapshot)]:
+        notes.append(AVERAGES.format(_shortened(averages)))
     for warning in (*average.objections, *average.warnings, *notes):
         sys.stderr.write(f"sidetrip: {warning}\n")
-    if options.picture:
-        _draw(average, options.picture)
     if not options.dry_run:
-        coefficients = [float(c) for s, c in zip(average.steps, average.coefficients, strict=True) if s in snapshots]
+        of_step = dict(zip(average.steps, average.coefficients, strict=True))
+        coefficients = [float(of_step[step]) + 0.0 for step in snapshots]  # no minus zero
         reasons = reasons_to_copy(snapshots[average.end])
         write_merged(snapshots, coefficients, options.output, reasons, DTYPES.get(options.dtype))
         sys.stdout.write(_summary(snapshots, reasons, excluded, options) + "\n")
+    if options.picture:
+        _draw(average, options.picture)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -316,6 +334,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         try:
             run(options)
         except OSError as error:
+            if error.filename is None:  # standard output
+                raise
             raise FileError(f"{error.filename}: {error.strerror}; check the path") from error
 
 

@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 
 from sidetrip.files import FileError, remove, replacing
 from sidetrip.number_formats import SIZES
-from sidetrip.tensor_files import INDEX_SUFFIX, SUFFIX, Snapshot, header_bytes
+from sidetrip.tensor_files import FOREIGN_SUFFIXES, INDEX_SUFFIX, MERGED_STEPS, SUFFIX, Snapshot, header_bytes
 from sidetrip.weighted_sum import copied_blocks, weighted_blocks
 
-FOREIGN_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".npz", ".gguf", ".onnx", ".h5")
 COMPANIONS = (".json", ".txt", ".model", ".jinja", ".tiktoken", ".py", ".yaml", ".md")  # settings, tokenizers
 DIGEST = re.compile("hash|sha256|digest", re.IGNORECASE)  # in the names of metadata, of other weights than the merged
 STALE = ("trainer_state.json", "scheduler.json")  # of the run, not of the model
@@ -39,6 +38,10 @@ def check_output(output: Path | None, inputs: Sequence[Path], newest: Snapshot) 
         raise FileError(f"{output}: safetensors is what is written; name it {output.with_suffix(SUFFIX).name}")
     if output.resolve() in {path.resolve() for path in inputs}:
         raise FileError(f"{output}: is one of the snapshots; write to another place")
+    for path in inputs:
+        folder = path.parent if path.name.endswith(INDEX_SUFFIX) else path
+        if output.resolve().is_relative_to(folder.resolve()):
+            raise FileError(f"{output}: lies within {folder}, which is one of the snapshots; write to another place")
     if output.suffix == SUFFIX:
         if output.is_symlink() or (output.exists() and not output.is_file()):
             raise FileError(f"{output}: is there and no regular file; name another file to write")
@@ -46,6 +49,9 @@ def check_output(output: Path | None, inputs: Sequence[Path], newest: Snapshot) 
         raise FileError(f"{output}: would be a folder, the snapshots are single files; name it {output.name}{SUFFIX}")
     elif output.is_symlink() or (output.exists() and (not output.is_dir() or any(output.iterdir()))):
         raise FileError(f"{output}: is there and no empty folder; name a new one, or a file, NAME{SUFFIX}")
+    else:
+        for name in companions(newest.folder):
+            (newest.folder / name).open("rb").close()  # raises before anything is written
 
 
 def write_merged(
@@ -80,7 +86,7 @@ def write_merged(
     newest = list(snapshots.values())[-1]
     terms = [(step, coefficient) for step, coefficient in zip(snapshots, coefficients, strict=True) if coefficient]
     metadata = {name: text for name, text in newest.metadata.items() if not DIGEST.search(name)} | {
-        "merged_steps": json.dumps(list(snapshots)),
+        MERGED_STEPS: json.dumps(list(snapshots)),
         "merged_coefficients": json.dumps(list(coefficients)),
     }
 
@@ -120,7 +126,8 @@ def companions(folder: Path) -> list[str]:
     return [
         path.name
         for path in sorted(folder.iterdir())
-        if path.suffix in COMPANIONS and path.name not in STALE and not path.name.endswith(INDEX_SUFFIX)
+        if path.suffix in COMPANIONS and not path.is_dir() and path.name not in STALE
+        if not path.name.endswith(INDEX_SUFFIX)
     ]
 
 
@@ -135,7 +142,8 @@ def _write_folder(
     total = sum(write_file(folder / shard, names) for shard, names in shards.items())
     if newest.index:
         index = json.loads(newest.index.read_text(encoding="utf-8"))
-        index["metadata"] = {**(index.get("metadata") or {}), "total_size": total}
+        metadata = index.get("metadata")
+        index["metadata"] = {**(metadata if isinstance(metadata, dict) else {}), "total_size": total}
         index["weight_map"] = {name: shard for shard, names in shards.items() for name in names}
         (folder / newest.index.name).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
     for name in companions(former):

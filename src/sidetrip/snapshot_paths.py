@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from sidetrip.files import FileError
-from sidetrip.tensor_files import INDEX_SUFFIX, SUFFIX, is_distributed
+from sidetrip.tensor_files import FOREIGN_SUFFIXES, INDEX_SUFFIX, SUFFIX, is_distributed
 
 MARKED_STEP = re.compile(r"(?:step|steps|iter|iteration|checkpoint|ckpt)[-_=]?(\d+)", re.IGNORECASE)
 CLEAR_STEP = re.compile(rf"{MARKED_STEP.pattern}(?![A-Za-z]|[-_.,]?\d)", re.IGNORECASE)
+LARGEST_STEP = 2**53  # up to which every whole number is a float64
 SHARD = re.compile(r"-\d+-of-\d+$")
 
 
@@ -19,10 +21,11 @@ def step_of(path: Path) -> int:
 
     The number after "step", "iter", "checkpoint" or the like; or the only number of its name, or else of its folder's.
     """
-    own = _stem(path)
+    whole = Path(os.path.abspath(path))  # "." and "x/.." are what they stand for
+    own = _stem(whole)
     if SHARD.search(own):
         raise FileError(f"{path}: is one of several shards; name its folder, or the index in it")
-    folders = [folder.name for folder in path.absolute().parents]
+    folders = [folder.name for folder in whole.parents]
     if own.isdecimal():
         return int(own)
     for name in (own, *folders):
@@ -44,18 +47,23 @@ def sorted_snapshots(paths: Sequence[Path], steps: Sequence[int] | None) -> dict
     for path in paths:
         if not path.exists():
             raise FileError(f"{path}: cannot be read (No such file or directory); check the path")
-        if path.is_dir() and snapshots_in(path) == [path] and not _is_snapshot(path):
+        if path.is_dir() and not _is_snapshot(path) and len(inside := _inside(path)) < 2:
+            if inside:
+                raise FileError(f"{path}: holds one snapshot, {inside[0].name}; an average needs two")
             raise FileError(
                 f"{path}: holds no safetensors; name the folder of the snapshots, docs/merge.md converts other files"
             )
-    named = [path for given in paths for path in snapshots_in(given)]
+    named = [path for given in paths for path in _in_order(given, steps)]
     if steps and named and len(steps) != len(named):
         raise FileError(f"--steps: {len(steps)} steps for {len(named)} snapshots; give one for each, in their order")
     found: dict[int, Path | None] = {}
     placed: Sequence[Path | None] = named or [None] * len(steps or ())
     for step, place in zip(steps or [step_of(path) for path in named], placed, strict=True):
+        if not 0 <= step <= LARGEST_STEP:
+            raise FileError(f"step {step}: is not from 0 to 2^53; give the steps with --steps")
         if step in found:
-            raise FileError(f"step {step}: belongs to {found[step]} and to {place}; name one, or give --steps")
+            both = f"belongs to {found[step]} and to {place}; name one of them"
+            raise FileError(f"step {step}: {both if place else 'is given twice; give it once'}")
         found[step] = place
     return dict(sorted(found.items()))
 
@@ -64,17 +72,43 @@ def snapshots_in(path: Path) -> list[Path]:
     """The snapshots of a run's folder, by step; or the path itself, if it is a snapshot."""
     if not path.is_dir():
         return [path]
-    inside = [part for part in path.iterdir() if not part.name.startswith(".") and MARKED_STEP.search(_stem(part))]
-    found = [part for part in inside if (part.suffix == SUFFIX and not SHARD.search(_stem(part))) or _is_snapshot(part)]
+    found = _inside(path)
     return sorted(found, key=step_of) if len(found) > 1 else [path]
 
 
+def _in_order(path: Path, steps: Sequence[int] | None) -> list[Path]:
+    """`snapshots_in`, whose order has to be clear where the steps are given."""
+    try:
+        return snapshots_in(path)
+    except FileError as error:
+        if not steps:
+            raise
+        raise FileError(
+            f"{path}: which order its snapshots have is not clear; name each, in that of --steps"
+        ) from error
+
+
+def _inside(path: Path) -> list[Path]:
+    return [part for part in _marked(path) if _is_file(part) or _is_snapshot(part)]
+
+
+def _marked(path: Path) -> list[Path]:
+    """What has a step in its name, or nothing but a number."""
+    parts = [part for part in path.iterdir() if not part.name.startswith(".")]
+    return [part for part in parts if MARKED_STEP.search(_stem(part)) or _stem(part).isdecimal()]
+
+
 def passed_over(path: Path) -> list[Path]:
-    """Snapshots in a run's folder that have no step in their names, and so are not among those that are taken."""
+    """What of a run's folder looks like a snapshot and is not taken: without a step in its name, or no safetensors."""
     taken = snapshots_in(path)
     if taken == [path]:
         return []
-    return sorted(part for part in path.glob(f"[!.]*{SUFFIX}") if part not in taken)
+    others = [part for part in _marked(path) if part.is_dir() or part.suffix in FOREIGN_SUFFIXES]
+    return sorted(part for part in {*path.glob(f"[!.]*{SUFFIX}"), *others} if part not in taken)
+
+
+def _is_file(path: Path) -> bool:
+    return path.suffix == SUFFIX and not SHARD.search(_stem(path))
 
 
 def _is_snapshot(path: Path) -> bool:

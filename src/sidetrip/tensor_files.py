@@ -26,6 +26,8 @@ from sidetrip.files import FileError
 
 SUFFIX = ".safetensors"
 INDEX_SUFFIX = f"{SUFFIX}.index.json"
+FOREIGN_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".npz", ".gguf", ".onnx", ".h5")
+MERGED_STEPS = "merged_steps"  # in the metadata of what was merged
 LFS_POINTER = b"version "  # how one begins
 LARGEST_HEADER = 100_000_000  # bytes, the format's own limit; a damaged file's length may begin as a pickle does
 PICKLES = (b"PK\x03\x04", b"\x80\x02")  # how files of torch.save begin

@@ -8,27 +8,29 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from sidetrip.files import FileError
 from sidetrip.number_formats import SIZES
-from sidetrip.tensor_files import Snapshot, StoredTensor
+from sidetrip.tensor_files import MERGED_STEPS, Snapshot
 
 BATCHNORM = "BatchNorm statistics"
 STATISTICS = re.compile(r"(running|moving)_(mean|var|variance|std)|num_batches_tracked|batch_stats")
 OPTIMIZER = re.compile(r"optim(izer)?(_states?)?|opt_state|exp_avg(_sq)?|max_exp_avg_sq|momentum_buffer")
-STATE_GROUPS = ("weights", "buffers", "momentum")  # of a state that this package writes
 INTEGERS = ("I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL")
 QUANTISED = re.compile("F8|F4|F6|[IU](8|16|32)$")  # types that hold codes where a scale lies beside them
+CODES = re.compile(r".*weight.*|W_q|codes|_?q?data|.*_blocks")  # names of quantised tensors in their modules
 SCALE = re.compile(
-    r"((weight|input|w|q)_?)?(scales?|zeros?|zero_points?)(_inv)?|scale_(weight|input|inv)|absmax|SCB|quant_\w+"
+    r"_?((weight|input|w|q)_?)?(scales?|zeros?|zero_points?)(_inv|_max)?|scale_(weight|input|inv)|absmax|SCB"
+    r"|codebooks|quant_\w+"
 )
 
 
 def is_training_state(snapshot: Snapshot) -> bool:
-    """Whether it is a state as this package writes it, with weights, buffers, momentum and the step."""
-    groups = {name.partition("/")[0] for name in snapshot.tensors}
-    return {"step", "weights"} <= groups <= {*STATE_GROUPS, "step"}
+    """Whether it is a state as this package writes it: the step, and groups of tensors, of which one is the weights."""
+    names = snapshot.tensors.keys() - {"step"}
+    groups = {name.partition("/")[0] for name in names}
+    return len(names) < len(snapshot.tensors) and "weights" in groups and all("/" in name for name in names)
 
 
 def reasons_to_copy(snapshot: Snapshot) -> dict[str, str]:
@@ -40,7 +42,7 @@ def reasons_to_copy(snapshot: Snapshot) -> dict[str, str]:
         if any(STATISTICS.fullmatch(part) for part in parts):
             found[name] = BATCHNORM
         elif in_state and not name.startswith("weights/"):
-            found[name] = "buffers, momentum and step"
+            found[name] = "buffers, step and what the optimizer keeps"
         elif not in_state and any(OPTIMIZER.fullmatch(part) for part in parts):
             found[name] = "states of an optimizer"
         elif tensor.dtype in INTEGERS:
@@ -49,8 +51,9 @@ def reasons_to_copy(snapshot: Snapshot) -> dict[str, str]:
 
 
 def are_averages(snapshot: Snapshot) -> bool:
-    """Whether its weights are not iterates but an average of them already: torch's AveragedModel keeps their number."""
-    return any(re.split(r"[./]", name)[-1] == "n_averaged" for name in snapshot.tensors)
+    """Whether its weights are not iterates but an average of them: one that was merged, or torch's AveragedModel."""
+    counted = any(re.split(r"[./]", name)[-1] == "n_averaged" for name in snapshot.tensors)
+    return counted or MERGED_STEPS in snapshot.metadata
 
 
 def check_alike(snapshots: Sequence[Snapshot]) -> None:
@@ -83,7 +86,7 @@ def _check_types(snapshot: Snapshot) -> None:
         modules[_module(name)].append(name)
     for name, tensor in snapshot.tensors.items():
         nearby = [*modules.get(_module(name), ()), *modules.get(name, ())] if QUANTISED.match(tensor.dtype) else []
-        if scale := next((other for other in nearby if _is_scale(other, name, snapshot.tensors)), None):
+        if scale := next((other for other in nearby if _is_scale(other, name)), None):
             raise FileError(
                 f"{snapshot.path}: {name} ({tensor.dtype}) is quantised, {scale} is its scale, and codes have no "
                 "average; merge the snapshots before they are quantised"
@@ -99,15 +102,15 @@ def _module(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def _is_scale(other: str, name: str, tensors: Mapping[str, StoredTensor]) -> bool:
+def _is_scale(other: str, name: str) -> bool:
     """Whether a tensor is the scale or zero point of a quantised one.
 
-    It is named after it ("q" and "q_scale"), or after its role beside the weight of a module ("layer.scales"). A gain
-    that the model learns ("norm.scale") is of the type of the other weights.
+    It is named after it ("q" and "q_scale", "up_blocks" and "up_scales"), or after its role beside the codes of a
+    module ("layer.scales"). A gain that the model learns ("norm.scale") lies beside weights that are no codes.
     """
-    if tensors[other].dtype == tensors[name].dtype:
+    if other == name:
         return False
-    beside_weight = "weight" in name.rpartition(".")[2] and other.startswith(f"{_module(name)}.")
-    role = other.rpartition(".")[2]
-    own = other.removeprefix(name).lstrip("._") if other.startswith(name) else ""
-    return bool(SCALE.fullmatch(own) or (beside_weight and SCALE.fullmatch(role)))
+    beside_codes = bool(CODES.fullmatch(name.rpartition(".")[2])) and other.startswith(f"{_module(name)}.")
+    role, stem = other.rpartition(".")[2], name.removesuffix("_blocks")
+    own = other.removeprefix(stem).lstrip("._") if other.startswith(stem) else ""
+    return bool(SCALE.fullmatch(own) or (beside_codes and SCALE.fullmatch(role)))

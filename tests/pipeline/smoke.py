@@ -44,7 +44,7 @@ def clone(folder: Path, *changes: tuple[str, str]) -> Path:
             shutil.copy(ROOT / name, folder / name)
     params = (folder / "params.yaml").read_text(encoding="utf-8")
     params, found = ACTIVE.subn("active: [smoke]\n", params)
-    assert found == 1
+    assert found == 1, "params.yaml: write active as a list, a line for each variant"
     for old, new in changes:
         assert old in params
         params = params.replace(old, new)

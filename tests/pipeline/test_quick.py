@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import yaml
 from smoke import clone, digests, environment
 
 from sidetrip.config import load_params, resolve
@@ -71,13 +72,14 @@ def test_what_was_not_measured_is_no_line(params):
 
 def test_make_quick_builds_it_beside_the_repository(tmp_path):
     """With the smoke variant in its place, of which it takes the averages alone."""
-    experiments = f"    experiments: {{{', '.join(f'{name}: false' for name in LEFT_OUT)}}}\n    model: {{width: 2}}"
-    smoke = (
-        "    experiments: {quadratic: true, replicas: true, mean_gradient: true}\n    replicas: {number: 2}\n"
-        "    mean_gradient: {sequences: 2}\n    model: {width: 2}"
-    )
-    folder = clone(tmp_path, ("\n  quick:\n", "\n  former:\n"), ("\n  smoke:\n", "\n  quick:\n"), (smoke, experiments),
-                   ("active: [smoke]\n", "active: [former]\n"))  # fmt: skip
+    folder = clone(tmp_path)
+    place = folder / "params.yaml"
+    params = yaml.safe_load(place.read_text(encoding="utf-8"))
+    variants = params["variants"]
+    variants["former"] = variants.pop("quick")
+    variants["quick"] = variants.pop("smoke") | {"experiments": dict.fromkeys(LEFT_OUT, False)}
+    params["active"] = ["former"]
+    place.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
     (folder / ".venv").mkdir()
     (folder / ".venv" / "installed").touch()
     before = digests(folder, "params.yaml"), git_status(folder)

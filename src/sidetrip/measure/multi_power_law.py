@@ -28,6 +28,7 @@ Vector = NDArray[np.float64]
 # Of L0, log A, α, log B, log C, β, γ. Rates are relative and losses of order 1, so what is reduced lies within them.
 LOWEST = np.array([0.0, -12.0, 0.01, -12.0, -14.0, 0.01, 0.0])
 HIGHEST = np.array([20.0, 12.0, 3.0, 5.0, 5.0, 3.0, 1.0])
+BEGIN = (0.3, 0.8)  # shares of the lowest loss at which fits begin
 OUTLIER = 1e-3  # relative error of a loss from which it counts linearly, as in the paper
 EVALUATIONS = 200  # of one fit, at most
 FITTED_TO = 4  # decimals of a fitted loss; a fit by iteration has no more that are the same everywhere
@@ -96,6 +97,11 @@ def slopes(numbers: Vector, schedules: Schedules) -> Vector:
     )
 
 
+def fits(seen: Vector) -> bool:
+    """Whether the law can be fitted to such losses: they are above 0, and its beginning lies between its bounds."""
+    return bool(seen.min() > 0.0 and BEGIN[1] * seen.min() <= HIGHEST[0] and -HIGHEST[1] <= np.log(seen.min()))
+
+
 def fit(schedules: Schedules, seen: Vector) -> Vector:
     """The numbers of the law nearest to losses above 0 that were `seen`, by Huber's loss of their relative errors.
 
@@ -112,7 +118,7 @@ def fit(schedules: Schedules, seen: Vector) -> Vector:
             f_scale=OUTLIER,
             max_nfev=EVALUATIONS,
         )
-        for share in (0.3, 0.8)
+        for share in BEGIN
     ]
     return np.asarray(min(fits, key=lambda found: float(found.cost)).x)
 
