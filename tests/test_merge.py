@@ -313,7 +313,7 @@ def test_what_is_not_finite_is_refused_by_step_and_name(value, tmp_path, capsys)
 
 
 def test_the_guide_tells_what_decoupled_weight_decay_does():
-    """Of a steady gradient; the branch point is 0, and a step first takes rate × decay of the weights, as torch does."""
+    """Of a steady gradient; the branch point is 0, and a step first takes rate × decay of the weights, as torch."""
     kernel, schedule = Schedule.linear(1000).kernel().weights, Schedule.linear(1000).multipliers
     told = []
     for product in (0.03, 0.3, 1.0):
