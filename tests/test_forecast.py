@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -216,6 +217,28 @@ def test_gaps_and_places_between_rows(tmp_path):
     result = found("--losses", path, "--at", 2971)
     assert result["fit"]["points"] == WINDOWS * OVER // 100 + 1
     assert result["loss"] == pytest.approx(line(2971 + OVER))
+
+
+@pytest.mark.parametrize(("late", "told"), [(0, "merged now"), (2, "merged last")])
+def test_the_age_of_the_merged_loss_is_told(tmp_path, late, told):
+    """The drift is from there to the end of the decay."""
+    path, newest = run_file(tmp_path, line), NOW - late * EVERY
+    rows = path.read_text(encoding="utf-8").splitlines()
+    rows = [row if at <= len(rows) - late else row.rpartition(",")[0] + "," for at, row in enumerate(rows, start=1)]
+    path.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+    said = command("--losses", path, "--over", OVER)
+    assert f"of step {newest}" in next(row for row in said.splitlines() if told in row)
+    assert f"over {OVER + late * EVERY} steps" in next(row for row in said.splitlines() if "its drift" in row)
+
+
+@pytest.mark.skipif(not find_spec("scipy"), reason="no scipy")
+@pytest.mark.parametrize("change", [-2.0, 30.0])
+def test_losses_that_the_power_law_cannot_have_leave_it_out(tmp_path, change):
+    path = run_file(tmp_path, lambda s: line(s) + change)
+    rows = [f"{start},{OVER},linear,{line(start) + change}" for start in (1000, 1500, 2000)]
+    with_law = found("--losses", path, "--cool-downs", earlier_file(tmp_path, rows))
+    assert with_law["power_law"] is None
+    assert with_law["cool_downs"] == 3
 
 
 def test_it_is_sealed_once(tmp_path, capsys):

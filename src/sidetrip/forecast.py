@@ -182,15 +182,16 @@ def as_json(found: Forecast, law: float | None, sources: Sequence[Source]) -> di
     }
 
 
-def text(found: Forecast, law: float | None, output: Path | None) -> str:
+def text(found: Forecast, law: float | None, output: Path | None, newest: int) -> str:
     """The forecast as people read it: a table, its worth, what it rests on, what it cannot know, where it is sealed."""
     low, high = found.interval.low, found.interval.high
+    age = "merged now" if newest == found.at_step else "merged last"
     learned = f"from {found.cool_downs} earlier cool-downs" if found.cool_downs else f"none: needs {LEAST} cool-downs"
     lines = [
         f"A {found.decay} decay from step {found.at_step} to step {found.at_step + found.over_steps}: loss in nats",
         f"forecast         {found.loss:9.4f}   {100 * CONFIDENCE:g} % interval {low:.4f} to {high:.4f}",
-        f"= merged now     {found.merged:9.4f}",
-        f"+ its drift      {found.drift:+9.4f}   over {found.over_steps} steps",
+        f"= {age:<11s}    {found.merged:9.4f}   of step {newest}",
+        f"+ its drift      {found.drift:+9.4f}   over {found.at_step + found.over_steps - newest} steps",
         f"+ correction     {found.correction:+9.4f}   {learned}",
         "Beside it:",
         f"momentary now    {found.momentary:9.4f}",
@@ -273,10 +274,10 @@ def run(options: argparse.Namespace) -> None:
             f"{options.losses}: merged: {error}; merge more snapshots, or take a smaller --over or a later --at"
         ) from error
     law = power_law(momentary, cool_downs, at, options.over, options.decay, options.warm_up)
-    content = as_json(found, law, sources)
+    content, newest = as_json(found, law, sources), int(merged.steps[-1])
     if options.output:
         write_json(options.output, content)
-    sys.stdout.write((json.dumps(content, indent=2) if options.json else text(found, law, options.output)) + "\n")
+    sys.stdout.write((json.dumps(content, indent=2) if options.json else text(found, law, options.output, newest)) + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
