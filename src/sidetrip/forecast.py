@@ -277,7 +277,8 @@ def run(options: argparse.Namespace) -> None:
     content, newest = as_json(found, law, sources), int(merged.steps[-1])
     if options.output:
         write_json(options.output, content)
-    sys.stdout.write((json.dumps(content, indent=2) if options.json else text(found, law, options.output, newest)) + "\n")
+    said = json.dumps(content, indent=2) if options.json else text(found, law, options.output, newest)
+    sys.stdout.write(said + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
