@@ -10,6 +10,7 @@ import pytest
 import torch
 from helpers import random_pictures
 
+from sidetrip.check import faults_of_results
 from sidetrip.data.packed import load_pictures, save_shard, shard_path
 from sidetrip.engine.state import TrainState, load_state, save_state
 from sidetrip.files import (
@@ -170,3 +171,15 @@ def test_a_full_disk_is_one_line(tmp_path, kind):
     assert "File too large" in str(error.value)
     assert "make room or set its permissions, and run again" in str(error.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_no_fault_and_a_name_that_cannot_be_is_one(tmp_path, monkeypatch):
+    folder = tmp_path / "runs" / "v" / "burn_in"
+    with sealing(folder) as inside:
+        (inside / "b.csv").write_text("1", encoding="utf-8")
+    (folder.parent / ".host.1.burn_in").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert list(faults_of_results()) == []
+    sums = folder / SUMS
+    sums.write_bytes(sums.read_bytes().replace(b"b.csv", b"b\0csv"))
+    assert any("null byte" in str(fault) for fault in faults_of_results())

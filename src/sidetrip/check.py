@@ -21,8 +21,11 @@ CACHED = re.compile(r"[0-9a-f]{30}(\.dir)?")  # name of a cached file, after the
 
 
 def faults_of_results() -> Iterator[FileError]:
-    """What is wrong with the outputs of stages in the working directory, which is the root of a checkout."""
-    for folder in sorted(Path().glob("runs/*/*/")):
+    """What is wrong with the outputs of stages in the working directory, which is the root of a checkout.
+
+    Hidden folders are what a process that was killed has left.
+    """
+    for folder in sorted(Path().glob("runs/*/[!.]*/")):
         if (folder / SUMS).is_file():
             yield from faults(folder)
         else:

@@ -181,8 +181,9 @@ def _checked(path: Path, read: Callable[[Path], Content], digest_of: Callable[[C
     sums, expected = _expected(path)
     try:
         content = read(path)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror}); {remedy(path)}") from error
+    except (OSError, ValueError) as error:  # a damaged list of digests may name what no file can be called
+        reason = getattr(error, "strerror", None) or error
+        raise FileError(f"{path}: cannot be read ({reason}); {remedy(path)}") from error
     if digest_of(content) != expected:
         raise FileError(f"{path}: damaged, its digest is not that in {sums}; {remedy(path)}")
     return content
