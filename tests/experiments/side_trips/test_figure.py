@@ -10,7 +10,8 @@ from verdict_tables import config
 from sidetrip.experiments.methods import METHODS, Method
 from sidetrip.experiments.side_trips import figure as side_trips
 from sidetrip.experiments.side_trips.section import facts
-from sidetrip.kernels import Kernel
+from sidetrip.kernels import Kernel, Schedule
+from sidetrip.measure.second_order import factors
 from sidetrip.verdicts.statistics import student_interval
 
 
@@ -96,6 +97,18 @@ def test_a_method_that_is_added_gets_a_panel(tables, monkeypatch):
     assert figures["figure_5"].axes[-1].get_title() == "Late swa"
     assert len(figures["figure_14"].axes) == 4 * (len(METHODS) + 1)
     assert "Late swa, 10 steps" in [line.get_label() for line in figures["rate_factors"].axes[0].get_lines()]
+
+
+def test_factors_of_noise_are_those_with_the_momentum_of_the_run(drawn):
+    """The axis is λκ/(1 − μ); of the second order model at λκ and μ, as the verdicts have it."""
+    settings = config()
+    momentum = settings.burn_in.optimizer.momentum
+    assert momentum > 0
+    lines = {line.get_label(): line for line in drawn("side_trips")["rate_factors"].axes[0].get_lines()}
+    kernel = METHODS[0].widest(settings.side_trips)
+    line = lines[f"SWA, {kernel.steps} steps"]
+    expected = factors(Schedule.constant(kernel.steps), kernel, (1 - momentum) * line.get_xdata(), momentum).variance
+    assert np.allclose(line.get_ydata(), expected)
 
 
 def test_the_measured_curvature_is_marked(drawn):

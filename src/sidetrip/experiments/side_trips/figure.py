@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from sidetrip.config import Config, SideTrips
 from sidetrip.experiments.methods import METHODS, Method
 from sidetrip.experiments.single_step.verdict import curvature_at_rate
-from sidetrip.measure.second_order import trip_factors
+from sidetrip.kernels import Schedule
+from sidetrip.measure.second_order import factors, trip_factors
 from sidetrip.report import style
 from sidetrip.verdicts.records import Tables
 from sidetrip.verdicts.scores import TITLES, first_shown, stretch
@@ -120,8 +121,8 @@ def _grid(
     return figure
 
 
-def rate_factors(settings: SideTrips, measured: pd.Series) -> Figure:
-    """What noise the quadratic model leaves in each method's widest average and its trip (App. A).
+def rate_factors(settings: SideTrips, measured: pd.Series, momentum: float) -> Figure:
+    """What noise the quadratic model leaves in each method's widest average and its trip (App. A), with momentum μ.
 
     And the curvature that was `measured`: λκ/(1 − μ), one value for each own batch.
     """
@@ -130,8 +131,9 @@ def rate_factors(settings: SideTrips, measured: pd.Series) -> Figure:
     for method in METHODS:
         kernel = method.widest(settings)
         label, colour = f"{method_words(method.name).title}, {kernel.steps} steps", style.colour_of(method.name)
-        axes.plot(x, kernel.rate_factor(x), color=colour, lw=1.8, label=label)
-        trip = trip_factors(kernel.schedule(), x).variance
+        at_rate, own = x * (1.0 - momentum), Schedule.constant(kernel.steps)
+        axes.plot(x, factors(own, kernel, at_rate, momentum).variance, color=colour, lw=1.8, label=label)
+        trip = trip_factors(kernel.schedule(), at_rate, momentum).variance
         axes.plot(x, trip, color=colour, lw=1.2, ls=(0, (3, 2)))
     axes.plot([], [], color=style.MOMENTARY, lw=1.2, ls=(0, (3, 2)), label="broken lines: their trips")
     found = measured[measured > 0]
@@ -147,7 +149,9 @@ def rate_factors(settings: SideTrips, measured: pd.Series) -> Figure:
 
 def draw(tables: Tables, config: Config) -> dict[str, Figure]:
     """The figures of this experiment, by name, with the numbers of the paper's."""
-    sgd = config.burn_in.optimizer.name == "sgd" and "single_step" not in config.left_out
+    settings = config.burn_in.optimizer
+    momentum = settings.momentum if settings.name == "sgd" else 0.0  # of another optimizer there is no such model
+    sgd = settings.name == "sgd" and "single_step" not in config.left_out
     curvature = curvature_at_rate(tables["curvature"], config) if sgd else pd.Series(dtype=float)
     two_point = [method for method in METHODS if method.name == "two_point"]
     accuracy, loss = ("validation", "accuracy"), ("validation", "loss")
@@ -158,5 +162,8 @@ def draw(tables: Tables, config: Config) -> dict[str, Figure]:
         "figure_5": grid([accuracy], METHODS, (wide, 4.0), late=True, sharey=True),
         "figure_10": grid([accuracy, loss], two_point, (7.4, 6.2), sharex=True),
         "figure_14": grid(of_both, METHODS, (wide, 10.4), late=True, sharex=True, sharey="row"),
-        "rate_factors": rate_factors(config.side_trips, curvature),
+        # The model is of SGD: of another optimizer, what it would be without momentum.
+        "rate_factors": rate_factors(
+            config.side_trips, curvature, settings.momentum if settings.name == "sgd" else 0.0
+        ),
     }
