@@ -162,8 +162,5 @@ def draw(tables: Tables, config: Config) -> dict[str, Figure]:
         "figure_5": grid([accuracy], METHODS, (wide, 4.0), late=True, sharey=True),
         "figure_10": grid([accuracy, loss], two_point, (7.4, 6.2), sharex=True),
         "figure_14": grid(of_both, METHODS, (wide, 10.4), late=True, sharex=True, sharey="row"),
-        # The model is of SGD: of another optimizer, what it would be without momentum.
-        "rate_factors": rate_factors(
-            config.side_trips, curvature, settings.momentum if settings.name == "sgd" else 0.0
-        ),
+        "rate_factors": rate_factors(config.side_trips, curvature, momentum),
     }
