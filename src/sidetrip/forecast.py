@@ -30,10 +30,10 @@ from sidetrip.console import command, printable
 from sidetrip.files import FileError, write_json
 from sidetrip.kernels import DECAYS, LONGEST_WINDOW
 from sidetrip.loss_forecast import ALLOWANCE, CONFIDENCE, LEAST, CoolDown, Forecast, Losses, TooFewLossesError, forecast
+from sidetrip.snapshot_paths import LARGEST_STEP
 
 RUN, COOL_DOWNS = ("step", "momentary", "merged"), ("start", "over", "shape", "loss")  # columns
 Source = dict[str, str | int]  # what was used of a file
-LARGEST_STEP = 2**53  # up to which every whole number is a float64
 MOST_STEPS = 10**8  # on the ways to all losses together, that the multi-power law is fitted to
 
 
